@@ -1,0 +1,259 @@
+"""Functions of graphs: calls, maps, unfolding, and gradients per node of a recurrence.
+
+All of them are recurrences seen from another side: a `block` call is a recur over one node, `vmap` a recur
+without edges, `unfold` rewrites a recur into calls, and `contributions` and `state_gradients` project the same
+backward recur per node instead of summing over the nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+import numpy as np
+import optree
+
+from .autodiff import cotangents
+from .graph import CONSTANT, Tensor, Trace, placeholder, rebuild, toposort, trace_call
+from .ops import ADD, add_n, asarray, broadcast_to, concat, expand_dims, moveaxis, ones_like, stack, zeros
+from .recur import (
+    PROJ, RECUR, ROW, SHARED, Block, Via, name_of, placeholders, proj, pulled_back, recurrence,
+    refuse_captured, traces_of,
+)  # fmt: skip
+from .structure import SINGLE, independent
+
+
+def _split(tree: Any) -> tuple[list[Tensor], tuple, Callable[[Sequence], Any]]:
+    """Arrays of a pytree as Tensors, what else is in it as a hashable signature, and how to put it together."""
+    leaves, spec = optree.tree_flatten(tree)
+    is_array = [isinstance(x, (Tensor, np.ndarray, np.generic)) for x in leaves]
+    arrays = [asarray(x) for x, yes in zip(leaves, is_array, strict=True) if yes]
+    static = tuple(None if yes else x for x, yes in zip(leaves, is_array, strict=True))
+
+    def join(values: Sequence) -> Any:
+        rest = iter(values)
+        merged = [next(rest) if yes else x for x, yes in zip(leaves, is_array, strict=True)]
+        return optree.tree_unflatten(spec, merged)
+
+    return arrays, (spec, static), join
+
+
+def _traced(f: Callable, args: tuple, arrays: Sequence[Tensor], ndims: Sequence[int]) -> tuple[Block, Any]:
+    """`f` traced at one node: the arrays of its arguments without their first axes as `ndims` says."""
+    _, static, join = _split(args)
+    shapes = tuple((t.shape[t.ndim - n :], t.dtype) for t, n in zip(arrays, ndims, strict=True))
+    known, key = traces_of(f), (static, shapes)
+    if key not in known:
+        trace = Trace(name_of(f))
+        names = [t.name or f"arg{k}" for k, t in enumerate(arrays)]
+        inputs = [placeholder(s, d, name, trace) for (s, d), name in zip(shapes, names, strict=True)]
+        result = trace_call(trace, lambda: optree.tree_map(asarray, f(*join(inputs))))
+        outputs, spec = optree.tree_flatten(result)
+        refuse_captured(trace, outputs, "pass it as an argument")
+        known[key] = Block(trace.name, tuple(inputs), tuple(outputs)), spec
+    return known[key]
+
+
+def block(f: Callable) -> Callable:
+    """`f`, traced once per signature; every use of it is one `call` node of the graph.
+
+    The arrays in its arguments (any pytrees) become inputs; numbers, strings and None are static.  Raises
+    TypeError for a Tensor captured from outside.
+    """
+
+    @wraps(f)
+    def call(*args: Any) -> Any:
+        arrays, _, _ = _split(args)
+        traced, spec = _traced(f, args, arrays, [t.ndim for t in arrays])
+        r = recurrence(traced, SINGLE, arrays, [SHARED] * len(arrays))
+        return optree.tree_unflatten(spec, [proj(r, t, SHARED) for t in traced.outputs])
+
+    return call
+
+
+def vmap(f: Callable, in_axes: Any = 0) -> Callable:
+    """`f` written for one example, over many: the mapped axis of each argument is `in_axes` (None: shared).
+
+    in_axes: an int or None for all arguments, or a tuple with one per argument.  Results have the axis first.
+    """
+
+    @wraps(f)
+    def mapped(*args: Any) -> Any:
+        axes = in_axes if isinstance(in_axes, (tuple, list)) else (in_axes,) * len(args)
+        if len(axes) != len(args):
+            raise ValueError(f"vmap: in_axes has {len(axes)} entries for {len(args)} arguments")
+        arrays, vias, sizes = [], [], {}
+        for k, (arg, axis) in enumerate(zip(args, axes, strict=True)):
+            for t in _split(arg)[0]:
+                if axis is not None:
+                    if not -t.ndim <= axis < t.ndim:
+                        raise ValueError(f"vmap: argument {k} of shape {t.shape} has no axis {axis} to map over")
+                    t = moveaxis(t, axis, 0)
+                    sizes[k] = len(t)
+                arrays.append(t)
+                vias.append(SHARED if axis is None else ROW)
+        if len(set(sizes.values())) != 1:
+            raise ValueError(f"vmap: mapped axes must agree in length; by argument they are {sizes or 'none'}")
+        ndims = [t.ndim - (via is ROW) for t, via in zip(arrays, vias, strict=True)]
+        traced, spec = _traced(f, args, arrays, ndims)
+        r = recurrence(traced, independent(next(iter(sizes.values()))), arrays, vias)
+        return optree.tree_unflatten(spec, [proj(r, t, ROW) for t in traced.outputs])
+
+    return mapped
+
+
+def batch(output: Tensor, seed: Tensor, values: Tensor) -> Tensor:
+    """`output` for each row of `values` put in the place of the placeholder `seed`: (len(values), *output.shape)."""
+    depends: set[Tensor] = {seed}
+    order = toposort([output])
+    for t in order:
+        if any(i in depends for i in t.inputs):
+            depends.add(t)
+    if output not in depends:
+        return broadcast_to(output, (len(values), *output.shape))
+    inside = [t for t in order if t in depends]
+    outside = list(dict.fromkeys(i for t in inside for i in t.inputs if i not in depends))
+    swap = {t: placeholder(t.shape, t.dtype, t.name) for t in (seed, *outside)}
+    (result,) = rebuild([output], swap)
+    r = recurrence(
+        Block("batch", tuple(swap.values()), (result,)), independent(len(values)), [values, *outside],
+        [ROW] + [SHARED] * len(outside),
+    )  # fmt: skip
+    return proj(r, result, ROW)
+
+
+# -- unfolding -----------------------------------------------------------------------------------------------------
+
+
+def unfold(outputs: Any, expand: bool = False) -> Any:
+    """The same pytree of Tensors with every recurrence written out: one call of its block per node.
+
+    With `expand` the calls are written out too, so that only ordinary ops are left.
+    """
+    leaves, spec = optree.tree_flatten(outputs)
+    while True:
+        order = toposort(leaves)
+        todo = [t for t in order if t.op is RECUR and (expand or t.attrs["structure"] is not SINGLE)]
+        if not todo:
+            return optree.tree_unflatten(spec, leaves)
+        asked: dict[Tensor, list[Tensor]] = {r: [] for r in todo}
+        for t in order:
+            if t.op is PROJ and t.inputs[0] in asked:
+                asked[t.inputs[0]].append(t)
+        swap: dict[Tensor, Tensor] = {}
+        for r in todo:  # in topological order, so that what a recurrence reads has been rewritten before
+            args = rebuild(r.inputs, swap)
+            new = _written_out(r, args, asked[r], expand)
+            swap.update(zip(asked[r], new, strict=True))
+        leaves = rebuild(leaves, swap)
+
+
+def _written_out(r: Tensor, args: Sequence[Tensor], asked: Sequence[Tensor], expand: bool) -> list[Tensor]:
+    original, structure, vias = r.attrs["block"], r.attrs["structure"], r.attrs["vias"]
+    block = original.closed
+    sent = {key: t for key, t in original.ports.items() if structure.wires}
+    arrivals: list[dict[int, list[tuple[int, int]]]] = [{} for _ in range(structure.n)]
+    for s, d, slot, port in zip(
+        *(a.tolist() for a in (structure.src, structure.dst, structure.slot, structure.port)), strict=True
+    ):
+        arrivals[d].setdefault(slot, []).append((s, port))
+    values: list[dict[Tensor, Tensor]] = [{} for _ in range(structure.n)]
+    refs = list(dict.fromkeys([p.attrs["ref"] for p in asked] + list(sent.values())))
+    for rows in structure.levels:
+        for n in rows.tolist():
+            given = [_enter(a, v, n) for a, v in zip(args, vias, strict=True)]
+            for (slot, leaf), ph in original.slots.items():
+                parts = [
+                    values[s][sent[port, leaf]]
+                    for s, port in arrivals[n].get(slot, ())
+                    if (port, leaf) in sent
+                ]
+                given.append(add_n(parts) if parts else zeros(ph.shape, dtype=ph.dtype))
+            if expand:
+                results = rebuild(refs, dict(zip(block.inputs, given, strict=True)))
+            else:
+                call = recurrence(block, SINGLE, given, [SHARED] * len(given))
+                results = [proj(call, ref, SHARED) for ref in refs]
+            values[n] = dict(zip(refs, results, strict=True))
+    return [_leave([v[p.attrs["ref"]] for v in values], p) for p in asked]
+
+
+def _enter(arg: Tensor, via: Via, n: int) -> Tensor:
+    if via.kind == "shared":
+        return arg
+    row = n if via.rows is None else int(via.rows[n])
+    return arg[row] if row >= 0 else zeros(arg.shape[1:], dtype=arg.dtype)
+
+
+def _leave(rows: Sequence[Tensor], p: Tensor) -> Tensor:
+    via, ref = p.attrs["via"], p.attrs["ref"]
+    nothing = zeros(ref.shape, dtype=ref.dtype)
+    if via.kind == "shared":
+        return add_n(rows) if rows else nothing
+    if via.kind == "row":
+        return stack(rows) if rows else zeros(p.shape, dtype=p.dtype)
+    parts: list[list[Tensor]] = [[] for _ in range(via.size)]
+    for n, row in enumerate(via.rows.tolist()):
+        if row >= 0:
+            parts[row].append(rows[n])
+    table = [add_n(part) if part else nothing for part in parts]
+    return stack(table) if table else zeros(p.shape, dtype=p.dtype)
+
+
+# -- gradients per node --------------------------------------------------------------------------------------------
+
+
+def contributions(output: Tensor, shared: Tensor) -> Tensor:
+    """What each use of a shared tensor adds to its gradient: (N, *shared.shape), rows summing to the gradient.
+
+    One row per node of each recurrence that shares the tensor, in the order of the graph, and one row for each
+    use outside of any recurrence.  output: a scalar.
+    """
+    total = _pull(output, [shared]).get(shared)
+    if total is None:
+        return zeros((0, *shared.shape), dtype=shared.dtype)
+    parts = total.inputs if total.op is ADD else (total,)
+    return concat([_per_node(part) for part in reversed(parts)])
+
+
+def _per_node(part: Tensor) -> Tensor:
+    if part.op is PROJ and part.attrs["via"] is SHARED:
+        return proj(part.inputs[0], part.attrs["ref"], ROW)
+    return expand_dims(part, axis=0)
+
+
+def state_gradients(output: Tensor, states: Any) -> Any:
+    """The total derivative of a scalar by the state of every node, through all later nodes: shaped as `states`.
+
+    states: a pytree of what a recurrence returned per node, (N, *state), or a rearrangement of it (reshaped,
+    transposed, padded by `unroll`).  Their direct gradient alone would miss the path through the recurrence.
+    """
+    return optree.tree_map(lambda t: _state_gradient(output, t), states)
+
+
+def _state_gradient(output: Tensor, states: Tensor) -> Tensor:
+    t = states
+    while t.op.kind == "movement" and t.op.name != "concat":
+        t = t.inputs[0]
+    if t.op is not PROJ or t.attrs["via"] is not ROW:
+        raise ValueError(
+            f"state_gradients: {states!r} is not the states of one recurrence (or a rearrangement of them); "
+            "pass what mg.recur, rc.unroll or rc.fold returned"
+        )
+    r, ref = t.inputs[0], t.attrs["ref"]
+    pairs = _pull(output, [r]).get(r)
+    by_node = None
+    if pairs:
+        _, (by_node,) = pulled_back(pairs, r, [False] * len(r.inputs), also=(ref,))
+    gradient = zeros(t.shape, dtype=t.dtype) if by_node is None else by_node
+    return rebuild([states], {t: gradient})[0]
+
+
+def _pull(output: Tensor, wrt: list[Tensor]) -> dict[Tensor, Any]:
+    if not isinstance(output, Tensor) or output.shape != ():
+        raise ValueError(f"a scalar Tensor is needed to take gradients of; got {output!r}")
+    return cotangents([output], [ones_like(output)], wrt)
+
+
+__all__ = ["block", "contributions", "placeholders", "state_gradients", "unfold", "vmap"]
