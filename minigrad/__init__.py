@@ -1,6 +1,7 @@
 """minigrad: record a computation as a graph, differentiate it, run it, over sequences and trees."""
 
 from .autodiff import grad, hessian, jacobian, jvp, vjp
+from . import optim
 from .evaluate import evaluate, reference
 from .graph import Primitive, Tensor
 from .ops import (
@@ -8,9 +9,10 @@ from .ops import (
     equal, exp, expand_dims, eye, flip, full, full_like, greater, greater_equal, less, less_equal, linspace,
     log, log1p, log_softmax, logical_and, logical_not, logical_or, logsumexp, matmul, matrix_transpose, max,
     maximum, mean, min, minimum, moveaxis, multiply, negative, not_equal, ones, ones_like, outer,
-    permute_dims, power, relu, reshape, sigmoid, sign, sin, softmax, sqrt, square, squeeze, stack,
+    permute_dims, power, relu, reshape, scatter, sigmoid, sign, sin, softmax, sqrt, square, squeeze, stack,
     stop_gradient, subtract, sum, take, tanh, tensordot, vecdot, where, zeros, zeros_like,
 )  # fmt: skip
-from .recur import recur
+from .io import load, save, tensors
+from .recur import Indexed, recur
 from .structure import Structure
 from .transforms import block, contributions, state_gradients, unfold, vmap

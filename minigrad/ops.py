@@ -419,6 +419,12 @@ def _take_shape(x: Tensor, index: Tensor) -> tuple[Shape, np.dtype]:
     return index.shape + x.shape[1:], x.dtype
 
 
+def _scatter_shape(x: Tensor, index: Tensor, size: int) -> tuple[Shape, np.dtype]:
+    if index.dtype.kind not in "iu" or x.shape[: index.ndim] != index.shape:
+        raise ValueError(f"the first axes of {x.shape} must be those of the row numbers, {index.shape}")
+    return (size, *x.shape[index.ndim :]), x.dtype
+
+
 def _check_rows(index: Any, size: int) -> None:
     if index.size and (index.min() < -size or index.max() >= size):
         raise IndexError(f"row {index.max() if index.max() >= size else index.min()} of a table with {size} rows")
@@ -498,11 +504,11 @@ CONCAT = _movement(
     "concat", _concat_shape, _concat_numpy, vjp=_concat_vjp, rows=lambda n, node, a: {**a, "rows": n}
 )
 TAKE = _movement(
-    "take", _take_shape, _take_numpy, lambda g, y, x, index: _scatter(g, index, x.shape[0]), None,
+    "take", _take_shape, _take_numpy, lambda g, y, x, index: scatter(g, index, x.shape[0]), None,
     rows=_gather_rows,
 )  # fmt: skip
 SCATTER = _movement(
-    "scatter", lambda x, index, size: ((size, *x.shape[index.ndim :]), x.dtype), _scatter_numpy,
+    "scatter", _scatter_shape, _scatter_numpy,
     lambda g, y, x, index, size: bind(TAKE, g, index), None, rows=_gather_rows,
 )  # fmt: skip
 
@@ -968,9 +974,9 @@ def take(x: ArrayLike, indices: ArrayLike, /, *, axis: int = 0) -> Tensor:
     return permute_dims(y, (*range(n, n + k), *range(n), *range(n + k, y.ndim)))
 
 
-def _scatter(x: Tensor, index: Tensor, size: int) -> Tensor:
-    """zeros(size, ...) with the rows of x added at `index`: the dual of take along axis 0."""
-    return bind(SCATTER, x, index, size=size)
+def scatter(x: ArrayLike, indices: ArrayLike, size: int, /) -> Tensor:
+    """zeros(size, ...) with the rows of x added at the rows `indices`: the dual of `take` along axis 0."""
+    return bind(SCATTER, asarray(x), asarray(indices), size=size)
 
 
 def _getitem(t: Tensor, key: Any) -> Tensor:

@@ -315,6 +315,19 @@ def refuse_captured(trace: Trace, outputs: Sequence[Tensor], remedy: str) -> Non
             )
 
 
+class Indexed:
+    """An input that node n reads at row rows[n] of a table (-1: zeros); nothing is copied per node."""
+
+    def __init__(self, table: Any, rows: Any) -> None:
+        self.table, self.rows = asarray(table), np.asarray(rows)
+        self.shape, self.dtype = self.table.shape, self.table.dtype
+        size = self.shape[0] if self.shape else 0
+        if self.rows.ndim != 1 or self.rows.dtype.kind not in "iu":
+            raise ValueError(f"Indexed: rows must be one integer per node; got {self.rows.dtype}{self.rows.shape}")
+        if self.rows.size and not (-1 <= self.rows.min() and self.rows.max() < size):
+            raise ValueError(f"Indexed: row numbers go from -1 to {size - 1}; got {self.rows.min()} to {self.rows.max()}")
+
+
 def _signature(tree: Any) -> tuple:
     leaves, spec = optree.tree_flatten(tree)
     return spec, tuple((t.shape, t.dtype) for t in leaves)
@@ -393,7 +406,7 @@ def recur(
     initial  : pytree like the state; leading axis 1, or one row per component.  It enters every slot that no
                edge feeds.
     shared   : pytree of parameters, the same at every node.
-    inputs   : pytree of arrays with one row per node, (N, ...); None for a cell without inputs.
+    inputs   : pytree of arrays with one row per node, (N, ...), or `Indexed` tables; None for a cell without.
 
     Raises ValueError or TypeError naming the leaf whose leading axis, shape or dtype does not fit, and for a cell
     that uses Tensors from outside.
@@ -401,15 +414,19 @@ def recur(
     if not isinstance(structure, Structure):
         raise TypeError(f"recur: structure must be a mg.Structure, not {type(structure).__name__}")
     zero = [isinstance(t, np.ndarray) and not t.any() for t in optree.tree_leaves(initial)]
-    shared, state, xs = (optree.tree_map(asarray, tree) for tree in (shared, initial, inputs))
+    shared, state = optree.tree_map(asarray, shared), optree.tree_map(asarray, initial)
+    xs = optree.tree_map(lambda x: x if isinstance(x, Indexed) else asarray(x), inputs)
     _check_rows("inputs", xs, (structure.n,), f"the structure has {structure.n} nodes")
     parts = structure.components
     _check_rows("initial", state, (1, parts), f"it must be 1, or {parts}: one row per component")
     open_rows = [structure.without_edge(s) for s in range(structure.slots)]
     bare = tuple(tuple(bool(rows.any()) and not z for z in zero) for rows in open_rows)
     block, y_spec = trace_cell(cell, structure.slots, shared, state, xs, bare)
-    args = [*optree.tree_leaves(shared), *optree.tree_leaves(xs)]
-    vias = [SHARED] * len(optree.tree_leaves(shared)) + [ROW] * len(optree.tree_leaves(xs))
+    args = optree.tree_leaves(shared)
+    vias = [SHARED] * len(args)
+    for x in optree.tree_leaves(xs):
+        args.append(x.table if isinstance(x, Indexed) else x)
+        vias.append(Index(x.rows, x.shape[0]) if isinstance(x, Indexed) else ROW)
     for rows, row in zip(open_rows, bare, strict=True):
         entries: dict[int, Via] = {}
         for t, used in zip(optree.tree_leaves(state), row, strict=True):
@@ -426,6 +443,7 @@ def recur(
 def _check_rows(what: str, tree: Any, allowed: tuple[int, ...], why: str) -> None:
     paths, leaves, _ = optree.tree_flatten_with_path(tree)
     for path, t in zip(paths, leaves, strict=True):
-        if not t.shape or t.shape[0] not in allowed:
+        rows = t.rows.shape if isinstance(t, Indexed) else t.shape
+        if not rows or rows[0] not in allowed:
             named = f"{what}[{']['.join(map(repr, path))}]" if path else what
-            raise ValueError(f"recur: {named} has shape {t.shape}; its leading axis does not fit: {why}")
+            raise ValueError(f"recur: {named} has shape {rows}; its leading axis does not fit: {why}")

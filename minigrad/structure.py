@@ -187,6 +187,15 @@ class Structure:
             components=self.components,
         )  # fmt: skip
 
+    def with_slots(self, slots: int) -> Structure:
+        """The same edges, for a cell with more slots than they use."""
+        if slots == self.slots:
+            return self
+        return Structure(
+            self.n, self.src, self.dst, self.slot, self.port, self.level, slots=slots, ports=self.ports,
+            keep=self.keep, component=self.component, components=self.components,
+        )  # fmt: skip
+
     def copies(self, count: int) -> Structure:
         """`count` independent copies, copy after copy."""
         shift = np.repeat(np.arange(count) * self.n, len(self.src))

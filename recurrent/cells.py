@@ -1,0 +1,249 @@
+"""Cells: one step of a recurrence, written as in the paper.
+
+A cell is any function `cell(params, carry, x) -> (carry, y)`, written for one node with vectors (or with leading
+batch axes, called in a plain Python loop).  The classes here add `init(seed)`, the named parameters, and
+`zero_state`, where a sequence or a leaf starts.  Tree cells take the tuple of their children's states as carry.
+Products are written `x @ W` with W of shape (inputs, outputs).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+
+Params = dict[str, Any]
+
+
+class Cell:
+    """What the shipped cells have in common: sizes, parameters from a table of shapes, a zero state.
+
+    input_size, hidden_size: lengths of x and h.  `shapes()` names every parameter with its shape.
+    """
+
+    name = "cell"
+    state_names: tuple[str, ...] = ("h",)
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        for what, size in (("input_size", input_size), ("hidden_size", hidden_size)):
+            if not isinstance(size, (int, np.integer)) or size < 1:
+                raise ValueError(f"{type(self).__name__}: {what} must be a positive integer; got {size!r}")
+        self.input_size, self.hidden_size = int(input_size), int(hidden_size)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.input_size}, {self.hidden_size})"
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        raise NotImplementedError
+
+    def init(self, seed: int = 0) -> Params:
+        """Fresh float64 parameters: input weights W uniform (Glorot and Bengio 2010), recurrent weights U
+        orthogonal (Saxe et al. 2014), biases 0; the same for the same seed."""
+        rng = np.random.default_rng(seed)
+        return {name: _initial(name, shape, rng) for name, shape in self.shapes().items()}
+
+    def zero_state(self, dtype: Any = np.float64) -> Any:
+        """The state before the first step, one row: (1, hidden_size), or a tuple of those."""
+        rows = tuple(np.zeros((1, self.hidden_size), dtype) for _ in self.state_names)
+        return rows if len(rows) > 1 else rows[0]
+
+    def gate_shapes(self, gates: str) -> dict[str, tuple[int, ...]]:
+        """W_g, U_g and b_g for every gate letter."""
+        i, h = self.input_size, self.hidden_size
+        return {
+            f"{kind}_{g}": shape
+            for kind, shape in (("W", (i, h)), ("U", (h, h)), ("b", (h,)))
+            for g in gates
+        }
+
+    def __call__(self, params: Params, carry: Any, x: Any) -> tuple[Any, Any]:
+        raise NotImplementedError
+
+
+def _initial(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    if len(shape) < 2:
+        return np.zeros(shape)
+    if name.startswith("U") and shape[0] == shape[1]:
+        q, r = np.linalg.qr(rng.standard_normal(shape))
+        return q * np.sign(np.diag(r))
+    bound = np.sqrt(6 / (shape[0] + shape[1]))
+    return rng.uniform(-bound, bound, shape)
+
+
+def affine(params: Params, gate: str, x: Any, h: Any) -> mg.Tensor:
+    """x @ W_gate + h @ U_gate + b_gate."""
+    return x @ params[f"W_{gate}"] + h @ params[f"U_{gate}"] + params[f"b_{gate}"]
+
+
+class RNN(Cell):
+    """Elman's simple recurrent network (Elman 1990): h' = tanh(x W + h U + b), y = h'.
+
+    activation: "tanh" or "relu".
+    """
+
+    name = "RNN"
+
+    def __init__(self, input_size: int, hidden_size: int, activation: str = "tanh") -> None:
+        super().__init__(input_size, hidden_size)
+        if activation not in ("tanh", "relu"):
+            raise ValueError(f"RNN: activation must be 'tanh' or 'relu'; got {activation!r}")
+        self.activation = mg.tanh if activation == "tanh" else mg.relu
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {
+            "W": (self.input_size, self.hidden_size),
+            "U": (self.hidden_size, self.hidden_size),
+            "b": (self.hidden_size,),
+        }
+
+    def __call__(self, params: Params, carry: Any, x: Any) -> tuple[Any, Any]:
+        h = self.activation(x @ params["W"] + carry @ params["U"] + params["b"]).named("h")
+        return h, h
+
+
+class LSTM(Cell):
+    """Long short-term memory with a forget gate (Hochreiter and Schmidhuber 1997; Gers et al. 2000):
+
+        i, f, o = sigmoid(x W + h U + b) each with its own parameters,  g = tanh(x W_g + h U_g + b_g)
+        c' = f * c + i * g,   h' = o * tanh(c'),   y = h'
+
+    State (h, c).  `init` sets b_f to 1 (Jozefowicz et al. 2015).
+    """
+
+    name = "LSTM"
+    state_names = ("h", "c")
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return self.gate_shapes("ifog")
+
+    def init(self, seed: int = 0) -> Params:
+        params = super().init(seed)
+        params["b_f"] = np.ones_like(params["b_f"])
+        return params
+
+    def __call__(self, params: Params, carry: Any, x: Any) -> tuple[Any, Any]:
+        h, c = carry
+        i = mg.sigmoid(affine(params, "i", x, h)).named("i")
+        f = mg.sigmoid(affine(params, "f", x, h)).named("f")
+        o = mg.sigmoid(affine(params, "o", x, h)).named("o")
+        g = mg.tanh(affine(params, "g", x, h)).named("g")
+        c = (f * c + i * g).named("c")
+        h = (o * mg.tanh(c)).named("h")
+        return (h, c), h
+
+
+class GRU(Cell):
+    """Gated recurrent unit (Cho et al. 2014), with the update convention of cuDNN and PyTorch:
+
+        r, z = sigmoid(x W + h U + b) each,   h' = (1 - z) * n + z * h,   y = h'
+        n = tanh(x W_n + b_n + r * (h U_n + c_n))      reset_after=True: the product first
+        n = tanh(x W_n + (r * h) U_n + b_n)            reset_after=False: as in the paper
+    """
+
+    name = "GRU"
+
+    def __init__(self, input_size: int, hidden_size: int, reset_after: bool = True) -> None:
+        super().__init__(input_size, hidden_size)
+        self.reset_after = bool(reset_after)
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        extra = {"c_n": (self.hidden_size,)} if self.reset_after else {}
+        return self.gate_shapes("rzn") | extra
+
+    def __call__(self, params: Params, carry: Any, x: Any) -> tuple[Any, Any]:
+        h = carry
+        r = mg.sigmoid(affine(params, "r", x, h)).named("r")
+        z = mg.sigmoid(affine(params, "z", x, h)).named("z")
+        if self.reset_after:
+            inner = x @ params["W_n"] + params["b_n"] + r * (h @ params["U_n"] + params["c_n"])
+        else:
+            inner = affine(params, "n", x, r * h)
+        n = mg.tanh(inner).named("n")
+        h = ((1 - z) * n + z * h).named("h")
+        return h, h
+
+
+class TreeCell(Cell):
+    """A cell over trees: its carry is the tuple of its children's states (with arity 1, the only state)."""
+
+    def __init__(self, input_size: int, hidden_size: int, arity: int = 2) -> None:
+        super().__init__(input_size, hidden_size)
+        if not isinstance(arity, (int, np.integer)) or arity < 1:
+            raise ValueError(f"{type(self).__name__}: arity must be a positive integer; got {arity!r}")
+        self.arity = int(arity)
+
+    def children(self, carry: Any) -> tuple[Any, ...]:
+        return carry if self.arity > 1 else (carry,)
+
+
+class RecursiveNet(TreeCell):
+    """The plain recursive network (Pollack 1990; Socher et al. 2011): h = tanh(x W + sum_k h_k U_k + b).
+
+    One weight matrix per child position; leaves have x, inner nodes of a constituency tree x = 0.
+    """
+
+    name = "recursive net"
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        square = (self.hidden_size, self.hidden_size)
+        return {
+            "W": (self.input_size, self.hidden_size),
+            **{f"U_{k}": square for k in range(self.arity)},
+            "b": (self.hidden_size,),
+        }
+
+    def __call__(self, params: Params, carry: Any, x: Any) -> tuple[Any, Any]:
+        total = x @ params["W"] + params["b"]
+        for k, h in enumerate(self.children(carry)):
+            total = total + h @ params[f"U_{k}"]
+        h = mg.tanh(total).named("h")
+        return h, h
+
+
+class TreeLSTM(TreeCell):
+    """The N-ary Tree-LSTM (Tai, Socher and Manning 2015, equations 9 to 14):
+
+        i, o = sigmoid(x W + sum_l h_l U_l + b),  u = tanh(x W_u + sum_l h_l U_u_l + b_u)
+        f_k = sigmoid(x W_f + sum_l h_l U_f_kl + b_f)      one forget gate per child k
+        c = i * u + sum_k f_k * c_k,   h = o * tanh(c),   y = h
+
+    State (h, c).  `init` sets b_f to 1.
+    """
+
+    name = "Tree-LSTM"
+    state_names = ("h", "c")
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        i, h, places = self.input_size, self.hidden_size, range(self.arity)
+        return {
+            **{f"W_{g}": (i, h) for g in "ifou"},
+            **{f"U_{g}_{k}": (h, h) for g in "iou" for k in places},
+            **{f"U_f_{k}{l}": (h, h) for k in places for l in places},
+            **{f"b_{g}": (h,) for g in "ifou"},
+        }
+
+    def init(self, seed: int = 0) -> Params:
+        params = super().init(seed)
+        params["b_f"] = np.ones_like(params["b_f"])
+        return params
+
+    def __call__(self, params: Params, carry: Any, x: Any) -> tuple[Any, Any]:
+        children = self.children(carry)
+
+        def gate(letter: str, place: str) -> mg.Tensor:
+            total = x @ params[f"W_{letter}"] + params[f"b_{letter}"]
+            for k, (h, _) in enumerate(children):
+                total = total + h @ params[f"U_{letter}_{place}{k}"]
+            return total
+
+        i = mg.sigmoid(gate("i", "")).named("i")
+        o = mg.sigmoid(gate("o", "")).named("o")
+        u = mg.tanh(gate("u", "")).named("u")
+        c = i * u
+        for k, (_, ck) in enumerate(children):
+            c = c + mg.sigmoid(gate("f", str(k))).named(f"f_{k}") * ck
+        c = c.named("c")
+        h = (o * mg.tanh(c)).named("h")
+        return (h, c), h

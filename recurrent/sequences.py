@@ -1,0 +1,147 @@
+"""Sequences: a cell unrolled over time, dense or ragged, forwards or backwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import optree
+
+import minigrad as mg
+
+
+def unroll(
+    cell: Callable,
+    params: Any,
+    xs: Any,
+    carry: Any = None,
+    lengths: Sequence[int] | None = None,
+    reverse: bool = False,
+    steps: int | None = None,
+) -> tuple[Any, Any]:
+    """Run `cell` over time: h_t, y_t = cell(params, h_{t-1}, x_t).  Returns (carry, ys).
+
+    xs      : (T, B, I) for B sequences, or (T, I) for one; None with `steps=T` for a cell without inputs.
+    carry   : the state before the first step, leaves (B, ...) (or without B for one sequence); default zeros.
+    lengths : one per sequence, 0 to T; what lies behind a sequence's end is never looked at.
+    reverse : run each sequence from its last step to its first.
+    ys      : leaves (T, B, ...) or (T, ...), each at its input's time; rows behind a sequence's end are 0.
+    carry   : (returned) each sequence's last state, (B, ...) or (...); of an empty sequence: where it started.
+
+    Raises ValueError naming the argument whose shape does not fit.
+    """
+    xs, time, batch = _extent(xs, carry, lengths, steps)
+    size = 1 if batch is None else batch
+    given = _lengths(lengths, time, size)
+    start = _start(cell, params, carry, batch)
+    dense = bool((given == time).all())
+    rows = _row_numbers(given, size, time)
+    inputs = optree.tree_map(lambda x: _to_rows(mg.asarray(x), time, batch, None if dense else rows), xs)
+    structure = mg.Structure.chain(given, reverse=reverse)
+    states, outputs = mg.recur(cell, structure, initial=start, shared=params, inputs=inputs)
+    first = np.cumsum(given) - given
+    last = first if reverse else first + given - 1
+    final = optree.tree_map(lambda s, s0: _final(s, s0, last, given, batch), states, start)
+    ys = optree.tree_map(lambda y: _to_time(y, time, batch, None if dense else rows), outputs)
+    return final, ys
+
+
+def _extent(xs: Any, carry: Any, lengths: Any, steps: int | None) -> tuple[Any, int, int | None]:
+    """The inputs, the number of time steps, and the number of sequences (None: one, without an axis of its own)."""
+    leaves = optree.tree_leaves(xs)
+    if not leaves:
+        if steps is None or steps < 0:
+            raise ValueError(f"unroll: without inputs (xs=None) give the number of steps; got steps={steps}")
+        ndims = {np.ndim(t) for t in optree.tree_leaves(carry)}
+        if lengths is None and (not ndims or max(ndims) < 2):
+            return xs, steps, None
+        return xs, steps, len(lengths) if lengths is not None else len(optree.tree_leaves(carry)[0])
+    shapes = [np.shape(x) if not isinstance(x, mg.Tensor) else x.shape for x in leaves]
+    wide = {len(s) for s in shapes}
+    if min(wide) < 2 and lengths is None:
+        raise ValueError(f"unroll: xs must be (T, B, I) or (T, I); got shape {shapes[0]}")
+    batched = max(wide) > 2 or lengths is not None and max(wide) != 2
+    extents = {s[: 1 + batched] for s in shapes}
+    if len(extents) > 1:
+        raise ValueError(f"unroll: the leaves of xs differ in their leading axes: {sorted(extents)}")
+    extent = extents.pop()
+    if steps is not None and steps != extent[0]:
+        raise ValueError(f"unroll: steps={steps} but xs has {extent[0]} time steps")
+    return xs, extent[0], extent[1] if batched else None
+
+
+def _lengths(lengths: Any, time: int, size: int) -> np.ndarray:
+    if lengths is None:
+        return np.full(size, time, np.int64)
+    given = np.asarray(lengths)
+    if given.shape != (size,) or given.dtype.kind not in "iu":
+        raise ValueError(
+            f"unroll: lengths must be {size} integers, one per sequence; got {given.dtype} of shape {given.shape}"
+        )
+    if given.size and (given.min() < 0 or given.max() > time):
+        bad = int(np.flatnonzero((given < 0) | (given > time))[0])
+        raise ValueError(f"unroll: lengths[{bad}] is {given[bad]}; xs has {time} time steps")
+    return given.astype(np.int64)
+
+
+def start_state(who: str, cell: Any, params: Any) -> Any:
+    """A cell's zero state in the dtype of its parameters."""
+    if not hasattr(cell, "zero_state"):
+        raise ValueError(
+            f"{who}: {getattr(cell, '__name__', type(cell).__name__)} has no zero_state of its own; "
+            "give its first state with carry="
+        )
+    floats = [mg.asarray(p).dtype for p in optree.tree_leaves(params)]
+    return cell.zero_state(np.result_type(*(d for d in floats if d.kind == "f")) if floats else np.float64)
+
+
+def _start(cell: Any, params: Any, carry: Any, batch: int | None) -> Any:
+    """The first state with a leading axis: 1, or one row per sequence."""
+    if carry is None:
+        return start_state("unroll", cell, params)
+
+    def leading(leaf: Any) -> Any:
+        shape = leaf.shape if isinstance(leaf, mg.Tensor) else np.shape(leaf)
+        if batch is not None and (not shape or shape[0] != batch):
+            raise ValueError(f"unroll: carry has a leaf of shape {shape}; its leading axis must be {batch}")
+        return mg.asarray(leaf) if batch is not None else mg.expand_dims(leaf, axis=0)
+
+    return optree.tree_map(leading, carry)
+
+
+def _row_numbers(given: np.ndarray, size: int, time: int) -> np.ndarray:
+    """Where each row of the recurrence (sequence after sequence) lies in a flat (T, B) array."""
+    sequence = np.repeat(np.arange(size), given)
+    step = np.arange(len(sequence)) - (np.cumsum(given) - given)[sequence]
+    return step * size + sequence
+
+
+def _to_rows(x: mg.Tensor, time: int, batch: int | None, rows: np.ndarray | None) -> mg.Tensor:
+    if batch is None:
+        return x if rows is None else mg.take(x, rows)
+    if rows is not None:
+        return mg.take(mg.reshape(x, (time * batch, *x.shape[2:])), rows)
+    return mg.reshape(mg.moveaxis(x, 1, 0), (time * batch, *x.shape[2:]))
+
+
+def _to_time(y: mg.Tensor, time: int, batch: int | None, rows: np.ndarray | None) -> mg.Tensor:
+    if rows is None and batch is None:
+        return y
+    if rows is None:
+        return mg.moveaxis(mg.reshape(y, (batch, time, *y.shape[1:])), 1, 0)
+    size = batch or 1
+    flat = mg.scatter(y, rows, time * size)
+    return mg.reshape(flat, (time, *((batch,) if batch is not None else ()), *y.shape[1:]))
+
+
+def _final(states: mg.Tensor, start: Any, last: np.ndarray, given: np.ndarray, batch: int | None) -> mg.Tensor:
+    start = mg.broadcast_to(mg.astype(start, states.dtype), (len(given), *states.shape[1:]))
+    if not len(states):
+        final = start
+    elif given.all():
+        final = mg.take(states, last)
+    else:
+        ran = (given > 0).reshape(-1, *(1,) * (states.ndim - 1))
+        final = mg.where(ran, mg.take(states, np.where(given > 0, last, 0)), start)
+    return final if batch is not None else final[0]
