@@ -1,25 +1,29 @@
 """Reverse mode: cotangents walk the graph backwards, and what they meet becomes a graph again.
 
     y = f(x)      forward:   the graph records y and every value on the way to it
-    ct = dL/dy    backward:  each node turns the cotangent of its result into cotangents of its inputs
+    ct = dL/dy    backward:  each node turns the cotangent of its result into cotangents of its
+    inputs
 
-One loop does it all (`cotangents`): visit the nodes in reverse topological order; add up the cotangents that
-arrived at a node; ask the node's rule for the cotangents of its inputs; pass them on.  The rules are written
-in the same ops that users call, so a gradient is an ordinary graph: it can be read, drawn and differentiated
-again, to any order.  Forward mode needs no rules of its own: a vjp is linear in its cotangent, and the
-vjp of a linear map is its transpose, so the vjp of a vjp is the jvp.
+One loop does it all (`cotangents`): visit the nodes in reverse topological order; add up the
+cotangents that
+arrived at a node; ask the node's rule for the cotangents of its inputs; pass them on.  The rules
+are written
+in the same ops that users call, so a gradient is an ordinary graph: it can be read, drawn and
+differentiated
+again, to any order.  Forward mode needs no rules of its own: a vjp is linear in its cotangent, and
+the vjp of a linear map is its transpose, so the vjp of a vjp is the jvp.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
 import optree
 
+from .arguments import float_leaves, matching_leaves, wrt_leaves
 from .graph import Tensor, placeholder, toposort
-from .ops import add_n, asarray, eye, ones_like, reshape, stop_gradient, zeros_like
+from .ops import add_n, eye, ones_like, reshape, stop_gradient, zeros_like
 
 __all__ = ["grad", "hessian", "jacobian", "jvp", "stop_gradient", "vjp"]
 
@@ -27,7 +31,8 @@ __all__ = ["grad", "hessian", "jacobian", "jvp", "stop_gradient", "vjp"]
 def cotangents(
     outputs: Sequence[Tensor], seeds: Sequence[Tensor], wrt: Iterable[Tensor]
 ) -> dict[Tensor, Any]:
-    """d(sum of <output, seed>) / d(w) for every w in `wrt` that the outputs depend on, as new graph nodes."""
+    """d(sum of <output, seed>) / d(w) for every w in `wrt` that the outputs depend on, as new graph
+    nodes."""
     wanted = set(wrt)
     order = toposort(outputs)
     active = _dependents(order, wanted)
@@ -44,7 +49,9 @@ def cotangents(
             result[node] = ct
         if node.op.vjp is None or not node.inputs:
             continue
-        for x, g in zip(node.inputs, node.op.vjp(ct, node, [x in active for x in node.inputs]), strict=True):
+        for x, g in zip(
+            node.inputs, node.op.vjp(ct, node, [x in active for x in node.inputs]), strict=True
+        ):
             if g is not None and x in active:
                 if isinstance(g, Tensor) and g.shape != x.shape:
                     raise ValueError(
@@ -68,21 +75,25 @@ def _dependents(order: Sequence[Tensor], sources: set[Tensor]) -> set[Tensor]:
 def vjp(outputs: Any, inputs: Any, cotangents_: Any) -> Any:
     """The vector-Jacobian product: what each input gets when `outputs` receive `cotangents`.
 
-    outputs, cotangents: pytrees of one structure and one set of shapes; inputs: a Tensor or a pytree of Tensors.
+    outputs, cotangents: pytrees of one structure and one set of shapes; inputs: a Tensor or a
+                         pytree of Tensors.
     Returns the structure of `inputs`; zeros where the outputs do not depend on an input.
     """
-    outs = _leaves("vjp", "outputs", outputs)
-    seeds = _matching("vjp", "cotangents", cotangents_, outs)
-    wrt, rebuild_tree = _wrt("vjp", "inputs", inputs)
+    outs = float_leaves("vjp", "outputs", outputs)
+    seeds = matching_leaves("vjp", "cotangents", cotangents_, outs)
+    wrt, rebuild_tree = wrt_leaves("vjp", "inputs", inputs)
     found = cotangents(outs, seeds, wrt)
     return rebuild_tree([found.get(w) if w in found else zeros_like(w) for w in wrt])
 
 
 def grad(output: Tensor, wrt: Any) -> Any:
-    """The gradient of a scalar: d output / d w for every Tensor in `wrt`, in the structure of `wrt`.
+    """The gradient of a scalar: d output / d w for every Tensor in `wrt`, in the structure of
+    `wrt`.
 
-    output: a floating-point Tensor with one element and no axes.  wrt: a Tensor or any pytree of them; where
-    the output does not depend on one, its gradient is zeros.  Raises TypeError for arrays or integers in `wrt`.
+    output: a floating-point Tensor with one element and no axes.  wrt: a Tensor or any pytree of
+            them; where
+    the output does not depend on one, its gradient is zeros.  Raises TypeError for arrays or
+    integers in `wrt`.
     """
     if not isinstance(output, Tensor):
         raise TypeError(f"grad: output must be a Tensor, not {type(output).__name__}")
@@ -97,12 +108,15 @@ def grad(output: Tensor, wrt: Any) -> Any:
 def jvp(outputs: Any, inputs: Any, tangents: Any) -> Any:
     """The Jacobian-vector product: how `outputs` change when `inputs` move along `tangents`.
 
-    Returns the structure of `outputs`.  Recorded as the vjp of a vjp, so it costs about one more forward pass.
+    Returns the structure of `outputs`.  Recorded as the vjp of a vjp, so it costs about one more
+    forward pass.
     """
-    outs = _leaves("jvp", "outputs", outputs)
-    wrt, _ = _wrt("jvp", "inputs", inputs)
-    moves = _matching("jvp", "tangents", tangents, wrt)
-    seeds = [placeholder(t.shape, t.dtype, "u") for t in outs]  # never read: the vjp is linear in them
+    outs = float_leaves("jvp", "outputs", outputs)
+    wrt, _ = wrt_leaves("jvp", "inputs", inputs)
+    moves = matching_leaves("jvp", "tangents", tangents, wrt)
+    seeds = [
+        placeholder(t.shape, t.dtype, "u") for t in outs
+    ]  # never read: the vjp is linear in them
     pulled = cotangents(outs, seeds, wrt)
     some = [(pulled[w], m) for w, m in zip(wrt, moves, strict=True) if w in pulled]
     pushed = cotangents([p for p, _ in some], [m for _, m in some], seeds)
@@ -111,10 +125,14 @@ def jvp(outputs: Any, inputs: Any, tangents: Any) -> Any:
 
 
 def jacobian(output: Tensor, input: Tensor) -> Tensor:
-    """d output / d input, shape output.shape + input.shape: the vjp run for all basis cotangents at once."""
+    """d output / d input, shape output.shape + input.shape: the vjp run for all basis cotangents at
+    once."""
     from .transforms import batch
 
-    (out,), (x,) = _leaves("jacobian", "output", output), _wrt("jacobian", "input", input)[0]
+    (out,), (x,) = (
+        float_leaves("jacobian", "output", output),
+        wrt_leaves("jacobian", "input", input)[0],
+    )
     seed = placeholder(out.shape, out.dtype, "seed")
     pulled = cotangents([out], [seed], [x]).get(x, zeros_like(x))
     basis = reshape(eye(out.size, dtype=out.dtype), (out.size, *out.shape))
@@ -124,47 +142,3 @@ def jacobian(output: Tensor, input: Tensor) -> Tensor:
 def hessian(output: Tensor, input: Tensor) -> Tensor:
     """The second derivative of a scalar, shape input.shape + input.shape."""
     return jacobian(grad(output, input), input)
-
-
-# -- arguments ---------------------------------------------------------------------------------------------------
-
-
-def _leaves(who: str, what: str, tree: Any) -> list[Tensor]:
-    leaves = optree.tree_leaves(tree)
-    for leaf in leaves:
-        if not isinstance(leaf, Tensor):
-            raise TypeError(f"{who}: {what} must hold Tensors; got {_kind_of(leaf)}")
-        if leaf.dtype.kind != "f":
-            raise TypeError(f"{who}: {what} must be floating-point to have derivatives; got {leaf.dtype}")
-    return leaves
-
-
-def _wrt(who: str, what: str, tree: Any) -> tuple[list[Tensor], Callable[[list], Any]]:
-    paths, leaves, spec = optree.tree_flatten_with_path(tree)
-    for path, leaf in zip(paths, leaves, strict=True):
-        at = f"{what}[{']['.join(map(repr, path))}]" if path else what
-        if not isinstance(leaf, Tensor):
-            raise TypeError(
-                f"{who}: {at} is {_kind_of(leaf)}, which no graph node stands for. Make Tensors first, "
-                f"p = mg.tensors(p), compute with those, and pass them here"
-            )
-        if leaf.dtype.kind != "f":
-            raise TypeError(f"{who}: {at} is {leaf.dtype}; only floating-point Tensors have gradients")
-    return leaves, lambda values: optree.tree_unflatten(spec, values)
-
-
-def _kind_of(leaf: Any) -> str:
-    return "a NumPy array" if isinstance(leaf, np.ndarray) else f"a {type(leaf).__name__}"
-
-
-def _matching(who: str, what: str, tree: Any, like: Sequence[Tensor]) -> list[Tensor]:
-    leaves = optree.tree_leaves(tree)
-    if len(leaves) != len(like):
-        raise ValueError(f"{who}: {len(leaves)} {what} were given for {len(like)} Tensors")
-    out = []
-    for k, (leaf, t) in enumerate(zip(leaves, like, strict=True)):
-        c = asarray(leaf, dtype=t.dtype)
-        if c.shape != t.shape:
-            raise ValueError(f"{who}: {what} {k} has shape {c.shape}; its Tensor has {t.shape}")
-        out.append(c)
-    return out

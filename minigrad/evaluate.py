@@ -1,7 +1,9 @@
 """Values: one loop over the graph, node by node.
 
-`reference` runs every recurrence one node at a time, with nothing clever in it: it is the oracle that every
-faster way of running a graph is held against.  `evaluate` shares the loop over the graph but runs recurrences
+`reference` runs every recurrence one node at a time, with nothing clever in it: it is the oracle
+that every
+faster way of running a graph is held against.  `evaluate` shares the loop over the graph but runs
+recurrences
 level by level (`levels`), and keeps what it has read on the nodes.  Neither compiles anything.
 """
 
@@ -17,14 +19,18 @@ from .graph import INPUT, Tensor, no_value, toposort, where_recorded
 from .recur import PROJ, RECUR, Via
 
 Env = dict[Tensor, Any]
-Runner = Callable[[Tensor, list, list[Tensor]], list]  # (recur node, argument values, projections) -> their values
+Runner = Callable[
+    [Tensor, list, list[Tensor]], list
+]  # (recur node, argument values, projections) -> their values
 
 
 def evaluate(tree: Any) -> Any:
     """The values of all Tensors in a pytree, as read-only NumPy arrays in the same structure.
 
-    Reads many at once (a loss and its gradients share one forward pass) and keeps the values on the Tensors read
-    and on every projection of the recurrences that ran.  Leaves that are not Tensors are returned as they are.
+    Reads many at once (a loss and its gradients share one forward pass) and keeps the values on the
+    Tensors read
+    and on every projection of the recurrences that ran.  Leaves that are not Tensors are returned
+    as they are.
     """
     from .levels import run_levels
 
@@ -39,7 +45,8 @@ def evaluate(tree: Any) -> Any:
 
 
 def reference(tree: Any) -> Any:
-    """Like `evaluate`, but one structure node at a time, from the leaves, keeping nothing: the oracle."""
+    """Like `evaluate`, but one structure node at a time, from the leaves, keeping nothing: the
+    oracle."""
     leaves, spec = optree.tree_flatten(tree)
     tensors = [t for t in leaves if isinstance(t, Tensor)]
     env = run(tensors, run_nodes)
@@ -57,7 +64,8 @@ def frozen(value: Any, t: Tensor) -> np.ndarray:
 
 
 def run(outputs: Sequence[Tensor], runner: Runner, remember: bool = False) -> Env:
-    """The values of `outputs` (with `remember`: and of all projections alive of each recurrence that ran)."""
+    """The values of `outputs` (with `remember`: and of all projections alive of each recurrence
+    that ran)."""
     order = toposort(outputs, stop=(lambda t: t._value is not None) if remember else None)
     needed, demands = demand(order, outputs, remember)
     last: dict[Tensor, Tensor] = {}  # the last reader of each value, after which it is dropped
@@ -86,7 +94,8 @@ def run(outputs: Sequence[Tensor], runner: Runner, remember: bool = False) -> En
 def demand(
     order: Sequence[Tensor], outputs: Sequence[Tensor], alive: bool = False
 ) -> tuple[set[Tensor], dict[Tensor, list[Tensor]]]:
-    """Which nodes of a topological order must run, and which projections of each recurrence are asked for.
+    """Which nodes of a topological order must run, and which projections of each recurrence are
+    asked for.
 
     A recurrence's argument that the projections asked for do not read is not computed at all.
     """
@@ -101,9 +110,15 @@ def demand(
             asked = demands[t]
             if alive:
                 known = set(asked)
-                asked += [p for p in t.attrs["projections"].values() if p not in known and p._value is None]
+                asked += [
+                    p
+                    for p in t.attrs["projections"].values()
+                    if p not in known and p._value is None
+                ]
             block, structure = t.attrs["block"], t.attrs["structure"]
-            live = set(block.live(tuple(dict.fromkeys(p.attrs["ref"] for p in asked)), structure.wires))
+            live = set(
+                block.live(tuple(dict.fromkeys(p.attrs["ref"] for p in asked)), structure.wires)
+            )
             needed.update(i for i, ph in zip(t.inputs, block.inputs, strict=True) if ph in live)
         else:
             needed.update(t.inputs)
@@ -122,7 +137,7 @@ def compute(t: Tensor, env: Env) -> Any:
         raise
 
 
-# -- a recurrence, one node at a time ----------------------------------------------------------------------------
+# -- a recurrence, one node at a time --------------------------------------------------------------
 
 
 def run_nodes(r: Tensor, args: list, projections: list[Tensor]) -> list:
@@ -167,7 +182,13 @@ def _enter(arg: Any, via: Via, n: int) -> Any:
     if via.kind == "shared":
         return arg
     row = n if via.rows is None else int(via.rows[n])
-    return arg[row] if row >= 0 else np.zeros_like(arg[0]) if len(arg) else np.zeros(arg.shape[1:], arg.dtype)
+    return (
+        arg[row]
+        if row >= 0
+        else np.zeros_like(arg[0])
+        if len(arg)
+        else np.zeros(arg.shape[1:], arg.dtype)
+    )
 
 
 def _leave(rows: list, p: Tensor, via: Via) -> Any:

@@ -1,16 +1,18 @@
 """The computation graph: one node type, one table row per primitive, iterative traversal.
 
-This module sits at the bottom: it knows what a `Tensor` (a node) and a `Primitive` (a row of rules) are, how
-to record a node (`bind`), how to walk a graph without recursion (`toposort`) and how to copy a part of it
-with some nodes exchanged (`rebuild`).  It computes nothing: the operators of `Tensor` are filled in by
-`ops`, values come from `evaluate`, derivatives from `autodiff`.
+This module sits at the bottom: it knows what a `Tensor` (a node) and a `Primitive` (a row of rules)
+are, how to record a node (`bind`), how to walk a graph without recursion (`toposort`) and how to
+copy a part of it
+with some nodes exchanged (`rebuild`).  It computes nothing: the operators of `Tensor` are filled in
+by `ops`, values come from `evaluate`, derivatives from `autodiff`.
 """
 
 from __future__ import annotations
 
 import linecache
+import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import CodeType
 from typing import TYPE_CHECKING, Any
@@ -18,8 +20,10 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
+from .reading import Readable
+
 Shape = tuple[int, ...]
-OURS = ("minigrad.", "recurrent.", "viz.")  # modules whose frames are never "the user's line"
+OURS = ("minigrad", "recurrent", "viz")  # modules whose frames are never "the user's line"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -27,17 +31,21 @@ class Primitive:
     """One row of the rule table.
 
     name   : what a drawing and an error message call it.
-    kind   : "leaf", "elementwise", "reduction", "contraction", "movement" or "recur".  How many rows of a
-             recurrence are computed at once, and what a compiler may fuse, depends on the kind only.
+    kind   : "leaf", "elementwise", "reduction", "contraction", "movement" or "recur".  How many
+             rows of a recurrence are computed at once, and what a compiler may fuse, depends on the
+             kind only.
     shape  : `shape(*inputs, **attrs) -> (shape, dtype)`; raises ValueError or TypeError in words.
     numpy  : `numpy(*arrays, **attrs) -> array`, the meaning of the op.
     vjp    : `vjp(ct, node, wanted) -> one cotangent (or None) per input`, written in recorded ops;
              None where the derivative is zero everywhere it exists.
-    rows   : `rows(n, node, attrs) -> attrs` for n rows at once, the row axis first; None: unchanged.
+    rows   : `rows(n, node, attrs) -> attrs` for n rows at once, the row axis first; None:
+             unchanged.
     cheap  : recomputed rather than saved for a backward pass.
     linear : linear in its inputs together, so a sum over nodes may be pushed through it.
-    collect: how the cotangents that reach one node are combined (a sum, unless the node has many outputs).
-    scalar : the op on one element, as an expression of the code generator's functions; None: unknown there.
+    collect: how the cotangents that reach one node are combined (a sum, unless the node has many
+             outputs).
+    scalar : the op on one element, as an expression of the code generator's functions; None:
+             unknown there.
     """
 
     name: str
@@ -59,13 +67,16 @@ def _no_rule(*_: Any, **__: Any) -> Any:
     raise TypeError("a leaf has no rule")
 
 
-CONSTANT = Primitive("constant", "leaf", _no_rule, _no_rule)  # holds a read-only snapshot of an array
+CONSTANT = Primitive(
+    "constant", "leaf", _no_rule, _no_rule
+)  # holds a read-only snapshot of an array
 INPUT = Primitive("input", "leaf", _no_rule, _no_rule)  # a placeholder of a trace: no value yet
 
 
 @dataclass(eq=False, slots=True)
 class Trace:
-    """A function being traced: leaves made meanwhile belong to it, any other leaf it reaches is captured."""
+    """A function being traced: leaves made meanwhile belong to it, any other leaf it reaches is
+    captured."""
 
     name: str
 
@@ -73,8 +84,9 @@ class Trace:
 _traces: list[Trace] = []  # innermost last
 
 
-class Tensor:
-    """A node of the graph: an array that is known by how it is computed.  Immutable; hashed by identity.
+class Tensor(Readable):
+    """A node of the graph: an array that is known by how it is computed.  Immutable; hashed by
+    identity.
 
     op, inputs, attrs: the primitive, the nodes it reads, its static attributes.
     shape, dtype, name: known as soon as the node is recorded; the name is optional.
@@ -112,7 +124,9 @@ class Tensor:
         put(self, "_value", value)
 
     def __setattr__(self, key: str, value: Any) -> None:
-        raise AttributeError(f"a Tensor is immutable; {key!r} cannot be set (t.named(...) gives a named copy)")
+        raise AttributeError(
+            f"a Tensor is immutable; {key!r} cannot be set (t.named(...) gives a named copy)"
+        )
 
     __hash__ = object.__hash__
 
@@ -122,121 +136,33 @@ class Tensor:
 
     @property
     def size(self) -> int:
-        size = 1
-        for n in self.shape:
-            size *= n
-        return size
+        return math.prod(self.shape)
 
     def named(self, name: str) -> Tensor:
         """The same node under another name (drawings, errors and `expr` show it)."""
-        if self.op is INPUT:  # a placeholder is known by identity, so a copy of it would be another one
-            from .ops import identity
+        from .ops import identity  # a placeholder is known by identity: a copy would be another
 
-            return _renamed(identity(self), name)
-        return _renamed(self, name)
-
-    # -- reading the value ---------------------------------------------------------------------------------
-
-    def numpy(self) -> np.ndarray:
-        """The value as a read-only NumPy array; computed once.  Raises TypeError inside a trace."""
-        if self._value is None:
-            from .evaluate import evaluate
-
-            evaluate(self)
-        return self._value
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        if copy is False and dtype is not None and np.dtype(dtype) != self.dtype:
-            raise ValueError(f"a {self.dtype} Tensor cannot be seen as {np.dtype(dtype)} without a copy")
-        return np.array(self.numpy(), dtype=dtype, copy=True if copy else None)
-
-    def item(self) -> Any:
-        if self.size != 1:
-            raise ValueError(f"item() needs a Tensor with one element; this one has shape {self.shape}")
-        return self.numpy().item()
-
-    def tolist(self) -> Any:
-        return self.numpy().tolist()
-
-    def __float__(self) -> float:
-        return float(self.item())
-
-    def __int__(self) -> int:
-        return int(self.item())
-
-    def __index__(self) -> int:
-        if not np.issubdtype(self.dtype, np.integer):
-            raise TypeError(f"only an integer Tensor is an index; this one is {self.dtype}")
-        return int(self.item())
-
-    def __bool__(self) -> bool:
-        if self.size != 1:
-            raise ValueError(f"the truth of a Tensor of shape {self.shape} is ambiguous; use mg.any or mg.all")
-        return bool(self.numpy())
-
-    def __len__(self) -> int:
-        if not self.shape:
-            raise TypeError("a 0-d Tensor has no len()")
-        return self.shape[0]
-
-    def __iter__(self) -> Iterator[Tensor]:
-        if not self.shape:
-            raise TypeError("a 0-d Tensor cannot be iterated over")
-        return (self[i] for i in range(self.shape[0]))
-
-    def __contains__(self, item: Any) -> bool:
-        return bool((self.numpy() == np.asarray(item)).any())
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        raise TypeError("a Tensor is immutable: t[i] = v has no gradient; use mg.where(mask, v, t) or mg.concat")
-
-    def __repr__(self) -> str:
-        named = f"{self.name}: " if self.name else ""
-        if self._value is not None and self.op.kind != "recur":
-            text = np.array2string(self._value, precision=4, threshold=12, separator=", ")
-            return f"Tensor({named}{text}, {self.dtype})"
-        return f"Tensor({named}{self.op.name}, shape={self.shape}, {self.dtype})"
-
-    def __str__(self) -> str:
-        return str(self.numpy())
-
-    def __format__(self, spec: str) -> str:
-        return format(self.item() if self.size == 1 else self.numpy(), spec)
+        t = identity(self) if self.op is INPUT else self
+        return Tensor(t.op, t.inputs, t.attrs, t.shape, t.dtype, name, t._value)
 
     if TYPE_CHECKING:  # the operator table at the end of ops.py defines these
-        _Op = Callable[..., "Tensor"]
-        __add__: _Op
-        __radd__: _Op
-        __sub__: _Op
-        __rsub__: _Op
-        __mul__: _Op
-        __rmul__: _Op
-        __truediv__: _Op
-        __rtruediv__: _Op
-        __pow__: _Op
-        __rpow__: _Op
-        __matmul__: _Op
-        __rmatmul__: _Op
-        __neg__: _Op
-        __abs__: _Op
-        __lt__: _Op
-        __le__: _Op
-        __gt__: _Op
-        __ge__: _Op
-        __getitem__: _Op
+
+        def _op(self, *args: Any) -> Tensor: ...
+
+        __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = _op
+        __rtruediv__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __neg__ = __abs__ = _op
+        __lt__ = __le__ = __gt__ = __ge__ = __getitem__ = _op
         T: Tensor
         mT: Tensor
 
 
-_OWN_FRAMES = ("minigrad", "recurrent", "viz")
-
-
 def _site() -> tuple[CodeType, int] | None:
-    """Where the user recorded this node: the innermost frame that is not ours, as (code, instruction)."""
+    """Where the user recorded this node: the innermost frame that is not ours, as (code,
+    instruction)."""
     frame = sys._getframe(2)
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
-        if not module.startswith(OURS) and module not in _OWN_FRAMES:
+        if module.partition(".")[0] not in OURS:
             return frame.f_code, frame.f_lasti
         frame = frame.f_back  # type: ignore[assignment]
     return None
@@ -253,22 +179,22 @@ def where_recorded(t: Tensor) -> str:
     return f"{code.co_filename}:{line}" + (f": {text}" if text else "")
 
 
-def _renamed(t: Tensor, name: str | None) -> Tensor:
-    return Tensor(t.op, t.inputs, t.attrs, t.shape, t.dtype, name, t._value)
-
-
 def bind(op: Primitive, *inputs: Tensor, **attrs: Any) -> Tensor:
-    """Record one node.  Wrong shapes and dtypes are refused here, naming the op and what it was given."""
+    """Record one node.  Wrong shapes and dtypes are refused here, naming the op and what it was
+    given."""
     try:
         shape, dtype = op.shape(*inputs, **attrs)
     except (ValueError, TypeError) as error:
-        given = ", ".join(f"{t.name + ': ' if t.name else ''}{t.dtype}{list(t.shape)}" for t in inputs)
+        given = ", ".join(
+            f"{t.name + ': ' if t.name else ''}{t.dtype}{list(t.shape)}" for t in inputs
+        )
         raise type(error)(f"{op.name}({given}): {error}") from None
     return Tensor(op, inputs, attrs, shape, dtype)
 
 
 def constant(value: Any, dtype: Any = None, name: str | None = None) -> Tensor:
-    """A leaf holding a read-only snapshot of `value`: changing the caller's array later changes nothing."""
+    """A leaf holding a read-only snapshot of `value`: changing the caller's array later changes
+    nothing."""
     array = np.array(value, dtype=dtype, order="C")
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
         raise TypeError(
@@ -282,7 +208,9 @@ def constant(value: Any, dtype: Any = None, name: str | None = None) -> Tensor:
     return Tensor(CONSTANT, (), {"trace": trace}, array.shape, array.dtype, name, array)
 
 
-def placeholder(shape: Shape, dtype: np.dtype, name: str | None, trace: Trace | None = None) -> Tensor:
+def placeholder(
+    shape: Shape, dtype: np.dtype, name: str | None, trace: Trace | None = None
+) -> Tensor:
     """A leaf without a value: an input of a traced function."""
     return Tensor(INPUT, (), {"trace": trace}, tuple(shape), np.dtype(dtype), name)
 
@@ -299,8 +227,10 @@ def trace_call(trace: Trace, f: Callable[..., Any], *args: Any) -> Any:
 def no_value(t: Tensor) -> TypeError:
     """The error for reading a value that does not exist while a function is traced."""
     return TypeError(
-        f"the value of {t.name or t.op.name} (shape {t.shape}) is not known while {_trace_name(t)} is traced: "
-        "a traced function is run once with symbols, so it cannot print, branch on or convert a Tensor. "
+        f"the value of {t.name or t.op.name} (shape {t.shape}) is not known while "
+        f"{_trace_name(t)} is traced: "
+        "a traced function is run once with symbols, so it cannot print, branch on or convert a "
+        "Tensor. "
         "Use mg.where for a choice, mg.maximum/mg.clip for bounds, and return what you want to see"
     )
 
@@ -310,8 +240,11 @@ def _trace_name(t: Tensor) -> str:
     return repr(trace.name) if trace is not None else "a function"
 
 
-def toposort(outputs: Iterable[Tensor], stop: Callable[[Tensor], bool] | None = None) -> list[Tensor]:
-    """Every node the outputs depend on, inputs before users; iterative.  Inputs of a `stop` node are skipped."""
+def toposort(
+    outputs: Iterable[Tensor], stop: Callable[[Tensor], bool] | None = None
+) -> list[Tensor]:
+    """Every node the outputs depend on, inputs before users; iterative.  Inputs of a `stop` node
+    are skipped."""
     done: set[Tensor] = set()
     order: list[Tensor] = []
     stack = list(outputs)[::-1]
@@ -332,7 +265,8 @@ def toposort(outputs: Iterable[Tensor], stop: Callable[[Tensor], bool] | None = 
 
 
 def rebuild(outputs: Sequence[Tensor], swap: Mapping[Tensor, Tensor]) -> list[Tensor]:
-    """The outputs with the nodes in `swap` exchanged; what does not depend on them stays the same node."""
+    """The outputs with the nodes in `swap` exchanged; what does not depend on them stays the same
+    node."""
     new: dict[Tensor, Tensor] = dict(swap)
     for t in toposort(outputs, stop=new.__contains__):
         if t in new:
@@ -341,7 +275,11 @@ def rebuild(outputs: Sequence[Tensor], swap: Mapping[Tensor, Tensor]) -> list[Te
         if all(a is b for a, b in zip(inputs, t.inputs, strict=True)):
             new[t] = t
         else:
-            attrs = {**t.attrs, "projections": WeakValueDictionary()} if t.op.kind == "recur" else t.attrs
+            attrs = (
+                {**t.attrs, "projections": WeakValueDictionary()}
+                if t.op.kind == "recur"
+                else t.attrs
+            )
             new[t] = Tensor(t.op, inputs, attrs, t.shape, t.dtype, t.name)
             object.__setattr__(new[t], "site", t.site)
     return [new[t] for t in outputs]

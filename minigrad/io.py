@@ -15,21 +15,25 @@ from safetensors.numpy import save as to_bytes
 
 from .graph import Tensor
 from .ops import asarray
-from .recur import path_name
+from .tracing import path_name
 
 
 def tensors(tree: Any) -> Any:
-    """The same pytree with every array as a Tensor named by its path, "cell.W_f"; other leaves as they are."""
+    """The same pytree with every array as a Tensor named by its path, "cell.W_f"; other leaves as
+    they are."""
     paths, leaves, spec = optree.tree_flatten_with_path(tree)
     made = [
-        asarray(x, name=path_name("", p) or None) if isinstance(x, (np.ndarray, np.generic, Tensor)) else x
+        asarray(x, name=path_name("", p) or None)
+        if isinstance(x, (np.ndarray, np.generic, Tensor))
+        else x
         for p, x in zip(paths, leaves, strict=True)
     ]
     return optree.tree_unflatten(spec, made)
 
 
 def save(path: str | os.PathLike, tree: Any) -> None:
-    """Write a pytree of arrays (nested dicts, lists and tuples) as one safetensors file, all of it or nothing.
+    """Write a pytree of arrays (nested dicts, lists and tuples) as one safetensors file, all of it
+    or nothing.
 
     Raises TypeError for other containers or leaves, OSError when the place cannot be written.
     """
@@ -38,7 +42,9 @@ def save(path: str | os.PathLike, tree: Any) -> None:
     data = to_bytes(arrays, {"minigrad": json.dumps(spec)})
     target = Path(path)
     try:
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
+        with tempfile.NamedTemporaryFile(
+            dir=target.parent, prefix=f".{target.name}.", delete=False
+        ) as file:
             aside = file.name
             file.write(data)
         os.replace(aside, target)
@@ -53,7 +59,9 @@ def _described(at: str, tree: Any, arrays: dict[str, np.ndarray]) -> Any:
     if isinstance(tree, dict):
         if not all(isinstance(k, str) for k in tree):
             raise TypeError(f"save: the keys of {at or 'the tree'} must be strings")
-        return {"dict": {k: _described(f"{at}.{k}" if at else k, v, arrays) for k, v in tree.items()}}
+        return {
+            "dict": {k: _described(f"{at}.{k}" if at else k, v, arrays) for k, v in tree.items()}
+        }
     if type(tree) in (list, tuple):
         inner = [_described(f"{at}.{k}" if at else str(k), v, arrays) for k, v in enumerate(tree)]
         return {type(tree).__name__: inner}
@@ -63,11 +71,15 @@ def _described(at: str, tree: Any, arrays: dict[str, np.ndarray]) -> Any:
             raise TypeError(f"save: two arrays would be called {name!r}; keys must not contain '.'")
         arrays[name] = np.ascontiguousarray(tree.numpy() if isinstance(tree, Tensor) else tree)
         return {"array": name}
-    raise TypeError(f"save: {at or 'the tree'} is a {type(tree).__name__}; only dicts, lists, tuples and arrays are saved")
+    raise TypeError(
+        f"save: {at or 'the tree'} is a {type(tree).__name__}; only dicts, lists, tuples and "
+        "arrays are saved"
+    )
 
 
 def load(path: str | os.PathLike) -> Any:
-    """What `save` wrote, as NumPy arrays in the same containers; a foreign safetensors file as a flat dict.
+    """What `save` wrote, as NumPy arrays in the same containers; a foreign safetensors file as a
+    flat dict.
 
     Raises FileNotFoundError, or ValueError when the file is not safetensors or is damaged.
     """

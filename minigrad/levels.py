@@ -1,10 +1,12 @@
 """A recurrence level by level in NumPy: what `evaluate` runs.
 
-All nodes of one level are computed at once, with a row axis in front; a rule per *kind* of op says how.  Four
-stages keep the level loop small: what all nodes share is computed once, what depends on a table row once per
-row, what no state reaches before the loop (the input product), and what no state needs after it (output heads).
-A sum over nodes is pushed through linear ops, and into a product as one contracted letter: the gradient of a
-weight is one product of stacked rows.
+All nodes of one level are computed at once, with a row axis in front; a rule per *kind* of op says
+how.  Four
+stages keep the level loop small: what all nodes share is computed once, what depends on a table row
+once per row, what no state reaches before the loop (the input product), and what no state needs
+after it (output heads).
+A sum over nodes is pushed through linear ops, and into a product as one contracted letter: the
+gradient of a weight is one product of stacked rows.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ Domain = Any  # None: shared; "row": per node; a number: per row of that argumen
 
 
 class Plan(NamedTuple):
-    """What to run for some projections of a block; the same for every structure with the same wires."""
+    """What to run for some projections of a block; the same for every structure with the same
+    wires."""
 
     shared: list[Tensor]  # once
     table: list[Tensor]  # once per table row
@@ -32,13 +35,16 @@ class Plan(NamedTuple):
     core: list[Tensor]  # level by level
     post: list[Tensor]  # all nodes at once, after the loop
     stored: set[Tensor]  # core tensors read outside their level
-    sums: dict[Tensor, str]  # tensors whose sum over the nodes is wanted: by which rule, inputs before users
+    sums: dict[
+        Tensor, str
+    ]  # tensors whose sum over the nodes is wanted: by which rule, inputs before users
     domain: dict[Tensor, Domain]
     demands: dict[Tensor, list[Tensor]]  # of recurrences inside the block
 
 
 def plan(block: Block, wires: Any, vias: Sequence[Via], rows: tuple, summed: tuple) -> Plan:
-    """The stages that compute the interior tensors `rows` per node and the sums over the nodes of `summed`."""
+    """The stages that compute the interior tensors `rows` per node and the sums over the nodes of
+    `summed`."""
     key = ("plan", rows, summed, domain_kinds(vias), wires)
     if key in block.cache:
         return block.cache[key]
@@ -48,7 +54,9 @@ def plan(block: Block, wires: Any, vias: Sequence[Via], rows: tuple, summed: tup
     ports = [t for t in block.ports.values() if t in domain] if wires else []
     roots = [*rows, *ports]
     for t, how in sums.items():
-        roots += [t] if how == "rows" else [i for i in t.inputs if how == "contract" or i not in sums]
+        roots += (
+            [t] if how == "rows" else [i for i in t.inputs if how == "contract" or i not in sums]
+        )
     needed, demands = demand(order, roots)
     needed.update(*demands.values())
     after_slot: set[Tensor] = set(block.slots.values())
@@ -72,10 +80,14 @@ def plan(block: Block, wires: Any, vias: Sequence[Via], rows: tuple, summed: tup
     return block.cache[key]
 
 
-def _sum_rules(order: Sequence[Tensor], summed: Sequence[Tensor], domain: dict) -> dict[Tensor, str]:
-    """How each wanted sum over the nodes is found; a rule that pushes the sum on adds wants of its own.
+def _sum_rules(
+    order: Sequence[Tensor], summed: Sequence[Tensor], domain: dict
+) -> dict[Tensor, str]:
+    """How each wanted sum over the nodes is found; a rule that pushes the sum on adds wants of its
+    own.
 
-    linear  : the op applied to the sums of its inputs.     contract: a product of two per-node operands, the
+    linear  : the op applied to the sums of its inputs.     contract: a product of two per-node
+              operands, the
     rows    : computed per node, then summed.                         node letter contracted.
     """
     wanted, rules = set(summed), {}
@@ -87,9 +99,13 @@ def _sum_rules(order: Sequence[Tensor], summed: Sequence[Tensor], domain: dict) 
             rules[t] = "rows"
         elif t.op is EINSUM and len(per_node) > 1:
             rules[t] = "contract"
-        elif t.op is EINSUM or (t.op.linear and (t.op not in (TAKE, SCATTER) or domain[t.inputs[1]] is None)):
+        elif t.op is EINSUM or (
+            t.op.linear and (t.op not in (TAKE, SCATTER) or domain[t.inputs[1]] is None)
+        ):
             rules[t] = "linear"
-            wanted.update(per_node if t.op is EINSUM else [i for i in t.inputs if i.dtype.kind == "f"])
+            wanted.update(
+                per_node if t.op is EINSUM else [i for i in t.inputs if i.dtype.kind == "f"]
+            )
         else:
             rules[t] = "rows"
     return {t: rules[t] for t in order if t in rules}
@@ -102,16 +118,23 @@ def run_levels(r: Tensor, args: list, projections: list[Tensor]) -> list:
 
 
 def execute(
-    block: Block, structure: Structure, vias: Sequence[Via], args: list, leaving: list[tuple[Tensor, Via]]
+    block: Block,
+    structure: Structure,
+    vias: Sequence[Via],
+    args: list,
+    leaving: list[tuple[Tensor, Via]],
 ) -> list:
-    """Run `block` over `structure`; rows are kept level after level inside, and put back in order on leaving."""
+    """Run `block` over `structure`; rows are kept level after level inside, and put back in order
+    on leaving."""
     n = structure.n
     per_row = tuple(dict.fromkeys(ref for ref, via in leaving if via.kind != "shared"))
     summed = tuple(dict.fromkeys(ref for ref, via in leaving if via.kind == "shared"))
     p = plan(block, structure.wires, vias, per_row, summed)
     levels = structure.levels
     order = np.concatenate(levels) if n else np.zeros(0, np.int64)
-    plain = len(levels) == 1 or bool((order[:-1] < order[1:]).all())  # rows are level after level already
+    plain = len(levels) == 1 or bool(
+        (order[:-1] < order[1:]).all()
+    )  # rows are level after level already
     shared: Env = {}
     tables: Env = {}  # a table has a row of its own for "none", last
     nodes: Env = {}
@@ -140,7 +163,16 @@ def execute(
     for t in p.table:
         if t not in tables:
             size = vias[p.domain[t]].size + 1
-            _step(t, tables, p, [(shared.get(i), False) if p.domain[i] is None else (tables.get(i), True) for i in t.inputs], size)
+            _step(
+                t,
+                tables,
+                p,
+                [
+                    (shared.get(i), False) if p.domain[i] is None else (tables.get(i), True)
+                    for i in t.inputs
+                ],
+                size,
+            )
     _stage(p.pre, nodes, p, look, n)
     for t in p.stored:
         nodes[t] = np.zeros((n, *t.shape), t.dtype)
@@ -183,7 +215,8 @@ def _try(look: Any, t: Tensor) -> tuple[Any, bool]:
 
 
 def _level(p: Plan, block: Block, nodes: Env, look: Any, at: slice, arrivals: dict) -> None:
-    """One turn of the loop: gather the states that arrive, run the core, store what is read later."""
+    """One turn of the loop: gather the states that arrive, run the core, store what is read
+    later."""
     m = at.stop - at.start
     local: Env = {}
     for (slot, leaf), ph in block.slots.items():
@@ -191,7 +224,11 @@ def _level(p: Plan, block: Block, nodes: Env, look: Any, at: slice, arrivals: di
             local[ph] = _gather(ph, leaf, m, arrivals.get(slot, ()), block, nodes)
     for t in p.core:
         if t not in local and t.op is not PROJ:
-            pairs = [(local[i], True) if i in local else look(i, at) for i in t.inputs if i.op is not RECUR]
+            pairs = [
+                (local[i], True) if i in local else look(i, at)
+                for i in t.inputs
+                if i.op is not RECUR
+            ]
             _step(t, local, p, pairs, m)
     for t in p.stored:
         if t in local:
@@ -212,7 +249,8 @@ def _gather(ph: Tensor, leaf: int, m: int, arrivals: Any, block: Block, nodes: E
 
 
 def _arrivals(structure: Structure) -> list[dict[int, list[tuple]]]:
-    """For each level and slot: (port, row within the level, level-ordered row of the source, one for each row)."""
+    """For each level and slot: (port, row within the level, level-ordered row of the source, one
+    for each row)."""
     known = structure.__dict__.get("_arrivals")
     if known is not None:
         return known
@@ -229,7 +267,9 @@ def _arrivals(structure: Structure) -> list[dict[int, list[tuple]]]:
         kinds = np.stack([edge_level, structure.slot, structure.port])[:, order]
         cuts = np.flatnonzero((kinds[:, 1:] != kinds[:, :-1]).any(axis=0)) + 1
         for part in np.split(order, cuts):
-            level, slot, port = (int(a[part[0]]) for a in (edge_level, structure.slot, structure.port))
+            level, slot, port = (
+                int(a[part[0]]) for a in (edge_level, structure.slot, structure.port)
+            )
             to = place[structure.dst[part]] - first[level]
             whole = len(to) == size[level] and bool((to == np.arange(len(to))).all())
             source: Any = place[structure.src[part]]
@@ -240,11 +280,12 @@ def _arrivals(structure: Structure) -> list[dict[int, list[tuple]]]:
     return result
 
 
-# -- one op for many rows ------------------------------------------------------------------------------------------
+# -- one op for many rows --------------------------------------------------------------------------
 
 
 def _step(t: Tensor, env: Env, p: Plan, pairs: list[tuple[Any, bool]], m: int | None) -> None:
-    """Compute `t` into `env` from its inputs' values, of which those marked have a leading axis of m rows."""
+    """Compute `t` into `env` from its inputs' values, of which those marked have a leading axis of
+    m rows."""
     if t.op is PROJ or t in env:
         return
     if t.op is RECUR:
@@ -263,12 +304,16 @@ def _step(t: Tensor, env: Env, p: Plan, pairs: list[tuple[Any, bool]], m: int | 
 
 def _row_attrs(t: Tensor, has_rows: Sequence[bool], m: int) -> dict[str, Any]:
     if t.op.kind == "contraction":
-        subs = tuple("N" + s if has else s for s, has in zip(t.attrs["subs"], has_rows, strict=True))
+        subs = tuple(
+            "N" + s if has else s for s, has in zip(t.attrs["subs"], has_rows, strict=True)
+        )
         return {"subs": subs, "out": "N" + t.attrs["out"]}
     return t.op.rows(m, t, t.attrs) if t.op.rows else t.attrs
 
 
-def _inner(t: Tensor, pairs: list[tuple[Any, bool]], leaving: list[tuple[Tensor, Via]], m: int | None) -> list:
+def _inner(
+    t: Tensor, pairs: list[tuple[Any, bool]], leaving: list[tuple[Tensor, Via]], m: int | None
+) -> list:
     """A recurrence inside a block, for m rows at once: m copies of its structure."""
     block, structure, vias = t.attrs["block"], t.attrs["structure"], t.attrs["vias"]
     if m is None:
@@ -288,11 +333,16 @@ def _inner(t: Tensor, pairs: list[tuple[Any, bool]], leaving: list[tuple[Tensor,
 
     args, entering = [], []
     for (value, has_rows), via in zip(pairs, vias, strict=True):
-        args.append(value.reshape(-1, *value.shape[2:]) if has_rows and via.kind != "shared" else value)
+        args.append(
+            value.reshape(-1, *value.shape[2:]) if has_rows and via.kind != "shared" else value
+        )
         entering.append(many(via, has_rows))
     wide = [(ref, many(via, True)) for ref, via in leaving]
     values = execute(block, structure.copies(m), entering, args, wide)
-    return [v.reshape(m, *via.shape(n, ref.shape)) for v, (ref, via) in zip(values, leaving, strict=True)]
+    return [
+        v.reshape(m, *via.shape(n, ref.shape))
+        for v, (ref, via) in zip(values, leaving, strict=True)
+    ]
 
 
 def _sums(p: Plan, shared: Env, look: Any, n: int) -> Env:
@@ -301,11 +351,17 @@ def _sums(p: Plan, shared: Env, look: Any, n: int) -> Env:
     for t, how in p.sums.items():
         if how == "rows":
             value, has_rows = look(t, None)
-            sums[t] = value.sum(axis=0, dtype=t.dtype) if has_rows else value * np.asarray(n, t.dtype)
+            sums[t] = (
+                value.sum(axis=0, dtype=t.dtype) if has_rows else value * np.asarray(n, t.dtype)
+            )
         elif how == "contract":
             pairs = [look(i, None) for i in t.inputs]
-            subs = tuple("N" + s if has else s for s, (_, has) in zip(t.attrs["subs"], pairs, strict=True))
+            subs = tuple(
+                "N" + s if has else s for s, (_, has) in zip(t.attrs["subs"], pairs, strict=True)
+            )
             sums[t] = t.op.numpy(*(v for v, _ in pairs), subs=subs, out=t.attrs["out"])
         else:
-            sums[t] = t.op.numpy(*(sums[i] if i in sums else shared[i] for i in t.inputs), **t.attrs)
+            sums[t] = t.op.numpy(
+                *(sums[i] if i in sums else shared[i] for i in t.inputs), **t.attrs
+            )
     return sums

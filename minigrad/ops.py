@@ -1,12 +1,15 @@
 """Array functions and their primitives: one table row per op, then the functions that record them.
 
-Array functions carry their array-API names.  Three habits keep the rows short: elementwise operands are made
-equal in shape and dtype by explicit `broadcast_to` and `astype` nodes (so unbroadcasting is just their rule);
-axes are stored counted from the end (so a leading row axis changes nothing); movement comes in dual pairs
+Array functions carry their array-API names.  Three habits keep the rows short: elementwise operands
+are made equal in shape and dtype by explicit `broadcast_to` and `astype` nodes (so unbroadcasting
+is just their rule); axes are stored counted from the end (so a leading row axis changes nothing);
+movement comes in dual pairs
 (broadcast_to/sum, slice/place, take/scatter).  `einsum` is the only contraction.
 
-Conventions: integers and booleans enter floating-point functions as float64; 0 * inf is 0 in a derivative
-where the incoming cotangent is exactly 0 (`absorb`), so `where(x > 0, sqrt(x), 0)` has gradient 0 at 0.
+Conventions: integers and booleans enter floating-point functions as float64; 0 * inf is 0 in a
+             derivative
+where the incoming cotangent is exactly 0 (`absorb`), so `where(x > 0, sqrt(x), 0)` has gradient 0
+at 0.
 """
 
 from __future__ import annotations
@@ -26,11 +29,12 @@ BOOL = np.dtype(np.bool_)
 TABLE: dict[str, Primitive] = {}  # every primitive by name
 
 
-# -- rows ------------------------------------------------------------------------------------------------------
+# -- rows ------------------------------------------------------------------------------------------
 
 
 def per_input(*rules: Callable[..., Tensor | None] | None) -> Callable[..., list[Tensor | None]]:
-    """A vjp rule from one function `(ct, out, *inputs, **attrs)` per input; None: that input has no gradient."""
+    """A vjp rule from one function `(ct, out, *inputs, **attrs)` per input; None: that input has no
+    gradient."""
 
     def vjp(ct: Tensor, node: Tensor, wanted: Sequence[bool]) -> list[Tensor | None]:
         return [
@@ -162,7 +166,9 @@ ASTYPE = _elementwise(
 EQUAL = _elementwise("equal", np.equal, shape=_truth, cheap=True, scalar="equal")
 NOT_EQUAL = _elementwise("not_equal", np.not_equal, shape=_truth, cheap=True, scalar="not_equal")
 LESS = _elementwise("less", np.less, shape=_truth, cheap=True, scalar="less")
-LESS_EQUAL = _elementwise("less_equal", np.less_equal, shape=_truth, cheap=True, scalar="less_equal")
+LESS_EQUAL = _elementwise(
+    "less_equal", np.less_equal, shape=_truth, cheap=True, scalar="less_equal"
+)
 GREATER = _elementwise("greater", np.greater, shape=_truth, cheap=True, scalar="greater")
 GREATER_EQUAL = _elementwise(
     "greater_equal", np.greater_equal, shape=_truth, cheap=True, scalar="greater_equal"
@@ -190,7 +196,9 @@ def _spread(y: Tensor, x: Tensor, axis: tuple[int, ...]) -> Tensor:
 
 
 def _max_vjp(g: Tensor, y: Tensor, x: Tensor, axis: tuple[int, ...]) -> Tensor:
-    wins = astype(equal(x, _spread(y, x, axis)), x.dtype)  # ties share the gradient: weights sum to 1
+    wins = astype(
+        equal(x, _spread(y, x, axis)), x.dtype
+    )  # ties share the gradient: weights sum to 1
     share = divide(wins, _spread(bind(SUM, wins, axis=axis), x, axis))
     return multiply(_spread(g, x, axis), stop_gradient(share))
 
@@ -200,9 +208,16 @@ def _np_sum(x: Any, axis: tuple[int, ...]) -> Any:
 
 
 SUM = _row(
-    "sum", "reduction", _reduced, _np_sum, per_input(lambda g, y, x, axis: _spread(g, x, axis)), linear=True
+    "sum",
+    "reduction",
+    _reduced,
+    _np_sum,
+    per_input(lambda g, y, x, axis: _spread(g, x, axis)),
+    linear=True,
 )
-MAX = _row("max", "reduction", _reduced_max, lambda x, axis: np.max(x, axis=axis), per_input(_max_vjp))
+MAX = _row(
+    "max", "reduction", _reduced_max, lambda x, axis: np.max(x, axis=axis), per_input(_max_vjp)
+)
 ARGMAX = _row(
     "argmax", "reduction", lambda x, axis: (_reduced_max(x, (axis,))[0], np.dtype(np.int64)),
     lambda x, axis: np.argmax(x, axis=axis),
@@ -213,10 +228,14 @@ def _einsum_shape(*xs: Tensor, subs: tuple[str, ...], out: str) -> tuple[Shape, 
     sizes: dict[str, int] = {}
     for k, (x, sub) in enumerate(zip(xs, subs, strict=True)):
         if len(sub) != x.ndim:
-            raise ValueError(f"operand {k} has {x.ndim} axes but its subscripts {sub!r} name {len(sub)}")
+            raise ValueError(
+                f"operand {k} has {x.ndim} axes but its subscripts {sub!r} name {len(sub)}"
+            )
         for letter, n in zip(sub, x.shape, strict=True):
             if sizes.setdefault(letter, n) != n:
-                raise ValueError(f"axis {letter!r} is {sizes[letter]} long in one operand and {n} in operand {k}")
+                raise ValueError(
+                    f"axis {letter!r} is {sizes[letter]} long in one operand and {n} in operand {k}"
+                )
     return tuple(sizes[c] for c in out), xs[0].dtype
 
 
@@ -227,7 +246,8 @@ def _einsum_numpy(*xs: Any, subs: tuple[str, ...], out: str) -> Any:
 
 
 def contract(a: Any, b: Any, sa: str, sb: str, out: str) -> Any:
-    """Two operands through BLAS: both brought to (batch, free, contracted), one `matmul`, letters put in order."""
+    """Two operands through BLAS: both brought to (batch, free, contracted), one `matmul`, letters
+    put in order."""
     a, sa = _diagonals(a, sa)
     b, sb = _diagonals(b, sb)
     a, sa = _sum_out(a, sa, sb + out)
@@ -237,12 +257,16 @@ def contract(a: Any, b: Any, sa: str, sb: str, out: str) -> Any:
     left = [c for c in sa if c not in sb]
     right = [c for c in sb if c not in sa]
     size = dict(zip(sa + sb, np.shape(a) + np.shape(b), strict=True))
-    if not inner and not batch and not left:  # a scalar times an array, and so on: no product to speak of
+    if (
+        not inner and not batch and not left
+    ):  # a scalar times an array, and so on: no product to speak of
         return np.einsum(f"{sa},{sb}->{out}", a, b)
 
     def matrix(x: Any, sub: str, *groups: list[str]) -> Any:
         x = np.transpose(x, [sub.index(c) for group in groups for c in group])
-        return x.reshape([size[c] for c in batch] + [_product(size[c] for c in g) for g in groups[1:]])
+        return x.reshape(
+            [size[c] for c in batch] + [_product(size[c] for c in g) for g in groups[1:]]
+        )
 
     y = np.matmul(matrix(a, sa, batch, left, inner), matrix(b, sb, batch, inner, right))
     y = y.reshape([size[c] for c in (*batch, *left, *right)])
@@ -283,7 +307,9 @@ def _einsum_vjp(ct: Tensor, node: Tensor, wanted: Sequence[bool]) -> list[Tensor
             EINSUM, ct, *(t for _, t in others), subs=(out, *(s for s, _ in others)), out=reach
         )
         size = dict(zip(subs[k], x.shape, strict=True))
-        if reach != once:  # a letter summed out of this operand alone: its cotangent is constant along it
+        if (
+            reach != once
+        ):  # a letter summed out of this operand alone: its cotangent is constant along it
             g = reshape(g, tuple(size[c] if c in reach else 1 for c in once))
             g = broadcast_to(g, tuple(size[c] for c in once))
         if once != subs[k]:  # a repeated letter reads a diagonal: put the cotangent back on it
@@ -314,7 +340,9 @@ EINSUM = _row("einsum", "contraction", _einsum_shape, _einsum_numpy, _einsum_vjp
 # Movement: attrs mention lengths, so each row also says what they become with a row axis in front.
 
 
-def _movement(name: str, shape: Any, numpy: Any, *rules: Any, rows: Any, vjp: Any = None) -> Primitive:
+def _movement(
+    name: str, shape: Any, numpy: Any, *rules: Any, rows: Any, vjp: Any = None
+) -> Primitive:
     vjp = vjp or (per_input(*rules) if rules else None)
     return _row(name, "movement", shape, numpy, vjp, rows=rows, cheap=True, linear=True)
 
@@ -364,7 +392,9 @@ def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(k) - n for k in np.argsort([a + n for a in axes]))
 
 
-Bounds = tuple[tuple[int | None, int | None, int | None], ...]  # slices as data: they hash on every Python
+Bounds = tuple[
+    tuple[int | None, int | None, int | None], ...
+]  # slices as data: they hash on every Python
 
 
 def _slices(index: Bounds) -> tuple[Any, ...]:
@@ -388,7 +418,9 @@ def _concat_shape(*xs: Tensor, axis: int) -> tuple[Shape, np.dtype]:
 
     for k, x in enumerate(xs):
         if x.ndim != xs[0].ndim or rest(x) != rest(xs[0]):
-            raise ValueError(f"operand {k} of shape {x.shape} does not join {xs[0].shape} along axis {axis}")
+            raise ValueError(
+                f"operand {k} of shape {x.shape} does not join {xs[0].shape} along axis {axis}"
+            )
     shape = list(xs[0].shape)
     shape[axis] = builtins.sum(x.shape[axis] for x in xs)
     return tuple(shape), xs[0].dtype
@@ -397,7 +429,9 @@ def _concat_shape(*xs: Tensor, axis: int) -> tuple[Shape, np.dtype]:
 def _concat_numpy(*xs: Any, axis: int, rows: int | None = None) -> Any:
     if rows is not None:  # operands all rows share get a row axis first
         ndim = max(np.ndim(x) for x in xs)
-        xs = tuple(x if np.ndim(x) == ndim else np.broadcast_to(x, (rows, *np.shape(x))) for x in xs)
+        xs = tuple(
+            x if np.ndim(x) == ndim else np.broadcast_to(x, (rows, *np.shape(x))) for x in xs
+        )
     return np.concatenate(xs, axis=axis)
 
 
@@ -421,17 +455,22 @@ def _take_shape(x: Tensor, index: Tensor) -> tuple[Shape, np.dtype]:
 
 def _scatter_shape(x: Tensor, index: Tensor, size: int) -> tuple[Shape, np.dtype]:
     if index.dtype.kind not in "iu" or x.shape[: index.ndim] != index.shape:
-        raise ValueError(f"the first axes of {x.shape} must be those of the row numbers, {index.shape}")
+        raise ValueError(
+            f"the first axes of {x.shape} must be those of the row numbers, {index.shape}"
+        )
     return (size, *x.shape[index.ndim :]), x.dtype
 
 
 def _check_rows(index: Any, size: int) -> None:
     if index.size and (index.min() < -size or index.max() >= size):
-        raise IndexError(f"row {index.max() if index.max() >= size else index.min()} of a table with {size} rows")
+        raise IndexError(
+            f"row {index.max() if index.max() >= size else index.min()} of a table with {size} rows"
+        )
 
 
 def _take_numpy(x: Any, index: Any, rows: tuple[int, int, int] | None = None) -> Any:
-    """Rows of x.  With `rows` = (n, ndim of x, ndim of index) either operand may have a row axis in front."""
+    """Rows of x.  With `rows` = (n, ndim of x, ndim of index) either operand may have a row axis in
+    front."""
     if rows is None:
         _check_rows(index, x.shape[0])
         return np.take(x, index, axis=0)
@@ -455,13 +494,18 @@ def _scatter_numpy(x: Any, index: Any, size: int, rows: tuple[int, int, int] | N
     x = x if x.ndim > ndim else np.broadcast_to(x, (n, *x.shape))
     index = index if index.ndim > k else np.broadcast_to(index, (n, *index.shape))
     _check_rows(index, size)
-    flat = index % size + size * np.arange(n).reshape(n, *(1,) * (index.ndim - 1)) if size else index
+    flat = (
+        index % size + size * np.arange(n).reshape(n, *(1,) * (index.ndim - 1)) if size else index
+    )
     tail = x.shape[index.ndim :]
-    return add_rows(n * size, flat.reshape(-1), x.reshape((index.size, *tail))).reshape(n, size, *tail)
+    return add_rows(n * size, flat.reshape(-1), x.reshape((index.size, *tail))).reshape(
+        n, size, *tail
+    )
 
 
 def add_rows(size: int, index: Any, rows: Any) -> Any:
-    """zeros(size, ...) plus `rows`, each at its `index`; rows that share an index are summed in row order."""
+    """zeros(size, ...) plus `rows`, each at its `index`; rows that share an index are summed in row
+    order."""
     total = np.zeros((size, *rows.shape[1:]), rows.dtype)
     if not index.size or not rows.size:
         return total
@@ -501,7 +545,11 @@ PLACE = _movement(
     lambda g, y, x, index, shape: bind(SLICE, g, index=index), rows=None,
 )  # fmt: skip
 CONCAT = _movement(
-    "concat", _concat_shape, _concat_numpy, vjp=_concat_vjp, rows=lambda n, node, a: {**a, "rows": n}
+    "concat",
+    _concat_shape,
+    _concat_numpy,
+    vjp=_concat_vjp,
+    rows=lambda n, node, a: {**a, "rows": n},
 )
 TAKE = _movement(
     "take", _take_shape, _take_numpy, lambda g, y, x, index: scatter(g, index, x.shape[0]), None,
@@ -513,13 +561,14 @@ SCATTER = _movement(
 )  # fmt: skip
 
 
-# -- creation ----------------------------------------------------------------------------------------------------
+# -- creation --------------------------------------------------------------------------------------
 
 
 def asarray(obj: ArrayLike, *, dtype: Any = None, name: str | None = None) -> Tensor:
     """A Tensor from an array, a (nested list of) number(s) or a Tensor (cast or renamed if asked).
 
-    Floats, integers and booleans of at most 64 bits.  The array is copied: mutating it later changes nothing.
+    Floats, integers and booleans of at most 64 bits.  The array is copied: mutating it later
+    changes nothing.
     """
     if isinstance(obj, Tensor):
         t = obj if dtype is None or obj.dtype == np.dtype(dtype) else astype(obj, dtype)
@@ -543,20 +592,26 @@ def full(shape: int | Sequence[int], fill_value: Any, *, dtype: Any = None) -> T
 
 
 def arange(start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None) -> Tensor:
-    return constant(np.arange(start, dtype=dtype) if stop is None else np.arange(start, stop, step, dtype))
+    return constant(
+        np.arange(start, dtype=dtype) if stop is None else np.arange(start, stop, step, dtype)
+    )
 
 
 def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = FLOAT) -> Tensor:
     return constant(np.eye(n_rows, n_cols, k, dtype))
 
 
-def linspace(start: float, stop: float, /, num: int, *, dtype: Any = None, endpoint: bool = True) -> Tensor:
+def linspace(
+    start: float, stop: float, /, num: int, *, dtype: Any = None, endpoint: bool = True
+) -> Tensor:
     return constant(np.linspace(start, stop, num, endpoint=endpoint, dtype=dtype))
 
 
 def full_like(x: ArrayLike, /, fill_value: Any, *, dtype: Any = None) -> Tensor:
     x = asarray(x)
-    return broadcast_to(constant(fill_value, dtype or x.dtype), x.shape)  # one number, not x.size of them
+    return broadcast_to(
+        constant(fill_value, dtype or x.dtype), x.shape
+    )  # one number, not x.size of them
 
 
 def zeros_like(x: ArrayLike, /, *, dtype: Any = None) -> Tensor:
@@ -567,7 +622,7 @@ def ones_like(x: ArrayLike, /, *, dtype: Any = None) -> Tensor:
     return full_like(x, 1, dtype=dtype)
 
 
-# -- elementwise -------------------------------------------------------------------------------------------------
+# -- elementwise -----------------------------------------------------------------------------------
 
 
 def _operands(op: str, *xs: ArrayLike, float_only: bool = False) -> list[Tensor]:
@@ -580,7 +635,9 @@ def _operands(op: str, *xs: ArrayLike, float_only: bool = False) -> list[Tensor]
         ):
             return tensors
     weak = [type(x) in (bool, int, float) for x in xs]
-    arrays = [x if w or isinstance(x, Tensor) else asarray(x) for x, w in zip(xs, weak, strict=True)]
+    arrays = [
+        x if w or isinstance(x, Tensor) else asarray(x) for x, w in zip(xs, weak, strict=True)
+    ]
     try:
         dtype = np.result_type(*(x if w else x.dtype for x, w in zip(arrays, weak, strict=True)))
     except OverflowError as error:
@@ -588,7 +645,9 @@ def _operands(op: str, *xs: ArrayLike, float_only: bool = False) -> list[Tensor]
     if float_only and dtype.kind != "f":
         dtype = FLOAT
     try:
-        shape = np.broadcast_shapes(*(() if w else x.shape for x, w in zip(arrays, weak, strict=True)))
+        shape = np.broadcast_shapes(
+            *(() if w else x.shape for x, w in zip(arrays, weak, strict=True))
+        )
     except ValueError:
         shapes = " and ".join(str(() if w else x.shape) for x, w in zip(arrays, weak, strict=True))
         raise ValueError(f"{op}: shapes {shapes} do not broadcast to one shape") from None
@@ -625,8 +684,12 @@ subtract = _binary(SUBTRACT, "x1 - x2")
 multiply = _binary(MULTIPLY, "x1 * x2")
 divide = _binary(DIVIDE, "x1 / x2", float_only=True)
 absorb = _binary(ABSORB, "x1 * x2, and 0 wherever x1 is exactly 0 (the product of singular rules)")
-maximum = _binary(MAXIMUM, "The larger of x1 and x2 (NaN propagates; at a tie each gets half the gradient)")
-minimum = _binary(MINIMUM, "The smaller of x1 and x2 (NaN propagates; at a tie each gets half the gradient)")
+maximum = _binary(
+    MAXIMUM, "The larger of x1 and x2 (NaN propagates; at a tie each gets half the gradient)"
+)
+minimum = _binary(
+    MINIMUM, "The smaller of x1 and x2 (NaN propagates; at a tie each gets half the gradient)"
+)
 equal = _binary(EQUAL, "x1 == x2")
 not_equal = _binary(NOT_EQUAL, "x1 != x2")
 less = _binary(LESS, "x1 < x2")
@@ -653,12 +716,15 @@ stop_gradient = _unary(STOP, "x, as a constant to every derivative", float_only=
 
 
 def power(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
-    """x1 ** x2, elementwise.  x ** 0 has slope 0; the derivative by the exponent is 0 at base 0, NaN below 0."""
+    """x1 ** x2, elementwise.  x ** 0 has slope 0; the derivative by the exponent is 0 at base 0,
+    NaN below 0."""
     if type(x2) is int and x2 == 2:
         return square(x1)
     a, b = _operands("power", x1, x2)
     if a.dtype.kind != "f" and not isinstance(x2, Tensor) and np.any(np.asarray(x2) < 0):
-        a, b = _operands("power", x1, x2, float_only=True)  # integers to a negative power are fractions
+        a, b = _operands(
+            "power", x1, x2, float_only=True
+        )  # integers to a negative power are fractions
     return bind(POWER, a, b)
 
 
@@ -668,18 +734,22 @@ def logical_not(x: ArrayLike, /) -> Tensor:
 
 
 def where(condition: ArrayLike, x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
-    """x1 where the condition holds, else x2; the side not taken gets gradient exactly 0.  Shapes broadcast."""
+    """x1 where the condition holds, else x2; the side not taken gets gradient exactly 0.  Shapes
+    broadcast."""
     a, b = _operands("where", x1, x2)
     c = astype(condition, BOOL)
     try:
         shape = np.broadcast_shapes(c.shape, a.shape)
     except ValueError:
-        raise ValueError(f"where: shapes {c.shape} and {a.shape} do not broadcast to one shape") from None
+        raise ValueError(
+            f"where: shapes {c.shape} and {a.shape} do not broadcast to one shape"
+        ) from None
     return bind(WHERE, *(broadcast_to(t, shape) for t in (c, a, b)))
 
 
 def clip(x: ArrayLike, /, min: ArrayLike = None, max: ArrayLike = None) -> Tensor:
-    """x kept within [min, max]; exactly at a bound the slope is 1/2 (a tie of maximum or minimum)."""
+    """x kept within [min, max]; exactly at a bound the slope is 1/2 (a tie of maximum or
+    minimum)."""
     t = asarray(x)
     t = t if min is None else maximum(t, min)
     return t if max is None else minimum(t, max)
@@ -696,7 +766,7 @@ def add_n(xs: Sequence[Tensor]) -> Tensor:
     return xs[0] if len(xs) == 1 else bind(ADD, *xs)
 
 
-# -- reductions --------------------------------------------------------------------------------------------------
+# -- reductions ------------------------------------------------------------------------------------
 
 
 def _axes(op: str, x: Tensor, axis: int | Sequence[int] | None) -> tuple[int, ...]:
@@ -720,7 +790,8 @@ def _kept(y: Tensor, x: Tensor, axis: tuple[int, ...], keepdims: bool) -> Tensor
 
 
 def sum(x: ArrayLike, /, *, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """The sum over `axis` (an int, a tuple, or None for all).  Booleans and small integers sum as int64."""
+    """The sum over `axis` (an int, a tuple, or None for all).  Booleans and small integers sum as
+    int64."""
     t = asarray(x)
     if t.dtype.kind in "iub" and t.dtype.itemsize < 8:
         t = astype(t, np.uint64 if t.dtype.kind == "u" else np.int64)
@@ -781,20 +852,28 @@ def log_softmax(x: ArrayLike, /, *, axis: int = -1) -> Tensor:
 
 
 def cross_entropy(logits: ArrayLike, labels: ArrayLike) -> Tensor:
-    """-log softmax(logits)[label]: logits (..., C), integer labels (...) from 0 to C-1; result (...), in nats."""
+    """-log softmax(logits)[label]: logits (..., C), integer labels (...) from 0 to C-1; result
+    (...), in nats."""
     z, y = asarray(logits), asarray(labels)
     if y.dtype.kind not in "iu" or y.shape != z.shape[:-1]:
         raise ValueError(
-            f"cross_entropy: labels must be integers of shape {z.shape[:-1]} for logits of shape {z.shape}; "
+            f"cross_entropy: labels must be integers of shape {z.shape[:-1]} for logits of shape "
+            f"{z.shape}; "
             f"got {y.dtype} of shape {y.shape}"
         )
-    if y._value is not None and y.size and not (0 <= y._value.min() and y._value.max() < z.shape[-1]):
-        raise ValueError(f"cross_entropy: labels must lie in 0..{z.shape[-1] - 1}; got {y._value.ravel()[:8]}")
+    if (
+        y._value is not None
+        and y.size
+        and not (0 <= y._value.min() and y._value.max() < z.shape[-1])
+    ):
+        raise ValueError(
+            f"cross_entropy: labels must lie in 0..{z.shape[-1] - 1}; got {y._value.ravel()[:8]}"
+        )
     hot = equal(expand_dims(y, axis=-1), np.arange(z.shape[-1], dtype=y.dtype))
     return negative(sum(_pick(log_softmax(z), hot), axis=-1))
 
 
-# -- contractions ------------------------------------------------------------------------------------------------
+# -- contractions ----------------------------------------------------------------------------------
 
 
 def einsum(subscripts: str, *operands: ArrayLike) -> Tensor:
@@ -803,13 +882,19 @@ def einsum(subscripts: str, *operands: ArrayLike) -> Tensor:
     left, arrow, out = text.partition("->")
     subs = tuple(left.split(","))
     if "." in text or "N" in text or not all(c.isalpha() for s in (*subs, out) for c in s):
-        raise ValueError(f"einsum: subscripts are letters other than N, without '...'; got {subscripts!r}")
+        raise ValueError(
+            f"einsum: subscripts are letters other than N, without '...'; got {subscripts!r}"
+        )
     if len(subs) != len(operands):
-        raise ValueError(f"einsum: {subscripts!r} names {len(subs)} operands, {len(operands)} were given")
+        raise ValueError(
+            f"einsum: {subscripts!r} names {len(subs)} operands, {len(operands)} were given"
+        )
     if not arrow:
         out = "".join(sorted(c for c in set(left) - {","} if left.count(c) == 1))
     if len(set(out)) < len(out) or not set(out) <= set(left):
-        raise ValueError(f"einsum: each output letter of {subscripts!r} must be an input letter, once")
+        raise ValueError(
+            f"einsum: each output letter of {subscripts!r} must be an input letter, once"
+        )
     return bind(EINSUM, *_promoted(*operands), subs=subs, out=out)
 
 
@@ -820,10 +905,13 @@ def _promoted(*xs: ArrayLike) -> list[Tensor]:
 
 
 def matmul(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
-    """The matrix product: (..., i, k) @ (..., k, j); a 1-D operand is a row on the left, a column on the right."""
+    """The matrix product: (..., i, k) @ (..., k, j); a 1-D operand is a row on the left, a column
+    on the right."""
     a, b = _promoted(x1, x2)
     if not a.ndim or not b.ndim:
-        raise ValueError(f"matmul: operands need at least one axis; got shapes {a.shape} and {b.shape}")
+        raise ValueError(
+            f"matmul: operands need at least one axis; got shapes {a.shape} and {b.shape}"
+        )
     if a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
         raise ValueError(f"matmul: the inner lengths of {a.shape} @ {b.shape} differ")
     la, lb = a.ndim - 2, b.ndim - 2
@@ -831,7 +919,12 @@ def matmul(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
     if la > 0 and lb > 0:  # einsum letters do not broadcast: make the batch axes equal
         shape = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
         batch = LETTERS[3 : 3 + len(shape)]
-        a, b, la, lb = broadcast_to(a, shape + a.shape[-2:]), broadcast_to(b, shape + b.shape[-2:]), len(shape), len(shape)
+        a, b, la, lb = (
+            broadcast_to(a, shape + a.shape[-2:]),
+            broadcast_to(b, shape + b.shape[-2:]),
+            len(shape),
+            len(shape),
+        )
     ba, bb = batch[len(batch) - builtins.max(la, 0) :], batch[len(batch) - builtins.max(lb, 0) :]
     sa, oa = (ba + "ab", "a") if a.ndim > 1 else ("b", "")
     sb, ob = (bb + "bc", "c") if b.ndim > 1 else ("b", "")
@@ -848,8 +941,11 @@ def outer(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
     return einsum("i,j->ij", x1, x2)
 
 
-def tensordot(x1: ArrayLike, x2: ArrayLike, /, *, axes: int | tuple[Sequence[int], Sequence[int]] = 2) -> Tensor:
-    """Contract `axes` (a number: the last ones of x1 with the first ones of x2; or two lists) of x1 and x2."""
+def tensordot(
+    x1: ArrayLike, x2: ArrayLike, /, *, axes: int | tuple[Sequence[int], Sequence[int]] = 2
+) -> Tensor:
+    """Contract `axes` (a number: the last ones of x1 with the first ones of x2; or two lists) of x1
+    and x2."""
     a, b = _promoted(x1, x2)
     ia, ib = (range(a.ndim - axes, a.ndim), range(axes)) if isinstance(axes, int) else axes
     sa, sb = list(LETTERS[: a.ndim]), list(LETTERS[a.ndim : a.ndim + b.ndim])
@@ -859,7 +955,7 @@ def tensordot(x1: ArrayLike, x2: ArrayLike, /, *, axes: int | tuple[Sequence[int
     return bind(EINSUM, a, b, subs=("".join(sa), "".join(sb)), out="".join(out))
 
 
-# -- movement ----------------------------------------------------------------------------------------------------
+# -- movement --------------------------------------------------------------------------------------
 
 
 def reshape(x: ArrayLike, /, shape: int | Sequence[int]) -> Tensor:
@@ -867,7 +963,9 @@ def reshape(x: ArrayLike, /, shape: int | Sequence[int]) -> Tensor:
     t = asarray(x)
     new = [operator.index(n) for n in (shape if isinstance(shape, (tuple, list)) else (shape,))]
     if new.count(-1) > 1 or any(n < -1 for n in new):
-        raise ValueError(f"reshape: shape {tuple(new)} may hold one -1 and no other negative length")
+        raise ValueError(
+            f"reshape: shape {tuple(new)} may hold one -1 and no other negative length"
+        )
     if -1 in new:
         rest = _product(n for n in new if n != -1)
         new[new.index(-1)] = t.size // rest if rest else 0
@@ -922,7 +1020,9 @@ def expand_dims(x: ArrayLike, /, *, axis: int = 0) -> Tensor:
 def squeeze(x: ArrayLike, /, axis: Any = None) -> Tensor:
     """Without the given axes, which must have length 1 (None: all such axes)."""
     t = asarray(x)
-    axes = _axes("squeeze", t, axis if axis is not None else [k for k, n in enumerate(t.shape) if n == 1])
+    axes = _axes(
+        "squeeze", t, axis if axis is not None else [k for k, n in enumerate(t.shape) if n == 1]
+    )
     if any(t.shape[a] != 1 for a in axes):
         raise ValueError(f"squeeze: an axis of {axis} is not 1 long in shape {t.shape}")
     return reshape(t, tuple(n for k, n in enumerate(t.shape) if k - t.ndim not in axes))
@@ -957,7 +1057,8 @@ def flip(x: ArrayLike, /, *, axis: Any = None) -> Tensor:
 
 
 def take(x: ArrayLike, indices: ArrayLike, /, *, axis: int = 0) -> Tensor:
-    """The rows of `axis` numbered by the integer array `indices`; a row taken twice gets both gradients."""
+    """The rows of `axis` numbered by the integer array `indices`; a row taken twice gets both
+    gradients."""
     t, index = asarray(x), asarray(indices)
     (k,) = _axes("take", t, axis)
     if index._value is not None:
@@ -975,16 +1076,20 @@ def take(x: ArrayLike, indices: ArrayLike, /, *, axis: int = 0) -> Tensor:
 
 
 def scatter(x: ArrayLike, indices: ArrayLike, size: int, /) -> Tensor:
-    """zeros(size, ...) with the rows of x added at the rows `indices`: the dual of `take` along axis 0."""
+    """zeros(size, ...) with the rows of x added at the rows `indices`: the dual of `take` along
+    axis 0."""
     return bind(SCATTER, asarray(x), asarray(indices), size=size)
 
 
 def _getitem(t: Tensor, key: Any) -> Tensor:
-    """Basic indexing (views), one integer or boolean array (a NumPy mask is resolved now), or both."""
+    """Basic indexing (views), one integer or boolean array (a NumPy mask is resolved now), or
+    both."""
     keys = list(key) if isinstance(key, tuple) else [key]
     keys = [np.asarray(k) if isinstance(k, list) else k for k in keys]
     if any(isinstance(k, Tensor) and k.dtype == BOOL for k in keys):
-        raise TypeError("a Tensor mask would make the shape depend on values; use mg.where(mask, x, 0)")
+        raise TypeError(
+            "a Tensor mask would make the shape depend on values; use mg.where(mask, x, 0)"
+        )
     keys = [k for key in keys for k in (np.nonzero(key) if _is_mask(key) else (key,))]
     used = _count(keys)
     if used > t.ndim:
@@ -1031,7 +1136,9 @@ def _basic(t: Tensor, keys: Sequence[Any]) -> Tensor:
             i %= n
             bounds.append((i, i + 1, None))
         axis += 1
-    whole = all(b in ((None, None, None), (0, n, None)) for b, n in zip(bounds, t.shape, strict=True))
+    whole = all(
+        b in ((None, None, None), (0, n, None)) for b, n in zip(bounds, t.shape, strict=True)
+    )
     y = t if whole else bind(SLICE, t, index=tuple(bounds))
     return reshape(y, tuple(shape))
 
@@ -1040,7 +1147,9 @@ def _joint_take(y: Tensor, basic: Sequence[Any], arrays: Sequence[tuple[int, Any
     """Several index arrays on neighbouring axes: flatten those axes and take along the flat one."""
     places = [_count(basic[:n], out=True) for n, _ in arrays]
     if places != list(range(places[0], places[0] + len(places))):
-        raise IndexError("several index arrays must stand side by side; use mg.take along one axis at a time")
+        raise IndexError(
+            "several index arrays must stand side by side; use mg.take along one axis at a time"
+        )
     sizes = [y.shape[p] for p in places]
     flat: Any = 0
     for (_, k), n in zip(arrays, sizes, strict=True):
@@ -1052,14 +1161,16 @@ def _joint_take(y: Tensor, basic: Sequence[Any], arrays: Sequence[tuple[int, Any
     return take(y, flat, axis=places[0])
 
 
-# -- the operators of Tensor ---------------------------------------------------------------------------------------
+# -- the operators of Tensor -----------------------------------------------------------------------
+
 
 def _swapped(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return lambda self, other: f(other, self)
 
 
 def _guarded(f: Callable[..., Tensor]) -> Callable[..., Any]:
-    """An operator that leaves operands it does not know (a str, a dict) to Python's own TypeError."""
+    """An operator that leaves operands it does not know (a str, a dict) to Python's own
+    TypeError."""
 
     def method(self: Tensor, other: Any) -> Any:
         if isinstance(other, (str, bytes, dict, set)) or other is None:

@@ -1,6 +1,6 @@
 """Optimisers over pytrees of NumPy arrays: a pair of pure functions each.
 
-    opt = optim.adam(1e-3);  state = opt.init(params);  params, state = opt.update(params, grads, state)
+opt = optim.adam(1e-3);  state = opt.init(params);  params, state = opt.update(params, grads, state)
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import optree
 
 
 class Optimizer(NamedTuple):
-    """init(params) -> state;  update(params, grads, state) -> (params, state).  Nothing is changed in place."""
+    """init(params) -> state;  update(params, grads, state) -> (params, state).  Nothing is changed
+    in place."""
 
     init: Callable[[Any], Any]
     update: Callable[[Any, Any, Any], tuple[Any, Any]]
@@ -40,7 +41,9 @@ def sgd(lr: float, momentum: float = 0.0) -> Optimizer:
     return Optimizer(lambda params: optree.tree_map(np.zeros_like, _arrays(params)), update)
 
 
-def adam(lr: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8) -> Optimizer:
+def adam(
+    lr: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8
+) -> Optimizer:
     """Adam (Kingma and Ba 2015, algorithm 1), with the bias corrections."""
     _positive("adam", lr=lr, eps=eps)
 
@@ -69,7 +72,8 @@ def global_norm(tree: Any) -> float:
 
 
 def clip_by_global_norm(grads: Any, max_norm: float) -> Any:
-    """The gradients scaled down together so that their joint norm is at most max_norm (Pascanu et al. 2013)."""
+    """The gradients scaled down together so that their joint norm is at most max_norm (Pascanu et
+    al. 2013)."""
     _positive("clip_by_global_norm", max_norm=max_norm)
     norm = global_norm(grads)
     if not np.isfinite(norm) or norm <= max_norm:

@@ -1,67 +1,68 @@
 """Structures: which node of a recurrence takes its state from which, as integer arrays.
 
-A `Structure` is a directed acyclic graph over rows 0..n-1.  Edge e carries the state that row `src[e]` sends
-out of `port[e]` into slot `slot[e]` of row `dst[e]`; a slot receives the sum over its edges.  Chains, batches
-of ragged chains, forests, grids and lattices differ in these arrays only.  `transpose()` turns every edge
+A `Structure` is a directed acyclic graph over rows 0..n-1.  Edge e carries the state that row
+`src[e]` sends
+out of `port[e]` into slot `slot[e]` of row `dst[e]`; a slot receives the sum over its edges.
+Chains, batches
+of ragged chains, forests, grids and lattices differ in these arrays only.  `transpose()` turns
+every edge
 around: it is the structure of the backward pass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-Ints = np.ndarray
+from .ordering import Ints, check_ends, climb, connected, integers, sweep
 
 
-def _ints(what: str, values: Any) -> Ints:
-    try:
-        a = np.asarray(values)
-        if a.size == 0:
-            a = a.astype(np.int64)
-        if a.dtype.kind not in "iu":
-            raise TypeError
-    except (TypeError, ValueError):
-        raise TypeError(f"{what} must be integers; got {str(values)[:80]!r}") from None
-    return np.ascontiguousarray(a, np.int64)
-
-
+@dataclass(eq=False, repr=False)
 class Structure:
     """Edges between the nodes of a recurrence; made by `chain`, `forest`, `grid` or `edges`.
 
     n              : number of nodes (rows).
     src, dst       : (E,) the row an edge leaves and the row it enters.
-    slot, port     : (E,) where it enters and where it leaves; `slots`, `ports` say how many there are.
-    level          : (n,) with level[src] < level[dst]: the rows of one level may be computed together.
-    keep           : (E,) whether a gradient passes back along the edge (False truncates), or None: all.
-    component      : (n,) which independent part a row belongs to; `components` says how many there are.
+    slot, port     : (E,) where it enters and where it leaves; `slots`, `ports` say how many there
+                     are.
+    level          : (n,) with level[src] < level[dst]: the rows of one level may be computed
+                     together.
+    keep           : (E,) whether a gradient passes back along the edge (False truncates), or None:
+                     all.
+    component      : (n,) which independent part a row belongs to; `components` says how many there
+                     are.
     """
 
-    def __init__(
-        self, n: int, src: Ints, dst: Ints, slot: Ints, port: Ints, level: Ints, *, slots: int = 1,
-        ports: int = 1, keep: Ints | None = None, component: Ints | None = None, components: int | None = None,
-    ) -> None:  # fmt: skip
-        self.n, self.slots, self.ports = n, slots, ports
-        self.src, self.dst, self.slot, self.port, self.level, self.keep = src, dst, slot, port, level, keep
-        if component is not None:
-            self.component = component
-        self._components = components
+    n: int
+    src: Ints
+    dst: Ints
+    slot: Ints
+    port: Ints
+    level: Ints
+    slots: int = 1
+    ports: int = 1
+    keep: Ints | None = None
+    parts: tuple[Ints, int] | None = None  # (component, components), where the constructor knows
 
     def __repr__(self) -> str:
-        return f"Structure(n={self.n}, edges={len(self.src)}, slots={self.slots}, levels={len(self.levels)})"
+        edges, levels = len(self.src), len(self.levels)
+        return f"Structure(n={self.n}, edges={edges}, slots={self.slots}, levels={levels})"
 
-    # -- constructors ----------------------------------------------------------------------------------------
+    # -- constructors ------------------------------------------------------------------------------
 
     @staticmethod
     def chain(lengths: int | Sequence[int], reverse: bool = False) -> Structure:
-        """One sequence of `lengths` steps, or one per entry; rows sequence after sequence, time ascending.
+        """One sequence of `lengths` steps, or one per entry; rows sequence after sequence, time
+        ascending.
 
-        With `reverse` the state flows from the last step to the first.  Length 0 is an empty sequence.
+        With `reverse` the state flows from the last step to the first.  Length 0 is an empty
+        sequence.
         """
-        given = _ints("chain: lengths", lengths).reshape(-1)
+        given = integers("chain: lengths", lengths).reshape(-1)
         if given.size and given.min() < 0:
             raise ValueError(f"chain: a length is negative: {given[given < 0][:4].tolist()}")
         n = int(given.sum())
@@ -73,16 +74,17 @@ class Structure:
         if reverse:
             src, dst, level = dst, src, given[sequence] - 1 - time
         zero = np.zeros(len(later), np.int64)
-        return Structure(
-            n, src, dst, zero, zero, level, component=sequence, components=len(given)
-        )
+        return Structure(n, src, dst, zero, zero, level, parts=(sequence, len(given)))
 
     @staticmethod
     def forest(children: Sequence[Sequence[int | None]], slots: int | None = None) -> Structure:
-        """Trees: children[n] lists the rows of n's children, left to right; a child's slot is its position.
+        """Trees: children[n] lists the rows of n's children, left to right; a child's slot is its
+        position.
 
-        None or -1 leaves a position empty.  `slots`: at least this many (default: the largest arity, or 1).
-        State flows from the leaves to the roots.  Raises ValueError for two parents, a cycle, a missing row.
+        None or -1 leaves a position empty.  `slots`: at least this many (default: the largest
+        arity, or 1).
+        State flows from the leaves to the roots.  Raises ValueError for two parents, a cycle, a
+        missing row.
         """
         n = len(children)
         src, dst, slot = [], [], []
@@ -92,31 +94,37 @@ class Structure:
                     src.append(child)
                     dst.append(parent)
                     slot.append(position)
-        s, d, k = _ints("forest: children", src), _ints("forest: rows", dst), _ints("forest: slots", slot)
-        _check_ends("forest", n, s, d)
+        s, d, k = (
+            integers("forest: children", src),
+            integers("forest: rows", dst),
+            integers("forest: slots", slot),
+        )
+        check_ends("forest", n, s, d)
         twice = np.flatnonzero(np.bincount(s, minlength=n) > 1) if n else s
         if len(twice):
             raise ValueError(
                 f"forest: node {twice[0]} has {np.count_nonzero(s == twice[0])} parents "
-                f"({d[s == twice[0]][:4].tolist()}); a tree node has one. Use Structure.edges for a DAG"
+                f"({d[s == twice[0]][:4].tolist()}); a tree node has one. Use Structure.edges for "
+                "a DAG"
             )
         need = int(k.max()) + 1 if len(k) else 1
         if slots is not None and slots < need:
             raise ValueError(f"forest: a node has {need} children but slots={slots}")
-        depth, root = _climb("forest", n, s, d)
+        depth, root = climb("forest", n, s, d)
         roots = np.flatnonzero(root == np.arange(n))
         number = np.zeros(n, np.int64)
         number[roots] = np.arange(len(roots))
         level = (depth.max() - depth) if n else depth
         return Structure(
             n, s, d, k, np.zeros_like(k), level, slots=max(need, slots or 1),
-            component=number[root], components=len(roots),
+            parts=(number[root], len(roots)),
         )  # fmt: skip
 
     @staticmethod
     def grid(shape: Sequence[int]) -> Structure:
-        """A grid in C order: slot k of a cell holds the state of its neighbour one step back along axis k."""
-        dims = tuple(int(v) for v in _ints("grid: shape", shape).reshape(-1))
+        """A grid in C order: slot k of a cell holds the state of its neighbour one step back along
+        axis k."""
+        dims = tuple(int(v) for v in integers("grid: shape", shape).reshape(-1))
         if not dims or min(dims) < 0:
             raise ValueError(f"grid: shape must be one or more lengths of at least 0; got {dims}")
         n = int(np.prod(dims))
@@ -130,35 +138,44 @@ class Structure:
         s, d, k = np.concatenate(src), np.concatenate(dst), np.concatenate(slot)
         level = np.indices(dims).reshape(len(dims), n).sum(axis=0)
         return Structure(
-            n, s, d, k, np.zeros_like(k), level, slots=len(dims), component=np.zeros(n, np.int64),
-            components=min(n, 1),
+            n, s, d, k, np.zeros_like(k), level, slots=len(dims),
+            parts=(np.zeros(n, np.int64), min(n, 1)),
         )  # fmt: skip
 
     @staticmethod
     def edges(n: int, source: Any, target: Any, slot: Any = 0) -> Structure:
-        """Any DAG over rows 0..n-1: one edge per entry of `source` and `target` (repeats are summed twice).
+        """Any DAG over rows 0..n-1: one edge per entry of `source` and `target` (repeats are summed
+        twice).
 
-        slot: one number for all edges or one per edge.  Raises ValueError for a cycle, naming its nodes.
+        slot: one number for all edges or one per edge.  Raises ValueError for a cycle, naming its
+              nodes.
         """
-        s, d = _ints("edges: source", source).reshape(-1), _ints("edges: target", target).reshape(-1)
-        k = _ints("edges: slot", slot)
+        s, d = (
+            integers("edges: source", source).reshape(-1),
+            integers("edges: target", target).reshape(-1),
+        )
+        k = integers("edges: slot", slot)
         if len(s) != len(d):
             raise ValueError(f"edges: {len(s)} sources but {len(d)} targets")
         if k.ndim and len(k) != len(s):
-            raise ValueError(f"edges: {len(k)} slots for {len(s)} edges; give one per edge, or a single number")
+            raise ValueError(
+                f"edges: {len(k)} slots for {len(s)} edges; give one per edge, or a single number"
+            )
         k = np.broadcast_to(k.reshape(-1) if k.ndim else k, s.shape).copy()
         if k.size and k.min() < 0:
             raise ValueError(f"edges: slot {k.min()} is negative")
-        _check_ends("edges", n, s, d)
+        check_ends("edges", n, s, d)
         single = n and (not len(s) or np.bincount(s, minlength=n).max() <= 1)
         if single:
-            depth, _ = _climb("edges", n, s, d)
+            depth, _ = climb("edges", n, s, d)
             level = depth.max() - depth
         else:
-            level = _sweep("edges", n, s, d)
-        return Structure(n, s, d, k, np.zeros_like(k), level, slots=int(k.max()) + 1 if k.size else 1)
+            level = sweep("edges", n, s, d)
+        return Structure(
+            n, s, d, k, np.zeros_like(k), level, slots=int(k.max()) + 1 if k.size else 1
+        )
 
-    # -- derived ---------------------------------------------------------------------------------------------
+    # -- derived -----------------------------------------------------------------------------------
 
     def transpose(self) -> Structure:
         """Every edge turned around (source/port and destination/slot exchanged), levels reversed.
@@ -173,28 +190,21 @@ class Structure:
         level = self.level.max() - self.level if self.n else self.level
         return Structure(
             self.n, self.dst[e], self.src[e], self.port[e], self.slot[e], level, slots=self.ports,
-            ports=self.slots, component=self.component, components=self.components,
+            ports=self.slots, parts=(self.component, self.components),
         )  # fmt: skip
 
     def truncated(self, keep: Any) -> Structure:
         """The same structure with gradients stopped at the edges where `keep` (E,) is False."""
         mask = np.asarray(keep, bool)
         if mask.shape != self.src.shape:
-            raise ValueError(f"truncated: keep has shape {mask.shape}; there are {len(self.src)} edges")
-        return Structure(
-            self.n, self.src, self.dst, self.slot, self.port, self.level, slots=self.slots, ports=self.ports,
-            keep=mask if self.keep is None else mask & self.keep, component=self.component,
-            components=self.components,
-        )  # fmt: skip
+            raise ValueError(
+                f"truncated: keep has shape {mask.shape}; there are {len(self.src)} edges"
+            )
+        return replace(self, keep=mask if self.keep is None else mask & self.keep)
 
     def with_slots(self, slots: int) -> Structure:
         """The same edges, for a cell with more slots than they use."""
-        if slots == self.slots:
-            return self
-        return Structure(
-            self.n, self.src, self.dst, self.slot, self.port, self.level, slots=slots, ports=self.ports,
-            keep=self.keep, component=self.component, components=self.components,
-        )  # fmt: skip
+        return self if slots == self.slots else replace(self, slots=slots)
 
     def copies(self, count: int) -> Structure:
         """`count` independent copies, copy after copy."""
@@ -208,7 +218,7 @@ class Structure:
             self.n * count, tiled(self.src) + shift, tiled(self.dst) + shift, tiled(self.slot),
             tiled(self.port), tiled(self.level), slots=self.slots, ports=self.ports,
             keep=None if self.keep is None else tiled(self.keep),
-            component=tiled(self.component) + part, components=self.components * count,
+            parts=(tiled(self.component) + part, self.components * count),
         )  # fmt: skip
 
     @cached_property
@@ -225,26 +235,20 @@ class Structure:
         return frozenset(map(tuple, np.unique(np.stack([self.port, self.slot]), axis=1).T.tolist()))
 
     @property
+    def component(self) -> Ints:
+        return self._parts[0]
+
+    @property
     def components(self) -> int:
-        if self._components is None:
-            self._components = int(self.component.max()) + 1 if self.n else 0
-        return self._components
+        return self._parts[1]
 
     @cached_property
-    def component(self) -> Ints:
+    def _parts(self) -> tuple[Ints, int]:
         """Weakly connected parts, numbered by their first row."""
-        label = np.arange(self.n)
-        while True:  # spread the smaller label over every edge, then jump: the rounds are logarithmic
-            low = np.minimum(label[self.src], label[self.dst])
-            new = label.copy()
-            np.minimum.at(new, label[self.src], low)
-            np.minimum.at(new, label[self.dst], low)
-            while not np.array_equal(new, new[new]):
-                new = new[new]
-            if np.array_equal(new, label):
-                break
-            label = new
-        return np.unique(label, return_inverse=True)[1].reshape(self.n).astype(np.int64)
+        if self.parts is not None:
+            return self.parts
+        label = connected(self.n, self.src, self.dst)
+        return label, int(label.max()) + 1 if self.n else 0
 
     def without_edge(self, slot: int) -> Ints:
         """(n,) which rows receive nothing in `slot`."""
@@ -266,74 +270,4 @@ SINGLE = Structure.chain(1)  # a plain call: one node, no edges
 def independent(n: int) -> Structure:
     """n nodes without edges: what vmap runs over."""
     none, rows = np.zeros(0, np.int64), np.arange(n)
-    return Structure(n, none, none, none, none, np.zeros(n, np.int64), component=rows, components=n)
-
-
-# -- levels ------------------------------------------------------------------------------------------------------
-
-
-def _check_ends(who: str, n: int, src: Ints, dst: Ints) -> None:
-    for what, rows in (("source", src), ("target", dst)):
-        if rows.size and (rows.min() < 0 or rows.max() >= n):
-            bad = rows[(rows < 0) | (rows >= n)]
-            raise ValueError(f"{who}: {what} row {bad[0]} does not exist; there are {n} nodes (0 to {n - 1})")
-    loops = np.flatnonzero(src == dst)
-    if len(loops):
-        raise ValueError(f"{who}: node {src[loops[0]]} takes its state from itself; a structure has no cycles")
-
-
-def _climb(who: str, n: int, src: Ints, dst: Ints) -> tuple[Ints, Ints]:
-    """Where each node has at most one edge out: its distance to its root and that root, by pointer doubling."""
-    up = np.arange(n)
-    up[src] = dst
-    depth = (up != np.arange(n)).astype(np.int64)
-    for _ in range(max(n - 1, 1).bit_length()):
-        depth, up = depth + depth[up], up[up]
-    root = np.ones(n, bool)
-    root[src] = False
-    if not root[up].all():  # from a cycle nothing ever arrives at a root
-        raise _cycle(who, n, src, dst)
-    return depth, up
-
-
-def _sweep(who: str, n: int, src: Ints, dst: Ints) -> Ints:
-    """Levels of a general DAG: the longest path from a source, one NumPy step per level."""
-    order = np.argsort(src, kind="stable")
-    first = np.searchsorted(src[order], np.arange(n + 1))
-    waiting = np.bincount(dst, minlength=n)
-    level = np.zeros(n, np.int64)
-    front = np.flatnonzero(waiting == 0)
-    done, step = 0, 0
-    while len(front):
-        level[front] = step
-        done += len(front)
-        count = first[front + 1] - first[front]
-        at = np.repeat(first[front] - np.cumsum(count) + count, count) + np.arange(count.sum())
-        hit, times = np.unique(dst[order[at]], return_counts=True)
-        waiting[hit] -= times
-        front = hit[waiting[hit] == 0]
-        step += 1
-    if done < n:
-        raise _cycle(who, n, src, dst)
-    return level
-
-
-def _cycle(who: str, n: int, src: Ints, dst: Ints) -> ValueError:
-    """Strip what merely leads to or from a cycle, then name the nodes of one."""
-    live = np.ones(n, bool)
-    while True:
-        e = live[src] & live[dst]
-        inside = (np.bincount(src[e], minlength=n) > 0) & (np.bincount(dst[e], minlength=n) > 0)
-        if np.array_equal(inside, live):
-            break
-        live = inside
-    e = live[src] & live[dst]
-    nxt = dict(zip(src[e].tolist(), dst[e].tolist(), strict=True))
-    path, node = [], int(np.flatnonzero(live)[0])
-    while node not in path:
-        path.append(node)
-        node = nxt[node]
-    loop: Iterable[int] = [*path[path.index(node) :], node]
-    text = " -> ".join(map(str, loop))
-    text = text if len(text) < 200 else text[:150] + " ... " + str(node)
-    return ValueError(f"{who}: the structure has a cycle: {text}; state can only flow along a DAG")
+    return Structure(n, none, none, none, none, np.zeros(n, np.int64), parts=(rows, n))

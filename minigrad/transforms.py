@@ -1,8 +1,8 @@
 """Functions of graphs: calls, maps, unfolding, and gradients per node of a recurrence.
 
-All of them are recurrences seen from another side: a `block` call is a recur over one node, `vmap` a recur
-without edges, `unfold` rewrites a recur into calls, and `contributions` and `state_gradients` project the same
-backward recur per node instead of summing over the nodes.
+All of them are recurrences seen from another side: a `block` call is a recur over one node, `vmap`
+a recur without edges, `unfold` rewrites a recur into calls, and `contributions` and
+`state_gradients` project the same backward recur per node instead of summing over the nodes.
 """
 
 from __future__ import annotations
@@ -15,17 +15,27 @@ import numpy as np
 import optree
 
 from .autodiff import cotangents
-from .graph import CONSTANT, Tensor, Trace, placeholder, rebuild, toposort, trace_call
-from .ops import ADD, add_n, asarray, broadcast_to, concat, expand_dims, moveaxis, ones_like, stack, zeros
-from .recur import (
-    PROJ, RECUR, ROW, SHARED, Block, Via, name_of, placeholders, proj, pulled_back, recurrence,
-    refuse_captured, traces_of,
-)  # fmt: skip
+from .graph import Tensor, Trace, placeholder, rebuild, toposort, trace_call
+from .ops import (
+    ADD,
+    add_n,
+    asarray,
+    broadcast_to,
+    concat,
+    expand_dims,
+    moveaxis,
+    ones_like,
+    stack,
+    zeros,
+)
+from .recur import PROJ, RECUR, ROW, SHARED, Block, Via, proj, pulled_back, recurrence
 from .structure import SINGLE, independent
+from .tracing import name_of, refuse_captured, traces_of
 
 
 def _split(tree: Any) -> tuple[list[Tensor], tuple, Callable[[Sequence], Any]]:
-    """Arrays of a pytree as Tensors, what else is in it as a hashable signature, and how to put it together."""
+    """Arrays of a pytree as Tensors, what else is in it as a hashable signature, and how to put it
+    together."""
     leaves, spec = optree.tree_flatten(tree)
     is_array = [isinstance(x, (Tensor, np.ndarray, np.generic)) for x in leaves]
     arrays = [asarray(x) for x, yes in zip(leaves, is_array, strict=True) if yes]
@@ -39,15 +49,20 @@ def _split(tree: Any) -> tuple[list[Tensor], tuple, Callable[[Sequence], Any]]:
     return arrays, (spec, static), join
 
 
-def _traced(f: Callable, args: tuple, arrays: Sequence[Tensor], ndims: Sequence[int]) -> tuple[Block, Any]:
-    """`f` traced at one node: the arrays of its arguments without their first axes as `ndims` says."""
+def _traced(
+    f: Callable, args: tuple, arrays: Sequence[Tensor], ndims: Sequence[int]
+) -> tuple[Block, Any]:
+    """`f` traced at one node: the arrays of its arguments without their first axes as `ndims`
+    says."""
     _, static, join = _split(args)
     shapes = tuple((t.shape[t.ndim - n :], t.dtype) for t, n in zip(arrays, ndims, strict=True))
     known, key = traces_of(f), (static, shapes)
     if key not in known:
         trace = Trace(name_of(f))
         names = [t.name or f"arg{k}" for k, t in enumerate(arrays)]
-        inputs = [placeholder(s, d, name, trace) for (s, d), name in zip(shapes, names, strict=True)]
+        inputs = [
+            placeholder(s, d, name, trace) for (s, d), name in zip(shapes, names, strict=True)
+        ]
         result = trace_call(trace, lambda: optree.tree_map(asarray, f(*join(inputs))))
         outputs, spec = optree.tree_flatten(result)
         refuse_captured(trace, outputs, "pass it as an argument")
@@ -58,8 +73,8 @@ def _traced(f: Callable, args: tuple, arrays: Sequence[Tensor], ndims: Sequence[
 def block(f: Callable) -> Callable:
     """`f`, traced once per signature; every use of it is one `call` node of the graph.
 
-    The arrays in its arguments (any pytrees) become inputs; numbers, strings and None are static.  Raises
-    TypeError for a Tensor captured from outside.
+    The arrays in its arguments (any pytrees) become inputs; numbers, strings and None are static.
+    Raises TypeError for a Tensor captured from outside.
     """
 
     @wraps(f)
@@ -73,9 +88,11 @@ def block(f: Callable) -> Callable:
 
 
 def vmap(f: Callable, in_axes: Any = 0) -> Callable:
-    """`f` written for one example, over many: the mapped axis of each argument is `in_axes` (None: shared).
+    """`f` written for one example, over many: the mapped axis of each argument is `in_axes` (None:
+    shared).
 
-    in_axes: an int or None for all arguments, or a tuple with one per argument.  Results have the axis first.
+    in_axes: an int or None for all arguments, or a tuple with one per argument.  Results have the
+             axis first.
     """
 
     @wraps(f)
@@ -88,13 +105,17 @@ def vmap(f: Callable, in_axes: Any = 0) -> Callable:
             for t in _split(arg)[0]:
                 if axis is not None:
                     if not -t.ndim <= axis < t.ndim:
-                        raise ValueError(f"vmap: argument {k} of shape {t.shape} has no axis {axis} to map over")
+                        raise ValueError(
+                            f"vmap: argument {k} of shape {t.shape} has no axis {axis} to map over"
+                        )
                     t = moveaxis(t, axis, 0)
                     sizes[k] = len(t)
                 arrays.append(t)
                 vias.append(SHARED if axis is None else ROW)
         if len(set(sizes.values())) != 1:
-            raise ValueError(f"vmap: mapped axes must agree in length; by argument they are {sizes or 'none'}")
+            raise ValueError(
+                f"vmap: mapped axes must agree in length; by argument they are {sizes or 'none'}"
+            )
         ndims = [t.ndim - (via is ROW) for t, via in zip(arrays, vias, strict=True)]
         traced, spec = _traced(f, args, arrays, ndims)
         r = recurrence(traced, independent(next(iter(sizes.values()))), arrays, vias)
@@ -104,7 +125,8 @@ def vmap(f: Callable, in_axes: Any = 0) -> Callable:
 
 
 def batch(output: Tensor, seed: Tensor, values: Tensor) -> Tensor:
-    """`output` for each row of `values` put in the place of the placeholder `seed`: (len(values), *output.shape)."""
+    """`output` for each row of `values` put in the place of the placeholder `seed`: (len(values),
+    *output.shape)."""
     depends: set[Tensor] = {seed}
     order = toposort([output])
     for t in order:
@@ -116,14 +138,13 @@ def batch(output: Tensor, seed: Tensor, values: Tensor) -> Tensor:
     outside = list(dict.fromkeys(i for t in inside for i in t.inputs if i not in depends))
     swap = {t: placeholder(t.shape, t.dtype, t.name) for t in (seed, *outside)}
     (result,) = rebuild([output], swap)
-    r = recurrence(
-        Block("batch", tuple(swap.values()), (result,)), independent(len(values)), [values, *outside],
-        [ROW] + [SHARED] * len(outside),
-    )  # fmt: skip
+    batched = Block("batch", tuple(swap.values()), (result,))
+    vias = [ROW] + [SHARED] * len(outside)
+    r = recurrence(batched, independent(len(values)), [values, *outside], vias)
     return proj(r, result, ROW)
 
 
-# -- unfolding -----------------------------------------------------------------------------------------------------
+# -- unfolding -------------------------------------------------------------------------------------
 
 
 def unfold(outputs: Any, expand: bool = False) -> Any:
@@ -134,7 +155,9 @@ def unfold(outputs: Any, expand: bool = False) -> Any:
     leaves, spec = optree.tree_flatten(outputs)
     while True:
         order = toposort(leaves)
-        todo = [t for t in order if t.op is RECUR and (expand or t.attrs["structure"] is not SINGLE)]
+        todo = [
+            t for t in order if t.op is RECUR and (expand or t.attrs["structure"] is not SINGLE)
+        ]
         if not todo:
             return optree.tree_unflatten(spec, leaves)
         asked: dict[Tensor, list[Tensor]] = {r: [] for r in todo}
@@ -142,20 +165,25 @@ def unfold(outputs: Any, expand: bool = False) -> Any:
             if t.op is PROJ and t.inputs[0] in asked:
                 asked[t.inputs[0]].append(t)
         swap: dict[Tensor, Tensor] = {}
-        for r in todo:  # in topological order, so that what a recurrence reads has been rewritten before
+        for r in (
+            todo
+        ):  # in topological order, so that what a recurrence reads has been rewritten before
             args = rebuild(r.inputs, swap)
             new = _written_out(r, args, asked[r], expand)
             swap.update(zip(asked[r], new, strict=True))
         leaves = rebuild(leaves, swap)
 
 
-def _written_out(r: Tensor, args: Sequence[Tensor], asked: Sequence[Tensor], expand: bool) -> list[Tensor]:
+def _written_out(
+    r: Tensor, args: Sequence[Tensor], asked: Sequence[Tensor], expand: bool
+) -> list[Tensor]:
     original, structure, vias = r.attrs["block"], r.attrs["structure"], r.attrs["vias"]
     block = original.closed
     sent = {key: t for key, t in original.ports.items() if structure.wires}
     arrivals: list[dict[int, list[tuple[int, int]]]] = [{} for _ in range(structure.n)]
     for s, d, slot, port in zip(
-        *(a.tolist() for a in (structure.src, structure.dst, structure.slot, structure.port)), strict=True
+        *(a.tolist() for a in (structure.src, structure.dst, structure.slot, structure.port)),
+        strict=True,
     ):
         arrivals[d].setdefault(slot, []).append((s, port))
     values: list[dict[Tensor, Tensor]] = [{} for _ in range(structure.n)]
@@ -201,13 +229,15 @@ def _leave(rows: Sequence[Tensor], p: Tensor) -> Tensor:
     return stack(table) if table else zeros(p.shape, dtype=p.dtype)
 
 
-# -- gradients per node --------------------------------------------------------------------------------------------
+# -- gradients per node ----------------------------------------------------------------------------
 
 
 def contributions(output: Tensor, shared: Tensor) -> Tensor:
-    """What each use of a shared tensor adds to its gradient: (N, *shared.shape), rows summing to the gradient.
+    """What each use of a shared tensor adds to its gradient: (N, *shared.shape), rows summing to
+    the gradient.
 
-    One row per node of each recurrence that shares the tensor, in the order of the graph, and one row for each
+    One row per node of each recurrence that shares the tensor, in the order of the graph, and one
+    row for each
     use outside of any recurrence.  output: a scalar.
     """
     total = _pull(output, [shared]).get(shared)
@@ -224,10 +254,13 @@ def _per_node(part: Tensor) -> Tensor:
 
 
 def state_gradients(output: Tensor, states: Any) -> Any:
-    """The total derivative of a scalar by the state of every node, through all later nodes: shaped as `states`.
+    """The total derivative of a scalar by the state of every node, through all later nodes: shaped
+    as `states`.
 
-    states: a pytree of what a recurrence returned per node, (N, *state), or a rearrangement of it (reshaped,
-    transposed, padded by `unroll`).  Their direct gradient alone would miss the path through the recurrence.
+    states: a pytree of what a recurrence returned per node, (N, *state), or a rearrangement of it
+            (reshaped,
+    transposed, padded by `unroll`).  Their direct gradient alone would miss the path through the
+    recurrence.
     """
     return optree.tree_map(lambda t: _state_gradient(output, t), states)
 
@@ -238,7 +271,8 @@ def _state_gradient(output: Tensor, states: Tensor) -> Tensor:
         t = t.inputs[0]
     if t.op is not PROJ or t.attrs["via"] is not ROW:
         raise ValueError(
-            f"state_gradients: {states!r} is not the states of one recurrence (or a rearrangement of them); "
+            f"state_gradients: {states!r} is not the states of one recurrence (or a rearrangement "
+            "of them); "
             "pass what mg.recur, rc.unroll or rc.fold returned"
         )
     r, ref = t.inputs[0], t.attrs["ref"]
@@ -254,6 +288,3 @@ def _pull(output: Tensor, wrt: list[Tensor]) -> dict[Tensor, Any]:
     if not isinstance(output, Tensor) or output.shape != ():
         raise ValueError(f"a scalar Tensor is needed to take gradients of; got {output!r}")
     return cotangents([output], [ones_like(output)], wrt)
-
-
-__all__ = ["block", "contributions", "placeholders", "state_gradients", "unfold", "vmap"]

@@ -1,9 +1,11 @@
 """Cells: one step of a recurrence, written as in the paper.
 
-A cell is any function `cell(params, carry, x) -> (carry, y)`, written for one node with vectors (or with leading
-batch axes, called in a plain Python loop).  The classes here add `init(seed)`, the named parameters, and
-`zero_state`, where a sequence or a leaf starts.  Tree cells take the tuple of their children's states as carry.
-Products are written `x @ W` with W of shape (inputs, outputs).
+A cell is any function `cell(params, carry, x) -> (carry, y)`, written for one node with vectors (or
+with leading
+batch axes, called in a plain Python loop).  The classes here add `init(seed)`, the named
+parameters, and
+`zero_state`, where a sequence or a leaf starts.  Tree cells take the tuple of their children's
+states as carry. Products are written `x @ W` with W of shape (inputs, outputs).
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ Params = dict[str, Any]
 
 
 class Cell:
-    """What the shipped cells have in common: sizes, parameters from a table of shapes, a zero state.
+    """What the shipped cells have in common: sizes, parameters from a table of shapes, a zero
+    state.
 
     input_size, hidden_size: lengths of x and h.  `shapes()` names every parameter with its shape.
     """
@@ -29,7 +32,9 @@ class Cell:
     def __init__(self, input_size: int, hidden_size: int) -> None:
         for what, size in (("input_size", input_size), ("hidden_size", hidden_size)):
             if not isinstance(size, (int, np.integer)) or size < 1:
-                raise ValueError(f"{type(self).__name__}: {what} must be a positive integer; got {size!r}")
+                raise ValueError(
+                    f"{type(self).__name__}: {what} must be a positive integer; got {size!r}"
+                )
         self.input_size, self.hidden_size = int(input_size), int(hidden_size)
 
     def __repr__(self) -> str:
@@ -39,8 +44,8 @@ class Cell:
         raise NotImplementedError
 
     def init(self, seed: int = 0) -> Params:
-        """Fresh float64 parameters: input weights W uniform (Glorot and Bengio 2010), recurrent weights U
-        orthogonal (Saxe et al. 2014), biases 0; the same for the same seed."""
+        """Fresh float64 parameters: input weights W uniform (Glorot and Bengio 2010), recurrent
+        weights U orthogonal (Saxe et al. 2014), biases 0; the same for the same seed."""
         rng = np.random.default_rng(seed)
         return {name: _initial(name, shape, rng) for name, shape in self.shapes().items()}
 
@@ -104,9 +109,11 @@ class RNN(Cell):
 
 
 class LSTM(Cell):
-    """Long short-term memory with a forget gate (Hochreiter and Schmidhuber 1997; Gers et al. 2000):
+    """Long short-term memory with a forget gate (Hochreiter and Schmidhuber 1997; Gers et al.
+    2000):
 
-        i, f, o = sigmoid(x W + h U + b) each with its own parameters,  g = tanh(x W_g + h U_g + b_g)
+        i, f, o = sigmoid(x W + h U + b) each with its own parameters,  g = tanh(x W_g + h U_g +
+        b_g)
         c' = f * c + i * g,   h' = o * tanh(c'),   y = h'
 
     State (h, c).  `init` sets b_f to 1 (Jozefowicz et al. 2015).
@@ -137,9 +144,9 @@ class LSTM(Cell):
 class GRU(Cell):
     """Gated recurrent unit (Cho et al. 2014), with the update convention of cuDNN and PyTorch:
 
-        r, z = sigmoid(x W + h U + b) each,   h' = (1 - z) * n + z * h,   y = h'
-        n = tanh(x W_n + b_n + r * (h U_n + c_n))      reset_after=True: the product first
-        n = tanh(x W_n + (r * h) U_n + b_n)            reset_after=False: as in the paper
+    r, z = sigmoid(x W + h U + b) each,   h' = (1 - z) * n + z * h,   y = h'
+    n = tanh(x W_n + b_n + r * (h U_n + c_n))      reset_after=True: the product first
+    n = tanh(x W_n + (r * h) U_n + b_n)            reset_after=False: as in the paper
     """
 
     name = "GRU"
@@ -166,12 +173,15 @@ class GRU(Cell):
 
 
 class TreeCell(Cell):
-    """A cell over trees: its carry is the tuple of its children's states (with arity 1, the only state)."""
+    """A cell over trees: its carry is the tuple of its children's states (with arity 1, the only
+    state)."""
 
     def __init__(self, input_size: int, hidden_size: int, arity: int = 2) -> None:
         super().__init__(input_size, hidden_size)
         if not isinstance(arity, (int, np.integer)) or arity < 1:
-            raise ValueError(f"{type(self).__name__}: arity must be a positive integer; got {arity!r}")
+            raise ValueError(
+                f"{type(self).__name__}: arity must be a positive integer; got {arity!r}"
+            )
         self.arity = int(arity)
 
     def children(self, carry: Any) -> tuple[Any, ...]:
@@ -179,7 +189,8 @@ class TreeCell(Cell):
 
 
 class RecursiveNet(TreeCell):
-    """The plain recursive network (Pollack 1990; Socher et al. 2011): h = tanh(x W + sum_k h_k U_k + b).
+    """The plain recursive network (Pollack 1990; Socher et al. 2011): h = tanh(x W + sum_k h_k U_k
+    + b).
 
     One weight matrix per child position; leaves have x, inner nodes of a constituency tree x = 0.
     """
@@ -220,7 +231,7 @@ class TreeLSTM(TreeCell):
         return {
             **{f"W_{g}": (i, h) for g in "ifou"},
             **{f"U_{g}_{k}": (h, h) for g in "iou" for k in places},
-            **{f"U_f_{k}{l}": (h, h) for k in places for l in places},
+            **{f"U_f_{k}{j}": (h, h) for k in places for j in places},
             **{f"b_{g}": (h,) for g in "ifou"},
         }
 

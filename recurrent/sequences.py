@@ -22,12 +22,16 @@ def unroll(
 ) -> tuple[Any, Any]:
     """Run `cell` over time: h_t, y_t = cell(params, h_{t-1}, x_t).  Returns (carry, ys).
 
-    xs      : (T, B, I) for B sequences, or (T, I) for one; None with `steps=T` for a cell without inputs.
-    carry   : the state before the first step, leaves (B, ...) (or without B for one sequence); default zeros.
+    xs      : (T, B, I) for B sequences, or (T, I) for one; None with `steps=T` for a cell without
+              inputs.
+    carry   : the state before the first step, leaves (B, ...) (or without B for one sequence);
+              default zeros.
     lengths : one per sequence, 0 to T; what lies behind a sequence's end is never looked at.
     reverse : run each sequence from its last step to its first.
-    ys      : leaves (T, B, ...) or (T, ...), each at its input's time; rows behind a sequence's end are 0.
-    carry   : (returned) each sequence's last state, (B, ...) or (...); of an empty sequence: where it started.
+    ys      : leaves (T, B, ...) or (T, ...), each at its input's time; rows behind a sequence's end
+              are 0.
+    carry   : (returned) each sequence's last state, (B, ...) or (...); of an empty sequence: where
+              it started.
 
     Raises ValueError naming the argument whose shape does not fit.
     """
@@ -37,7 +41,9 @@ def unroll(
     start = _start(cell, params, carry, batch)
     dense = bool((given == time).all())
     rows = _row_numbers(given, size, time)
-    inputs = optree.tree_map(lambda x: _to_rows(mg.asarray(x), time, batch, None if dense else rows), xs)
+    inputs = optree.tree_map(
+        lambda x: _to_rows(mg.asarray(x), time, batch, None if dense else rows), xs
+    )
     structure = mg.Structure.chain(given, reverse=reverse)
     states, outputs = mg.recur(cell, structure, initial=start, shared=params, inputs=inputs)
     first = np.cumsum(given) - given
@@ -48,11 +54,14 @@ def unroll(
 
 
 def _extent(xs: Any, carry: Any, lengths: Any, steps: int | None) -> tuple[Any, int, int | None]:
-    """The inputs, the number of time steps, and the number of sequences (None: one, without an axis of its own)."""
+    """The inputs, the number of time steps, and the number of sequences (None: one, without an axis
+    of its own)."""
     leaves = optree.tree_leaves(xs)
     if not leaves:
         if steps is None or steps < 0:
-            raise ValueError(f"unroll: without inputs (xs=None) give the number of steps; got steps={steps}")
+            raise ValueError(
+                f"unroll: without inputs (xs=None) give the number of steps; got steps={steps}"
+            )
         ndims = {np.ndim(t) for t in optree.tree_leaves(carry)}
         if lengths is None and (not ndims or max(ndims) < 2):
             return xs, steps, None
@@ -64,7 +73,9 @@ def _extent(xs: Any, carry: Any, lengths: Any, steps: int | None) -> tuple[Any, 
     batched = max(wide) > 2 or lengths is not None and max(wide) != 2
     extents = {s[: 1 + batched] for s in shapes}
     if len(extents) > 1:
-        raise ValueError(f"unroll: the leaves of xs differ in their leading axes: {sorted(extents)}")
+        raise ValueError(
+            f"unroll: the leaves of xs differ in their leading axes: {sorted(extents)}"
+        )
     extent = extents.pop()
     if steps is not None and steps != extent[0]:
         raise ValueError(f"unroll: steps={steps} but xs has {extent[0]} time steps")
@@ -77,7 +88,8 @@ def _lengths(lengths: Any, time: int, size: int) -> np.ndarray:
     given = np.asarray(lengths)
     if given.shape != (size,) or given.dtype.kind not in "iu":
         raise ValueError(
-            f"unroll: lengths must be {size} integers, one per sequence; got {given.dtype} of shape {given.shape}"
+            f"unroll: lengths must be {size} integers, one per sequence; got {given.dtype} of "
+            f"shape {given.shape}"
         )
     if given.size and (given.min() < 0 or given.max() > time):
         bad = int(np.flatnonzero((given < 0) | (given > time))[0])
@@ -89,11 +101,14 @@ def start_state(who: str, cell: Any, params: Any) -> Any:
     """A cell's zero state in the dtype of its parameters."""
     if not hasattr(cell, "zero_state"):
         raise ValueError(
-            f"{who}: {getattr(cell, '__name__', type(cell).__name__)} has no zero_state of its own; "
+            f"{who}: {getattr(cell, '__name__', type(cell).__name__)} has no zero_state of its "
+            "own; "
             "give its first state with carry="
         )
     floats = [mg.asarray(p).dtype for p in optree.tree_leaves(params)]
-    return cell.zero_state(np.result_type(*(d for d in floats if d.kind == "f")) if floats else np.float64)
+    return cell.zero_state(
+        np.result_type(*(d for d in floats if d.kind == "f")) if floats else np.float64
+    )
 
 
 def _start(cell: Any, params: Any, carry: Any, batch: int | None) -> Any:
@@ -104,7 +119,9 @@ def _start(cell: Any, params: Any, carry: Any, batch: int | None) -> Any:
     def leading(leaf: Any) -> Any:
         shape = leaf.shape if isinstance(leaf, mg.Tensor) else np.shape(leaf)
         if batch is not None and (not shape or shape[0] != batch):
-            raise ValueError(f"unroll: carry has a leaf of shape {shape}; its leading axis must be {batch}")
+            raise ValueError(
+                f"unroll: carry has a leaf of shape {shape}; its leading axis must be {batch}"
+            )
         return mg.asarray(leaf) if batch is not None else mg.expand_dims(leaf, axis=0)
 
     return optree.tree_map(leading, carry)
@@ -135,7 +152,9 @@ def _to_time(y: mg.Tensor, time: int, batch: int | None, rows: np.ndarray | None
     return mg.reshape(flat, (time, *((batch,) if batch is not None else ()), *y.shape[1:]))
 
 
-def _final(states: mg.Tensor, start: Any, last: np.ndarray, given: np.ndarray, batch: int | None) -> mg.Tensor:
+def _final(
+    states: mg.Tensor, start: Any, last: np.ndarray, given: np.ndarray, batch: int | None
+) -> mg.Tensor:
     start = mg.broadcast_to(mg.astype(start, states.dtype), (len(given), *states.shape[1:]))
     if not len(states):
         final = start

@@ -1,9 +1,10 @@
-"""Trees: reading them, their structure, and folding a cell over them from the leaves to the roots."""
+"""Trees: reading them, their structure, and folding a cell over them from the leaves to the
+roots."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,10 @@ class Tree:
 
     @staticmethod
     def parse(source: Any) -> Any:
-        """One tree from PTB brackets, "(3 (2 It) (4 works))", or from nested tuples, ("It", ("works", "."));
-        a list of these gives a list of trees.  Raises ValueError saying where the text is malformed."""
+        """One tree from PTB brackets, "(3 (2 It) (4 works))", or from nested tuples, ("It",
+        ("works", "."));
+        a list of these gives a list of trees.  Raises ValueError saying where the text is
+        malformed."""
         if isinstance(source, Tree):
             return source
         if isinstance(source, list):
@@ -34,11 +37,15 @@ class Tree:
         if isinstance(source, tuple):
             return _from_tuples(source)
         if not isinstance(source, str):
-            raise TypeError(f"Tree.parse: needs text, nested tuples or a list of them; got {type(source).__name__}")
+            raise TypeError(
+                "Tree.parse: needs text, nested tuples or a list of them; got "
+                f"{type(source).__name__}"
+            )
         trees = list(read_brackets(source))
         if len(trees) != 1:
             raise ValueError(
-                f"Tree.parse: the text holds {len(trees)} trees, not one; rc.read_brackets(text) reads many"
+                f"Tree.parse: the text holds {len(trees)} trees, not one; rc.read_brackets(text) "
+                "reads many"
             )
         return trees[0]
 
@@ -60,7 +67,9 @@ class Tree:
         text: dict[int, str] = {}
         for node in self.postorder():
             inner = [_escaped(node.word)] if node.word is not None else []
-            text[id(node)] = f"({' '.join([node.label, *inner, *(text[id(c)] for c in node.children)])})"
+            text[id(node)] = (
+                f"({' '.join([node.label, *inner, *(text[id(c)] for c in node.children)])})"
+            )
         return text[id(self)]
 
 
@@ -72,7 +81,8 @@ def _escaped(word: str) -> str:
 
 
 def read_brackets(text: str) -> Iterator[Tree]:
-    """Every tree of a text in PTB brackets.  Raises ValueError with line and column of what is wrong."""
+    """Every tree of a text in PTB brackets.  Raises ValueError with line and column of what is
+    wrong."""
     open_nodes: list[Tree] = []
     starts: list[int] = []
     found = False
@@ -93,7 +103,9 @@ def read_brackets(text: str) -> Iterator[Tree]:
                 found = True
                 yield node
         elif not open_nodes:
-            raise ValueError(f"tree: {token[:30]!r} stands outside of any bracket {_place(text, at)}")
+            raise ValueError(
+                f"tree: {token[:30]!r} stands outside of any bracket {_place(text, at)}"
+            )
         elif kind == "label":
             open_nodes[-1].label = token
         elif open_nodes[-1].word is None and not open_nodes[-1].children:
@@ -101,7 +113,10 @@ def read_brackets(text: str) -> Iterator[Tree]:
         else:
             _add_word(open_nodes[-1], token)
     if open_nodes:
-        raise ValueError(f"tree: {len(open_nodes)} bracket(s) never closed; the innermost opens {_place(text, starts[-1])}")
+        raise ValueError(
+            f"tree: {len(open_nodes)} bracket(s) never closed; "
+            f"the innermost opens {_place(text, starts[-1])}"
+        )
     if not found:
         raise ValueError("tree: the text holds no tree; one looks like (3 (2 It) (4 works))")
 
@@ -149,36 +164,50 @@ def _from_tuples(source: tuple) -> Tree:
         node, what = stack.pop()
         if isinstance(what, tuple):
             if not what:
-                raise ValueError("tree: an empty tuple is no tree; a leaf is a word, an inner node a tuple of trees")
+                raise ValueError(
+                    "tree: an empty tuple is no tree; a leaf is a word, an inner node a tuple of "
+                    "trees"
+                )
             node.children = [c if isinstance(c, Tree) else Tree() for c in what]
-            stack += [(n, c) for n, c in zip(node.children, what, strict=True) if not isinstance(c, Tree)]
+            stack += [
+                (n, c) for n, c in zip(node.children, what, strict=True) if not isinstance(c, Tree)
+            ]
         elif isinstance(what, (list, dict, set)) or what is None:
-            raise ValueError(f"tree: a {type(what).__name__} inside a nested tuple; use tuples and words")
+            raise ValueError(
+                f"tree: a {type(what).__name__} inside a nested tuple; use tuples and words"
+            )
         else:
             node.word = str(what)
     return root
 
 
 class Forest(mg.Structure):
-    """The structure of trees, which also knows the word at each row: words[n] counts tokens, -1 for none."""
+    """The structure of trees, which also knows the word at each row: words[n] counts tokens, -1 for
+    none."""
 
     words: np.ndarray
 
 
 def structure(trees: Any) -> Forest:
-    """The structure of one or more trees: rows in post-order, tree after tree, each root last of its tree.
+    """The structure of one or more trees: rows in post-order, tree after tree, each root last of
+    its tree.
 
-    trees: a Tree, nested tuples, PTB text, or a list of these.  `fold`, `roots` and `mg.function` accept it in place of trees.
+    trees: a Tree, nested tuples, PTB text, or a list of these.  `fold`, `roots` and `mg.function`
+           accept it in place of trees.
     """
     if isinstance(trees, Forest):
         return trees
     if isinstance(trees, mg.Structure):
         return _with_words(trees, np.where(_leaf_rows(trees), 0, -1))
     found = Tree.parse(trees)
-    nodes = [n for tree in (found if isinstance(found, list) else [found]) for n in tree.postorder()]
+    nodes = [
+        n for tree in (found if isinstance(found, list) else [found]) for n in tree.postorder()
+    ]
     row = {id(n): k for k, n in enumerate(nodes)}
     if len(row) < len(nodes):
-        raise ValueError("structure: one Tree object stands in two places; a tree node has one parent")
+        raise ValueError(
+            "structure: one Tree object stands in two places; a tree node has one parent"
+        )
     forest = mg.Structure.forest([[row[id(c)] for c in n.children] for n in nodes])
     return _with_words(forest, np.array([0 if n.word is not None else -1 for n in nodes], np.int64))
 
@@ -190,10 +219,7 @@ def _leaf_rows(s: mg.Structure) -> np.ndarray:
 
 
 def _with_words(s: mg.Structure, marked: np.ndarray) -> Forest:
-    forest = Forest(
-        s.n, s.src, s.dst, s.slot, s.port, s.level, slots=s.slots, ports=s.ports, keep=s.keep,
-        component=s.component, components=s.components,
-    )  # fmt: skip
+    forest = Forest(**{f.name: getattr(s, f.name) for f in fields(s)})
     forest.words = np.where(marked >= 0, np.cumsum(marked >= 0) - 1, -1)
     return forest
 
@@ -206,20 +232,26 @@ def roots(trees: Any) -> np.ndarray:
     return np.flatnonzero(free)
 
 
-def fold(cell: Callable, params: Any, trees: Any, xs: Any = None, carry: Any = None) -> tuple[Any, Any]:
-    """Run `cell` over trees, children before parents: state_n, y_n = cell(params, states of n's children, x_n).
+def fold(
+    cell: Callable, params: Any, trees: Any, xs: Any = None, carry: Any = None
+) -> tuple[Any, Any]:
+    """Run `cell` over trees, children before parents: state_n, y_n = cell(params, states of n's
+    children, x_n).
 
     trees : a Tree, nested tuples, a list of these, or their `structure`.
-    xs    : (words, I), a row per word in the order of the sentence(s); a node without a word has x = 0.
+    xs    : (words, I), a row per word in the order of the sentence(s); a node without a word has x
+            = 0.
     carry : the state a missing child has, leaves (1, ...); default the cell's zero state.
-    Returns (states, ys), leaves (N, ...) in post-order.  Raises ValueError when the trees have more children per
-    node than the cell has places (`cell.arity`), or when the words and the rows of xs differ in number.
+    Returns (states, ys), leaves (N, ...) in post-order.  Raises ValueError when the trees have more
+    children per node than the cell has places (`cell.arity`), or when the words and the rows of xs
+    differ in number.
     """
     s = structure(trees)
     arity = getattr(cell, "arity", s.slots)
     if s.slots > arity:
         raise ValueError(
-            f"fold: a node has {s.slots} children but {cell!r} takes {arity}; make the cell with arity={s.slots}, "
+            f"fold: a node has {s.slots} children but {cell!r} takes {arity}; make the cell with "
+            f"arity={s.slots}, "
             "or binarise the trees"
         )
     words = int((s.words >= 0).sum())
@@ -227,7 +259,9 @@ def fold(cell: Callable, params: Any, trees: Any, xs: Any = None, carry: Any = N
     def rows(x: Any) -> Any:
         table = mg.asarray(x)
         if not table.ndim or len(table) != words:
-            raise ValueError(f"fold: the trees have {words} words but xs has shape {table.shape}: a row per word")
+            raise ValueError(
+                f"fold: the trees have {words} words but xs has shape {table.shape}: a row per word"
+            )
         return mg.Indexed(table, s.words)
 
     start = start_state("fold", cell, params) if carry is None else carry

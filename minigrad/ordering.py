@@ -1,0 +1,115 @@
+"""Orders of a directed graph in NumPy: levels, roots, connected parts, and which nodes lie on a
+cycle.
+
+What `structure` is built with; nothing here loops over nodes in Python unless an error is to be
+worded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+Ints = np.ndarray
+
+
+def integers(what: str, values: Any) -> Ints:
+    try:
+        a = np.asarray(values)
+        if a.size == 0:
+            a = a.astype(np.int64)
+        if a.dtype.kind not in "iu":
+            raise TypeError
+    except (TypeError, ValueError):
+        raise TypeError(f"{what} must be integers; got {str(values)[:80]!r}") from None
+    return np.ascontiguousarray(a, np.int64)
+
+
+def check_ends(who: str, n: int, src: Ints, dst: Ints) -> None:
+    for what, rows in (("source", src), ("target", dst)):
+        if rows.size and (rows.min() < 0 or rows.max() >= n):
+            bad = rows[(rows < 0) | (rows >= n)]
+            raise ValueError(
+                f"{who}: {what} row {bad[0]} does not exist; there are {n} nodes (0 to {n - 1})"
+            )
+    loops = np.flatnonzero(src == dst)
+    if len(loops):
+        raise ValueError(
+            f"{who}: node {src[loops[0]]} takes its state from itself; a structure has no cycles"
+        )
+
+
+def climb(who: str, n: int, src: Ints, dst: Ints) -> tuple[Ints, Ints]:
+    """Where each node has at most one edge out: its distance to its root and that root, by pointer
+    doubling."""
+    up = np.arange(n)
+    up[src] = dst
+    depth = (up != np.arange(n)).astype(np.int64)
+    for _ in range(max(n - 1, 1).bit_length()):
+        depth, up = depth + depth[up], up[up]
+    root = np.ones(n, bool)
+    root[src] = False
+    if not root[up].all():  # from a cycle nothing ever arrives at a root
+        raise cycle_error(who, n, src, dst)
+    return depth, up
+
+
+def sweep(who: str, n: int, src: Ints, dst: Ints) -> Ints:
+    """Levels of a general DAG: the longest path from a source, one NumPy step per level."""
+    order = np.argsort(src, kind="stable")
+    first = np.searchsorted(src[order], np.arange(n + 1))
+    waiting = np.bincount(dst, minlength=n)
+    level = np.zeros(n, np.int64)
+    front = np.flatnonzero(waiting == 0)
+    done, step = 0, 0
+    while len(front):
+        level[front] = step
+        done += len(front)
+        count = first[front + 1] - first[front]
+        at = np.repeat(first[front] - np.cumsum(count) + count, count) + np.arange(count.sum())
+        hit, times = np.unique(dst[order[at]], return_counts=True)
+        waiting[hit] -= times
+        front = hit[waiting[hit] == 0]
+        step += 1
+    if done < n:
+        raise cycle_error(who, n, src, dst)
+    return level
+
+
+def cycle_error(who: str, n: int, src: Ints, dst: Ints) -> ValueError:
+    """Strip what merely leads to or from a cycle, then name the nodes of one."""
+    live = np.ones(n, bool)
+    while True:
+        e = live[src] & live[dst]
+        inside = (np.bincount(src[e], minlength=n) > 0) & (np.bincount(dst[e], minlength=n) > 0)
+        if np.array_equal(inside, live):
+            break
+        live = inside
+    e = live[src] & live[dst]
+    nxt = dict(zip(src[e].tolist(), dst[e].tolist(), strict=True))
+    place: dict[int, int] = {}
+    node = int(np.flatnonzero(live)[0])
+    while node not in place:
+        place[node] = len(place)
+        node = nxt[node]
+    loop: Iterable[int] = [*list(place)[place[node] :], node]
+    text = " -> ".join(map(str, loop))
+    text = text if len(text) < 200 else text[:150] + " ... " + str(node)
+    return ValueError(f"{who}: the structure has a cycle: {text}; state can only flow along a DAG")
+
+
+def connected(n: int, src: Ints, dst: Ints) -> Ints:
+    """The weakly connected part of each node, numbered by first node."""
+    label = np.arange(n)
+    while True:  # spread the smaller label over every edge, then jump: the rounds are logarithmic
+        low = np.minimum(label[src], label[dst])
+        new = label.copy()
+        np.minimum.at(new, label[src], low)
+        np.minimum.at(new, label[dst], low)
+        while not np.array_equal(new, new[new]):
+            new = new[new]
+        if np.array_equal(new, label):
+            return np.unique(label, return_inverse=True)[1].reshape(n).astype(np.int64)
+        label = new

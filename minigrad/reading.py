@@ -1,0 +1,106 @@
+"""The manners of a Tensor: reading its value, as a number, an array, text or a truth.
+
+Reading computes what has not been computed yet (`evaluate`); inside a trace there is nothing to
+read, and the
+error says what to do instead.  `repr` alone never computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from .graph import Tensor
+
+
+class Readable:
+    """What `Tensor` inherits; it has no fields of its own."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+        op: Any
+        shape: tuple[int, ...]
+        dtype: np.dtype
+        name: str | None
+        size: int
+        _value: Any
+
+        def __getitem__(self, key: Any) -> Tensor: ...
+
+    def numpy(self) -> np.ndarray:
+        """The value as a read-only NumPy array; computed once.  Raises TypeError inside a trace."""
+        if self._value is None:
+            from .evaluate import evaluate
+
+            evaluate(self)
+        return self._value
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if copy is False and dtype is not None and np.dtype(dtype) != self.dtype:
+            raise ValueError(
+                f"a {self.dtype} Tensor cannot be seen as {np.dtype(dtype)} without a copy"
+            )
+        return np.array(self.numpy(), dtype=dtype, copy=True if copy else None)
+
+    def item(self) -> Any:
+        if self.size != 1:
+            raise ValueError(
+                f"item() needs a Tensor with one element; this one has shape {self.shape}"
+            )
+        return self.numpy().item()
+
+    def tolist(self) -> Any:
+        return self.numpy().tolist()
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if not np.issubdtype(self.dtype, np.integer):
+            raise TypeError(f"only an integer Tensor is an index; this one is {self.dtype}")
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ValueError(
+                f"the truth of a Tensor of shape {self.shape} is ambiguous; use mg.any or mg.all"
+            )
+        return bool(self.numpy())
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("a 0-d Tensor has no len()")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.shape:
+            raise TypeError("a 0-d Tensor cannot be iterated over")
+        return (self[i] for i in range(self.shape[0]))
+
+    def __contains__(self, item: Any) -> bool:
+        return bool((self.numpy() == np.asarray(item)).any())
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise TypeError(
+            "a Tensor is immutable: t[i] = v has no gradient; use mg.where(mask, v, t) or mg.concat"
+        )
+
+    def __repr__(self) -> str:
+        named = f"{self.name}: " if self.name else ""
+        if self._value is not None and self.op.kind != "recur":
+            text = np.array2string(self._value, precision=4, threshold=12, separator=", ")
+            return f"Tensor({named}{text}, {self.dtype})"
+        return f"Tensor({named}{self.op.name}, shape={self.shape}, {self.dtype})"
+
+    def __str__(self) -> str:
+        return str(self.numpy())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item() if self.size == 1 else self.numpy(), spec)
