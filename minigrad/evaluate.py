@@ -101,6 +101,7 @@ def demand(
     """
     needed: set[Tensor] = set(outputs)
     demands: dict[Tensor, list[Tensor]] = {}
+    unknown = _without_value(order) if alive else set()
     for t in reversed(order):
         if t not in needed or t._value is not None:
             continue
@@ -113,16 +114,34 @@ def demand(
                 asked += [
                     p
                     for p in t.attrs["projections"].values()
-                    if p not in known and p._value is None
+                    if p not in known
+                    and p._value is None
+                    and unknown.isdisjoint(_arguments_read(t, [p]))
                 ]
-            block, structure = t.attrs["block"], t.attrs["structure"]
-            live = set(
-                block.live(tuple(dict.fromkeys(p.attrs["ref"] for p in asked)), structure.wires)
-            )
-            needed.update(i for i, ph in zip(t.inputs, block.inputs, strict=True) if ph in live)
+            needed.update(_arguments_read(t, asked))
         else:
             needed.update(t.inputs)
     return needed, demands
+
+
+def _arguments_read(r: Tensor, projections: Sequence[Tensor]) -> list[Tensor]:
+    """The arguments of the recurrence `r` that these projections depend on."""
+    block = r.attrs["block"]
+    refs = tuple(dict.fromkeys(p.attrs["ref"] for p in projections))
+    live = set(block.live(refs, r.attrs["structure"].wires))
+    return [i for i, ph in zip(r.inputs, block.inputs, strict=True) if ph in live]
+
+
+def _without_value(order: Sequence[Tensor]) -> set[Tensor]:
+    """What depends on a placeholder: a jvp leaves projections alive that read its seeds."""
+    found: set[Tensor] = {t for t in order if t.op is INPUT}
+    for t in order if found else ():
+        if t._value is not None or t.op is RECUR:
+            continue
+        reads = _arguments_read(t.inputs[0], [t]) if t.op is PROJ else t.inputs
+        if any(i in found for i in reads):
+            found.add(t)
+    return found
 
 
 def compute(t: Tensor, env: Env) -> Any:

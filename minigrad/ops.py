@@ -428,7 +428,7 @@ def _concat_shape(*xs: Tensor, axis: int) -> tuple[Shape, np.dtype]:
 
 def _concat_numpy(*xs: Any, axis: int, rows: int | None = None) -> Any:
     if rows is not None:  # operands all rows share get a row axis first
-        ndim = max(np.ndim(x) for x in xs)
+        ndim = builtins.max(np.ndim(x) for x in xs)
         xs = tuple(
             x if np.ndim(x) == ndim else np.broadcast_to(x, (rows, *np.shape(x))) for x in xs
         )

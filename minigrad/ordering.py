@@ -24,7 +24,7 @@ def integers(what: str, values: Any) -> Ints:
             raise TypeError
     except (TypeError, ValueError):
         raise TypeError(f"{what} must be integers; got {str(values)[:80]!r}") from None
-    return np.ascontiguousarray(a, np.int64)
+    return np.asarray(a, np.int64, order="C")  # ascontiguousarray would turn one number into a row
 
 
 def check_ends(who: str, n: int, src: Ints, dst: Ints) -> None:
