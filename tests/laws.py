@@ -223,7 +223,7 @@ def gradient_is_a_slope(problem: Problem) -> None:
     def difference(h: float) -> float:
         return (at(h) - at(-h)) / (2 * h)
 
-    h = 1e-3
+    h = 1e-4
     found = (difference(2 * h) - 20 * difference(h) + 64 * difference(h / 2)) / 45  # Richardson, twice
     scale = max(1.0, abs(slope), abs(float(loss)))
     assert abs(found - slope) <= 1e-6 * scale, f"slope {slope}, differences say {found}"
