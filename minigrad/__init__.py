@@ -1,6 +1,6 @@
 """minigrad: record a computation as a graph, differentiate it, run it, over sequences and trees."""
 
-from . import optim
+from . import interop, optim, pickling
 from .autodiff import grad, hessian, jacobian, jvp, vjp
 from .evaluate import evaluate, reference
 from .graph import Primitive, Tensor
