@@ -1,0 +1,10 @@
+"""Compiled execution: from a block's graph to kernels on the host's vector units.
+
+Nothing is imported here: `import minigrad` must load neither Numba nor llvmlite.
+
+Substrate, which knows nothing of graphs:
+`target` the host's vector width; `vectors` and `values` emit LLVM vectors by running ordinary
+Python; `functions` exp, tanh and friends on those vectors; `native` object code in, callables
+out; `cache` compiled modules on disk; `gemm` (traced in `gemm_kernels`) matrix products by
+address; `bridge` calls by address from code Numba types; `threads` a small pool.
+"""
