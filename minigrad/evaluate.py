@@ -66,7 +66,8 @@ def frozen(value: Any, t: Tensor) -> np.ndarray:
 def run(outputs: Sequence[Tensor], runner: Runner, remember: bool = False) -> Env:
     """The values of `outputs` (with `remember`: and of all projections alive of each recurrence
     that ran)."""
-    order = toposort(outputs, stop=(lambda t: t._value is not None) if remember else None)
+    known = _has_value if remember else _is_constant
+    order = toposort(outputs, stop=known)
     needed, demands = demand(order, outputs, remember)
     last: dict[Tensor, Tensor] = {}  # the last reader of each value, after which it is dropped
     for t in order:
@@ -78,7 +79,7 @@ def run(outputs: Sequence[Tensor], runner: Runner, remember: bool = False) -> En
         for t in order:
             if t not in needed:
                 continue
-            if t._value is not None:
+            if known(t):
                 env[t] = t._value
             elif t.op is RECUR:
                 values = runner(t, [env.get(i) for i in t.inputs], demands[t])
@@ -89,6 +90,15 @@ def run(outputs: Sequence[Tensor], runner: Runner, remember: bool = False) -> En
                 if last[i] is t and i not in keep:
                     env.pop(i, None)
     return {t: env[t] for t in keep}
+
+
+def _has_value(t: Tensor) -> bool:
+    return t._value is not None
+
+
+def _is_constant(t: Tensor) -> bool:
+    """A leaf: the only value that was not computed, so the only one the reference takes."""
+    return t._value is not None and not t.inputs
 
 
 def demand(
@@ -102,19 +112,20 @@ def demand(
     needed: set[Tensor] = set(outputs)
     demands: dict[Tensor, list[Tensor]] = {}
     unknown = _without_value(order) if alive else set()
+    known = _has_value if alive else _is_constant
     for t in reversed(order):
-        if t not in needed or t._value is not None:
+        if t not in needed or known(t):
             continue
         if t.op is PROJ:
             demands.setdefault(t.inputs[0], []).append(t)
         if t.op is RECUR:
             asked = demands[t]
             if alive:
-                known = set(asked)
+                those = set(asked)
                 asked += [
                     p
                     for p in t.attrs["projections"].values()
-                    if p not in known
+                    if p not in those
                     and p._value is None
                     and unknown.isdisjoint(_arguments_read(t, [p]))
                 ]
@@ -192,7 +203,7 @@ def run_nodes(r: Tensor, args: list, projections: list[Tensor]) -> list:
                     values = run_nodes(t, [env.get(i) for i in t.inputs], demands[t])
                     env.update(zip(demands[t], values, strict=True))
                 elif t.op is not PROJ:
-                    env[t] = t._value if t._value is not None else compute(t, env)
+                    env[t] = t._value if _is_constant(t) else compute(t, env)
             at[n] = {t: env[t] for t in (*refs, *sent)}
     return [_leave([env[p.attrs["ref"]] for env in at], p, p.attrs["via"]) for p in projections]
 

@@ -40,7 +40,9 @@ def children_of_random_trees(rng: np.random.Generator, n: int, arity: int = 2) -
 def _forest(rng: np.random.Generator) -> mg.Structure:
     n = int(rng.integers(3, 9))
     children = children_of_random_trees(rng, n)
-    children[n - 1] = children[n - 1] or [n - 2] if not any(n - 2 in c for c in children) else children[n - 1]
+    children[n - 1] = (
+        children[n - 1] or [n - 2] if not any(n - 2 in c for c in children) else children[n - 1]
+    )
     return mg.Structure.forest(children, slots=2)
 
 
@@ -50,7 +52,17 @@ def _grid(rng: np.random.Generator) -> mg.Structure:
 
 def dag() -> mg.Structure:
     """Fan-out 3 (row 0), two edges of one slot into one row, one edge twice, an isolated row (5), two slots."""
-    edges = [(0, 1, 0), (0, 2, 0), (0, 3, 1), (1, 3, 0), (2, 3, 0), (3, 4, 0), (3, 4, 0), (1, 4, 1), (6, 4, 1)]
+    edges = [
+        (0, 1, 0),
+        (0, 2, 0),
+        (0, 3, 1),
+        (1, 3, 0),
+        (2, 3, 0),
+        (3, 4, 0),
+        (3, 4, 0),
+        (1, 4, 1),
+        (6, 4, 1),
+    ]
     source, target, slot = zip(*edges, strict=True)
     return mg.Structure.edges(7, source, target, slot)
 
@@ -62,7 +74,9 @@ def _dag(rng: np.random.Generator) -> mg.Structure:
     place = rng.permutation(n)
     ends = np.sort(rng.integers(0, n, size=(count, 2)), axis=1)
     ends = ends[ends[:, 0] != ends[:, 1]]
-    return mg.Structure.edges(n, place[ends[:, 0]], place[ends[:, 1]], rng.integers(0, 2, size=len(ends)))
+    return mg.Structure.edges(
+        n, place[ends[:, 0]], place[ends[:, 1]], rng.integers(0, 2, size=len(ends))
+    )
 
 
 STRUCTURES: dict[str, Callable[[np.random.Generator], mg.Structure]] = {
@@ -129,7 +143,11 @@ class RandomCell:
 def random_cell(rng: np.random.Generator, slots: int) -> RandomCell:
     names = sorted(STEPS)
     program = [
-        (names[int(rng.integers(len(names)))], *(int(v) for v in rng.integers(0, 8, 2)), int(rng.integers(2)))
+        (
+            names[int(rng.integers(len(names)))],
+            *(int(v) for v in rng.integers(0, 8, 2)),
+            int(rng.integers(2)),
+        )
         for _ in range(int(rng.integers(1, 6)))
     ]
     return RandomCell(program, slots, int(rng.integers(1, 3)), int(rng.integers(2, 4)))
@@ -161,7 +179,9 @@ class Problem:
     def loss(self, states: Any, outputs: Any) -> mg.Tensor:
         """A scalar that weighs every node differently and is not linear."""
         leaves = states if isinstance(states, tuple) else (states,)
-        total = mg.sum(outputs["z"] * self.weights[3]) + mg.sum(mg.sin(outputs["y"]) * self.weights[2][:, None])
+        total = mg.sum(outputs["z"] * self.weights[3]) + mg.sum(
+            mg.sin(outputs["y"]) * self.weights[2][:, None]
+        )
         for k, s in enumerate(leaves):
             total = total + mg.sum(mg.square(s) * self.weights[k][:, None]) + mg.sum(s)
         return total

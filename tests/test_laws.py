@@ -53,7 +53,11 @@ def test_ragged_is_padded_and_masked(seed, cell, reverse):
     lengths = rng.integers(0, time + 1, batch)
     params = cell.init(seed)
     first = _states(cell, rng, batch)
-    arrays = {"p": params, "x": rng.standard_normal((time, batch, 2)), "s": first if len(first) > 1 else first[0]}
+    arrays = {
+        "p": params,
+        "x": rng.standard_normal((time, batch, 2)),
+        "s": first if len(first) > 1 else first[0],
+    }
     weights = rng.standard_normal((time, batch, 3))
 
     t = mg.tensors(arrays)
@@ -171,14 +175,20 @@ def test_child_order_matters_only_to_slots(seed):
     def states(rows, p):
         return mg.evaluate(
             mg.recur(
-                cell, mg.Structure.forest(rows, slots=2), initial=cell.zero_state(), shared=p, inputs=xs
+                cell,
+                mg.Structure.forest(rows, slots=2),
+                initial=cell.zero_state(),
+                shared=p,
+                inputs=xs,
             )[0]
         )
 
     equal = {**params, "U_1": params["U_0"]}
     close(states(swapped, equal), states(children, equal), 1e-12)
     mirrored = {**params, "U_0": params["U_1"], "U_1": params["U_0"]}
-    two = [[None, *r] if len(r) == 1 else r[::-1] for r in children]  # an only child moves to slot 1
+    two = [
+        [None, *r] if len(r) == 1 else r[::-1] for r in children
+    ]  # an only child moves to slot 1
     close(states(two, mirrored), states(children, params), 1e-12)
     if any(len(row) == 2 for row in children):
         assert np.abs(states(swapped, params) - states(children, params)).max() > 1e-9

@@ -11,7 +11,9 @@ import recurrent as rc
 
 from ..laws import close
 
-torch = pytest.importorskip("torch", reason="torch is not installed; the oracle tests need torch==2.13.0")
+torch = pytest.importorskip(
+    "torch", reason="torch is not installed; the oracle tests need torch==2.13.0"
+)
 F = torch.nn.functional
 TOL, TOL2 = 1e-10, 1e-8
 
@@ -131,7 +133,13 @@ UNARY = {
 def test_unary(name):
     ours, theirs, point = UNARY[name]
     single = point.dtype == np.float32 or name == "astype"
-    compare(ours, theirs, np.asarray(point, np.float64), 1e-6 if single else 1e-12, 1e-6 if single else 1e-11)
+    compare(
+        ours,
+        theirs,
+        np.asarray(point, np.float64),
+        1e-6 if single else 1e-12,
+        1e-6 if single else 1e-11,
+    )
 
 
 BINARY = {
@@ -244,7 +252,11 @@ def torch_layer(kind, p, xs, carry, lengths=None, reverse=False):
         n = xs.shape[0] if lengths is None else int(lengths[b])
         first = [s[b : b + 1] for s in leaves]
         x = xs[:n, b : b + 1]
-        ys, last = run(x.flip(0) if reverse else x, first) if n else (torch.zeros(0, 1, H, dtype=xs.dtype), first)
+        ys, last = (
+            run(x.flip(0) if reverse else x, first)
+            if n
+            else (torch.zeros(0, 1, H, dtype=xs.dtype), first)
+        )
         ys = ys.flip(0) if reverse else ys
         columns.append(torch.cat([ys, torch.zeros(xs.shape[0] - n, 1, H, dtype=xs.dtype)]))
         lasts.append(last)
@@ -264,7 +276,11 @@ def problem(kind, seed=0):
     cell = MAKERS[kind](I, H)
     params = {k: 0.5 * rng.standard_normal(v.shape) for k, v in cell.init(0).items()}
     carry = tuple(rng.standard_normal((B, H)) for _ in cell.state_names)
-    return cell, {"p": params, "x": rng.standard_normal((T, B, I)), "s": carry if len(carry) > 1 else carry[0]}
+    return cell, {
+        "p": params,
+        "x": rng.standard_normal((T, B, I)),
+        "s": carry if len(carry) > 1 else carry[0],
+    }
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -284,7 +300,9 @@ def test_one_sequence_without_a_batch_axis_from_zeros(kind):
 
     def theirs(t):
         zero = torch.zeros(1, H, dtype=torch.float64)
-        carry, ys = torch_layer(kind, t["p"], t["x"][:, None], (zero, zero) if kind == "LSTM" else zero)
+        carry, ys = torch_layer(
+            kind, t["p"], t["x"][:, None], (zero, zero) if kind == "LSTM" else zero
+        )
         return optree.tree_map(lambda s: s[0], carry), ys[:, 0]
 
     compare(lambda t: rc.unroll(cell, t["p"], t["x"]), theirs, arrays)

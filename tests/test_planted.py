@@ -1,0 +1,223 @@
+"""Mistakes planted in the engine on purpose: the laws that the other tests run must notice each one.
+
+Every case first demands that the law holds on the very same problems without the mistake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+import recurrent as rc
+from minigrad import levels, ops
+from minigrad.recur import SHARED, Index
+from minigrad.structure import Structure
+
+from .laws import LAWS, fold_is_a_recursion
+from .strategies import make_problem
+
+evaluate = import_module("minigrad.evaluate")  # mg.evaluate is its function
+SEEDS = range(6)
+
+
+def rule(op: mg.Primitive, **changed: Any) -> Callable[[pytest.MonkeyPatch], None]:
+    """Exchange a rule of a primitive; its rows are frozen, hence past monkeypatch."""
+
+    def plant(patch: pytest.MonkeyPatch) -> None:
+        for key, value in changed.items():
+            old = getattr(op, key)
+            _to_restore[op, key] = old
+            object.__setattr__(op, key, value(old))
+
+    return plant
+
+
+_to_restore: dict[tuple[mg.Primitive, str], Any] = {}
+
+
+@pytest.fixture(autouse=True)
+def _rules_come_back():
+    yield
+    for (op, key), old in _to_restore.items():
+        object.__setattr__(op, key, old)
+    _to_restore.clear()
+
+
+def scaled(factor: float) -> Callable[[Callable], Callable]:
+    return lambda old: lambda ct, node, wanted: [
+        None if g is None else g * factor for g in old(ct, node, wanted)
+    ]
+
+
+def altered(s: Structure, **changes: Any) -> Structure:
+    """A structure with other arrays, and nothing remembered about the old ones."""
+    new = object.__new__(Structure)
+    kept = {k: v for k, v in vars(s).items() if k not in ("_transposed", "levels", "wires")}
+    vars(new).update({k: v for k, v in kept.items() if k != "_arrivals"}, **changes)
+    return new
+
+
+def turned(self: Structure, slot: Any, port: Any, keep: Any = slice(None)) -> Structure:
+    level = self.level.max() - self.level if self.n else self.level
+    return altered(
+        self, src=self.dst[keep], dst=self.src[keep], slot=slot[keep], port=port[keep],
+        level=level, slots=self.ports, ports=self.slots,
+    )  # fmt: skip
+
+
+def slot_and_port_not_swapped(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Structure, "transpose", lambda self: turned(self, self.slot, self.port))
+
+
+def backward_loses_a_multi_edge(patch: pytest.MonkeyPatch) -> None:
+    def once(self: Structure) -> Structure:
+        edges = np.stack([self.src, self.dst, self.slot, self.port])
+        _, first = np.unique(edges, axis=1, return_index=True)
+        return turned(self, self.port, self.slot, np.sort(first))
+
+    patch.setattr(Structure, "transpose", once)
+
+
+def last_edge_wins(size: int, index: Any, rows: Any) -> Any:
+    total = np.zeros((size, *rows.shape[1:]), rows.dtype)
+    total[index] = rows
+    return total
+
+
+def levels_lose_a_multi_edge(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(levels, "add_rows", last_edge_wins)
+
+
+def reference_loses_a_multi_edge(patch: pytest.MonkeyPatch) -> None:
+    original = evaluate.run_nodes
+
+    def run(r: mg.Tensor, *rest: Any) -> Any:
+        s = r.attrs["structure"]
+        keep = np.sort(np.unique(np.stack([s.dst, s.slot]), axis=1, return_index=True)[1])
+        fewer = altered(s, src=s.src[keep], dst=s.dst[keep], slot=s.slot[keep], port=s.port[keep])
+        broken = mg.Tensor(r.op, r.inputs, {**r.attrs, "structure": fewer}, r.shape, r.dtype)
+        return original(broken, *rest)
+
+    patch.setattr(evaluate, "run_nodes", run)
+
+
+def shared_is_the_last_node(patch: pytest.MonkeyPatch) -> None:
+    def sums(p: Any, shared: Any, look: Any, n: int) -> Any:
+        last = {}
+        for t in p.sums:
+            try:
+                value, has_rows = look(t, None)
+            except KeyError:  # not stored per node because only its sum was wanted
+                continue
+            last[t] = value[-1] if has_rows else value
+        return {t: last.get(t, np.zeros(t.shape)) for t in p.sums}
+
+    patch.setattr(levels, "_sums", sums)
+
+
+def reference_shared_is_the_last_node(patch: pytest.MonkeyPatch) -> None:
+    original = evaluate._leave
+    patch.setattr(
+        evaluate,
+        "_leave",
+        lambda rows, p, via: rows[-1] if via is SHARED and rows else original(rows, p, via),
+    )
+
+
+def first_state_of_the_wrong_component(patch: pytest.MonkeyPatch) -> None:
+    from minigrad import tracing
+
+    def shifted(rows: Any, size: int) -> Any:
+        rows = np.where(np.asarray(rows) < 0, -1, np.maximum(np.asarray(rows) - 1, 0))
+        return Index(rows, size)
+
+    patch.setattr(tracing, "Index", shifted)
+
+
+def contraction_over_nodes_transposed(patch: pytest.MonkeyPatch) -> None:
+    original = ops.contract
+
+    def contract(a: Any, b: Any, sa: str, sb: str, out: str) -> Any:
+        y = original(a, b, sa, sb, out)
+        square = y.ndim == 2 and y.shape[0] == y.shape[1] and "N" in sa and "N" not in out
+        return y.T if square else y
+
+    patch.setattr(ops, "contract", contract)
+
+
+CASES = {
+    "slot and port, forest": (slot_and_port_not_swapped, "recur_is_a_loop", "forest"),
+    "slot and port, slope": (slot_and_port_not_swapped, "gradient_is_a_slope", "forest"),
+    "slot and port, grid": (slot_and_port_not_swapped, "recur_is_a_loop", "grid"),
+    "slot and port, dag": (slot_and_port_not_swapped, "recur_is_a_loop", "dag"),
+    "multi-edge backward": (backward_loses_a_multi_edge, "recur_is_a_loop", "dag"),
+    "multi-edge backward, slope": (backward_loses_a_multi_edge, "gradient_is_a_slope", "dag"),
+    "multi-edge, levels": (levels_lose_a_multi_edge, "evaluate_is_reference", "dag"),
+    "multi-edge, levels, loop": (levels_lose_a_multi_edge, "recur_is_a_loop", "dag"),
+    "multi-edge, reference": (reference_loses_a_multi_edge, "evaluate_is_reference", "dag"),
+    "no sum, levels": (shared_is_the_last_node, "evaluate_is_reference", "chain"),
+    "no sum, ledger": (shared_is_the_last_node, "contributions_add_up", "forest"),
+    "no sum, loop": (shared_is_the_last_node, "recur_is_a_loop", "ragged"),
+    "no sum, reference": (reference_shared_is_the_last_node, "evaluate_is_reference", "chain"),
+    "tanh sign": (rule(ops.TANH, vjp=scaled(-1.0)), "gradient_is_a_slope", "chain"),
+    "tanh factor": (rule(ops.TANH, vjp=scaled(1.001)), "gradient_is_a_slope", "forest"),
+    "sigmoid sign": (rule(ops.SIGMOID, vjp=scaled(-1.0)), "gradient_is_a_slope", "dag"),
+    "wrong first state": (first_state_of_the_wrong_component, "recur_is_a_loop", "ragged"),
+    "wrong first state, alone": (
+        first_state_of_the_wrong_component, "batched_is_one_by_one", "forest",
+    ),
+    "transposed contraction": (
+        contraction_over_nodes_transposed, "evaluate_is_reference", "chain",
+    ),
+}  # fmt: skip
+
+
+def broken(law: Callable[[Any], None], kind: str) -> list[int]:
+    """The seeds at which the law does not hold (a crash is not that: it would hide a bad plant)."""
+    found = []
+    for seed in SEEDS:
+        try:
+            law(make_problem(kind, seed))  # fresh cells: blocks and pullbacks are cached per cell
+        except AssertionError:
+            found.append(seed)
+    return found
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_planted_mistake_breaks_a_law(case, monkeypatch):
+    plant, law, kind = CASES[case]
+    assert not broken(LAWS[law], kind), "the law must hold before the mistake is planted"
+    plant(monkeypatch)
+    assert broken(LAWS[law], kind), f"{case}: {law} noticed nothing on {kind}"
+
+
+def test_a_chain_cannot_show_a_swapped_slot(monkeypatch):
+    """Why two-slot structures are in the suite: on a chain slot and port are both 0."""
+    slot_and_port_not_swapped(monkeypatch)
+    assert not broken(LAWS["recur_is_a_loop"], "chain")
+
+
+def test_consistency_is_not_correctness(monkeypatch):
+    """Why there is an oracle: the adjoint identity holds with a wrong rule, differences do not."""
+    rule(ops.TANH, vjp=scaled(-1.0))(monkeypatch)
+    assert not broken(LAWS["adjoint"], "chain")
+    assert broken(LAWS["gradient_is_a_slope"], "chain")
+
+
+@pytest.mark.parametrize("cell", [rc.RecursiveNet, rc.TreeLSTM])
+def test_a_swapped_child_order_is_noticed(cell, monkeypatch):
+    trees = rc.Tree.parse(["(3 (2 (2 a) (2 b)) (4 c))", "(2 (2 e) (3 (3 f) (1 h)))"])
+    fold_is_a_recursion(cell(2, 3), trees)
+    straight = Structure.forest
+    monkeypatch.setattr(
+        Structure,
+        "forest",
+        staticmethod(lambda children, slots=None: straight([c[::-1] for c in children], slots)),
+    )
+    with pytest.raises(AssertionError, match="off by"):
+        fold_is_a_recursion(cell(2, 3), trees)
