@@ -79,3 +79,11 @@ from .ops import (
 from .structure import Structure
 from .tracing import Indexed, recur
 from .transforms import block, contributions, state_gradients, unfold, vmap
+
+
+def __getattr__(name: str):  # the compiler is loaded when it is first asked for
+    if name == "function":
+        from .compile.function import function
+
+        return function
+    raise AttributeError(f"module 'minigrad' has no attribute {name!r}")

@@ -40,14 +40,14 @@ def unroll(
     given = _lengths(lengths, time, size)
     start = _start(cell, params, carry, batch)
     dense = bool((given == time).all())
-    rows = _row_numbers(given, size, time)
+    rows = np.flatnonzero(np.arange(time)[:, None] < given)  # (t, b) flattened: time after time
     inputs = optree.tree_map(
         lambda x: _to_rows(mg.asarray(x), time, batch, None if dense else rows), xs
     )
-    structure = mg.Structure.chain(given, reverse=reverse)
+    structure = _steps(rows, given, time, reverse)
     states, outputs = mg.recur(cell, structure, initial=start, shared=params, inputs=inputs)
-    first = np.cumsum(given) - given
-    last = first if reverse else first + given - 1
+    ends = np.zeros_like(given) if reverse else given - 1
+    last = np.searchsorted(rows, ends * size + np.arange(size))
     final = optree.tree_map(lambda s, s0: _final(s, s0, last, given, batch), states, start)
     ys = optree.tree_map(lambda y: _to_time(y, time, batch, None if dense else rows), outputs)
     return final, ys
@@ -127,29 +127,29 @@ def _start(cell: Any, params: Any, carry: Any, batch: int | None) -> Any:
     return optree.tree_map(leading, carry)
 
 
-def _row_numbers(given: np.ndarray, size: int, time: int) -> np.ndarray:
-    """Where each row of the recurrence (sequence after sequence) lies in a flat (T, B) array."""
-    sequence = np.repeat(np.arange(size), given)
-    step = np.arange(len(sequence)) - (np.cumsum(given) - given)[sequence]
-    return step * size + sequence
+def _steps(rows: np.ndarray, given: np.ndarray, time: int, reverse: bool) -> mg.Structure:
+    """The chains of a batch with rows time after time (as the inputs lie), not sequence after
+    sequence.
+    """
+    size = len(given)
+    at = np.full(time * size, -1)
+    at[rows] = np.arange(len(rows))
+    later = np.flatnonzero(rows >= size)
+    earlier = at[rows[later] - size]
+    step, sequence = rows // max(size, 1), rows % max(size, 1)
+    src, dst, level = (later, earlier, given[sequence] - 1 - step) if reverse else (earlier, later,
+    step) none = np.zeros(len(later), np.int64)
+    return mg.Structure(len(rows), src, dst, none, none, level, parts=(sequence, size))
 
 
 def _to_rows(x: mg.Tensor, time: int, batch: int | None, rows: np.ndarray | None) -> mg.Tensor:
-    if batch is None:
-        return x if rows is None else mg.take(x, rows)
-    if rows is not None:
-        return mg.take(mg.reshape(x, (time * batch, *x.shape[2:])), rows)
-    return mg.reshape(mg.moveaxis(x, 1, 0), (time * batch, *x.shape[2:]))
+    flat = x if batch is None else mg.reshape(x, (time * batch, *x.shape[2:]))
+    return flat if rows is None else mg.take(flat, rows)
 
 
 def _to_time(y: mg.Tensor, time: int, batch: int | None, rows: np.ndarray | None) -> mg.Tensor:
-    if rows is None and batch is None:
-        return y
-    if rows is None:
-        return mg.moveaxis(mg.reshape(y, (batch, time, *y.shape[1:])), 1, 0)
-    size = batch or 1
-    flat = mg.scatter(y, rows, time * size)
-    return mg.reshape(flat, (time, *((batch,) if batch is not None else ()), *y.shape[1:]))
+    flat = y if rows is None else mg.scatter(y, rows, time * (batch or 1))
+    return flat if batch is None else mg.reshape(flat, (time, batch, *y.shape[1:]))
 
 
 def _final(

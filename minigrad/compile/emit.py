@@ -1,0 +1,504 @@
+"""From a plan to kernels: the plan as plain data, and the traced functions that turn the data into
+code.
+
+`describe` numbers everything a plan reads into entries of one table of int64 (addresses, strides in
+bytes, lengths) and writes the stages down as tuples; their text is what the cache hashes. 
+`stage_kernel` and its neighbours are run inside a kernel trace and emit vector code for that data. 
+No sizes and no cell appear in either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from . import functions as fn
+from .lower import CHEAP, MASKS, Row
+from .plan import LEAVES, Plan, Segment
+from .vectors import Builder, Int, Lanes, Real, V
+
+BLOCK = 256  # rows of a chunk; column sums are kept per chunk, so thread counts do not change them
+
+UNARY: dict[str, Callable[[Builder, V], Any]] = {
+    "negative": lambda k, a: -a,
+    "exp": lambda k, a: fn.exp(a),
+    "log": lambda k, a: fn.log(a),
+    "log1p": lambda k, a: fn.log1p(a),
+    "sqrt": lambda k, a: fn.sqrt(a),
+    "square": lambda k, a: a * a,
+    "tanh": lambda k, a: fn.tanh(a),
+    "sigmoid": lambda k, a: fn.sigmoid(a),
+    "relu": lambda k, a: k.maximum(a, 0.0),
+    "abs": lambda k, a: k.abs(a),
+    "sign": lambda k, a: k.select(a > 0.0, 1.0, k.select(a < 0.0, -1.0, a * 0.0)),
+    "identity": lambda k, a: a,
+    "cast": lambda k, a: a,
+    "logical_not": lambda k, a: ~a,
+}
+BINARY: dict[str, Callable[[Builder, V, V], Any]] = {
+    "subtract": lambda k, a, b: a - b,
+    "multiply": lambda k, a, b: a * b,
+    "divide": lambda k, a, b: a / b,
+    "absorb": lambda k, a, b: k.select(a.equals(0.0), a, a * b),
+    "maximum": lambda k, a, b: k.maximum(a, b),
+    "minimum": lambda k, a, b: k.minimum(a, b),
+    "equal": lambda k, a, b: a.equals(b),
+    "not_equal": lambda k, a, b: a.differs(b),
+    "less": lambda k, a, b: a < b,
+    "less_equal": lambda k, a, b: a <= b,
+    "greater": lambda k, a, b: a > b,
+    "greater_equal": lambda k, a, b: a >= b,
+    "logical_and": lambda k, a, b: a & b,
+    "logical_or": lambda k, a, b: a | b,
+}
+
+
+class Entries:
+    """Names of table entries and their numbers, in order of first use."""
+
+    def __init__(self) -> None:
+        self.number: dict[Any, int] = {}
+
+    def __call__(self, *name: Any) -> int:
+        return self.number.setdefault(name, len(self.number))
+
+
+class Description:
+    """A plan as data: `stages`, `gather`, `prepare`, `outers` are nested tuples of numbers and op
+    names.
+    """
+
+    def __init__(self, plan: Plan):
+        self.plan, self.entry = plan, Entries()
+        e = self.entry
+        for name in ("product", "pack", "pack_transposed", "weight_gradient", "ranges", "zeros",
+        "work"):
+            e(name)
+        self.length: dict[int, int] = {}
+        self.scratch: dict[Row, None] = {}
+        self.stages = tuple(self._stage(s) for s in range(3))
+        self.gather = tuple(self._gather(key, ph_size) for key, ph_size in self._slot_sizes())
+        self.prepare = (tuple(self._matrix(m) for m in plan.matrices), tuple(self._bias(b) for b in
+        plan.bundles)) self.outers = tuple(self._outer(o) for o in plan.outers)
+
+    def source(self, real: str) -> str:
+        """The module that `cache.load` compiles."""
+        return _SOURCE.format(
+            real=real, stages=self.stages, gather=self.gather, prepare=self.prepare,
+            outers=self.outers
+        )
+
+    # -- addresses -------------------------------------------------------------------------------
+
+    def size(self, n: int) -> int:
+        return self.entry("length", self.length.setdefault(n, len(self.length)))
+
+    def place(self, r: Row) -> tuple[int, int]:
+        """Entries of a row node's base address and row stride."""
+        return self.entry("base", r), self.entry("stride", r)
+
+    def _slot_sizes(self) -> list[tuple[tuple[int, int], Row]]:
+        slots = {r.tensor: r for r in self.plan.order if r.op == "slot"}
+        return sorted(slots.items(), key=lambda t: t[0])
+
+    # -- stages ------------------------------------------------------------------------------------
+
+    def _stage(self, stage: int) -> tuple:
+        steps: list[tuple] = []
+        for place in self.plan.places(stage):
+            for b in self.plan.bundles:
+                for p in b.products.get(place, ()):
+                    steps.append(("product", self._product(p)))
+            segment = self.plan.segments.get(place)
+            if segment is not None:
+                steps.append(("rows", self._rows(segment)))
+        return tuple(steps)
+
+    def _product(self, p: Any) -> tuple:
+        number = self.plan.matrices.index(p.matrix)
+        a, lda = self.place(p.operand)
+        c, ldc = self.place(p.bundle.zs[0])
+        cin = (self.entry("bias", self.plan.bundles.index(p.bundle)), -1) if p.first else (c, ldc)
+        sizes = self.entry("depth", number), self.entry("columns", number)
+        return (a, lda, self.entry("packed", number), c, ldc, *cin, *sizes)
+
+    def _rows(self, segment: Segment) -> tuple:
+        """A fused loop over rows as data: ((scalar code, ((length, loop code, folds), ...)), ...),
+        tail.
+
+        A pass ends where a reduction must be known.  Numbers of a row live through all its passes,
+        vectors within one: those needed later are computed again where that is cheap, else written
+        and read back.
+        """
+        turn: dict[Row, int] = {}
+        for r in segment.nodes:
+            turn[r] = max((turn[a] + (a.op in FOLDS) for a in r.args if a in turn), default=0)
+        spilled = self._spilled(segment, turn)
+        self.scratch.update(dict.fromkeys(r for r in spilled if r not in self.plan.stored))
+        passes: list[_Pass] = [_Pass(self) for _ in range(1 + max(turn.values(), default=0))]
+        number: dict[Row, int] = {}
+        known: set[Row] = set()  # numbers that are there by now
+        for p, step in enumerate(passes):
+            for r in [x for x in segment.nodes if turn[x] == p]:
+                step.compute(r, number, known, turn)
+                if r.op in FOLDS:
+                    continue
+                if r in self.plan.stored and r in segment.stores or r in spilled:
+                    step.code(r).append(("put" if r.size == 1 else "store", number[r],
+                    *self.place(r)))
+                if r in segment.columns and r.size > 1:
+                    step.code(r).append(self._column(r, number[r]))
+            known |= {r for r in turn if r.op in FOLDS and turn[r] == p}
+        tail = []
+        for r in (*segment.stores, *segment.columns):
+            if r not in turn:  # a leaf that leaves as it is
+                passes[0].bring(r, r.size, number, known, turn)
+            if r in segment.stores and (r.op in FOLDS or r not in turn):
+                target = passes[0].code(r) if r not in turn else tail
+                target.append(("put" if r.size == 1 else "store", number[r], *self.place(r)))
+            if r in segment.columns and (r.size == 1 or r not in turn):
+                target = passes[0].code(r) if r not in turn and r.size > 1 else tail
+                target.append(self._column(r, number[r]))
+        return tuple(step.data() for step in passes), tuple(tail)
+
+    def _spilled(self, segment: Segment, turn: dict[Row, int]) -> dict[Row, None]:
+        """Vectors that a later pass reads back, because computing them again is more than one cheap
+        op.
+        """
+        spilled: dict[Row, None] = {}
+        work = [(a, turn[r]) for r in segment.nodes for a in r.args]
+        while work:
+            a, p = work.pop()
+            if a.size == 1 or turn.get(a, p) >= p:
+                continue
+            if computed_again(a, turn):
+                work += [(b, p) for b in a.args]
+            else:
+                spilled[a] = None
+        return spilled
+
+    def _load(self, r: Row, v: int) -> tuple:
+        if r.op == "const":
+            return ("const", v, r.tensor)
+        base, stride = self.place(r)
+        kind = ("scalar" if r.size == 1 else "load") + ("_shared" if r.op == "vec" else "")
+        return (kind, v, base, stride)
+
+    def _column(self, r: Row, v: int) -> tuple:
+        return ("column" if r.size > 1 else "column_scalar", v, self.entry("sums", r), self.entry("sums_stride", r))
+
+    # -- around the stages -------------------------------------------------------------------------
+
+    def _gather(self, key: tuple[int, int], r: Row) -> tuple:
+        slot, leaf = key
+        base, stride = self.place(r)
+        ports = self.entry("ports", key, 0)
+        for p in range(1, 2 * self.ports_of(leaf)):
+            self.entry("ports", key, p)
+        names = [self.entry(what, slot) for what in ("dense", "first", "source", "port")]
+        return (base, stride, self.size(r.size), ports, *names)
+
+    def ports_of(self, leaf: int) -> int:
+        return 1 + max((p for p, j in self.plan.low.ports if j == leaf), default=0)
+
+    def _matrix(self, m: Any) -> tuple:
+        number = self.plan.matrices.index(m)
+        blocks = tuple(
+            tuple(self.entry(what, number, k) for what in ("from", "from_ld", "rows", "cols", "to"))
+            for k in range(len(m.blocks) if len(m.blocks) > 1 else 0)
+        )  # one block alone is packed from where it lies
+        whole = tuple(self.entry(w, number) for w in ("whole", "whole_ld", "depth", "columns",
+        "packed")) return (m.transposed, blocks, whole)
+
+    def _bias(self, b: Any) -> tuple:
+        number = self.plan.bundles.index(b)
+        target = self.entry("bias", number)
+        parts = []
+        for z in b.zs:
+            vecs = tuple((self.entry("base", v), z.size > 1 and v.size == 1) for v in z.vecs)
+            parts.append((self.entry("bias_at", z), self.size(z.size), vecs))
+        return (target, tuple(parts))
+
+    def _outer(self, o: Any) -> tuple:
+        number = self.plan.outers.index(o)
+        a, lda = self.place(o.left)
+        d, ldd = self.place(o.rights[0])
+        names = ("outer_rows", "outer_columns", "outer", "outer_ld", "outer_sums")
+        return (a, lda, d, ldd, self.entry("nodes"), *(self.entry(n, number) for n in names))
+
+
+class _Pass:
+    """The code of one pass: numbers first, then a loop over the lanes for every length that
+    occurs.
+    """
+
+    def __init__(self, description: Description):
+        self.of = description
+        self.scalars: list[tuple] = []
+        self.loops: dict[int, tuple[list[tuple], list[tuple]]] = {}
+        self.ready: dict[int, set[Row]] = {}
+
+    def code(self, r: Row) -> list[tuple]:
+        return self.scalars if r.size == 1 else self.loop(r.size)[0]
+
+    def loop(self, length: int) -> tuple[list[tuple], list[tuple]]:
+        return self.loops.setdefault(length, ([], []))
+
+    def compute(self, r: Row, number: dict, known: set[Row], turn: dict[Row, int]) -> None:
+        """Code for `r`, after code that brings what it reads."""
+        length = r.args[0].size if r.op in FOLDS else r.size
+        for a in r.args:
+            self.bring(a, length, number, known, turn)
+        v = number.setdefault(r, len(number))
+        if r.op in FOLDS:
+            self.loop(length)[1].append((r.op, v, number[r.args[0]]))
+            return
+        self.code(r).append((r.op, v, *(number[a] for a in r.args)))
+        if r.size == 1:
+            known.add(r)
+        else:
+            self.ready.setdefault(length, set()).add(r)
+
+    def bring(self, r: Row, length: int, number: dict, known: set[Row], turn: dict[Row, int]) ->
+    None:
+        """Make `r` available in this pass: loaded, computed again, or there already."""
+        stack = [r]
+        while stack:
+            a = stack[-1]
+            if a in known or a in self.ready.get(length, ()):
+                stack.pop()
+                continue
+            if a in turn and computed_again(a, turn):
+                ready = known | self.ready.get(length, set())
+                missing = [b for b in a.args if b not in ready]
+                if missing:
+                    stack += missing
+                    continue
+                v = number.setdefault(a, len(number))
+                self.code(a).append((a.op, v, *(number[b] for b in a.args)))
+            else:
+                v = number.setdefault(a, len(number))
+                self.code(a).append(self.of._load(a, v))
+            stack.pop()
+            if a.size == 1:
+                known.add(a)
+            else:
+                self.ready.setdefault(length, set()).add(a)
+
+    def data(self) -> tuple:
+        loops = [(self.of.size(n), tuple(c), tuple(f)) for n, (c, f) in self.loops.items()]
+        return tuple(self.scalars), tuple(loops)
+
+
+FOLDS = ("sum", "max")
+
+
+def computed_again(a: Row, turn: dict[Row, int]) -> bool:
+    """Whether a vector of an earlier pass is computed again rather than read back."""
+    if a.op in MASKS or a.op == "cast":
+        return True
+    return a.op in CHEAP and all(b.size == 1 or b not in turn for b in a.args)
+
+
+_SOURCE = '''"""Stages of one block; generated from its plan by minigrad.compile.emit."""
+
+from minigrad.compile import emit
+from minigrad.compile.native import kernel
+from minigrad.compile.vectors import REALS
+
+REAL = REALS["{real}"]
+STAGES = {stages}
+GATHER = {gather}
+PREPARE = {prepare}
+OUTERS = {outers}
+
+
+@kernel
+def prepare(k, table, start, stop):
+    emit.prepare_kernel(k, REAL, PREPARE, table, start, stop)
+
+
+@kernel
+def pre(k, table, start, stop):
+    emit.chunks_kernel(k, REAL, STAGES[0], table, start, stop)
+
+
+@kernel
+def core(k, table, start, stop):
+    emit.levels_kernel(k, REAL, STAGES[1], GATHER, table, start, stop)
+
+
+@kernel
+def post(k, table, start, stop):
+    emit.chunks_kernel(k, REAL, STAGES[2], table, start, stop)
+
+
+@kernel
+def outers(k, table, part, parts):
+    emit.outers_kernel(k, REAL, OUTERS, table, part, parts)
+'''
+
+
+# -- kernels: run inside a trace -------------------------------------------------------------------
+
+
+def chunks_kernel(k: Builder, real: Real, steps: tuple, table: Int, start: Int, stop: Int) -> None:
+    """Rows [start, stop), in chunks that stay in the cache from one step to the next."""
+    if steps:
+        t = k.table(table)
+        for a in k.rows(start, stop, BLOCK):
+            b = k.choose(stop - a < BLOCK, stop, a + BLOCK)
+            _steps(k, real, steps, t, a, b)
+
+
+def levels_kernel(
+    k: Builder, real: Real, steps: tuple, gather: tuple, table: Int, start: Int, stop: Int
+) -> None:
+    """Levels [start, stop) of one thread's part; `ranges` holds its first and last row at each
+    level.
+    """
+    t = k.table(table)
+    ranges = t[4]
+    for level in k.rows(start, stop):
+        a, b = k.index(ranges, level * 2), k.index(ranges, level * 2 + 1)
+        with k.when(a < b):
+            for g in gather:
+                _gather_slot(k, real, g, table, t, a, b)
+            _steps(k, real, steps, t, a, b)
+
+
+def _steps(k: Builder, real: Real, steps: tuple, t: Any, a: Int, b: Int) -> None:
+    for kind, what in steps:
+        if kind == "product":
+            base, lda, packed, c, ldc, cin, ldcin, depth, n = what
+            start = t[cin] if ldcin < 0 else t[cin] + a * t[ldcin]
+            k.call(
+                t[0], t[base] + a * t[lda], t[lda], t[packed], t[c] + a * t[ldc], t[ldc], start,
+                0 if ldcin < 0 else t[ldcin], b - a, t[depth], t[n],
+            )  # fmt: skip
+        else:
+            passes, tail = what
+            for r in k.rows(a, b):
+                _row(k, real, passes, tail, t, r)
+
+
+def _row(k: Builder, real: Real, passes: tuple, tail: tuple, t: Any, r: Int) -> None:
+    known: dict[int, Any] = {}
+    for scalars, loops in passes:
+        for instruction in scalars:
+            _one(k, real, instruction, known, t, r, None)
+        for length, code, folds in loops:
+            zero = k.const(0.0, real)
+            low = k.const(float("-inf"), real)
+            totals = [k.var(zero if f[0] == "sum" else low) for f in folds]
+            for j in k.lanes(t[length], real):
+                local = dict(known)
+                for instruction in code:
+                    _one(k, real, instruction, local, t, r, j)
+                for (how, _, v), total in zip(folds, totals, strict=True):
+                    if how == "sum":
+                        total.value = total.value + k.only(j, local[v].rounded())
+                    else:
+                        total.value = k.maximum(total.value, k.only(j, local[v], float("-inf")))
+            for (how, v, _), total in zip(folds, totals, strict=True):
+                known[v] = total.value.sum() if how == "sum" else total.value.largest()
+    for instruction in tail:
+        _one(k, real, instruction, known, t, r, None)
+
+
+def _one(k: Builder, real: Real, code: tuple, known: dict[int, Any], t: Any, r: Int, j: Lanes |
+None) -> None:
+    """One instruction for one vector of one row (or, with j None, for one number of the row in all
+    lanes).
+    """
+    op, v, *rest = code
+    if op == "const":
+        known[v] = k.const(rest[0], real)
+    elif op == "load":
+        known[v] = k.load(t[rest[0]] + r * t[rest[1]], j)
+    elif op == "load_shared":
+        known[v] = k.load(t[rest[0]], j)
+    elif op == "scalar":
+        known[v] = k.broadcast(t[rest[0]] + r * t[rest[1]], 0, real)
+    elif op == "scalar_shared":
+        known[v] = k.broadcast(t[rest[0]], 0, real)
+    elif op == "store":
+        k.store(t[rest[0]] + r * t[rest[1]], j, known[v])
+    elif op == "put":
+        k.put(t[rest[0]] + r * t[rest[1]], 0, known[v])
+    elif op == "column":
+        row = t[rest[0]] + (r // BLOCK) * t[rest[1]]
+        k.store(row, j, k.load(row, j) + known[v].rounded())
+    elif op == "column_scalar":
+        row = t[rest[0]] + (r // BLOCK) * t[rest[1]]
+        k.put(row, 0, k.broadcast(row, 0, real) + known[v].rounded())
+    elif op in UNARY:
+        a = known[rest[0]]
+        known[v] = k.select(a, k.const(1.0, real), 0.0) if op == "cast" else UNARY[op](k, a)
+    elif op == "add":
+        total = known[rest[0]]
+        for a in rest[1:]:
+            total = total + known[a]
+        known[v] = total
+    elif op == "where":
+        known[v] = k.select(known[rest[0]], known[rest[1]], known[rest[2]])
+    else:
+        known[v] = BINARY[op](k, known[rest[0]], known[rest[1]])
+
+
+def _gather_slot(k: Builder, real: Real, what: tuple, table: Int, t: Any, a: Int, b: Int) -> None:
+    """What arrives in one slot for rows [a, b): the sum over the row's edges (none: zeros)."""
+    base, stride, length, ports, dense, first, source, port = what
+    with k.when(t[dense].equals(0)):
+        for r in k.rows(a, b):
+            begin, end = k.index(t[first], r), k.index(t[first], r + 1)
+            for j in k.lanes(t[length], real):
+                total = k.var(k.const(0.0, real))
+                for e in k.rows(begin, end):
+                    at = k.index(t[port], e) * 2 + ports
+                    row = k.index(table, at) + k.index(t[source], e) * k.index(table, at + 1)
+                    total.value = total.value + k.load(row, j)
+                k.store(t[base] + r * t[stride], j, total.value)
+
+
+def prepare_kernel(k: Builder, real: Real, what: tuple, table: Int, start: Int, stop: Int) -> None:
+    """Pack shared matrices start..stop-1; with matrix 0 go the bias rows."""
+    matrices, biases = what
+    t = k.table(table)
+    with k.when(start < 1):
+        for _, parts in biases:
+            for at, length, vecs in parts:
+                for j in k.lanes(t[length], real):
+                    total = k.const(0.0, real)
+                    for base, single in vecs:
+                        x = k.broadcast(t[base], 0, real) if single else k.load(t[base], j)
+                        total = total + x
+                    k.store(t[at], j, total)
+    for number, (transposed, blocks, whole) in enumerate(matrices):
+        base, ld, depth, columns, packed = whole
+        with k.when(start <= number), k.when(stop > number):
+            for source, lds, rows, cols, to in blocks:
+                for i in k.rows(0, t[rows]):
+                    for j in k.lanes(t[cols], real):
+                        k.store(t[to] + i * t[ld], j, k.load(t[source] + i * t[lds], j))
+            pack = t[2] if transposed else t[1]
+            k.call(pack, t[base], t[ld], t[depth], t[columns], t[packed])
+
+
+def outers_kernel(k: Builder, real: Real, what: tuple, table: Int, part: Int, parts: Int) -> None:
+    """This thread's columns of every product of stacked rows."""
+    t = k.table(table)
+    unit = 48 * 4 // real.bytes  # whole panels, so that only the last thread has partial vectors
+    for a, lda, d, ldd, nodes, rows, columns, out, ldout, sums in what:
+        n = t[columns]
+        share = ((n + (unit - 1)) // unit + parts - 1) // parts * unit
+        start, stop = share * part, share * part + share
+        stop = k.choose(stop < n, stop, n)
+        with k.when(start < stop):
+            k.call(
+                t[3], t[a], t[lda], t[d], t[ldd], t[nodes], t[rows], start, stop, t[out], t[ldout],
+                t[5], 0, t[sums], t[6],
+            )  # fmt: skip
+
+
+__all__ = ["BLOCK", "LEAVES", "Description"]

@@ -1,0 +1,256 @@
+"""`mg.function`: a function of arrays, traced once per signature and run by compiled blocks.
+
+The unit of compilation is the block, never the graph: around the recurrences the graph runs op by
+op in NumPy, so a new length, batch or forest costs a retrace (milliseconds) and no compilation.  A
+recurrence whose block has an op without code runs through the level-batched evaluator instead;
+`explain` says which and why.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import optree
+
+from ..evaluate import compute, demand, run
+from ..graph import CONSTANT, INPUT, Tensor, Trace, _traces, placeholder, toposort, trace_call
+from ..levels import run_levels
+from ..ops import asarray
+from ..recur import PROJ, RECUR
+from ..structure import Structure
+from ..tracing import name_of, path_name
+from .lower import Unsupported
+from .program import Pool, Rows, Runner, program_for
+
+KEPT = 64  # traces of one function
+
+
+def function(f: Callable) -> Function:
+    """Compile `f(*pytrees of arrays, numbers and Structures) -> pytree`, for repeated calls with
+    new values.
+
+    The result is called like `f` and returns fresh NumPy arrays.  `f` sees Tensors in place of
+    arrays and is traced once per signature: shapes and dtypes of arrays, and values of everything
+    else (numbers, strings, cells, Structures).  Tensors it captures are constants.  `.graph(*args)`
+    gives the traced outputs, `.explain(*args)` says in words how they are run.
+    """
+    return Function(f)
+
+
+class Function:
+    """What `function` returns."""
+
+    def __init__(self, f: Callable):
+        self.f, self.__doc__ = f, f.__doc__
+        self.__name__ = name_of(f)
+        self.traces: OrderedDict[Any, Traced] = OrderedDict()
+        self.pools: dict[int, Pool] = {}
+        self.lock = threading.RLock()
+
+    def __repr__(self) -> str:
+        return f"<mg.function {self.__name__}: {len(self.traces)} traces>"
+
+    def __call__(self, *args: Any) -> Any:
+        if _traces:  # inside another trace: part of that graph
+            return self.f(*args)
+        leaves, spec = optree.tree_flatten(args)
+        with self.lock:
+            return self._traced(args, leaves, spec).run(leaves)
+
+    def graph(self, *args: Any) -> Any:
+        """The traced outputs for arguments like these, as Tensors: to draw, print or
+        differentiate.
+        """
+        leaves, spec = optree.tree_flatten(args)
+        with self.lock:
+            return self._traced(args, leaves, spec).result
+
+    def explain(self, *args: Any) -> str:
+        """How a call with arguments like these is run: what is compiled, hoisted, packed, and what
+        is not.
+        """
+        leaves, spec = optree.tree_flatten(args)
+        with self.lock:
+            return self._traced(args, leaves, spec).explain()
+
+    def _traced(self, args: tuple, leaves: list, spec: Any) -> Traced:
+        key = (spec, *map(_leaf_key, leaves))
+        known = self.traces.get(key)
+        if known is None:
+            known = self.traces[key] = Traced(self.f, args, leaves, spec, self.pools)
+            if len(self.traces) > KEPT:
+                self.traces.popitem(last=False)
+        elif len(self.traces) > 1:
+            self.traces.move_to_end(key)
+        return known
+
+
+def _leaf_key(x: Any) -> Any:
+    if isinstance(x, (np.ndarray, np.generic, Tensor)):
+        return x.shape, x.dtype
+    if isinstance(x, (Structure, Callable)) or not _hashable(x):  # type: ignore[arg-type]
+        return "object", id(x)  # kept alive by the trace, so the number stays its own
+    return type(x), x
+
+
+def _hashable(x: Any) -> bool:
+    try:
+        hash(x)
+    except TypeError:
+        return False
+    return True
+
+
+class Traced:
+    """One trace of a function: its graph, and the steps that run it."""
+
+    def __init__(self, f: Callable, args: tuple, leaves: list, spec: Any, pools: dict[int, Pool]):
+        trace = Trace(name_of(f))
+        self.leaves = leaves
+        self.inputs: list[tuple[int, Tensor]] = []
+        paths = optree.treespec_paths(spec)
+        given: list[Any] = []
+        for k, (x, path) in enumerate(zip(leaves, paths, strict=True)):
+            if isinstance(x, (np.ndarray, np.generic, Tensor)):
+                ph = placeholder(x.shape, x.dtype, path_name("", path[1:]) or f"arg{path[0]}",
+                trace) self.inputs.append((k, ph))
+                given.append(ph)
+            else:
+                given.append(x)
+        result = trace_call(trace, lambda: f(*optree.tree_unflatten(spec, given)))
+        self.result = optree.tree_map(lambda x: asarray(x) if _is_array(x) else x, result)
+        leaves_out, self.spec_out = optree.tree_flatten(self.result)
+        self.outputs = leaves_out
+        self.leaves = [x for x in leaves if not _is_array(x)]  # what was static stays alive
+        self.values: dict[Tensor, Any] = {}
+        self.steps: list[Step] = []
+        self.notes: list[str] = []
+        self._schedule(pools)
+
+    def _schedule(self, pools: dict[int, Pool]) -> None:
+        outputs = [t for t in self.outputs if isinstance(t, Tensor)]
+        order = toposort(outputs)
+        needed, demands = demand(order, outputs)
+        varying: set[Tensor] = set()
+        for t in order:
+            if t.op is INPUT or any(i in varying for i in t.inputs):
+                varying.add(t)
+        fixed = [t for t in order if t in needed and t not in varying and t.op is not RECUR]
+        if fixed:
+            self.values = run(fixed, run_levels)
+        last: dict[Tensor, Tensor] = {}
+        for t in order:
+            if t in needed and t in varying:
+                last.update(dict.fromkeys(t.inputs, t))
+        keep = set(outputs) | set(self.values) | {ph for _, ph in self.inputs}
+        number = 0
+        for t in order:
+            if t not in needed or t not in varying or t.op in (INPUT, CONSTANT, PROJ):
+                continue
+            dead = [i for i in t.inputs if last.get(i) is t and i not in keep and i.op is not RECUR]
+            if t.op is RECUR:
+                self.steps.append(self._recur(t, demands[t], dead, pools.setdefault(number,
+                Pool()))) number += 1
+            else:
+                self.steps.append(OpStep(t, dead))
+
+    def _recur(self, r: Tensor, asked: list[Tensor], dead: list[Tensor], pool: Pool) -> Step:
+        block, structure, vias = r.attrs["block"], r.attrs["structure"], r.attrs["vias"]
+        per_row = tuple(dict.fromkeys(p.attrs["ref"] for p in asked if p.attrs["via"].kind !=
+        "shared")) summed = tuple(dict.fromkeys(p.attrs["ref"] for p in asked if p.attrs["via"].kind == "shared"))
+        try:
+            program = program_for(block, structure.wires, vias, per_row, summed)
+        except Unsupported as why:
+            self.notes.append(f"{block.name} over {structure}: runs in NumPy, level by level,
+            because there is no code for {why}") return EvaluatedStep(r, asked, dead)
+        self.notes.append(f"{block.name} over {structure}: compiled for
+        {program.dtype}\n{program.explain()}") return CompiledStep(r, asked, dead, Runner(program,
+        structure, vias, pool))
+
+    def run(self, leaves: Sequence[Any]) -> Any:
+        env = dict(self.values)
+        for k, ph in self.inputs:
+            x = leaves[k]
+            env[ph] = x.numpy() if isinstance(x, Tensor) else x
+        with np.errstate(all="ignore"):
+            for step in self.steps:
+                step(env)
+        results = [fresh(env[t], t) if isinstance(t, Tensor) else t for t in self.outputs]
+        return optree.tree_unflatten(self.spec_out, results)
+
+    def explain(self) -> str:
+        ops = sum(isinstance(s, OpStep) for s in self.steps)
+        lines = [f"{len(self.steps) - ops} recurrences and {ops} other ops, run one by one in
+        NumPy"] return "\n".join([*lines, *self.notes])
+
+
+def _is_array(x: Any) -> bool:
+    return isinstance(x, (Tensor, np.ndarray, np.generic))
+
+
+def fresh(value: Any, t: Tensor) -> np.ndarray:
+    """A result of the caller's own: never workspace, an argument, or a view of another result."""
+    if isinstance(value, Rows):
+        value = value.user()
+    owned = isinstance(value, np.ndarray) and value.base is None and value.flags.writeable and
+    t.op.kind != "leaf" return value if owned and value.dtype == t.dtype else np.array(value,
+    t.dtype)
+
+
+def plain(value: Any) -> Any:
+    return value.user() if isinstance(value, Rows) else value
+
+
+class Step:
+    """One node of the schedule: reads and writes the values by node."""
+
+    def __init__(self, t: Tensor, dead: list[Tensor]):
+        self.t, self.dead = t, dead
+
+    def __call__(self, env: dict[Tensor, Any]) -> None:
+        raise NotImplementedError
+
+
+class OpStep(Step):
+    """An ordinary op, in NumPy."""
+
+    def __call__(self, env: dict[Tensor, Any]) -> None:
+        t = self.t
+        try:
+            env[t] = t.op.numpy(*[plain(env[i]) for i in t.inputs], **t.attrs)
+        except Exception:
+            env[t] = compute(t, {i: plain(env[i]) for i in t.inputs})  # again, for the error's words
+        for i in self.dead:
+            del env[i]
+
+
+class EvaluatedStep(Step):
+    """A recurrence without code: level by level in NumPy."""
+
+    def __init__(self, r: Tensor, asked: list[Tensor], dead: list[Tensor]):
+        super().__init__(r, dead)
+        self.asked = asked
+
+    def __call__(self, env: dict[Tensor, Any]) -> None:
+        args = [plain(env.get(i)) for i in self.t.inputs]
+        env.update(zip(self.asked, run_levels(self.t, args, self.asked), strict=True))
+        for i in self.dead:
+            env.pop(i, None)
+
+
+class CompiledStep(Step):
+    """A recurrence run by its kernels."""
+
+    def __init__(self, r: Tensor, asked: list[Tensor], dead: list[Tensor], runner: Runner):
+        super().__init__(r, dead)
+        self.asked, self.runner = asked, runner
+
+    def __call__(self, env: dict[Tensor, Any]) -> None:
+        args = [env.get(i) for i in self.t.inputs]
+        env.update(zip(self.asked, self.runner.run(args, self.asked), strict=True))
+        for i in self.dead:
+            env.pop(i, None)

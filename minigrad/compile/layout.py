@@ -1,0 +1,104 @@
+"""How a structure lies in memory: the order of rows, each thread's range of every level, where
+states arrive from.
+
+Rows are kept level after level, sequences or trees in order within a level, so that a thread's part
+of a level is one range.  A structure and its transpose share one order (so nothing is moved between
+forward and backward), and where the user's rows are level after level already, that order is the
+user's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..structure import Structure
+
+
+@dataclass(frozen=True, eq=False)
+class Arrivals:
+    """Edges into one slot, row by row: edge e of row r, first[r] <= e < first[r + 1], comes from
+    row source[e] and port[e].  `shift`: the source of row r is r - shift, from port 0, for all rows
+    but `shift` first ones."""
+
+    first: np.ndarray
+    source: np.ndarray
+    port: np.ndarray
+    shift: int | None
+
+
+class Layout:
+    """order: the user's row at each place (None: the same); ranges: (levels, 2) first and last
+    place of each level in the order of execution; component: of each place."""
+
+    def __init__(self, s: Structure):
+        self.n, self.components = s.n, s.components
+        count = np.bincount(s.level) if s.n else np.zeros(0, np.int64)
+        up = np.lexsort((s.component, s.level))
+        down = np.lexsort((s.component, -s.level))
+        upward = bool(s.n == 0 or up[0] <= down[0])
+        order = up if upward else down
+        stop = np.cumsum(count if upward else count[::-1])
+        ranges = np.stack([stop - (count if upward else count[::-1]), stop], axis=1)
+        self.ranges = np.ascontiguousarray(ranges if upward else ranges[::-1], np.int64)
+        self.order = None if np.array_equal(order, np.arange(s.n)) else order
+        self.place = np.empty(s.n, np.int64)
+        self.place[order] = np.arange(s.n)
+        self.component = s.component[order]
+        self.key = order.tobytes() if self.order is not None else b""
+        self.slots = {slot: self._arrivals(s, slot) for slot in range(s.slots)}
+        self._parts: dict[int, list[np.ndarray]] = {}
+
+    def _arrivals(self, s: Structure, slot: int) -> Arrivals:
+        mine = np.flatnonzero(s.slot == slot)
+        to, source, port = self.place[s.dst[mine]], self.place[s.src[mine]], s.port[mine]
+        order = np.lexsort((source, to))
+        to, source, port = to[order], source[order], port[order]
+        first = np.searchsorted(to, np.arange(s.n + 1)).astype(np.int64)
+        shift = None
+        if len(to) and not port.any() and (np.diff(to) > 0).all():
+            steps = to - source
+            if (steps == steps[0]).all() and len(to) == s.n - abs(int(steps[0])):
+                shift = int(steps[0])
+        if s.n and not len(to):
+            shift = s.n  # no edges at all: everything reads zeros
+        return Arrivals(first, np.ascontiguousarray(source), np.ascontiguousarray(port), shift)
+
+    def parts(self, count: int) -> list[np.ndarray]:
+        """`ranges` for each of `count` threads: whole components, about the same number of rows
+        each.
+        """
+        count = max(1, min(count, self.components))
+        if count not in self._parts:
+            if count == 1:
+                self._parts[1] = [self.ranges]
+            else:
+                sizes = np.cumsum(np.bincount(self.component, minlength=self.components))
+                cuts = np.searchsorted(sizes, self.n * np.arange(1, count) / count) + 1
+                bounds = [0, *cuts.tolist(), self.components]
+                self._parts[count] = [
+                    self._within(lo, hi) for lo, hi in zip(bounds, bounds[1:], strict=False)
+                ]
+        return self._parts[count]
+
+    def _within(self, low: int, high: int) -> np.ndarray:
+        before = np.concatenate([[0], np.cumsum(self.component < low)])
+        inside = np.concatenate([[0], np.cumsum((self.component >= low) & (self.component < high))])
+        a, b = self.ranges.T
+        start = a + before[b] - before[a]
+        return np.ascontiguousarray(np.stack([start, start + inside[b] - inside[a]], axis=1))
+
+    def to_rows(self, values: np.ndarray) -> np.ndarray:
+        """The user's rows in the order of places."""
+        return values if self.order is None else values[self.order]
+
+    def to_user(self, rows: np.ndarray) -> np.ndarray:
+        return rows if self.order is None else rows[self.place]
+
+
+def layout_of(s: Structure) -> Layout:
+    known = s.__dict__.get("_layout")
+    if known is None:
+        known = s.__dict__["_layout"] = Layout(s)
+    return known

@@ -1,0 +1,299 @@
+"""A traced block as rows of vectors: the small language that stages are cut from.
+
+Lowering turns the part of a block that some projections need into `Row` nodes: one vector (or one
+number) per structure node.  Movement that only changes shapes disappears, equal expressions become
+one node, nested sums are flattened, and a sum that contains products becomes an accumulator (`z`)
+that the product kernel adds into.  What cannot be said this way raises `Unsupported`, naming the
+op: such a block runs through `evaluate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..graph import CONSTANT, Tensor
+from ..recur import Block, Via, domains
+
+ELEMENTWISE = frozenset(
+    "add subtract multiply absorb divide negative exp log log1p sqrt square sin cos tanh sigmoid "
+    "relu abs "
+    "sign maximum minimum where identity stop_gradient equal not_equal less less_equal greater "
+    "greater_equal logical_and logical_or logical_not".split()
+)
+MASKS = frozenset(
+    "equal not_equal less less_equal greater greater_equal logical_and logical_or logical_not".split()
+)
+CHEAP = frozenset(
+    "add subtract multiply absorb divide negative square relu abs sign maximum minimum where "
+    "identity "
+    "stop_gradient cast".split()
+) | MASKS
+NO_CODE = frozenset(["sin", "cos"])  # known ops whose vector function does not exist yet
+
+
+class Unsupported(Exception):
+    """A block (or a part of it) that the compiler has no code for; the text says which op and
+    why.
+    """
+
+
+@dataclass(eq=False)
+class Row:
+    """One vector of `size` elements (1: a number) per structure node.
+
+    op: an elementwise op, "sum" or "max" over the vector, or
+        in     an argument by row          slot   the state that arrives
+        vec    a shared vector             const  a number in the code
+        prod   args[0] times a shared matrix      z   the sum of products and shared vectors
+    """
+
+    op: str
+    args: tuple[Row, ...]
+    size: int
+    tensor: Any = None  # in, vec: the block's tensor; slot: its key; const: the number; prod: the matrix
+    transposed: bool = False  # prod: the matrix is stored (outputs, inputs)
+    prods: tuple[Row, ...] = ()  # z
+    vecs: tuple[Row, ...] = ()  # z
+
+    def __repr__(self) -> str:
+        return f"<{self.op}[{self.size}]>"
+
+
+@dataclass
+class Sum:
+    """A sum over the nodes: of an outer product ("outer": left, right), of a vector ("column":
+    left), or a linear op applied to such sums ("linear": tensor, parts)."""
+
+    how: str
+    left: Row | None = None
+    right: Row | None = None
+    flip: bool = False
+    tensor: Tensor | None = None
+    parts: list[Any] = field(default_factory=list)
+
+
+class Lowering:
+    """The lowered form of what `rows` (per node) and `sums` (over the nodes) need of a block."""
+
+    def __init__(self, block: Block, wires: Any, vias: Sequence[Via], rows: Sequence[Tensor], sums:
+    Sequence[Tensor]):
+        self.block, self.vias = block, vias
+        order = block.live((*rows, *sums), wires)
+        self.domain = domains(block, vias, order)
+        self.real = _one_dtype(order)
+        self.known: dict[tuple, Row] = {}
+        self.of: dict[Tensor, Row] = {}
+        self.shared: dict[Tensor, None] = {}  # shared tensors read as vectors or matrices
+        live = set(order)
+        self.slots = {key: ph for key, ph in block.slots.items() if ph in live}
+        self.slot_key = {ph: key for key, ph in self.slots.items()}
+        self.inputs = {ph for ph in block.inputs if ph in live}
+        self.ports: dict[Any, Row] = {}
+        if wires and self.slots:
+            leaves = {leaf for _, leaf in self.slots}
+            wired = {p for p, _ in wires}
+            self.ports = {
+                key: self.sized(t) for key, t in block.ports.items() if key[1] in leaves and key[0]
+                in wired
+            }
+        self.rows = {t: self.sized(t) for t in rows}
+        self.sums = {t: self.sum_of(t) for t in sums}
+        self._accumulators()
+
+    # -- one tensor ------------------------------------------------------------------------------
+
+    def node(self, op: str, args: tuple[Row, ...], size: int, tensor: Any = None, transposed: bool =
+    False) -> Row:
+        key = (op, tuple(map(id, args)), size, tensor if op == "const" else id(tensor), transposed)
+        if key not in self.known:
+            self.known[key] = Row(op, args, size, tensor, transposed)
+        return self.known[key]
+
+    def sized(self, t: Tensor) -> Row:
+        """The row node of a tensor that leaves the block, as long as the tensor is."""
+        row = self.row(t)
+        if row.op == "const" or row.op == "vec" or row.size != t.size:
+            return self.node("identity", (row,), t.size)
+        if row.op in MASKS:
+            raise Unsupported(f"{t.op.name}: a truth value that leaves the block")
+        return row
+
+    def row(self, t: Tensor) -> Row:
+        stack = [t]
+        while stack:  # iterative: blocks may be deep
+            top = stack[-1]
+            if top in self.of:
+                stack.pop()
+                continue
+            waiting = [] if self.domain.get(top, "row") is None else [i for i in top.inputs if i not
+            in self.of] if waiting:
+                stack += waiting
+                continue
+            self.of[stack.pop()] = self._lower(top)
+        return self.of[t]
+
+    def _lower(self, t: Tensor) -> Row:
+        if self.domain[t] is None:
+            return self._shared(t)
+        if t in self.slot_key:
+            return self.node("slot", (), _length(t), self.slot_key[t])
+        if t in self.inputs:
+            return self.node("in", (), _length(t), t)
+        name = t.op.name
+        args = tuple(self.of[i] for i in t.inputs)
+        if name in NO_CODE:
+            raise Unsupported(f"{name}: no vector function for it yet")
+        if name == "astype" and args[0].op in MASKS:
+            return self.node("cast", args, _length(t))
+        if name in ELEMENTWISE:
+            if name in ("identity", "stop_gradient"):
+                return args[0]
+            return self.node(name, args, max(a.size for a in args))
+        if t.op.kind == "movement" and name in ("reshape", "broadcast_to", "permute_dims"):
+            if t.size == args[0].size or args[0].size == 1:
+                _length(t)
+                return args[0]
+        if name in ("sum", "max") and len(t.attrs["axis"]) == t.inputs[0].ndim <= 1:
+            size = t.inputs[0].size
+            arg = args[0] if args[0].size == size else self.node("identity", args, size)
+            return self.node(name, (arg,), 1)
+        if name == "einsum":
+            return self._einsum(t, args)
+        raise Unsupported(f"{name} of shapes {', '.join(str(i.shape) for i in t.inputs)} per node")
+
+    def _shared(self, t: Tensor) -> Row:
+        constant = t
+        while constant.op.name in ("broadcast_to", "reshape", "astype") and constant.inputs[0].size
+        == 1:
+            constant = constant.inputs[0]
+        if constant.op is CONSTANT and constant.size == 1:
+            return self.node("const", (), 1, float(constant._value.reshape(())))
+        if t.ndim > 2:
+            raise Unsupported(f"a shared tensor of shape {t.shape}")
+        self.shared[t] = None
+        return self.node("vec", (), t.size, t)
+
+    def _einsum(self, t: Tensor, args: tuple[Row, ...]) -> Row:
+        subs, out = t.attrs["subs"], t.attrs["out"]
+        if len(subs) == 2:
+            for k in (0, 1):
+                (vec, mat), (sv, sm) = (k, 1 - k), (subs[k], subs[1 - k])
+                matrix = t.inputs[mat]
+                if len(sv) != 1 or self.domain[t.inputs[vec]] is None or len(out) != 1:
+                    continue
+                if len(sm) == 2 and self.domain[matrix] is None and sv in sm and set(sm) == {sv, out}:
+                    self.shared[matrix] = None
+                    return self.node("prod", (args[vec],), t.size, matrix, sm == out + sv)
+            if subs[0] == subs[1] and len(subs[0]) == 1 and out == "":
+                return self.node("sum", (self.node("multiply", args, args[0].size),), 1)
+        raise Unsupported(f"einsum {','.join(subs)}->{out} of shapes {', '.join(str(i.shape) for i in t.inputs)}")
+
+    # -- sums over the nodes -----------------------------------------------------------------------
+
+    def sum_of(self, t: Tensor) -> Sum:
+        if self.domain[t] is not None and t.op.name == "einsum" and len(t.attrs["out"]) == 2:
+            subs, out = t.attrs["subs"], t.attrs["out"]
+            if len(subs) == 2 and sorted(subs) == sorted(out):
+                left, right = (self.sized(t.inputs[subs.index(c)]) for c in out)
+                return Sum("outer", left, right)
+        if t.ndim <= 1:
+            return Sum("column", self.sized(t))
+        if t.op.linear and t.op.kind in ("elementwise", "movement") and self.domain[t] is not None:
+            return Sum("linear", tensor=t, parts=[self.sum_of(i) for i in t.inputs])
+        raise Unsupported(f"the sum over nodes of {t.op.name} with shape {t.shape}")
+
+    def roots(self) -> list[Row]:
+        found = [*self.rows.values(), *self.ports.values()]
+        stack = list(self.sums.values())
+        while stack:
+            s = stack.pop()
+            found += [r for r in (s.left, s.right) if r is not None]
+            stack += s.parts
+        return found
+
+    # -- sums with products in them ----------------------------------------------------------------
+
+    def _accumulators(self) -> None:
+        """Every product becomes part of one accumulator; nested sums used once are flattened into
+        it.
+        """
+        users: dict[Row, int] = {}
+        for r in self.roots():
+            users[r] = users.get(r, 0) + 2  # what leaves must exist as itself
+        order = topological(self.roots())
+        for r in order:
+            for a in r.args:
+                users[a] = users.get(a, 0) + 1
+        terms: dict[Row, list[Row]] = {}
+        for r in order:
+            if r.op == "add":
+                terms[r] = [
+                    x for a in r.args for x in (terms[a] if a in terms and users[a] == 1 else [a])
+                ]
+        new: dict[Row, Row] = {}
+        for r in order:
+            args = tuple(new[a] for a in r.args)
+            if r.op == "prod":
+                moved = self.node("prod", args, r.size, r.tensor, r.transposed)
+                new[r] = Row("z", (), r.size, prods=(moved,))
+            elif r in terms and any(x.op == "prod" and users[x] == 1 for x in terms[r]):
+                inside = [x for x in terms[r] if x.op == "prod" and users[x] == 1]
+                vecs = [x for x in terms[r] if x.op == "vec"]
+                rest = [new[x] for x in terms[r] if x not in inside and x not in vecs]
+                z = Row(
+                    "z", (), r.size, prods=tuple(p for x in inside for p in new[x].prods),
+                    vecs=tuple(new[v] for v in vecs),
+                )  # fmt: skip
+                new[r] = Row("add", (z, *rest), r.size) if rest else z
+            elif all(a is b for a, b in zip(args, r.args, strict=True)):
+                new[r] = r
+            else:
+                new[r] = self.node(r.op, args, r.size, r.tensor)
+        self.rows = {t: new[r] for t, r in self.rows.items()}
+        self.ports = {k: new[r] for k, r in self.ports.items()}
+        stack = list(self.sums.values())
+        while stack:
+            s = stack.pop()
+            s.left, s.right = s.left and new[s.left], s.right and new[s.right]
+            stack += s.parts
+
+
+def reads(r: Row) -> tuple[Row, ...]:
+    """What a node is computed from, products' operands included."""
+    return r.args if r.op != "z" else (*(p.args[0] for p in r.prods), *r.vecs)
+
+
+def topological(roots: Sequence[Row]) -> list[Row]:
+    """All nodes below the roots, arguments first; iterative."""
+    done: dict[Row, None] = {}
+    stack = list(roots)[::-1]
+    while stack:
+        r = stack[-1]
+        waiting = [a for a in reads(r) if a not in done] if r not in done else []
+        if waiting:
+            stack += waiting[::-1]
+        else:
+            done[stack.pop()] = None
+    return list(done)
+
+
+def _length(t: Tensor) -> int:
+    if t.size != max(t.shape, default=1):
+        raise Unsupported(f"{t.op.name}: a tensor of shape {t.shape} per node; vectors only so far")
+    return t.size
+
+
+def _one_dtype(order: Sequence[Tensor]) -> str:
+    kinds = {t.dtype.name for t in order if t.dtype.kind == "f"}
+    others = {t.dtype.name for t in order if t.dtype.kind in "iu"}
+    if len(kinds) != 1 or kinds - {"float32", "float64"}:
+        raise Unsupported(f"a block in {' and '.join(sorted(kinds)) or 'no floating-point type'}")
+    if others:
+        raise Unsupported(f"{others.pop()} data inside a block")
+    return kinds.pop()
+
+

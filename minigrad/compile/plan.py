@@ -1,0 +1,384 @@
+"""From lowered rows to stages: which product and which elementwise loop runs when, and what is
+stored.
+
+Three stages: 0 before the loop over levels, 1 in it, 2 after it.  A stage is a sequence of steps:
+products into accumulators, then one fused loop over rows, then products of what it stored, and so
+on.  Only products and what they need are hoisted before the loop or deferred behind it; cheap
+elementwise work joins its consumer.
+
+Accumulators with the same operands stand side by side as columns of one buffer (a *bundle*: one
+product with wide packed weights), and operands that are summed over stand side by side as well, so
+that named gates cost what packed ones do.  The plan mentions no sizes: they reach the kernels
+through a table of addresses, strides and lengths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import permutations
+from typing import Any
+
+from .lower import CHEAP, MASKS, Lowering, Row, Sum, reads, topological
+
+STAGES = ("pre", "core", "post")
+LEAVES = frozenset(["in", "slot", "vec", "const", "z"])
+
+
+@dataclass(eq=False)
+class Area:
+    """One buffer with a row per node: the columns of its members, side by side."""
+
+    members: list[Row]
+    number: int
+
+    @property
+    def width(self) -> int:
+        return sum(r.size for r in self.members)
+
+
+@dataclass(eq=False)
+class Matrix:
+    """Shared matrices packed as one: blocks (matrix, transposed, k offset, column offset) of a K x
+    N whole.
+    """
+
+    blocks: list[tuple[Any, bool, int, int]]
+    depth: int
+    columns: int
+    transposed: bool  # how the whole is laid out before packing: (columns, depth)
+
+
+@dataclass(eq=False)
+class Product:
+    """C += A @ packed: `operand` is the first of adjacent rows that `matrix.depth` spans."""
+
+    operand: Row
+    matrix: Matrix
+    bundle: Bundle
+    first: bool = False  # starts from the bundle's bias row instead of what is there
+
+
+@dataclass(eq=False)
+class Bundle:
+    """Accumulators with equal operands, columns of one area; `products` by (stage, depth)."""
+
+    zs: list[Row]
+    area: Area
+    products: dict[tuple[int, int], list[Product]] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class Outer:
+    """One product of stacked rows: left^T @ [rights], rights adjacent; optionally their column
+    sums.
+    """
+
+    left: Row
+    rights: list[Row]
+    want_sums: bool = False
+
+    @property
+    def width(self) -> int:
+        return sum(r.size for r in self.rights)
+
+
+@dataclass(eq=False)
+class Segment:
+    """One fused loop over rows: what it computes, in passes between reductions."""
+
+    place: tuple[int, int]
+    nodes: list[Row]  # computed here, in order
+    stores: list[Row]  # of those, or of leaves: written to their place
+    columns: list[Row]  # of those, or of leaves: added into their column sums
+
+
+class Plan:
+    """What to run for a lowered block; sizes enter through `Lowering`'s rows only as relative
+    facts.
+    """
+
+    def __init__(self, low: Lowering):
+        self.low = low
+        self.gathered = len({slot for slot, _ in low.slots}) > 1  # several slots are always copied
+        self.order = topological(low.roots())
+        self._stages()
+        self._bundles()
+        self._sums()
+        self._storage()
+        self._segments()
+        self._products()
+
+    # -- stage and depth of every node -------------------------------------------------------------
+
+    def _stages(self) -> None:
+        after: set[Row] = set()
+        for r in self.order:
+            if r.op == "slot" or any(a in after for a in reads(r)):
+                after.add(r)
+        before = set(topological(list(self.low.ports.values())))
+        self.from_slot = after
+        self.stage: dict[Row, int] = {}
+        self.depth: dict[Row, int] = {}
+        self.prod_place: dict[Row, list[tuple[int, int]]] = {}  # of each z, product by product
+        for r in self.order:
+            stages = [self.stage[a] for a in reads(r)]
+            if r not in after:
+                stage = 0
+            elif r in before or (r.op != "z" and max(stages, default=0) <= 1):
+                stage = 1
+            else:
+                stage = 2
+            self.stage[r] = stage
+            if r.op == "z":
+                places = []
+                for p in r.prods:
+                    operand = p.args[0]
+                    own = 0 if operand not in after and stage < 2 else stage
+                    places.append((own, self._after(operand, own)))
+                self.prod_place[r] = places
+                self.depth[r] = max((d for s, d in places if s == stage), default=0)
+            else:
+                same = [self.depth[a] for a in reads(r) if self.stage[a] == stage]
+                self.depth[r] = max(same, default=0) if r.op not in LEAVES else 0
+
+    def _after(self, operand: Row, stage: int) -> int:
+        """The depth of a product: 0 where its operand is there from the start, else behind its
+        segment.
+        """
+        if operand.op in ("in", "slot") or self.stage[operand] != stage:
+            return 0
+        return self.depth[operand] + 1
+
+    # -- products with the same operands -----------------------------------------------------------
+
+    def _bundles(self) -> None:
+        groups: dict[tuple, list[Row]] = {}
+        for z in (r for r in self.order if r.op == "z"):
+            places = self.prod_place[z]
+            pattern = tuple(
+                (place, p.args[0]) for place, p in sorted(zip(places, z.prods, strict=True),
+                key=lambda t: t[0])
+            )
+            groups.setdefault((pattern, self.stage[z]), []).append(z)
+        self.bundles = []
+        self.areas: list[Area] = []
+        for zs in groups.values():
+            self.bundles.append(Bundle(zs, self._area(zs)))
+        self.bundle_of = {z: b for b in self.bundles for z in b.zs}
+
+    def _area(self, members: Sequence[Row]) -> Area:
+        area = Area(list(members), len(self.areas))
+        self.areas.append(area)
+        return area
+
+    def operands(self, z: Row) -> dict[tuple[int, int], list[Row]]:
+        """The products of an accumulator by place, in a fixed order."""
+        by_place: dict[tuple[int, int], list[Row]] = {}
+        for place, p in sorted(zip(self.prod_place[z], z.prods, strict=True), key=lambda t: t[0]):
+            by_place.setdefault(place, []).append(p)
+        return by_place
+
+    # -- sums over nodes ---------------------------------------------------------------------------
+
+    def _sums(self) -> None:
+        self.outer_sums: list[Sum] = []
+        self.column_sums: list[Sum] = []
+        stack = list(self.low.sums.values())
+        while stack:
+            s = stack.pop()
+            stack += s.parts
+            if s.how == "outer":
+                computed = s.left.op not in LEAVES and s.right.op in LEAVES
+                if computed:  # what is computed here is stored side by side: keep it on the right
+                    s.left, s.right, s.flip = s.right, s.left, True
+                self.outer_sums.append(s)
+            elif s.how == "column":
+                self.column_sums.append(s)
+
+    # -- what is stored, and where -----------------------------------------------------------------
+
+    def _storage(self) -> None:
+        stored: dict[Row, None] = {}
+        for z in (r for r in self.order if r.op == "z"):
+            stored.update((p.args[0], None) for p in z.prods)
+        for s in self.outer_sums:
+            stored.update(((s.left, None), (s.right, None)))
+        stored.update((r, None) for r in (*self.low.rows.values(), *self.low.ports.values()))
+        self.stored = {r: None for r in stored if r.op not in ("in", "slot", "z")}
+        self.operand_areas: dict[Row, Area] = {}
+        groups = []
+        for b in self.bundles:
+            for prods in self.operands(b.zs[0]).values():
+                group = [p.args[0] for p in prods if self._groupable(p.args[0])]
+                if len(group) > 1:
+                    groups.append(tuple(dict.fromkeys(group)))
+        by_left: dict[Row, list[Row]] = {}
+        for s in self.outer_sums:
+            if self._groupable(s.right):
+                by_left.setdefault(s.left, []).append(s.right)
+        groups += [tuple(dict.fromkeys(g)) for g in by_left.values() if len(g) > 1]
+        for family in _families(groups):
+            members = _side_by_side(family, groups)
+            area = self._area(members)
+            self.operand_areas.update(dict.fromkeys(members, area))
+
+    def _groupable(self, r: Row) -> bool:
+        return r in self.stored or (r.op == "slot" and self.gathered)
+
+    def runs(self, rows: Sequence[Row]) -> list[list[int]]:
+        """Positions of `rows` in maximal runs that stand side by side in one area, in column
+        order.
+        """
+        def place(i: int) -> tuple[int, int]:
+            area = self.operand_areas.get(rows[i])
+            return (-1, i) if area is None else (area.number, area.members.index(rows[i]))
+
+        order = sorted(range(len(rows)), key=place)
+        result: list[list[int]] = []
+        for i in order:
+            area, at = place(i)
+            if result and area >= 0 and place(result[-1][-1]) == (area, at - 1):
+                result[-1].append(i)
+            else:
+                result.append([i])
+        return result
+
+    # -- the fused loops --------------------------------------------------------------------------
+
+    def _segments(self) -> None:
+        """Walk the segments backwards; what one needs of an earlier one becomes stored there."""
+        self.columns: dict[tuple[int, int], list[Row]] = {}
+        covered = {s.right for s in self.outer_sums if s.right not in ("in", "slot")}
+        self.direct_columns = []  # column sums that come with a weight gradient
+        for s in self.column_sums:
+            if s.left in covered and s.left.op not in ("in", "slot"):
+                self.direct_columns.append(s)
+                continue
+            stage, depth = self.stage[s.left], self.depth[s.left]
+            stage, depth = (2, 0) if stage == 1 else (stage, depth)
+            self.columns.setdefault((stage, depth), []).append(s.left)
+        users: dict[Row, int] = {}
+        for r in self.order:
+            for a in r.args:
+                users[a] = users.get(a, 0) + 1
+        places = {self.home(r) for r in self.order if r.op not in LEAVES} | set(self.columns)
+        self.segments: dict[tuple[int, int], Segment] = {}
+        for place in sorted(places, reverse=True):
+            roots = [r for r in self.stored if self.home(r) == place]
+            columns = list(dict.fromkeys(self.columns.get(place, ())))
+            nodes = self._closure(place, [*roots, *columns], users)
+            if nodes or roots or columns:
+                self.segments[place] = Segment(place, nodes, roots, columns)
+
+    def home(self, r: Row) -> tuple[int, int]:
+        return self.stage[r], self.depth[r]
+
+    def _closure(self, place: tuple[int, int], roots: Iterable[Row], users: dict[Row, int]) ->
+    list[Row]:
+        mine: dict[Row, bool] = {}
+        stack = list(roots)
+        while stack:
+            r = stack.pop()
+            if r in mine or r.op in LEAVES:
+                continue
+            if self.home(r) != place and not self._here(r, users):
+                if r.op in MASKS:
+                    mine[r] = True
+                    stack += r.args
+                else:
+                    self.stored[r] = None
+                continue
+            if self.home(r) != place and r in self.stored:
+                continue
+            mine[r] = True
+            stack += r.args
+        return [r for r in self.order if r in mine]
+
+    def _here(self, r: Row, users: dict[Row, int]) -> bool:
+        """Whether a node of another segment is computed again here rather than stored there."""
+        if r in self.stored or r.op in ("sum", "max"):
+            return False
+        if r not in self.from_slot:
+            return r.op in CHEAP or users.get(r, 0) == 1
+        return r.op in CHEAP and all(a.op in LEAVES or a in self.stored for a in r.args)
+
+    # -- products and weight gradients in the order of their operands ------------------------------
+
+    def _products(self) -> None:
+        self.matrices: list[Matrix] = []
+        for b in self.bundles:
+            columns = [0]
+            for z in b.zs:
+                columns.append(columns[-1] + z.size)
+            by_place = [self.operands(z) for z in b.zs]
+            first = True
+            for place, prods in by_place[0].items():
+                rows = [p.args[0] for p in prods]
+                for run in self.runs(rows):
+                    depths = [0]
+                    for i in run:
+                        depths.append(depths[-1] + rows[i].size)
+                    blocks = [
+                        (per_z[place][i].tensor, per_z[place][i].transposed, k, c)
+                        for per_z, c in zip(by_place, columns, strict=False)
+                        for i, k in zip(run, depths, strict=False)
+                    ]
+                    flip = sum(t for _, t, _, _ in blocks) * 2 > len(blocks)
+                    matrix = Matrix(blocks, depths[-1], columns[-1], flip)
+                    self.matrices.append(matrix)
+                    b.products.setdefault(place, []).append(Product(rows[run[0]], matrix, b, first))
+                    first = False
+        self.outers: list[Outer] = []
+        self.outer_at: dict[tuple[Row, Row], tuple[Outer, int]] = {}
+        by_left: dict[Row, list[Row]] = {}
+        for s in self.outer_sums:
+            by_left.setdefault(s.left, []).append(s.right)
+        for left, rights in by_left.items():
+            rights = list(dict.fromkeys(rights))
+            for run in self.runs(rights):
+                outer = Outer(left, [rights[i] for i in run])
+                at = 0
+                for r in outer.rights:
+                    self.outer_at[left, r] = (outer, at)
+                    at += r.size
+                self.outers.append(outer)
+        self.column_at: dict[Row, tuple[Outer, int]] = {}
+        for s in self.direct_columns:
+            outer, at = next(v for (_, right), v in self.outer_at.items() if right is s.left)
+            outer.want_sums = True
+            self.column_at[s.left] = (outer, at)
+
+    def places(self, stage: int) -> list[tuple[int, int]]:
+        """The steps of a stage, in order."""
+        found = {p for p in self.segments if p[0] == stage}
+        found |= {p for b in self.bundles for p in b.products if p[0] == stage}
+        return sorted(found)
+
+
+def _families(groups: Sequence[tuple[Row, ...]]) -> list[list[Row]]:
+    """Groups that share members, joined."""
+    families: list[dict[Row, None]] = []
+    for g in groups:
+        new = dict.fromkeys(g)
+        rest = []
+        for f in families:
+            if f.keys() & new.keys():
+                new = {**f, **new}
+            else:
+                rest.append(f)
+        families = [*rest, new]
+    return [list(f) for f in families]
+
+
+def _side_by_side(members: list[Row], groups: Sequence[tuple[Row, ...]]) -> list[Row]:
+    """An order of the members in which as few groups as possible are torn apart."""
+    mine = [g for g in groups if g[0] in members]
+    if len(members) > 7:
+        return members
+
+    def torn(order: Sequence[Row]) -> int:
+        at = {r: k for k, r in enumerate(order)}
+        return sum(max(at[r] for r in g) - min(at[r] for r in g) - len(g) + 1 for g in mine)
+
+    return list(min(permutations(members), key=torn))

@@ -1,0 +1,494 @@
+"""Running a compiled block: buffers, the table of addresses, and who does what on which thread.
+
+A `Program` is a block compiled for some projections: sizes and structures are not part of it.  A
+`Runner` is a program bound to one structure and one set of shapes, with workspace that is kept
+between calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..evaluate import compute
+from ..graph import Tensor, toposort
+from ..ops import add_rows
+from ..recur import Block, Via, domain_kinds
+from ..structure import Structure
+from . import cache, gemm, threads
+from .emit import BLOCK, Description
+from .layout import Layout, layout_of
+from .lower import Lowering, Row, Sum
+from .plan import Plan
+
+SPLIT = 2e7  # multiply-adds below which a second thread costs more than it brings
+
+
+class Program:
+    """The kernels for the interior tensors `rows` (per node) and `sums` (over the nodes) of a
+    block.
+    """
+
+    def __init__(
+        self, block: Block, wires: Any, vias: Sequence[Via], rows: tuple[Tensor, ...], sums:
+        tuple[Tensor, ...]
+    ):
+        self.low = Lowering(block, wires, vias, rows, sums)
+        self.plan = Plan(self.low)
+        self.text = Description(self.plan)
+        self.dtype = np.dtype(self.low.real)
+        self.module = cache.load(self.text.source(self.low.real), "block")
+        self.gemm = gemm.kernels(self.low.real)
+        self.flops = 2.0 * sum(m.depth * m.columns for m in self.plan.matrices) + 2.0 * sum(
+            o.left.size * o.width for o in self.plan.outers
+        )
+
+    def explain(self) -> str:
+        """What was hoisted, packed and deferred, in words."""
+        plan = self.plan
+        lines = []
+        for b in plan.bundles:
+            for (stage, _), products in b.products.items():
+                when = ("before the loop", "at every level", "after the loop")[stage]
+                for p in products:
+                    lines.append(f"  product {p.matrix.depth} x {p.matrix.columns} {when}, "
+                                 f"packed from {len(p.matrix.blocks)} matrices")  # fmt: skip
+        for o in plan.outers:
+            sums = ", with column sums" if o.want_sums else ""
+            lines.append(f"  weight gradient {o.left.size} x {o.width}: stacked rows, one
+            product{sums}")
+        for (stage, _), s in plan.segments.items():
+            when = ("before the loop", "at every level", "after the loop")[stage]
+            lines.append(f"  {len(s.nodes)} elementwise ops fused {when}, {len(s.stores)} results
+            stored")
+        return "\n".join(lines)
+
+
+def program_for(
+    block: Block, wires: Any, vias: Sequence[Via], rows: tuple[Tensor, ...], sums: tuple[Tensor,
+    ...]
+) -> Program:
+    """The program of a block, made once; raises `Unsupported` (kept as well) where there is no
+    code.
+    """
+    key = ("program", rows, sums, domain_kinds(vias), wires)
+    if key not in block.cache:
+        try:
+            block.cache[key] = Program(block, wires, vias, rows, sums)
+        except Exception as error:
+            block.cache[key] = error
+    if isinstance(block.cache[key], Exception):
+        raise block.cache[key]
+    return block.cache[key]
+
+
+class Pool:
+    """Workspace shared by the runners that stand at one place in the traces of a function: only one
+    runs at a time.
+    """
+
+    def __init__(self) -> None:
+        self.memory = np.zeros(0, np.uint8)
+        self.owner: Any = None  # who wrote last
+
+
+class Arena:
+    """Pieces of a pool, each on cache lines of its own; grows the pool where it is too small."""
+
+    def __init__(self, pool: Pool):
+        self.pool, self.used = pool, 0
+
+    def array(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        dtype = np.dtype(dtype)
+        size = int(np.prod(shape)) * dtype.itemsize
+        memory = self.pool.memory
+        start = self.used + -(address(memory) + self.used) % 64
+        if start + size > len(memory):  # earlier pieces stay where they are, in the memory they hold on to
+            self.pool.memory = memory = np.zeros(max(2 * len(memory), size + 4096), np.uint8)
+            start = -address(memory) % 64
+        self.used = start + size
+        return memory[start : start + size].view(dtype).reshape(shape)
+
+
+def address(a: np.ndarray) -> int:
+    return a.__array_interface__["data"][0]
+
+
+class Runner:
+    """A program on one structure.  `run` takes the arguments of the recurrence and returns its
+    projections.
+    """
+
+    def __init__(self, program: Program, structure: Structure, vias: Sequence[Via], pool: Pool):
+        self.program, self.vias, self.pool = program, vias, pool
+        self.layout: Layout = layout_of(structure)
+        self.n = structure.n
+        low, plan = program.low, program.plan
+        self.inputs = {
+            r.tensor: r for r in plan.order if r.op == "in"
+        }
+        self.numbers = {ph: k for k, ph in enumerate(low.block.inputs)}
+        self.threads = threads.count() if program.flops * self.n > SPLIT else 1
+        self.parts = self.layout.parts(self.threads)
+        self.arena = Arena(pool)
+        self.blank: list[np.ndarray] = []  # what must be zero, should another runner have used the pool
+        self._buffers()
+        self._fill()
+
+    # -- memory ------------------------------------------------------------------------------------
+
+    def _buffers(self) -> None:
+        program, plan, low = self.program, self.program.plan, self.program.low
+        dtype, size = program.dtype, program.dtype.itemsize
+        self.value: dict[Row, np.ndarray] = {}  # (n, size) of every stored row node
+        self.whole: dict[Row, tuple[np.ndarray, int]] = {}  # with the padding rows around, and how many
+        self.dense = {
+            slot: None if plan.gathered else self.layout.slots[slot].shift for slot in {s for s, _
+            in low.slots}
+        }
+        pad = max((abs(shift) for shift in self.dense.values() if shift is not None), default=0)
+        ports = set(low.ports.values())
+
+        def area(members: Sequence[Row]) -> None:
+            width = sum(r.size for r in members)
+            around = pad if ports & set(members) else 0
+            # Rows of a power of two bytes fall onto few cache sets: one line more spreads them.
+            line = 64 // size
+            padded = -(-width // line) * line + (line if width * size % 4096 == 0 and width > line
+            else 0) padded = padded if width > line else width
+            whole = self.arena.array((self.n + 2 * around, padded), dtype)
+            if around:
+                self.blank += [whole[:around], whole[self.n + around :]]
+            at = 0
+            for r in members:
+                columns = whole[:, at : at + r.size]
+                self.whole[r] = columns, around
+                self.value[r] = columns[around : around + self.n]
+                at += r.size
+
+        for a in plan.areas:
+            if all(r.op != "slot" or self._copied(r) for r in a.members):
+                area(a.members)
+        for r in plan.stored:
+            if r not in self.value:
+                area([r])
+        for r in plan.order:
+            if r.op == "slot" and r not in self.value:
+                if self._copied(r):
+                    area([r])
+                else:
+                    self.value[r] = self._shifted(r)
+        self.scratch = {
+            r: [self.arena.array((r.size,), dtype) for _ in self.parts] for r in
+            program.text.scratch if r not in self.value
+        }
+        self.packed = [
+            self.arena.array((gemm.packed_size(m.depth, m.columns, size),), dtype) for m in
+            plan.matrices
+        ]
+        self.joined = [
+            self.arena.array((m.columns, m.depth) if m.transposed else (m.depth, m.columns), dtype)
+            if len(m.blocks) > 1 else None
+            for m in plan.matrices
+        ]  # fmt: skip
+        self.bias = [self.arena.array((b.area.width,), dtype) for b in plan.bundles]
+        self.outer = [self.arena.array((o.left.size, o.width), dtype) for o in plan.outers]
+        self.outer_sums = [self.arena.array((o.width,), dtype) if o.want_sums else None for o in
+        plan.outers] chunks = -(-self.n // BLOCK)
+        self.columns = {
+            r: self.arena.array((chunks, r.size), dtype) for rows in plan.columns.values() for r in
+            rows
+        }
+        widest = max((o.width for o in plan.outers), default=1)
+        work = max((gemm.work_size(o.left.size, o.width, size) for o in plan.outers), default=1)
+        self.zeros = self.zeroed((widest,))
+        self.work = [self.arena.array((work,), dtype) for _ in range(self.threads)]
+        self.indexed = {
+            r: self.arena.array((self.n, r.size), dtype)
+            for ph, r in self.inputs.items() if self.vias[self.numbers[ph]].kind == "index"
+        }  # fmt: skip
+
+    def _copied(self, slot: Row) -> bool:
+        return self.dense[slot.tensor[0]] is None
+
+    def _shifted(self, slot: Row) -> np.ndarray:
+        """A slot read in place: the port's rows, moved by the distance between levels."""
+        number, leaf = slot.tensor
+        port = self.program.low.ports.get((0, leaf))
+        shift = self.dense[number]
+        if port is None or port not in self.whole:
+            return self.zeroed((self.n, slot.size))  # nothing ever arrives
+        whole, around = self.whole[port]
+        return whole[around - shift : around - shift + self.n]
+
+    # -- the table ---------------------------------------------------------------------------------
+
+    def _fill(self) -> None:
+        program, plan = self.program, self.program.plan
+        number = program.text.entry.number
+        self.table = np.zeros((max(len(self.parts), self.threads), len(number)), np.int64)
+        self.of_input: list[tuple[int, int, Row]] = []
+        self.of_shared: list[tuple[int, Tensor, bool, int]] = []  # entry, tensor, transposed, entry of its stride
+        for name, entry in number.items():
+            self.table[:, entry] = self._entry(name, entry)
+        for row, parts in self.scratch.items():
+            entry = number["base", row]
+            for k, part in enumerate(parts):
+                self.table[k, entry] = address(part)
+        ranges = number["ranges",]
+        for k, part in enumerate(self.parts):
+            self.table[k, ranges] = address(part)
+        for k, part in enumerate(self.work):
+            self.table[k, number["work",]] = address(part)
+        self.kernels = program.module
+        self.tables = [address(row) for row in self.table]
+
+    def _entry(self, name: tuple, entry: int) -> int:
+        program, plan = self.program, self.program.plan
+        what, *rest = name
+        if what in ("product", "pack", "pack_transposed", "weight_gradient"):
+            return getattr(program.gemm, what).address
+        if what in ("base", "stride"):
+            return self._row_entry(what, rest[0], entry)
+        if what == "length":
+            return next(size for size, k in program.text.length.items() if k == rest[0])
+        if what in ("from", "from_ld", "rows", "cols", "to"):
+            return self._block_entry(what, *rest, entry)
+        if what in ("whole", "whole_ld") and self.joined[rest[0]] is None:
+            tensor, flip, _, _ = plan.matrices[rest[0]].blocks[0]
+            turned = flip != plan.matrices[rest[0]].transposed
+            if what == "whole":
+                self.of_shared.append((entry, tensor, turned, program.text.entry.number["whole_ld",
+                rest[0]]))
+            return 0
+        if what in ("dense", "first", "source", "port"):
+            arrivals = self.layout.slots[rest[0]]
+            return int(self.dense[rest[0]] is not None) if what == "dense" else address(getattr(arrivals, what))
+        if what == "ports":
+            (slot, leaf), k = rest
+            port = self.value.get(program.low.ports.get((k // 2, leaf)))  # type: ignore[arg-type]
+            if port is None:
+                return address(self.zeros_for(leaf)) if k % 2 == 0 else 0
+            return address(port) if k % 2 == 0 else port.strides[0]
+        simple = {
+            "ranges": lambda: 0,
+            "work": lambda: 0,
+            "zeros": lambda: address(self.zeros),
+            "nodes": lambda: self.n,
+            "bias": lambda b: address(self.bias[b]),
+            "bias_at": self._bias_at,
+            "depth": lambda m: plan.matrices[m].depth,
+            "columns": lambda m: plan.matrices[m].columns,
+            "packed": lambda m: address(self.packed[m]),
+            "whole": lambda m: address(self.joined[m]),
+            "whole_ld": lambda m: self.joined[m].strides[0],
+            "outer_rows": lambda o: plan.outers[o].left.size,
+            "outer_columns": lambda o: plan.outers[o].width,
+            "outer": lambda o: address(self.outer[o]),
+            "outer_ld": lambda o: self.outer[o].strides[0],
+            "outer_sums": lambda o: 0 if self.outer_sums[o] is None else address(self.outer_sums[o]),
+            "sums": lambda r: address(self.columns[r]),
+            "sums_stride": lambda r: self.columns[r].strides[0],
+        }
+        return simple[what](*rest)
+
+    def zeros_for(self, leaf: int) -> np.ndarray:
+        size = max(r.size for r in self.program.plan.order if r.op == "slot" and r.tensor[1] ==
+        leaf) return self.zeroed((size,))
+
+    def zeroed(self, shape: tuple[int, ...]) -> np.ndarray:
+        self.blank.append(self.arena.array(shape, self.program.dtype))
+        return self.blank[-1]
+
+    def _row_entry(self, what: str, r: Row, entry: int) -> int:
+        if r.op == "in" and r not in self.indexed:
+            if what == "base":
+                stride = self.program.text.entry.number.get(("stride", r), -1)
+                self.of_input.append((entry, stride, r))
+            return 0
+        if r.op == "vec":
+            if what == "base":
+                self.of_shared.append((entry, r.tensor, False, -1))
+            return 0
+        if r in self.scratch:
+            return 0
+        array = self.indexed[r] if r in self.indexed else self.value[r]
+        return address(array) if what == "base" else array.strides[0]
+
+    def _block_entry(self, what: str, m: int, k: int, entry: int) -> int:
+        matrix = self.program.plan.matrices[m]
+        tensor, flip, depth_at, column_at = matrix.blocks[k]
+        turned = flip != matrix.transposed
+        if what == "from":
+            number = self.program.text.entry.number
+            self.of_shared.append((entry, tensor, turned, number["from_ld", m, k]))
+        if what in ("from", "from_ld"):
+            return 0
+        shape = tensor.shape[::-1] if turned else tensor.shape
+        if what in ("rows", "cols"):
+            return shape[what == "cols"]
+        joined = self.joined[m]
+        at = (column_at, depth_at) if matrix.transposed else (depth_at, column_at)
+        return address(joined[at[0] :, at[1] :])
+
+    def _bias_at(self, z: Row) -> int:
+        number = next(k for k, b in enumerate(self.program.plan.bundles) if z in set(b.zs))
+        zs = self.program.plan.bundles[number].zs
+        at = sum(r.size for r in zs[: zs.index(z)])
+        return address(self.bias[number][at:])
+
+    # -- a call ------------------------------------------------------------------------------------
+
+    def run(self, args: Sequence[Any], projections: Sequence[Tensor]) -> list[Any]:
+        """The values of the projections: arrays, or `Rows` in this runner's order for those by
+        row.
+        """
+        if self.pool.owner is not self:
+            self.pool.owner = self
+            for piece in self.blank:
+                piece.fill(0)
+        keep = self._bind(args)
+        m = self.program.plan
+        self._do("prepare", len(m.matrices) or 1, 1)
+        if m.places(0):
+            self._do("pre", self.n, BLOCK)
+        if m.places(1) and self.n:
+            self._levels()
+        if m.places(2):
+            self._do("post", self.n, BLOCK)
+        if m.outers:
+            self._outers()
+        del keep
+        return [self._leave(p) for p in projections]
+
+    def _bind(self, args: Sequence[Any]) -> list[Any]:
+        """Write the addresses of this call's arguments into the table; returns what must stay
+        alive.
+        """
+        table, dtype, keep = self.table, self.program.dtype, []
+        for sums in self.columns.values():
+            sums.fill(0)
+        for sums in self.outer_sums:
+            if sums is not None:
+                sums.fill(0)
+        for entry, stride, r in self.of_input:
+            rows = by_place(args[self.numbers[r.tensor]], self.layout)
+            rows = rows.reshape(self.n, r.size)
+            if rows.dtype != dtype or (r.size > 1 and rows.strides[1] != dtype.itemsize):
+                rows = np.ascontiguousarray(rows, dtype)
+            keep.append(rows)
+            table[:, entry] = address(rows)
+            if stride >= 0:
+                table[:, stride] = rows.strides[0]
+        for r, buffer in self.indexed.items():
+            k = self.numbers[r.tensor]
+            index = self.layout.to_rows(self.vias[k].rows)
+            values = np.asarray(args[k]).reshape(-1, r.size)
+            if len(values):
+                np.take(values, index, axis=0, out=buffer, mode="clip")
+            buffer[index < 0] = 0
+        shared = self._shared(args)
+        for entry, tensor, turned, stride in self.of_shared:
+            value = shared[tensor]
+            if stride >= 0:
+                value = np.ascontiguousarray(value.T if turned else value, dtype)
+                table[:, stride] = value.strides[0]
+            else:
+                value = np.ascontiguousarray(value, dtype).reshape(-1)
+            keep.append(value)
+            table[:, entry] = address(value)
+        return keep
+
+    def _shared(self, args: Sequence[Any]) -> dict[Tensor, np.ndarray]:
+        """The values of the shared tensors that the stages read; those computed in the block by
+        NumPy.
+        """
+        values: dict[Tensor, Any] = {}
+        for t in self.program.low.shared:
+            k = self.numbers.get(t)
+            if k is not None:
+                values[t] = args[k]
+            elif t._value is not None:
+                values[t] = t._value
+            else:
+                values[t] = shared_value(t, self.numbers, args)
+        return values
+
+    def _do(self, kernel: str, size: int, unit: int) -> None:
+        run = getattr(self.kernels, kernel).run
+        parts = self.threads
+        if parts == 1:
+            run(self.tables[0], 0, size)
+            return
+        share = -(-size // (parts * unit)) * unit
+        work = [(self.tables[k], k * share, min(size, (k + 1) * share)) for k in range(parts)]
+        threads.run(run, [w for w in work if w[1] < w[2]])
+
+    def _levels(self) -> None:
+        levels = len(self.layout.ranges)
+        work = [(self.tables[k], 0, levels) for k in range(len(self.parts))]
+        threads.run(self.kernels.core.run, work)
+
+    def _outers(self) -> None:
+        parts = self.threads
+        threads.run(self.kernels.outers.run, [(self.tables[k], k, parts) for k in range(parts)])
+
+    # -- what leaves -------------------------------------------------------------------------------
+
+    def _leave(self, p: Tensor) -> Any:
+        ref, via = p.attrs["ref"], p.attrs["via"]
+        if via.kind == "shared":
+            return np.array(self._sum(self.program.low.sums[ref]), self.program.dtype).reshape(ref.shape)
+        value = self._rows(self.program.low.rows[ref]).reshape(self.n, *ref.shape)
+        if via.kind == "row":
+            return Rows(value, self.layout)
+        index = self.layout.to_rows(via.rows) % (via.size + 1)
+        return add_rows(via.size + 1, index, value)[: via.size]
+
+    def _rows(self, r: Row) -> np.ndarray:
+        return self.indexed[r] if r in self.indexed else self.value[r]
+
+    def _sum(self, s: Sum) -> np.ndarray:
+        plan = self.program.plan
+        if s.how == "outer":
+            outer, at = plan.outer_at[s.left, s.right]
+            value = self.outer[plan.outers.index(outer)][:, at : at + s.right.size]
+            return value.T if s.flip else value
+        if s.how == "column":
+            if s.left in plan.column_at:
+                outer, at = plan.column_at[s.left]
+                return self.outer_sums[plan.outers.index(outer)][at : at + s.left.size]
+            return self.columns[s.left].sum(axis=0, dtype=self.program.dtype)
+        parts = [self._sum(part).reshape(i.shape) for part, i in zip(s.parts, s.tensor.inputs,
+        strict=True)] return s.tensor.op.numpy(*parts, **s.tensor.attrs)
+
+
+class Rows:
+    """Values by node in the order of a layout's places; `user()` in the order of the structure's
+    rows.
+    """
+
+    def __init__(self, values: np.ndarray, layout: Layout):
+        self.values, self.layout = values, layout
+
+    def user(self) -> np.ndarray:
+        return self.layout.to_user(self.values)
+
+
+def by_place(value: Any, layout: Layout) -> np.ndarray:
+    if isinstance(value, Rows):
+        if value.layout is layout or value.layout.key == layout.key:
+            return value.values
+        value = value.user()
+    return layout.to_rows(value)
+
+
+def shared_value(t: Tensor, numbers: dict[Tensor, int], args: Sequence[Any]) -> np.ndarray:
+    """A shared tensor computed inside the block (a transposed weight, a joined bias)."""
+    env: dict[Tensor, Any] = {}
+    for u in toposort([t]):
+        env[u] = args[numbers[u]] if u in numbers else u._value if u._value is not None else
+        compute(u, env)
+    return env[t]
