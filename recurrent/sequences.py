@@ -137,8 +137,10 @@ def _steps(rows: np.ndarray, given: np.ndarray, time: int, reverse: bool) -> mg.
     later = np.flatnonzero(rows >= size)
     earlier = at[rows[later] - size]
     step, sequence = rows // max(size, 1), rows % max(size, 1)
-    src, dst, level = (later, earlier, given[sequence] - 1 - step) if reverse else (earlier, later,
-    step) none = np.zeros(len(later), np.int64)
+    src, dst, level = (
+        (later, earlier, given[sequence] - 1 - step) if reverse else (earlier, later, step)
+    )
+    none = np.zeros(len(later), np.int64)
     return mg.Structure(len(rows), src, dst, none, none, level, parts=(sequence, size))
 
 

@@ -2,8 +2,8 @@
 code.
 
 `describe` numbers everything a plan reads into entries of one table of int64 (addresses, strides in
-bytes, lengths) and writes the stages down as tuples; their text is what the cache hashes. 
-`stage_kernel` and its neighbours are run inside a kernel trace and emit vector code for that data. 
+bytes, lengths) and writes the stages down as tuples; their text is what the cache hashes.
+`stage_kernel` and its neighbours are run inside a kernel trace and emit vector code for that data.
 No sizes and no cell appear in either.
 """
 
@@ -71,21 +71,34 @@ class Description:
     def __init__(self, plan: Plan):
         self.plan, self.entry = plan, Entries()
         e = self.entry
-        for name in ("product", "pack", "pack_transposed", "weight_gradient", "ranges", "zeros",
-        "work"):
+        for name in (
+            "product",
+            "pack",
+            "pack_transposed",
+            "weight_gradient",
+            "ranges",
+            "zeros",
+            "work",
+        ):
             e(name)
         self.length: dict[int, int] = {}
         self.scratch: dict[Row, None] = {}
         self.stages = tuple(self._stage(s) for s in range(3))
         self.gather = tuple(self._gather(key, ph_size) for key, ph_size in self._slot_sizes())
-        self.prepare = (tuple(self._matrix(m) for m in plan.matrices), tuple(self._bias(b) for b in
-        plan.bundles)) self.outers = tuple(self._outer(o) for o in plan.outers)
+        self.prepare = (
+            tuple(self._matrix(m) for m in plan.matrices),
+            tuple(self._bias(b) for b in plan.bundles),
+        )
+        self.outers = tuple(self._outer(o) for o in plan.outers)
 
     def source(self, real: str) -> str:
         """The module that `cache.load` compiles."""
         return _SOURCE.format(
-            real=real, stages=self.stages, gather=self.gather, prepare=self.prepare,
-            outers=self.outers
+            real=real,
+            stages=self.stages,
+            gather=self.gather,
+            prepare=self.prepare,
+            outers=self.outers,
         )
 
     # -- addresses -------------------------------------------------------------------------------
@@ -144,8 +157,9 @@ class Description:
                 if r.op in FOLDS:
                     continue
                 if r in self.plan.stored and r in segment.stores or r in spilled:
-                    step.code(r).append(("put" if r.size == 1 else "store", number[r],
-                    *self.place(r)))
+                    step.code(r).append(
+                        ("put" if r.size == 1 else "store", number[r], *self.place(r))
+                    )
                 if r in segment.columns and r.size > 1:
                     step.code(r).append(self._column(r, number[r]))
             known |= {r for r in turn if r.op in FOLDS and turn[r] == p}
@@ -185,7 +199,12 @@ class Description:
         return (kind, v, base, stride)
 
     def _column(self, r: Row, v: int) -> tuple:
-        return ("column" if r.size > 1 else "column_scalar", v, self.entry("sums", r), self.entry("sums_stride", r))
+        return (
+            "column" if r.size > 1 else "column_scalar",
+            v,
+            self.entry("sums", r),
+            self.entry("sums_stride", r),
+        )
 
     # -- around the stages -------------------------------------------------------------------------
 
@@ -207,8 +226,10 @@ class Description:
             tuple(self.entry(what, number, k) for what in ("from", "from_ld", "rows", "cols", "to"))
             for k in range(len(m.blocks) if len(m.blocks) > 1 else 0)
         )  # one block alone is packed from where it lies
-        whole = tuple(self.entry(w, number) for w in ("whole", "whole_ld", "depth", "columns",
-        "packed")) return (m.transposed, blocks, whole)
+        whole = tuple(
+            self.entry(w, number) for w in ("whole", "whole_ld", "depth", "columns", "packed")
+        )
+        return (m.transposed, blocks, whole)
 
     def _bias(self, b: Any) -> tuple:
         number = self.plan.bundles.index(b)
@@ -259,8 +280,9 @@ class _Pass:
         else:
             self.ready.setdefault(length, set()).add(r)
 
-    def bring(self, r: Row, length: int, number: dict, known: set[Row], turn: dict[Row, int]) ->
-    None:
+    def bring(
+        self, r: Row, length: int, number: dict, known: set[Row], turn: dict[Row, int]
+    ) -> None:
         """Make `r` available in this pass: loaded, computed again, or there already."""
         stack = [r]
         while stack:
@@ -406,8 +428,9 @@ def _row(k: Builder, real: Real, passes: tuple, tail: tuple, t: Any, r: Int) -> 
         _one(k, real, instruction, known, t, r, None)
 
 
-def _one(k: Builder, real: Real, code: tuple, known: dict[int, Any], t: Any, r: Int, j: Lanes |
-None) -> None:
+def _one(
+    k: Builder, real: Real, code: tuple, known: dict[int, Any], t: Any, r: Int, j: Lanes | None
+) -> None:
     """One instruction for one vector of one row (or, with j None, for one number of the row in all
     lanes).
     """

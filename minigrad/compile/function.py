@@ -116,8 +116,9 @@ class Traced:
         given: list[Any] = []
         for k, (x, path) in enumerate(zip(leaves, paths, strict=True)):
             if isinstance(x, (np.ndarray, np.generic, Tensor)):
-                ph = placeholder(x.shape, x.dtype, path_name("", path[1:]) or f"arg{path[0]}",
-                trace) self.inputs.append((k, ph))
+                name = path_name("", path[1:]) or f"arg{path[0]}"
+                ph = placeholder(x.shape, x.dtype, name, trace)
+                self.inputs.append((k, ph))
                 given.append(ph)
             else:
                 given.append(x)
@@ -153,23 +154,26 @@ class Traced:
                 continue
             dead = [i for i in t.inputs if last.get(i) is t and i not in keep and i.op is not RECUR]
             if t.op is RECUR:
-                self.steps.append(self._recur(t, demands[t], dead, pools.setdefault(number,
-                Pool()))) number += 1
+                pool = pools.setdefault(number, Pool())
+                self.steps.append(self._recur(t, demands[t], dead, pool))
+                number += 1
             else:
                 self.steps.append(OpStep(t, dead))
 
     def _recur(self, r: Tensor, asked: list[Tensor], dead: list[Tensor], pool: Pool) -> Step:
         block, structure, vias = r.attrs["block"], r.attrs["structure"], r.attrs["vias"]
-        per_row = tuple(dict.fromkeys(p.attrs["ref"] for p in asked if p.attrs["via"].kind !=
-        "shared")) summed = tuple(dict.fromkeys(p.attrs["ref"] for p in asked if p.attrs["via"].kind == "shared"))
+        leaving = [(p.attrs["ref"], p.attrs["via"].kind == "shared") for p in asked]
+        per_row = tuple(dict.fromkeys(ref for ref, summed in leaving if not summed))
+        summed = tuple(dict.fromkeys(ref for ref, summed in leaving if summed))
         try:
             program = program_for(block, structure.wires, vias, per_row, summed)
         except Unsupported as why:
-            self.notes.append(f"{block.name} over {structure}: runs in NumPy, level by level,
-            because there is no code for {why}") return EvaluatedStep(r, asked, dead)
-        self.notes.append(f"{block.name} over {structure}: compiled for
-        {program.dtype}\n{program.explain()}") return CompiledStep(r, asked, dead, Runner(program,
-        structure, vias, pool))
+            how = f"runs in NumPy, level by level, because there is no code for {why}"
+            self.notes.append(f"{block.name} over {structure}: {how}")
+            return EvaluatedStep(r, asked, dead)
+        how = f"compiled for {program.dtype}\n{program.explain()}"
+        self.notes.append(f"{block.name} over {structure}: {how}")
+        return CompiledStep(r, asked, dead, Runner(program, structure, vias, pool))
 
     def run(self, leaves: Sequence[Any]) -> Any:
         env = dict(self.values)
@@ -184,8 +188,8 @@ class Traced:
 
     def explain(self) -> str:
         ops = sum(isinstance(s, OpStep) for s in self.steps)
-        lines = [f"{len(self.steps) - ops} recurrences and {ops} other ops, run one by one in
-        NumPy"] return "\n".join([*lines, *self.notes])
+        first = f"{len(self.steps) - ops} recurrences and {ops} other ops, run one by one in NumPy"
+        return "\n".join([first, *self.notes])
 
 
 def _is_array(x: Any) -> bool:
@@ -196,9 +200,10 @@ def fresh(value: Any, t: Tensor) -> np.ndarray:
     """A result of the caller's own: never workspace, an argument, or a view of another result."""
     if isinstance(value, Rows):
         value = value.user()
-    owned = isinstance(value, np.ndarray) and value.base is None and value.flags.writeable and
-    t.op.kind != "leaf" return value if owned and value.dtype == t.dtype else np.array(value,
-    t.dtype)
+    owned = isinstance(value, np.ndarray) and value.base is None and value.flags.writeable
+    if owned and t.op.kind != "leaf" and value.dtype == t.dtype:
+        return value
+    return np.array(value, t.dtype)
 
 
 def plain(value: Any) -> Any:
@@ -223,7 +228,9 @@ class OpStep(Step):
         try:
             env[t] = t.op.numpy(*[plain(env[i]) for i in t.inputs], **t.attrs)
         except Exception:
-            env[t] = compute(t, {i: plain(env[i]) for i in t.inputs})  # again, for the error's words
+            env[t] = compute(
+                t, {i: plain(env[i]) for i in t.inputs}
+            )  # again, for the error's words
         for i in self.dead:
             del env[i]
 

@@ -27,11 +27,14 @@ ELEMENTWISE = frozenset(
 MASKS = frozenset(
     "equal not_equal less less_equal greater greater_equal logical_and logical_or logical_not".split()
 )
-CHEAP = frozenset(
-    "add subtract multiply absorb divide negative square relu abs sign maximum minimum where "
-    "identity "
-    "stop_gradient cast".split()
-) | MASKS
+CHEAP = (
+    frozenset(
+        "add subtract multiply absorb divide negative square relu abs sign maximum minimum where "
+        "identity "
+        "stop_gradient cast".split()
+    )
+    | MASKS
+)
 NO_CODE = frozenset(["sin", "cos"])  # known ops whose vector function does not exist yet
 
 
@@ -54,7 +57,9 @@ class Row:
     op: str
     args: tuple[Row, ...]
     size: int
-    tensor: Any = None  # in, vec: the block's tensor; slot: its key; const: the number; prod: the matrix
+    tensor: Any = (
+        None  # in, vec: the block's tensor; slot: its key; const: the number; prod: the matrix
+    )
     transposed: bool = False  # prod: the matrix is stored (outputs, inputs)
     prods: tuple[Row, ...] = ()  # z
     vecs: tuple[Row, ...] = ()  # z
@@ -79,8 +84,14 @@ class Sum:
 class Lowering:
     """The lowered form of what `rows` (per node) and `sums` (over the nodes) need of a block."""
 
-    def __init__(self, block: Block, wires: Any, vias: Sequence[Via], rows: Sequence[Tensor], sums:
-    Sequence[Tensor]):
+    def __init__(
+        self,
+        block: Block,
+        wires: Any,
+        vias: Sequence[Via],
+        rows: Sequence[Tensor],
+        sums: Sequence[Tensor],
+    ):
         self.block, self.vias = block, vias
         order = block.live((*rows, *sums), wires)
         self.domain = domains(block, vias, order)
@@ -97,8 +108,9 @@ class Lowering:
             leaves = {leaf for _, leaf in self.slots}
             wired = {p for p, _ in wires}
             self.ports = {
-                key: self.sized(t) for key, t in block.ports.items() if key[1] in leaves and key[0]
-                in wired
+                key: self.sized(t)
+                for key, t in block.ports.items()
+                if key[1] in leaves and key[0] in wired
             }
         self.rows = {t: self.sized(t) for t in rows}
         self.sums = {t: self.sum_of(t) for t in sums}
@@ -106,8 +118,14 @@ class Lowering:
 
     # -- one tensor ------------------------------------------------------------------------------
 
-    def node(self, op: str, args: tuple[Row, ...], size: int, tensor: Any = None, transposed: bool =
-    False) -> Row:
+    def node(
+        self,
+        op: str,
+        args: tuple[Row, ...],
+        size: int,
+        tensor: Any = None,
+        transposed: bool = False,
+    ) -> Row:
         key = (op, tuple(map(id, args)), size, tensor if op == "const" else id(tensor), transposed)
         if key not in self.known:
             self.known[key] = Row(op, args, size, tensor, transposed)
@@ -129,8 +147,12 @@ class Lowering:
             if top in self.of:
                 stack.pop()
                 continue
-            waiting = [] if self.domain.get(top, "row") is None else [i for i in top.inputs if i not
-            in self.of] if waiting:
+            waiting = (
+                []
+                if self.domain.get(top, "row") is None
+                else [i for i in top.inputs if i not in self.of]
+            )
+            if waiting:
                 stack += waiting
                 continue
             self.of[stack.pop()] = self._lower(top)
@@ -167,8 +189,10 @@ class Lowering:
 
     def _shared(self, t: Tensor) -> Row:
         constant = t
-        while constant.op.name in ("broadcast_to", "reshape", "astype") and constant.inputs[0].size
-        == 1:
+        while (
+            constant.op.name in ("broadcast_to", "reshape", "astype")
+            and constant.inputs[0].size == 1
+        ):
             constant = constant.inputs[0]
         if constant.op is CONSTANT and constant.size == 1:
             return self.node("const", (), 1, float(constant._value.reshape(())))
@@ -185,12 +209,19 @@ class Lowering:
                 matrix = t.inputs[mat]
                 if len(sv) != 1 or self.domain[t.inputs[vec]] is None or len(out) != 1:
                     continue
-                if len(sm) == 2 and self.domain[matrix] is None and sv in sm and set(sm) == {sv, out}:
+                if (
+                    len(sm) == 2
+                    and self.domain[matrix] is None
+                    and sv in sm
+                    and set(sm) == {sv, out}
+                ):
                     self.shared[matrix] = None
                     return self.node("prod", (args[vec],), t.size, matrix, sm == out + sv)
             if subs[0] == subs[1] and len(subs[0]) == 1 and out == "":
                 return self.node("sum", (self.node("multiply", args, args[0].size),), 1)
-        raise Unsupported(f"einsum {','.join(subs)}->{out} of shapes {', '.join(str(i.shape) for i in t.inputs)}")
+        raise Unsupported(
+            f"einsum {','.join(subs)}->{out} of shapes {', '.join(str(i.shape) for i in t.inputs)}"
+        )
 
     # -- sums over the nodes -----------------------------------------------------------------------
 
@@ -295,5 +326,3 @@ def _one_dtype(order: Sequence[Tensor]) -> str:
     if others:
         raise Unsupported(f"{others.pop()} data inside a block")
     return kinds.pop()
-
-

@@ -157,8 +157,8 @@ class Plan:
         for z in (r for r in self.order if r.op == "z"):
             places = self.prod_place[z]
             pattern = tuple(
-                (place, p.args[0]) for place, p in sorted(zip(places, z.prods, strict=True),
-                key=lambda t: t[0])
+                (place, p.args[0])
+                for place, p in sorted(zip(places, z.prods, strict=True), key=lambda t: t[0])
             )
             groups.setdefault((pattern, self.stage[z]), []).append(z)
         self.bundles = []
@@ -230,6 +230,7 @@ class Plan:
         """Positions of `rows` in maximal runs that stand side by side in one area, in column
         order.
         """
+
         def place(i: int) -> tuple[int, int]:
             area = self.operand_areas.get(rows[i])
             return (-1, i) if area is None else (area.number, area.members.index(rows[i]))
@@ -274,8 +275,9 @@ class Plan:
     def home(self, r: Row) -> tuple[int, int]:
         return self.stage[r], self.depth[r]
 
-    def _closure(self, place: tuple[int, int], roots: Iterable[Row], users: dict[Row, int]) ->
-    list[Row]:
+    def _closure(
+        self, place: tuple[int, int], roots: Iterable[Row], users: dict[Row, int]
+    ) -> list[Row]:
         mine: dict[Row, bool] = {}
         stack = list(roots)
         while stack:

@@ -32,8 +32,12 @@ class Program:
     """
 
     def __init__(
-        self, block: Block, wires: Any, vias: Sequence[Via], rows: tuple[Tensor, ...], sums:
-        tuple[Tensor, ...]
+        self,
+        block: Block,
+        wires: Any,
+        vias: Sequence[Via],
+        rows: tuple[Tensor, ...],
+        sums: tuple[Tensor, ...],
     ):
         self.low = Lowering(block, wires, vias, rows, sums)
         self.plan = Plan(self.low)
@@ -57,18 +61,23 @@ class Program:
                                  f"packed from {len(p.matrix.blocks)} matrices")  # fmt: skip
         for o in plan.outers:
             sums = ", with column sums" if o.want_sums else ""
-            lines.append(f"  weight gradient {o.left.size} x {o.width}: stacked rows, one
-            product{sums}")
+            lines.append(
+                f"  weight gradient {o.left.size} x {o.width}: stacked rows, one product{sums}"
+            )
         for (stage, _), s in plan.segments.items():
             when = ("before the loop", "at every level", "after the loop")[stage]
-            lines.append(f"  {len(s.nodes)} elementwise ops fused {when}, {len(s.stores)} results
-            stored")
+            lines.append(
+                f"  {len(s.nodes)} elementwise ops fused {when}, {len(s.stores)} results stored"
+            )
         return "\n".join(lines)
 
 
 def program_for(
-    block: Block, wires: Any, vias: Sequence[Via], rows: tuple[Tensor, ...], sums: tuple[Tensor,
-    ...]
+    block: Block,
+    wires: Any,
+    vias: Sequence[Via],
+    rows: tuple[Tensor, ...],
+    sums: tuple[Tensor, ...],
 ) -> Program:
     """The program of a block, made once; raises `Unsupported` (kept as well) where there is no
     code.
@@ -105,7 +114,9 @@ class Arena:
         size = int(np.prod(shape)) * dtype.itemsize
         memory = self.pool.memory
         start = self.used + -(address(memory) + self.used) % 64
-        if start + size > len(memory):  # earlier pieces stay where they are, in the memory they hold on to
+        if start + size > len(
+            memory
+        ):  # earlier pieces stay where they are, in the memory they hold on to
             self.pool.memory = memory = np.zeros(max(2 * len(memory), size + 4096), np.uint8)
             start = -address(memory) % 64
         self.used = start + size
@@ -126,14 +137,14 @@ class Runner:
         self.layout: Layout = layout_of(structure)
         self.n = structure.n
         low, plan = program.low, program.plan
-        self.inputs = {
-            r.tensor: r for r in plan.order if r.op == "in"
-        }
+        self.inputs = {r.tensor: r for r in plan.order if r.op == "in"}
         self.numbers = {ph: k for k, ph in enumerate(low.block.inputs)}
         self.threads = threads.count() if program.flops * self.n > SPLIT else 1
         self.parts = self.layout.parts(self.threads)
         self.arena = Arena(pool)
-        self.blank: list[np.ndarray] = []  # what must be zero, should another runner have used the pool
+        self.blank: list[
+            np.ndarray
+        ] = []  # what must be zero, should another runner have used the pool
         self._buffers()
         self._fill()
 
@@ -143,10 +154,12 @@ class Runner:
         program, plan, low = self.program, self.program.plan, self.program.low
         dtype, size = program.dtype, program.dtype.itemsize
         self.value: dict[Row, np.ndarray] = {}  # (n, size) of every stored row node
-        self.whole: dict[Row, tuple[np.ndarray, int]] = {}  # with the padding rows around, and how many
+        self.whole: dict[
+            Row, tuple[np.ndarray, int]
+        ] = {}  # with the padding rows around, and how many
         self.dense = {
-            slot: None if plan.gathered else self.layout.slots[slot].shift for slot in {s for s, _
-            in low.slots}
+            slot: None if plan.gathered else self.layout.slots[slot].shift
+            for slot in {s for s, _ in low.slots}
         }
         pad = max((abs(shift) for shift in self.dense.values() if shift is not None), default=0)
         ports = set(low.ports.values())
@@ -156,8 +169,10 @@ class Runner:
             around = pad if ports & set(members) else 0
             # Rows of a power of two bytes fall onto few cache sets: one line more spreads them.
             line = 64 // size
-            padded = -(-width // line) * line + (line if width * size % 4096 == 0 and width > line
-            else 0) padded = padded if width > line else width
+            padded = -(-width // line) * line + (
+                line if width * size % 4096 == 0 and width > line else 0
+            )
+            padded = padded if width > line else width
             whole = self.arena.array((self.n + 2 * around, padded), dtype)
             if around:
                 self.blank += [whole[:around], whole[self.n + around :]]
@@ -181,12 +196,13 @@ class Runner:
                 else:
                     self.value[r] = self._shifted(r)
         self.scratch = {
-            r: [self.arena.array((r.size,), dtype) for _ in self.parts] for r in
-            program.text.scratch if r not in self.value
+            r: [self.arena.array((r.size,), dtype) for _ in self.parts]
+            for r in program.text.scratch
+            if r not in self.value
         }
         self.packed = [
-            self.arena.array((gemm.packed_size(m.depth, m.columns, size),), dtype) for m in
-            plan.matrices
+            self.arena.array((gemm.packed_size(m.depth, m.columns, size),), dtype)
+            for m in plan.matrices
         ]
         self.joined = [
             self.arena.array((m.columns, m.depth) if m.transposed else (m.depth, m.columns), dtype)
@@ -195,11 +211,14 @@ class Runner:
         ]  # fmt: skip
         self.bias = [self.arena.array((b.area.width,), dtype) for b in plan.bundles]
         self.outer = [self.arena.array((o.left.size, o.width), dtype) for o in plan.outers]
-        self.outer_sums = [self.arena.array((o.width,), dtype) if o.want_sums else None for o in
-        plan.outers] chunks = -(-self.n // BLOCK)
+        self.outer_sums = [
+            self.arena.array((o.width,), dtype) if o.want_sums else None for o in plan.outers
+        ]
+        chunks = -(-self.n // BLOCK)
         self.columns = {
-            r: self.arena.array((chunks, r.size), dtype) for rows in plan.columns.values() for r in
-            rows
+            r: self.arena.array((chunks, r.size), dtype)
+            for rows in plan.columns.values()
+            for r in rows
         }
         widest = max((o.width for o in plan.outers), default=1)
         work = max((gemm.work_size(o.left.size, o.width, size) for o in plan.outers), default=1)
@@ -230,7 +249,9 @@ class Runner:
         number = program.text.entry.number
         self.table = np.zeros((max(len(self.parts), self.threads), len(number)), np.int64)
         self.of_input: list[tuple[int, int, Row]] = []
-        self.of_shared: list[tuple[int, Tensor, bool, int]] = []  # entry, tensor, transposed, entry of its stride
+        self.of_shared: list[
+            tuple[int, Tensor, bool, int]
+        ] = []  # entry, tensor, transposed, entry of its stride
         for name, entry in number.items():
             self.table[:, entry] = self._entry(name, entry)
         for row, parts in self.scratch.items():
@@ -260,12 +281,17 @@ class Runner:
             tensor, flip, _, _ = plan.matrices[rest[0]].blocks[0]
             turned = flip != plan.matrices[rest[0]].transposed
             if what == "whole":
-                self.of_shared.append((entry, tensor, turned, program.text.entry.number["whole_ld",
-                rest[0]]))
+                self.of_shared.append(
+                    (entry, tensor, turned, program.text.entry.number["whole_ld", rest[0]])
+                )
             return 0
         if what in ("dense", "first", "source", "port"):
             arrivals = self.layout.slots[rest[0]]
-            return int(self.dense[rest[0]] is not None) if what == "dense" else address(getattr(arrivals, what))
+            return (
+                int(self.dense[rest[0]] is not None)
+                if what == "dense"
+                else address(getattr(arrivals, what))
+            )
         if what == "ports":
             (slot, leaf), k = rest
             port = self.value.get(program.low.ports.get((k // 2, leaf)))  # type: ignore[arg-type]
@@ -288,15 +314,19 @@ class Runner:
             "outer_columns": lambda o: plan.outers[o].width,
             "outer": lambda o: address(self.outer[o]),
             "outer_ld": lambda o: self.outer[o].strides[0],
-            "outer_sums": lambda o: 0 if self.outer_sums[o] is None else address(self.outer_sums[o]),
+            "outer_sums": lambda o: (
+                0 if self.outer_sums[o] is None else address(self.outer_sums[o])
+            ),
             "sums": lambda r: address(self.columns[r]),
             "sums_stride": lambda r: self.columns[r].strides[0],
         }
         return simple[what](*rest)
 
     def zeros_for(self, leaf: int) -> np.ndarray:
-        size = max(r.size for r in self.program.plan.order if r.op == "slot" and r.tensor[1] ==
-        leaf) return self.zeroed((size,))
+        size = max(
+            r.size for r in self.program.plan.order if r.op == "slot" and r.tensor[1] == leaf
+        )
+        return self.zeroed((size,))
 
     def zeroed(self, shape: tuple[int, ...]) -> np.ndarray:
         self.blank.append(self.arena.array(shape, self.program.dtype))
@@ -440,7 +470,9 @@ class Runner:
     def _leave(self, p: Tensor) -> Any:
         ref, via = p.attrs["ref"], p.attrs["via"]
         if via.kind == "shared":
-            return np.array(self._sum(self.program.low.sums[ref]), self.program.dtype).reshape(ref.shape)
+            return np.array(self._sum(self.program.low.sums[ref]), self.program.dtype).reshape(
+                ref.shape
+            )
         value = self._rows(self.program.low.rows[ref]).reshape(self.n, *ref.shape)
         if via.kind == "row":
             return Rows(value, self.layout)
@@ -461,8 +493,11 @@ class Runner:
                 outer, at = plan.column_at[s.left]
                 return self.outer_sums[plan.outers.index(outer)][at : at + s.left.size]
             return self.columns[s.left].sum(axis=0, dtype=self.program.dtype)
-        parts = [self._sum(part).reshape(i.shape) for part, i in zip(s.parts, s.tensor.inputs,
-        strict=True)] return s.tensor.op.numpy(*parts, **s.tensor.attrs)
+        parts = [
+            self._sum(part).reshape(i.shape)
+            for part, i in zip(s.parts, s.tensor.inputs, strict=True)
+        ]
+        return s.tensor.op.numpy(*parts, **s.tensor.attrs)
 
 
 class Rows:
@@ -489,6 +524,8 @@ def shared_value(t: Tensor, numbers: dict[Tensor, int], args: Sequence[Any]) -> 
     """A shared tensor computed inside the block (a transposed weight, a joined bias)."""
     env: dict[Tensor, Any] = {}
     for u in toposort([t]):
-        env[u] = args[numbers[u]] if u in numbers else u._value if u._value is not None else
-        compute(u, env)
+        if u in numbers:
+            env[u] = args[numbers[u]]
+        else:
+            env[u] = u._value if u._value is not None else compute(u, env)
     return env[t]
