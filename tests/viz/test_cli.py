@@ -1,0 +1,383 @@
+"""`minigrad study` as a user meets it: what it writes, and what it says when it cannot."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from viz import cli
+from viz.cli import main
+from viz.reading import looks_like_path
+from viz.render import engine
+from viz.report import FILES, MARK
+
+SENTENCE = "the Saints beat the Panthers last night"
+TREE = "(3 (2 It) (4 (2 's) (4 (3 lovely) (2 .))))"
+needs_graphviz = pytest.mark.skipif(engine() is None, reason="no Graphviz on PATH, no pygraphviz")
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*arguments: object) -> int:
+    return main(["study", *map(str, arguments)])
+
+
+def refused(capsys, *arguments: object) -> str:
+    """The one line on stderr of a command that ends with status 2, having written nothing."""
+    before = sorted(Path().rglob("*"))
+    assert run(*arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and "Traceback" not in err
+    assert sorted(Path().rglob("*")) == before
+    return err
+
+
+# -- the main job ----------------------------------------------------------------------------------
+
+
+@needs_graphviz
+def test_the_main_job_writes_a_page_and_its_drawings(capsys):
+    assert run(SENTENCE) == 0
+    out, err = capsys.readouterr()
+    index = Path("minigrad-report/index.html").resolve()
+    assert out.splitlines()[-1] == f"Open {index}" and err == ""
+    assert {p.name for p in index.parent.iterdir()} == FILES - {"tree.svg"}
+    assert [p.name for p in Path().iterdir()] == ["minigrad-report"]
+    assert index.parent.stat().st_mode & 0o777 == 0o777 & ~_umask()
+
+
+@needs_graphviz
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("tokens", ["word", "char"])
+def test_every_cell_reads_words_and_characters(cell, tokens):
+    assert run(SENTENCE, "--cell", cell, "--tokens", tokens, "--steps", 2, "--hidden", 4) == 0
+
+
+@needs_graphviz
+@pytest.mark.parametrize(
+    "text",
+    [
+        TREE,
+        TREE + "\n\n" + TREE,
+        "(3 It)",
+        "( (S (NP (DT the) (NN dog)) (VP barks)))",
+        "((NP (DT the) (NN dog)) (VP barks))",
+        "(a b)",
+        "(1 (2 (3 (4 x))))",
+        "(NP " + " ".join(f"(N w{k})" for k in range(9)) + ")",
+        "(S one two three four five six)",
+    ],
+)
+def test_trees_of_every_shape(text, tmp_path):
+    (tmp_path / "t.ptb").write_text(text)
+    assert run("t.ptb", "--cell", "tree", "--steps", 2, "--hidden", 4) == 0
+
+
+@needs_graphviz
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a",
+        "?!",
+        "日本語のテキストです",
+        "مرحبا بالعالم",
+        "🎉 👩‍👩‍👧 e\u0301 \u202eabc",
+        "<script>alert('x')</script> & \"q\" </svg> ]]> -->",
+        r"$\frac{1}{2}$ $x_i^2$ $ % {x} %s \n \\ \l",
+        "one\ntwo\r\n\tthree\x0b\x0c four",
+        "\x01\x02\x1b[31m red",
+        "x" * 500,
+        "${title} $mark $$",
+    ],
+)
+@pytest.mark.parametrize("tokens", ["auto", "char"])
+def test_hostile_texts(text, tokens):
+    assert run(text, "--tokens", tokens, "--steps", 1, "--hidden", 3) == 0
+    page = Path("minigrad-report/index.html").read_text(encoding="utf-8")
+    assert "<script" not in page and page.rstrip().endswith("</html>")
+
+
+@needs_graphviz
+def test_a_megabyte_is_capped_and_says_so(tmp_path, capsys):
+    Path("long.txt").write_text("the quick brown fox jumps over it\n" * 31_000)
+    assert run("long.txt", "--steps", 2, "--hidden", 4) == 0
+    assert "first 200,000 of 217,000 words" in capsys.readouterr().out
+    assert "first 200,000 of 217,000 words" in Path("minigrad-report/index.html").read_text()
+
+
+@needs_graphviz
+def test_the_same_seed_gives_the_same_numbers():
+    for out in ("a", "b", "c"):
+        assert run(SENTENCE, "--steps", 3, "--seed", 1 + (out == "c"), "--out", out) == 0
+    first, again, other = (Path(out, "unfolded.svg").read_text() for out in ("a", "b", "c"))
+    assert first == again and first != other
+
+
+@needs_graphviz
+def test_a_report_replaces_an_earlier_one_whole():
+    assert run(SENTENCE, "--steps", 1) == 0
+    assert run(SENTENCE, "--steps", 0, "--out", "./minigrad-report/") == 0
+    held = {p.name for p in Path("minigrad-report").iterdir()}
+    assert "loss.svg" not in held and "index.html" in held, "nothing of the trained one is left"
+    Path("deep/empty").mkdir(parents=True)
+    assert run(SENTENCE, "--steps", 0, "--out", "deep/empty") == 0
+    assert run(SENTENCE, "--steps", 0, "--out", "new/deeper/report") == 0
+
+
+@needs_graphviz
+def test_a_report_goes_through_a_link():
+    Path("real").mkdir()
+    Path("link").symlink_to("real")
+    assert run(SENTENCE, "--steps", 0, "--out", "link") == 0
+    assert Path("link").is_symlink() and Path("real/index.html").exists()
+
+
+# -- bad input -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("argument", ["", "   ", "\n\t\n"])
+def test_empty_text(capsys, argument):
+    assert "empty" in refused(capsys, argument)
+
+
+def test_empty_file(capsys):
+    Path("e.txt").write_bytes(b"\xef\xbb\xbf \n")
+    assert "e.txt is empty" in refused(capsys, "e.txt")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "no.txt",
+        "no such file.ptb",
+        "x/y",
+        "./notes",
+        "~/notes",
+        "/nowhere/at all/some more words",
+        "a\\b.mrg",
+    ],
+)
+def test_what_looks_like_a_path_is_not_taken_for_text(capsys, name):
+    err = refused(capsys, name)
+    assert "no such file" in err and name.replace("\\", "\\\\") in err
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SENTENCE,
+        "either this and/or the other one",
+        "</b> <i>",
+        "(2 (1 and/or) (2 x))",
+        "end.",
+        "a\nb/c",
+        "1 / 2",
+        "/ x",
+    ],
+)
+def test_what_looks_like_text_is_not_taken_for_a_path(text):
+    assert not looks_like_path(text)
+
+
+def test_directory(capsys):
+    Path("d").mkdir()
+    assert "is a directory" in refused(capsys, "d")
+    assert "is a directory" in refused(capsys, "d/")
+
+
+def test_undecodable_file(capsys):
+    Path("latin.txt").write_bytes("Grüße an alle".encode("latin1"))
+    assert "not UTF-8 text (byte 0xfc at offset 2)" in refused(capsys, "latin.txt")
+    Path("nul.txt").write_bytes(b"a\0b")
+    assert "NUL" in refused(capsys, "nul.txt")
+
+
+def test_undecodable_argument(capsys):
+    assert "not text" in refused(capsys, os.fsdecode(b"caf\xe9 au lait"))
+
+
+def test_unreadable_file(capsys, monkeypatch):
+    Path("secret.txt").write_text("x y z")
+
+    def denied(*_args, **_more):
+        raise PermissionError(13, "Permission denied", "secret.txt")
+
+    monkeypatch.setattr("builtins.open", denied)
+    assert "cannot read 'secret.txt': Permission denied" in refused(capsys, "secret.txt")
+
+
+def test_broken_link(capsys):
+    Path("gone").symlink_to("nowhere")
+    assert "no such file" in refused(capsys, "gone")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (SENTENCE, "(3 (2 It) (4 works))"),
+        ("(3 (2 It) (4 works)", "never closed"),
+        ("(3 (2 It)) )", "')' without '('"),
+        ("(3 ())", "without a word"),
+        ("(3 (2 It)) stray", "'stray'"),
+    ],
+)
+def test_malformed_trees(capsys, text, why):
+    err = refused(capsys, text, "--cell", "tree")
+    assert why in err and "(3 (2 It) (4 works))" in err
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--cell", "lsmt"],
+        ["--cell"],
+        ["--tokens", "byte"],
+        ["--steps", "-1"],
+        ["--steps", "many"],
+        ["--hidden", "0"],
+        ["--hidden", "100000"],
+        ["--seed", "-3"],
+        ["--what"],
+    ],
+)
+def test_bad_flags(capsys, flags):
+    assert flags[0] in refused(capsys, SENTENCE, *flags)
+
+
+def test_no_arguments_and_unknown_commands(capsys):
+    for given in ([], ["studdy", "x"], ["study"]):
+        assert main(given) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_out_is_a_file(capsys):
+    Path("taken").write_text("mine")
+    assert "is a file" in refused(capsys, SENTENCE, "--out", "taken")
+    assert "is a file" in refused(capsys, SENTENCE, "--out", "taken/report")
+    assert Path("taken").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "index.html"])
+def test_out_holds_something_else(capsys, name):
+    Path("mine").mkdir()
+    Path("mine", name).write_text("precious")
+    assert "choose another --out" in refused(capsys, SENTENCE, "--out", "mine")
+    assert Path("mine", name).read_text() == "precious"
+
+
+def test_a_report_with_a_users_file_in_it_is_left_alone(capsys):
+    Path("r").mkdir()
+    Path("r/index.html").write_text(MARK)
+    Path("r/comments.txt").write_text("mine")
+    assert "comments.txt" in refused(capsys, SENTENCE, "--out", "r")
+
+
+def test_out_cannot_be_written(capsys, monkeypatch):
+    def full(*_args, **_more):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(cli.tempfile, "mkdtemp", full)
+    err = refused(capsys, SENTENCE, "--out", "report")
+    assert "cannot write --out 'report' (Read-only file system)" in err
+
+
+@needs_graphviz
+def test_a_full_disk_leaves_nothing(capsys, monkeypatch):
+    real = Path.write_text
+
+    def full(self, *args, **more):
+        if self.name == "unfolded.svg":
+            raise OSError(28, "No space left on device", str(self))
+        return real(self, *args, **more)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert "No space left on device" in refused(capsys, SENTENCE, "--steps", 0)
+
+
+@needs_graphviz
+def test_a_failure_leaves_the_earlier_report(capsys, monkeypatch):
+    assert run(SENTENCE, "--steps", 0) == 0
+    before = Path("minigrad-report/index.html").read_bytes()
+    capsys.readouterr()
+
+    def full(self, *_args, **_more):
+        raise OSError(28, "No space left on device", str(self))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    refused(capsys, SENTENCE, "--steps", 0)
+    assert Path("minigrad-report/index.html").read_bytes() == before
+
+
+def test_no_graphviz_at_all(capsys, monkeypatch):
+    monkeypatch.setattr(cli, "engine", lambda: None)
+    assert "pip install pygraphviz" in refused(capsys, SENTENCE)
+
+
+@needs_graphviz
+def test_interrupt_leaves_nothing(capsys, monkeypatch):
+    monkeypatch.setattr("viz.study.train", _interrupt)
+    assert run(SENTENCE) == 130
+    assert "interrupted" in capsys.readouterr().err and list(Path().iterdir()) == []
+
+
+def _interrupt(*_args, **_more):
+    raise KeyboardInterrupt
+
+
+# -- as a process ----------------------------------------------------------------------------------
+
+
+def process(*arguments: str, **more) -> subprocess.Popen:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", "viz", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment | more,
+    )
+
+
+def test_version_and_help():
+    for arguments, shows in ((["--version"], "minigrad "), (["study", "--help"], "--cell")):
+        job = process(*arguments)
+        out, err = job.communicate(timeout=60)
+        assert job.returncode == 0 and shows in out.decode() and err == b""
+
+
+@needs_graphviz
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_end_cleanly(sent, status):
+    job = process("study", SENTENCE, "--steps", "1000000")
+    deadline = time.monotonic() + 60
+    while not list(Path().iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    job.send_signal(sent)
+    _, err = job.communicate(timeout=60)
+    assert job.returncode == status and b"Traceback" not in err
+    assert list(Path().iterdir()) == []
+
+
+@needs_graphviz
+def test_plain_ascii_terminal():
+    job = process("study", "naïve Σ 🎉 text", "--steps", "1", PYTHONIOENCODING="ascii", LC_ALL="C")
+    out, err = job.communicate(timeout=120)
+    assert job.returncode == 0, err.decode()
+    assert re.search(rb"Open /.*index\.html", out)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,7 @@
+"""`python -m viz`: the same as the command `minigrad`."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

@@ -1,0 +1,60 @@
+"""SVG text made fit to stand inline in an HTML page beside others."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+
+_REFERENCE = re.compile(r"url\(\s*['\"]?#([^)'\"]+)['\"]?\s*\)")
+_XLINK = "{http://www.w3.org/1999/xlink}"
+_SPACE = re.compile(r"\{[^}]*\}")
+
+
+def embed(svg: str, prefix: str, label: str, least: float = 0.6) -> str:
+    """The drawing without XML prologue, metadata, style sheets and name spaces, every id prefixed
+    so that two drawings on one page cannot meet. It shrinks with the page, down to `least` of its
+    own width, then scrolls."""
+    root = ET.fromstring(svg)
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if _local(child.tag) in ("metadata", "style", "script"):
+                parent.remove(child)
+    for node in root.iter():
+        node.tag = _local(node.tag)
+        old = dict(node.attrib)
+        node.attrib.clear()
+        for key, value in old.items():
+            name = (
+                "href"
+                if key in (f"{_XLINK}href", "href")
+                else _local(key)
+                if not key.startswith(_XLINK)
+                else None
+            )
+            if name is None or name == "href" and not value.startswith(("#", "data:image/")):
+                continue  # titles of links, and links to anywhere else
+            if name == "id":
+                value = f"{prefix}-{value}"
+            elif name == "href" and value.startswith("#"):
+                value = f"#{prefix}-{value[1:]}"
+            node.set(name, _REFERENCE.sub(rf"url(#{prefix}-\1)", value))
+    width = _points(root.get("width", "600pt"))
+    for key in ("width", "height"):
+        root.attrib.pop(key, None)
+    root.set(
+        "style",
+        f"width:100%;min-width:{width * least:.0f}px;max-width:{width:.0f}px;stroke-linejoin:round",
+    )
+    root.set("role", "img")
+    root.set("aria-label", label)
+    return ET.tostring(root, encoding="unicode", short_empty_elements=True)
+
+
+def _local(tag: str) -> str:
+    return _SPACE.sub("", tag)
+
+
+def _points(length: str) -> float:
+    """A length in CSS pixels."""
+    number = float(re.match(r"[\d.]+", length)[0])  # type: ignore[index]  # Graphviz and matplotlib always write one
+    return number * (4 / 3 if length.endswith("pt") else 1)

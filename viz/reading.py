@@ -1,0 +1,197 @@
+"""What `minigrad study` is given, read: a text, a file or bracketed trees -> tokens or trees.
+
+Everything a user can get wrong about the input ends here, as an `InputError` that names the thing
+and the remedy.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from recurrent import Tree, read_brackets
+
+MOST_BYTES = 8_000_000  # read of a file
+MOST_TOKENS = 200_000  # trained on
+MOST_TREES = 2_000
+SUFFIXES = (
+    ".txt", ".text", ".md", ".rst", ".ptb", ".mrg", ".tree", ".trees", ".conllu", ".csv", ".tsv",
+    ".json", ".jsonl", ".html", ".xml", ".tex", ".log", ".gz", ".zip", ".pdf", ".docx", ".py",
+)  # fmt: skip
+EXAMPLE_TREE = "(3 (2 It) (4 works))"
+_WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
+_ROOTED = re.compile(r"(/|~|\.{1,2}[/\\]|[A-Za-z]:[/\\])\S")
+
+
+class InputError(Exception):
+    """What the user gave cannot be studied; the text says what and what to do instead."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """kind: "word", "char" (then `tokens` in order) or "tree" (then `trees`); source: where from,
+    for people; text: all of it; notes: what was left out, in sentences.
+    """
+
+    kind: str
+    source: str
+    text: str
+    tokens: list[str] = field(default_factory=list)
+    trees: list[Tree] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def excerpt(self, count: int) -> str:
+        """The text of the first `count` tokens, as it was written."""
+        if self.kind == "char":
+            return "".join(map(visible, self.tokens[:count]))
+        ends = [match.end() for match in islice(_WORD.finditer(self.text), count)]
+        return " ".join(self.text[: ends[-1]].split())
+
+
+def read(argument: str, kind: str) -> Corpus:
+    """The corpus in a file, or in the argument itself. kind: "auto", "word", "char" or "tree"."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            "the argument holds bytes that are not text in this terminal's encoding; put the text "
+            "into a UTF-8 file"
+        ) from None
+    notes: list[str] = []
+    if os.path.lexists(argument) or looks_like_path(argument):
+        text, source = _file(argument, notes), f"the file {Path(argument).name}"
+    else:
+        text, source = argument, "the text given"
+    if not text.strip():
+        raise InputError(
+            f"{source} is empty: there is nothing to study; give it a sentence or more"
+        )
+    if kind == "tree":
+        return _forest(text, source, notes)
+    return _sequence(text, source, kind, notes)
+
+
+def looks_like_path(argument: str) -> bool:
+    """Whether an argument names a file rather than being the text: it ends in a known suffix,
+    starts like a path, or holds a separator in fewer than four words. Brackets, quotes, markup or a
+    second line make it text."""
+    if re.search(r'[\n\r<>"|?*]', argument) or argument.lstrip().startswith("("):
+        return False
+    if argument.lower().endswith(SUFFIXES) or _ROOTED.match(argument):
+        return True
+    return bool(re.search(r"\S[/\\]\S|[/\\]$", argument)) and len(argument.split()) < 4
+
+
+def _file(given: str, notes: list[str]) -> str:
+    path = Path(given)
+    if not os.path.exists(path):
+        raise InputError(
+            f"no such file: {given!r}. Check the name; a text meant literally must not end "
+            "like a file name, "
+            "nor hold a slash in fewer than four words"
+        )
+    if path.is_dir():
+        raise InputError(f"{given!r} is a directory; give one text file in it")
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise InputError(
+            f"cannot read {given!r}: {error.strerror}; check its permissions"
+        ) from None
+    cut = len(data) > MOST_BYTES
+    if cut:
+        data = data[: data.rfind(b"\n", 0, MOST_BYTES) + 1 or MOST_BYTES]
+        while data and data[-1] & 0xC0 == 0x80:  # not in the middle of a character
+            data = data[:-1]
+        notes.append(f"Only the first {len(data):,} bytes of {path.name} were read.")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if cut and error.start >= len(data) - 4:
+            return data[: error.start].decode("utf-8-sig")
+        raise InputError(
+            f"{given!r} is not UTF-8 text (byte 0x{data[error.start]:02x} at offset "
+            f"{error.start}); convert it, "
+            "for example with: iconv -f latin1 -t utf-8"
+        ) from None
+    if "\0" in text:
+        raise InputError(
+            f"{given!r} holds NUL bytes, so it is not text; give a plain text file"
+        )
+    return text
+
+
+def _sequence(text: str, source: str, kind: str, notes: list[str]) -> Corpus:
+    words = _WORD.findall(text)
+    if kind == "auto":
+        # Two words make no sequence; scripts without spaces come out as very long "words".
+        few = len(words) < 3
+        kind = "char" if few or sum(map(len, words)) > 12 * len(words) else "word"
+    tokens = words if kind == "word" else list(text.rstrip("\n"))
+    if not tokens:
+        raise InputError(f"{source} has no {kind} tokens; try --tokens char")
+    if len(tokens) > MOST_TOKENS:
+        unit = "words" if kind == "word" else "characters"
+        notes.append(f"Trained on the first {MOST_TOKENS:,} of {len(tokens):,} {unit}.")
+        tokens = tokens[:MOST_TOKENS]
+    return Corpus(kind, source, text, tokens=tokens, notes=notes)
+
+
+def _forest(text: str, source: str, notes: list[str]) -> Corpus:
+    if not text.lstrip().startswith("("):
+        start = " ".join(text.split())
+        start = repr(start[:40] + "…" if len(start) > 40 else start)
+        raise InputError(
+            f'--cell tree needs bracketed trees, one after another, such as "{EXAMPLE_TREE}": a '
+            f"label, then a word or further brackets; {source} begins {start}. For a plain "
+            "sentence choose --cell rnn, lstm or gru"
+        )
+    try:
+        found = read_brackets(text)
+        trees = list(islice(found, MOST_TREES))
+        if next(found, None) is not None:
+            notes.append(f"Only the first {MOST_TREES:,} trees were read.")
+    except ValueError as error:
+        raise InputError(f"{source}: {error}. A tree looks like {EXAMPLE_TREE}") from None
+    trees, wide = _narrowed(trees)
+    if wide:
+        notes.append(
+            f"{wide:,} nodes had more than {MOST_CHILDREN} children and were split into binary "
+            "ones, marked with '…'."
+        )
+    return Corpus("tree", source, text, trees=trees, notes=notes)
+
+
+def visible(token: str) -> str:
+    """A token as people can read it: white space has a sign of its own."""
+    return token.translate(_SIGNS) if token.isspace() else token
+
+
+_SIGNS = str.maketrans({" ": "␣", "\n": "⏎", "\r": "␍", "\t": "⇥", "\xa0": "⍽"})
+MOST_CHILDREN = 3  # a Tree-LSTM has a forget gate per pair of child places
+
+
+def _narrowed(trees: list[Tree]) -> tuple[list[Tree], int]:
+    """The trees with wide nodes branching to the right in twos; how many nodes were that wide."""
+    wide = 0
+    for node in _nodes(trees):
+        if len(node.children) > MOST_CHILDREN:
+            wide += 1
+            rest = node.children.pop()
+            while len(node.children) > 1:
+                rest = Tree(SPLIT, [node.children.pop(), rest])
+            node.children.append(rest)
+    return trees, wide
+
+
+SPLIT = "…"  # the label of a node made by splitting a wide one; it is never a target
+
+
+def _nodes(trees: list[Tree]) -> Iterator[Tree]:
+    for tree in trees:
+        yield from tree.postorder()

@@ -1,0 +1,400 @@
+"""The study behind `minigrad study`: a small model of the given tokens or trees, trained briefly
+and looked into.
+
+A `Task` is a model of one kind of data (`Sequences`, `Trees`): an embedding, a recurrent cell, an
+output head. `train` fits it, `look` takes one sequence or tree apart: where the gradient of ONE
+loss went, beside that of all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+import minigrad as mg
+import recurrent as rc
+
+from .gradient import row_norms
+from .reading import SPLIT, Corpus, visible
+from .text import subscript
+
+CELLS: dict[str, Callable[[int, int], Any]] = {"rnn": rc.RNN, "lstm": rc.LSTM, "gru": rc.GRU}
+WINDOW = 40  # tokens in one training sequence, and in the one that is looked into
+BATCH = 8
+MOST_WORDS = 1_000  # kinds of token; rarer ones share one
+RARE, END = "⟨rare⟩", "⟨end⟩"
+BUDGET = 60.0  # seconds of training, unless the number of steps was asked for
+STEPS_ONE, STEPS_MANY = 100, 600  # training steps for one short text or tree, and for more
+READABLE = 60  # nodes of the tree that is looked into, if there is one so small
+RATE = 0.005
+FAINT = 1e-3  # a gradient below this part of what the loss sends out has vanished
+
+Params = dict[str, Any]
+
+
+class Whole:
+    """A cell whose output is its whole state, so that the gradient of every part of the state can
+    be asked for.
+    """
+
+    def __init__(self, cell: Any) -> None:
+        self.cell, self.name = cell, cell.name
+        self.zero_state, self.state_names = cell.zero_state, cell.state_names
+        if hasattr(cell, "arity"):
+            self.arity = cell.arity
+
+    def __call__(self, params: Any, carry: Any, x: Any) -> tuple[Any, Any]:
+        carry, _ = self.cell(params, carry, x)
+        return carry, carry
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One sequence or tree through the model: Tensors with a row per node. states: by name, `h`
+    first.
+    """
+
+    states: dict[str, mg.Tensor]
+    logits: mg.Tensor
+    losses: mg.Tensor
+
+
+class Task(Protocol):
+    """What `train` and `look` need of a model."""
+
+    cell: Any
+    classes: list[str]
+    names: list[str]  # of the nodes looked into, for people
+    targets: np.ndarray  # of the same nodes, -1 for none
+    leaves: np.ndarray  # which of them have none below
+    below: np.ndarray  # which of them the chosen one depends on
+    distance: np.ndarray  # from the node whose loss is chosen, in steps of the recurrence
+    chosen: int
+    tags: list[str]  # of the nodes, for a drawing of the tree alone
+    text: str  # the same, as a title
+    steps: int  # of training, unless asked otherwise
+    notes: list[str]
+
+    def init(self, seed: int) -> Params: ...
+    def batch_loss(self, params: Params, rng: np.random.Generator) -> mg.Tensor: ...
+    def forward(self, params: Params) -> Pass: ...
+
+
+class Sequences:
+    """Next-token prediction: after each token, name the next; after the last, the end."""
+
+    def __init__(self, cell: str, hidden: int, corpus: Corpus) -> None:
+        tokens = corpus.tokens
+        self.notes = list(corpus.notes)
+        self.classes = _vocabulary(tokens, self.notes)
+        self.classes.append(END)
+        number = {token: k for k, token in enumerate(self.classes)}
+        rare = number.get(RARE, 0)
+        self.ids = np.array([number.get(t, rare) for t in tokens] + [number[END]])
+        length = min(len(tokens), WINDOW)
+        if len(tokens) > length:
+            unit = "words" if corpus.kind == "word" else "characters"
+            self.notes.append(
+                f"Trained on random windows of {length} of {len(tokens):,} {unit}; looked into: "
+                f"the first {length}."
+            )
+        self.length, self.names = length, [visible(t) for t in tokens[:length]]
+        self.tags, self.text = self.names, corpus.excerpt(length)
+        self.cell = CELLS[cell](min(hidden, 32), hidden)
+        self.whole = Whole(self.cell)
+        self.targets = self.ids[1 : length + 1]
+        self.chosen = length - 1
+        self.steps = STEPS_ONE if len(tokens) == length else STEPS_MANY
+        self.distance = np.arange(length)[::-1].copy()
+        self.leaves = np.arange(length) == 0
+        self.below = np.ones(length, bool)
+
+    def init(self, seed: int) -> Params:
+        return _init(self.cell, len(self.classes), len(self.classes), seed)
+
+    def batch_loss(self, params: Params, rng: np.random.Generator) -> mg.Tensor:
+        starts = len(self.ids) - self.length
+        if starts == 1:  # the text is one window: always all of it
+            return mg.mean(self.forward(params).losses)
+        at = np.arange(self.length)[:, None] + rng.integers(0, starts, BATCH)
+        return mg.mean(self._run(params, self.ids[at], self.ids[at + 1]).losses)
+
+    def forward(self, params: Params) -> Pass:
+        return self._run(params, self.ids[: self.length], self.targets)
+
+    def _run(self, params: Params, ids: np.ndarray, targets: np.ndarray) -> Pass:
+        xs = mg.take(params["embedding"], ids).named("x")
+        _, states = rc.unroll(self.whole, params["cell"], xs)
+        return _head(self.cell, params, states, targets)
+
+
+class Trees:
+    """Labels: name the label of every node from what lies below it (or its first word, if there are
+    no labels).
+    """
+
+    def __init__(self, cell: str, hidden: int, corpus: Corpus) -> None:
+        self.notes = list(corpus.notes)
+        nodes = [tree.postorder() for tree in corpus.trees]
+        words = [n.word for tree in nodes for n in tree if n.word is not None]
+        vocabulary = _vocabulary(words, self.notes)
+        self.number = {word: k for k, word in enumerate(vocabulary)}
+        self.inputs = len(vocabulary)
+        targets = [[n.label for n in tree] for tree in nodes]
+        if len({label for tree in targets for label in tree} - {"", SPLIT}) < 2:
+            self.notes.append(
+                "The trees have fewer than two labels, so every node is trained to name the first "
+                "word below it."
+            )
+            targets = [_first_words(tree) for tree in nodes]
+        found = [label for tree in targets for label in tree if label not in ("", SPLIT)]
+        self.classes = _vocabulary(found or [RARE], self.notes, what="labels")
+        if len(self.classes) < 2:
+            self.classes.append(END)  # one class alone has no loss and no gradient
+        self.label = {label: k for k, label in enumerate(self.classes)}
+        self.trees, self.texts = corpus.trees, targets
+        self.look_at = next((k for k, tree in enumerate(nodes) if len(tree) <= READABLE), 0)
+        if len(self.trees) > 1:
+            self.notes.append(
+                f"Trained on {len(self.trees):,} trees, {BATCH} at a time; looked into: tree "
+                f"{self.look_at + 1}."
+            )
+        self.text = " ".join(self.trees[self.look_at].words())
+        self.tags = [n.word if n.word is not None else n.label for n in nodes[self.look_at]]
+        self.structure = rc.structure(self.trees[self.look_at])
+        self.leaves = np.array([not node.children for node in nodes[self.look_at]])
+        arity = max(2, max((len(n.children) for tree in nodes for n in tree), default=0))
+        self.cell = rc.TreeLSTM(min(hidden, 32), hidden, arity=arity)
+        self.whole = Whole(self.cell)
+        self.names = _node_names(nodes[self.look_at])
+        self.targets = self._numbers(targets[self.look_at])
+        sizes = _sizes(self.structure)  # the root is chosen, if it has a label
+        self.chosen = int(np.argmax(np.where(self.targets >= 0, sizes, 0)))
+        rows = np.arange(len(sizes))  # in post-order, what lies below a node stands right before it
+        self.below = (rows <= self.chosen) & (rows > self.chosen - sizes[self.chosen])
+        self.steps = STEPS_ONE if len(self.trees) == 1 else STEPS_MANY
+        self.distance = _depths(self.structure)
+
+    def init(self, seed: int) -> Params:
+        return _init(self.cell, self.inputs, len(self.classes), seed)
+
+    def batch_loss(self, params: Params, rng: np.random.Generator) -> mg.Tensor:
+        count = len(self.trees)
+        picked = (
+            range(count) if count <= BATCH else rng.choice(count, BATCH, replace=False).tolist()
+        )
+        trees = [self.trees[k] for k in picked]
+        targets = self._numbers([label for k in picked for label in self.texts[k]])
+        losses = self._run(params, trees, rc.structure(trees), targets).losses
+        known = (targets >= 0).astype(float)
+        return mg.sum(losses * known) / max(known.sum(), 1.0)
+
+    def forward(self, params: Params) -> Pass:
+        return self._run(params, [self.trees[self.look_at]], self.structure, self.targets)
+
+    def _run(
+        self, params: Params, trees: Sequence[rc.Tree], structure: Any, targets: np.ndarray
+    ) -> Pass:
+        words = [word for tree in trees for word in tree.words()]
+        ids = np.array([self.number.get(w, self.number.get(RARE, 0)) for w in words], np.int64)
+        xs = mg.take(params["embedding"], ids).named("x")
+        _, states = rc.fold(self.whole, params["cell"], structure, xs)
+        return _head(self.cell, params, states, np.maximum(targets, 0))
+
+    def _numbers(self, labels: Sequence[str]) -> np.ndarray:
+        rare = self.label.get(RARE, -1)
+        return np.array(
+            [self.label.get(x, -1 if x in ("", SPLIT) else rare) for x in labels], np.int64
+        )
+
+
+def _vocabulary(tokens: Sequence[str], notes: list[str], what: str = "tokens") -> list[str]:
+    counts = Counter(tokens)
+    if len(counts) <= MOST_WORDS:
+        return list(counts)
+    notes.append(
+        f"There are {len(counts):,} different {what}; all but the {MOST_WORDS:,} most frequent "
+        f"count as {RARE}."
+    )
+    return [*(token for token, _ in counts.most_common(MOST_WORDS)), RARE]
+
+
+def _init(cell: Any, inputs: int, classes: int, seed: int) -> Params:
+    rng = np.random.default_rng(seed)
+    bound = np.sqrt(6 / (cell.hidden_size + classes))
+    return {
+        "embedding": rng.normal(0.0, 0.5, (max(inputs, 1), cell.input_size)),
+        "cell": cell.init(seed),
+        "W_y": rng.uniform(-bound, bound, (cell.hidden_size, classes)),
+        "b_y": np.zeros(classes),
+    }
+
+
+def _head(cell: Any, params: Params, states: Any, targets: np.ndarray) -> Pass:
+    parts = states if isinstance(states, tuple) else (states,)
+    named = dict(zip(cell.state_names, parts, strict=True))
+    logits = named["h"] @ params["W_y"] + params["b_y"]
+    return Pass(named, logits, mg.cross_entropy(logits, targets))
+
+
+def _first_words(nodes: Sequence[rc.Tree]) -> list[str]:
+    first: dict[int, str] = {}
+    for node in nodes:
+        first[id(node)] = node.word if node.word is not None else first[id(node.children[0])]
+    return [first[id(node)] for node in nodes]
+
+
+def _node_names(nodes: Sequence[rc.Tree]) -> list[str]:
+    """A leaf is called by its word, an inner node by the first and last word below it."""
+    ends: dict[int, tuple[str, str]] = {}
+    for node in nodes:
+        below = [ends[id(child)] for child in node.children]
+        ends[id(node)] = (
+            (below[0][0], below[-1][1]) if below else (node.word or "", node.word or "")
+        )
+    return [
+        node.word or "" if not node.children else f"{ends[id(node)][0]} … {ends[id(node)][1]}"
+        for node in nodes
+    ]
+
+
+def _depths(structure: mg.Structure) -> np.ndarray:
+    """The distance of every node from the root (rows in post-order: a parent's row is above its
+    child's).
+    """
+    parent = np.full(structure.n, -1)
+    parent[structure.src] = structure.dst
+    depth = np.zeros(structure.n, np.int64)
+    for row in range(structure.n - 2, -1, -1):
+        depth[row] = depth[parent[row]] + 1
+    return depth
+
+
+def _sizes(structure: mg.Structure) -> np.ndarray:
+    """How many nodes the tree under every node has, itself included."""
+    size = np.ones(structure.n, np.int64)
+    order = np.argsort(structure.src)  # children before parents
+    for child, parent in zip(structure.src[order], structure.dst[order], strict=True):
+        size[parent] += size[child]
+    return size
+
+
+# -- training --------------------------------------------------------------------------------------
+
+
+@dataclass
+class Training:
+    """What a training run left: the parameters, the loss of every step, seconds, and why it ended
+    early, if so.
+    """
+
+    params: Params
+    losses: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    note: str = ""
+
+
+def train(
+    task: Task,
+    steps: int | None,
+    seed: int,
+    on_step: Callable[[int, float], None] = lambda step, loss: None,
+) -> Training:
+    """Adam with gradients clipped to norm 1. steps: how many, or None: the task's, within a
+    minute.
+    """
+    run = Training(task.init(seed))
+    rng = np.random.default_rng(seed + 1)
+    optimizer = mg.optim.adam(RATE)
+    state = optimizer.init(run.params)
+    began = time.perf_counter()
+    for step in range(task.steps if steps is None else steps):
+        params = mg.tensors(run.params)
+        loss = task.batch_loss(params, rng)
+        value, gradients = mg.evaluate((loss, mg.grad(loss, params)))
+        if not np.isfinite(value):
+            run.note = f"Training stopped at step {step + 1}: the loss is {float(value)}."
+            break
+        run.params, state = optimizer.update(
+            run.params, mg.optim.clip_by_global_norm(gradients, 1.0), state
+        )
+        run.losses.append(float(value))
+        run.seconds = time.perf_counter() - began
+        on_step(step + 1, run.losses[-1])
+        if steps is None and run.seconds > BUDGET:
+            run.note = f"Training stopped after {BUDGET:.0f} seconds; ask for more with --steps."
+            break
+    return run
+
+
+# -- looking into one sequence or tree -------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Look:
+    """One sequence or tree, taken apart: a row per node.
+
+    norms[name]: |d L_chosen / d state| of every node; total[name]: the same for the sum of all
+    losses. ledger[name]: the norm of what every node contributes to a parameter's gradient;
+    shares[name]: the part of the gradient, along its own direction, that is due to the node (rows
+    sum to 1); gradient[name]: its norm. drift: the largest relative difference between a gradient
+    and the sum of its contributions.
+    """
+
+    losses: np.ndarray
+    predicted: np.ndarray
+    confidence: np.ndarray
+    norms: dict[str, np.ndarray]
+    total: dict[str, np.ndarray]
+    ledger: dict[str, np.ndarray]
+    shares: dict[str, np.ndarray]
+    gradient: dict[str, float]
+    drift: float
+    chosen_loss: mg.Tensor
+
+
+def look(task: Task, params: Params) -> Look:
+    """Run the studied sequence or tree and take the gradient of the chosen loss apart."""
+    tensors = mg.tensors(params)
+    run = task.forward(tensors)
+    chosen = run.losses[task.chosen].named(subscript("L", task.chosen + 1))
+    known = (task.targets >= 0).astype(float)
+    everything = mg.sum(run.losses * known)
+    inside = tensors["cell"]
+    got = mg.evaluate(
+        {
+            "losses": run.losses,
+            "probability": mg.softmax(run.logits),
+            "norms": mg.state_gradients(chosen, run.states),
+            "total": mg.state_gradients(everything, run.states),
+            "ledger": {name: mg.contributions(chosen, p) for name, p in inside.items()},
+            "gradient": mg.grad(chosen, inside),
+            "chosen": chosen,
+        }
+    )
+    probability = got["probability"]
+    shares, drift = {}, 0.0
+    for name, rows in got["ledger"].items():
+        g = got["gradient"][name]
+        square = float(np.vdot(g, g))
+        flat = rows.reshape(len(rows), -1)
+        shares[name] = flat @ g.reshape(-1) / square if square > 0 else np.zeros(len(rows))
+        size = max(float(np.abs(rows).max(initial=0.0)), 1e-300)
+        drift = max(drift, float(np.abs(rows.sum(axis=0) - g).max(initial=0.0)) / size)
+    return Look(
+        losses=np.where(task.targets >= 0, got["losses"], np.nan),
+        predicted=probability.argmax(axis=-1),
+        confidence=probability.max(axis=-1),
+        norms={k: row_norms(v) for k, v in got["norms"].items()},
+        total={k: row_norms(v) for k, v in got["total"].items()},
+        ledger={k: row_norms(v) for k, v in got["ledger"].items()},
+        shares=shares,
+        gradient={k: float(np.linalg.norm(v)) for k, v in got["gradient"].items()},
+        drift=drift,
+        chosen_loss=chosen,
+    )
