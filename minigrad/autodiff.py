@@ -102,6 +102,8 @@ def grad(output: Tensor, wrt: Any) -> Any:
             f"grad: output must be a scalar; it has shape {output.shape}. "
             "Sum it (mg.sum), or give cotangents with mg.vjp, or ask for mg.jacobian"
         )
+    float_leaves("grad", "output", output)
+    wrt_leaves("grad", "wrt", wrt)
     return vjp(output, wrt, ones_like(output))
 
 

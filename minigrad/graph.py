@@ -9,21 +9,18 @@ by `ops`, values come from `evaluate`, derivatives from `autodiff`.
 
 from __future__ import annotations
 
-import linecache
 import math
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from types import CodeType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 import numpy as np
 
+from . import sites
 from .reading import Readable
 
 Shape = tuple[int, ...]
-OURS = ("minigrad", "recurrent", "viz")  # modules whose frames are never "the user's line"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -100,7 +97,7 @@ class Tensor(Readable):
     shape: Shape
     dtype: np.dtype
     name: str | None
-    site: tuple[CodeType, int] | None
+    site: sites.Site | None
     _value: Any
 
     def __init__(
@@ -120,7 +117,7 @@ class Tensor(Readable):
         put(self, "shape", shape)
         put(self, "dtype", dtype)
         put(self, "name", name)
-        put(self, "site", _site())
+        put(self, "site", sites.here(2))
         put(self, "_value", value)
 
     def __setattr__(self, key: str, value: Any) -> None:
@@ -156,27 +153,9 @@ class Tensor(Readable):
         mT: Tensor
 
 
-def _site() -> tuple[CodeType, int] | None:
-    """Where the user recorded this node: the innermost frame that is not ours, as (code,
-    instruction)."""
-    frame = sys._getframe(2)
-    while frame is not None:
-        module = frame.f_globals.get("__name__", "")
-        if module.partition(".")[0] not in OURS:
-            return frame.f_code, frame.f_lasti
-        frame = frame.f_back  # type: ignore[assignment]
-    return None
-
-
 def where_recorded(t: Tensor) -> str:
     """'file.py:12: h = tanh(a)', the user's line that recorded `t`; '' when there is none."""
-    if t.site is None:
-        return ""
-    code, lasti = t.site
-    lines = list(code.co_positions())
-    line = (lines[lasti // 2][0] if lasti // 2 < len(lines) else None) or code.co_firstlineno
-    text = linecache.getline(code.co_filename, line).strip()
-    return f"{code.co_filename}:{line}" + (f": {text}" if text else "")
+    return sites.line(t.site) if t.site is not None else ""
 
 
 def bind(op: Primitive, *inputs: Tensor, **attrs: Any) -> Tensor:
@@ -188,7 +167,7 @@ def bind(op: Primitive, *inputs: Tensor, **attrs: Any) -> Tensor:
         given = ", ".join(
             f"{t.name + ': ' if t.name else ''}{t.dtype}{list(t.shape)}" for t in inputs
         )
-        raise type(error)(f"{op.name}({given}): {error}") from None
+        raise type(error)(f"{op.name}({given}): {error}{sites.running()}") from None
     return Tensor(op, inputs, attrs, shape, dtype)
 
 

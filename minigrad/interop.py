@@ -1,8 +1,9 @@
 """NumPy's functions on Tensors: each records the function of ours that means the same, or raises.
 
 `ndarray * tensor` and `np.tanh(tensor)` reach `__array_ufunc__`, `np.concatenate([...])` reaches
-`__array_function__`; both are tables from NumPy's function to ours.  What is not in them is refused: quietly
-converting a Tensor to an array would lose its gradient.  Attached to `Tensor` when `minigrad` is imported.
+`__array_function__`; both are tables from NumPy's function to ours.  What is not in them is
+refused: quietly converting a Tensor to an array would lose its gradient.  Attached to `Tensor` when
+`minigrad` is imported.
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.tensordot: lambda a, b, axes=2: ops.tensordot(a, b, axes=axes),
     np.reshape: lambda a, shape: ops.reshape(a, shape), np.ravel: lambda a: ops.reshape(a, -1),
     np.transpose: _transpose, np.matrix_transpose: lambda x: ops.matrix_transpose(x),
-    np.swapaxes: _swapaxes, np.moveaxis: lambda a, source, destination: ops.moveaxis(a, source, destination),
+    np.swapaxes: _swapaxes,
+    np.moveaxis: lambda a, source, destination: ops.moveaxis(a, source, destination),
     np.expand_dims: lambda a, axis: ops.expand_dims(a, axis=axis),
     np.squeeze: lambda a, axis=None: ops.squeeze(a, axis=axis),
     np.broadcast_to: lambda array, shape: ops.broadcast_to(array, shape),
@@ -88,7 +90,8 @@ if hasattr(np, "astype"):  # NumPy 2.1
 
 def _refused(name: str, why: str) -> TypeError:
     return TypeError(
-        f"np.{name}: {why}. To compute with the value, without a gradient, give it t.numpy() or mg.evaluate(t)"
+        f"np.{name}: {why}. To compute with the value, without a gradient, give it "
+        "t.numpy() or mg.evaluate(t)"
     )
 
 

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from .graph import Primitive, Shape, Tensor, bind, constant
+from .sites import running
 
 ArrayLike = Any  # a Tensor, an array, a (nested list of) Python number(s)
 FLOAT = np.dtype(np.float64)
@@ -52,6 +53,12 @@ def _row(name: str, kind: str, shape: Any, numpy: Any, vjp: Any = None, **more: 
 
 def _same(*xs: Tensor, **_: Any) -> tuple[Shape, np.dtype]:
     return xs[0].shape, xs[0].dtype
+
+
+def _numbers(*xs: Tensor) -> tuple[Shape, np.dtype]:
+    if xs[0].dtype == BOOL:
+        raise TypeError("booleans are not subtracted or negated; use ~, != or mg.astype")
+    return _same(*xs)
 
 
 def _truth(*xs: Tensor) -> tuple[Shape, np.dtype]:
@@ -101,7 +108,7 @@ ADD = _row(
 )  # n-ary: also the sum of several cotangents  # fmt: skip
 SUBTRACT = _elementwise(
     "subtract", np.subtract, lambda g, y, a, b: g, lambda g, y, a, b: negative(g),
-    cheap=True, linear=True, scalar="sub",
+    shape=_numbers, cheap=True, linear=True, scalar="sub",
 )  # fmt: skip
 MULTIPLY = _elementwise(
     "multiply", np.multiply, lambda g, y, a, b: multiply(g, b), lambda g, y, a, b: multiply(g, a),
@@ -116,8 +123,9 @@ DIVIDE = _elementwise(
     lambda g, y, a, b: absorb(negative(g), divide(y, b)), cheap=True, scalar="div",
 )  # fmt: skip
 NEGATIVE = _elementwise(
-    "negative", np.negative, lambda g, y, a: negative(g), cheap=True, linear=True, scalar="neg"
-)
+    "negative", np.negative, lambda g, y, a: negative(g),
+    shape=_numbers, cheap=True, linear=True, scalar="neg",
+)  # fmt: skip
 POWER = _elementwise("power", np.power, _power_base, _power_exponent)
 EXP = _elementwise("exp", np.exp, lambda g, y, a: absorb(g, y), scalar="exp")
 LOG = _elementwise("log", np.log, lambda g, y, a: absorb(g, divide(1, a)), scalar="log")
@@ -650,10 +658,14 @@ def _operands(op: str, *xs: ArrayLike, float_only: bool = False) -> list[Tensor]
         )
     except ValueError:
         shapes = " and ".join(str(() if w else x.shape) for x, w in zip(arrays, weak, strict=True))
-        raise ValueError(f"{op}: shapes {shapes} do not broadcast to one shape") from None
+        at = running()
+        raise ValueError(f"{op}: shapes {shapes} do not broadcast to one shape{at}") from None
     out = []
     for x, w in zip(arrays, weak, strict=True):
-        t = constant(x, dtype) if w else x if x.dtype == dtype else astype(x, dtype)
+        try:
+            t = constant(x, dtype) if w else x if x.dtype == dtype else astype(x, dtype)
+        except OverflowError as error:
+            raise OverflowError(f"{op}: {error}") from None
         out.append(t if t.shape == shape else broadcast_to(t, shape))
     return out
 
@@ -758,6 +770,8 @@ def clip(x: ArrayLike, /, min: ArrayLike = None, max: ArrayLike = None) -> Tenso
 def astype(x: ArrayLike, dtype: Any, /) -> Tensor:
     """x as another dtype; a float cast to a float passes its gradient on."""
     x, dtype = asarray(x), np.dtype(dtype)
+    if dtype.kind not in "fiub" or dtype.itemsize > 8:
+        raise TypeError(f"astype: a Tensor holds floats, integers or booleans; got {dtype}")
     return x if x.dtype == dtype else bind(ASTYPE, x, dtype=dtype)
 
 
@@ -773,7 +787,10 @@ def _axes(op: str, x: Tensor, axis: int | Sequence[int] | None) -> tuple[int, ..
     """Axes as a sorted tuple counted from the end."""
     if axis is None:
         return tuple(range(-x.ndim, 0))
-    given = [operator.index(a) for a in (axis if isinstance(axis, (tuple, list)) else (axis,))]
+    try:
+        given = [operator.index(a) for a in (axis if isinstance(axis, (tuple, list)) else (axis,))]
+    except TypeError:
+        raise TypeError(f"{op}: an axis is an integer; got {axis!r}") from None
     for a in given:
         if not -x.ndim <= a < x.ndim:
             raise ValueError(f"{op}: axis {a} is out of range for shape {x.shape}")
@@ -820,9 +837,11 @@ def min(x: ArrayLike, /, *, axis: Any = None, keepdims: bool = False) -> Tensor:
     return negative(max(negative(x), axis=axis, keepdims=keepdims))
 
 
-def argmax(x: ArrayLike, /, *, axis: int = -1) -> Tensor:
-    """The position of the first maximum along one axis, as int64."""
+def argmax(x: ArrayLike, /, *, axis: int | None = -1) -> Tensor:
+    """The position of the first maximum along one axis (None: of the flat array), as int64."""
     t = asarray(x)
+    if axis is None:
+        t, axis = reshape(t, -1), -1
     (axis,) = _axes("argmax", t, axis)
     return bind(ARGMAX, t, axis=axis)
 
@@ -831,6 +850,7 @@ def logsumexp(x: ArrayLike, /, *, axis: Any = None, keepdims: bool = False) -> T
     """log(sum(exp(x))) over `axis`, without overflow; of all -inf: -inf (with gradient 0)."""
     t = asarray(x)
     t = t if t.dtype.kind == "f" else astype(t, FLOAT)
+    _axes("logsumexp", t, axis)
     top = stop_gradient(max(t, axis=axis, keepdims=True))
     top = where(less(abs(top), np.inf), top, zeros_like(top))  # inf - inf is NaN
     total = add(log(sum(exp(subtract(t, top)), axis=axis, keepdims=True)), top)
@@ -840,6 +860,7 @@ def logsumexp(x: ArrayLike, /, *, axis: Any = None, keepdims: bool = False) -> T
 def softmax(x: ArrayLike, /, *, axis: int = -1) -> Tensor:
     """exp(x) / sum(exp(x)) along `axis`."""
     t = asarray(x)
+    _axes("softmax", t, axis)
     e = exp(subtract(t, stop_gradient(max(t, axis=axis, keepdims=True))))
     return divide(e, sum(e, axis=axis, keepdims=True))
 
@@ -847,6 +868,7 @@ def softmax(x: ArrayLike, /, *, axis: int = -1) -> Tensor:
 def log_softmax(x: ArrayLike, /, *, axis: int = -1) -> Tensor:
     """x - logsumexp(x) along `axis`."""
     t = asarray(x)
+    _axes("log_softmax", t, axis)
     shifted = subtract(t, stop_gradient(max(t, axis=axis, keepdims=True)))
     return subtract(shifted, log(sum(exp(shifted), axis=axis, keepdims=True)))
 
@@ -913,11 +935,18 @@ def matmul(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
             f"matmul: operands need at least one axis; got shapes {a.shape} and {b.shape}"
         )
     if a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
-        raise ValueError(f"matmul: the inner lengths of {a.shape} @ {b.shape} differ")
+        raise ValueError(
+            f"matmul: the inner lengths of {a.shape} @ {b.shape} differ{running()}"
+        )
     la, lb = a.ndim - 2, b.ndim - 2
     batch = LETTERS[3 : 3 + builtins.max(la, lb, 0)]
     if la > 0 and lb > 0:  # einsum letters do not broadcast: make the batch axes equal
-        shape = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        try:
+            shape = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        except ValueError:
+            raise ValueError(
+                f"matmul: batch axes of {a.shape} @ {b.shape} do not broadcast{running()}"
+            ) from None
         batch = LETTERS[3 : 3 + len(shape)]
         a, b, la, lb = (
             broadcast_to(a, shape + a.shape[-2:]),
@@ -938,7 +967,10 @@ def vecdot(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Tensor:
 
 def outer(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
     """The outer product of two vectors."""
-    return einsum("i,j->ij", x1, x2)
+    a, b = _promoted(x1, x2)
+    if a.ndim != 1 or b.ndim != 1:
+        raise ValueError(f"outer: needs two vectors; got shapes {a.shape} and {b.shape}")
+    return einsum("i,j->ij", a, b)
 
 
 def tensordot(
@@ -947,8 +979,15 @@ def tensordot(
     """Contract `axes` (a number: the last ones of x1 with the first ones of x2; or two lists) of x1
     and x2."""
     a, b = _promoted(x1, x2)
-    ia, ib = (range(a.ndim - axes, a.ndim), range(axes)) if isinstance(axes, int) else axes
+    if isinstance(axes, int):
+        if not 0 <= axes <= builtins.min(a.ndim, b.ndim):
+            raise ValueError(f"tensordot: {axes} axes cannot be contracted in {a.shape}, {b.shape}")
+        axes = (range(a.ndim - axes, a.ndim), range(axes))
     sa, sb = list(LETTERS[: a.ndim]), list(LETTERS[a.ndim : a.ndim + b.ndim])
+    ia = [_axes("tensordot", a, i)[0] for i in axes[0]]
+    ib = [_axes("tensordot", b, j)[0] for j in axes[1]]
+    if [a.shape[i] for i in ia] != [b.shape[j] for j in ib]:
+        raise ValueError(f"tensordot: axes {ia} of {a.shape} do not pair with {ib} of {b.shape}")
     for i, j in zip(ia, ib, strict=True):
         sb[j] = sa[i]
     out = [c for c in (*sa, *sb) if not (c in sa and c in sb)]
@@ -968,6 +1007,10 @@ def reshape(x: ArrayLike, /, shape: int | Sequence[int]) -> Tensor:
         )
     if -1 in new:
         rest = _product(n for n in new if n != -1)
+        if rest and t.size % rest:
+            raise ValueError(
+                f"reshape: {t.size} elements of shape {t.shape} do not fill {tuple(new)}"
+            )
         new[new.index(-1)] = t.size // rest if rest else 0
     return t if tuple(new) == t.shape else bind(RESHAPE, t, shape=tuple(new))
 
@@ -1003,8 +1046,9 @@ def _transpose(t: Tensor) -> Tensor:
 def moveaxis(x: ArrayLike, source: int, destination: int, /) -> Tensor:
     """One axis moved to another place, the others in order."""
     t = asarray(x)
-    order = [k for k in range(t.ndim) if k != source % t.ndim]
-    order.insert(destination % t.ndim, source % t.ndim)
+    (here,), (there,) = _axes("moveaxis", t, source), _axes("moveaxis", t, destination)
+    order = [k for k in range(-t.ndim, 0) if k != here]
+    order.insert(there + t.ndim, here)
     return permute_dims(t, order)
 
 
@@ -1078,18 +1122,25 @@ def take(x: ArrayLike, indices: ArrayLike, /, *, axis: int = 0) -> Tensor:
 def scatter(x: ArrayLike, indices: ArrayLike, size: int, /) -> Tensor:
     """zeros(size, ...) with the rows of x added at the rows `indices`: the dual of `take` along
     axis 0."""
-    return bind(SCATTER, asarray(x), asarray(indices), size=size)
+    index = asarray(indices)
+    if index._value is not None and index.dtype.kind in "iu":
+        try:
+            _check_rows(index._value, size)
+        except IndexError as error:
+            raise IndexError(f"scatter: {error}") from None
+    return bind(SCATTER, asarray(x), index, size=size)
 
 
 def _getitem(t: Tensor, key: Any) -> Tensor:
     """Basic indexing (views), one integer or boolean array (a NumPy mask is resolved now), or
     both."""
     keys = list(key) if isinstance(key, tuple) else [key]
-    keys = [np.asarray(k) if isinstance(k, list) else k for k in keys]
+    keys = [np.asarray(k, None if k else int) if isinstance(k, list) else k for k in keys]
     if any(isinstance(k, Tensor) and k.dtype == BOOL for k in keys):
         raise TypeError(
             "a Tensor mask would make the shape depend on values; use mg.where(mask, x, 0)"
         )
+    _check_masks(t, keys)
     keys = [k for key in keys for k in (np.nonzero(key) if _is_mask(key) else (key,))]
     used = _count(keys)
     if used > t.ndim:
@@ -1098,7 +1149,10 @@ def _getitem(t: Tensor, key: Any) -> Tensor:
         keys.append(Ellipsis)
     at = next(n for n, k in enumerate(keys) if k is Ellipsis)
     keys[at : at + 1] = [slice(None)] * (t.ndim - used)
-    arrays = [n for n, k in enumerate(keys) if isinstance(k, (np.ndarray, Tensor)) and k.ndim]
+    arrays = [
+        n for n, k in enumerate(keys)
+        if isinstance(k, Tensor) and k.dtype.kind in "iu" or isinstance(k, np.ndarray) and k.ndim
+    ]  # fmt: skip
     basic = [slice(None) if n in arrays else k for n, k in enumerate(keys)]
     y = _basic(t, basic)
     if not arrays:
@@ -1111,6 +1165,17 @@ def _getitem(t: Tensor, key: Any) -> Tensor:
 
 def _is_mask(key: Any) -> bool:
     return isinstance(key, np.ndarray) and key.dtype == BOOL
+
+
+def _check_masks(t: Tensor, keys: Sequence[Any]) -> None:
+    """A mask must have the lengths of the axes it selects from."""
+    widths = [k.ndim if _is_mask(k) else int(not (k is None or k is Ellipsis)) for k in keys]
+    for n, key in enumerate(keys):
+        if _is_mask(key):
+            behind = any(k is Ellipsis for k in keys[:n])
+            axis = t.ndim - builtins.sum(widths[n:]) if behind else builtins.sum(widths[:n])
+            if t.shape[axis : axis + key.ndim] != key.shape:
+                raise IndexError(f"a mask of shape {key.shape} does not fit shape {t.shape}")
 
 
 def _count(keys: Sequence[Any], out: bool = False) -> int:
@@ -1130,6 +1195,11 @@ def _basic(t: Tensor, keys: Sequence[Any]) -> Tensor:
             bounds.append((k.start, k.stop, k.step))
             shape.append(len(range(*k.indices(n))))
         else:
+            if isinstance(k, (bool, np.bool_)) or not hasattr(k, "__index__"):
+                raise TypeError(
+                    "an index of a Tensor is an integer, a slice, None, ... or an integer or "
+                    f"boolean array; got {k!r}"
+                )
             i = operator.index(k)
             if not -n <= i < n:
                 raise IndexError(f"index {i} is out of range for axis {axis} of shape {t.shape}")
@@ -1153,7 +1223,10 @@ def _joint_take(y: Tensor, basic: Sequence[Any], arrays: Sequence[tuple[int, Any
     sizes = [y.shape[p] for p in places]
     flat: Any = 0
     for (_, k), n in zip(arrays, sizes, strict=True):
-        if not isinstance(k, Tensor):
+        if isinstance(k, Tensor):  # a row that does not exist must not become another one's
+            outside = logical_or(less(k, -n), greater_equal(k, n))
+            k = where(outside, _product(sizes), where(less(k, 0), k + n, k))
+        else:
             _check_rows(k, n)
             k = np.where(k < 0, k + n, k)
         flat = flat * n + k
@@ -1185,12 +1258,30 @@ for _name, _f in {
 }.items():  # fmt: skip
     setattr(Tensor, f"__{_name}__", _guarded(_f))
     setattr(Tensor, f"__r{_name}__", _guarded(_swapped(_f)))
+def _on_booleans(symbol: str, f: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """&, | and ~ mean logic, so integers (bits, to NumPy) are refused."""
+
+    def g(*xs: ArrayLike) -> Tensor:
+        tensors = [asarray(x) for x in xs]
+        for t in tensors:
+            if t.dtype != BOOL:
+                raise TypeError(
+                    f"{symbol} joins booleans; got {t.dtype}. Compare first, as in (t > 0)"
+                )
+        return f(*tensors)
+
+    return g
+
+
 for _name, _f in {
     "lt": less, "le": less_equal, "gt": greater, "ge": greater_equal, "eq": equal, "ne": not_equal,
-    "and": logical_and, "or": logical_or,
+    "and": _on_booleans("&", logical_and), "rand": _on_booleans("&", logical_and),
+    "or": _on_booleans("|", logical_or), "ror": _on_booleans("|", logical_or),
 }.items():  # fmt: skip
     setattr(Tensor, f"__{_name}__", _guarded(_f))
-for _name, _f in {"neg": negative, "abs": abs, "invert": logical_not}.items():
+for _name, _f in {
+    "neg": negative, "abs": abs, "invert": _on_booleans("~", logical_not),
+}.items():  # fmt: skip
     setattr(Tensor, f"__{_name}__", _f)
 Tensor.__getitem__ = _getitem  # type: ignore[method-assign]
 Tensor.T = property(_transpose)  # type: ignore[assignment]

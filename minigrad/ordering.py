@@ -28,6 +28,8 @@ def integers(what: str, values: Any) -> Ints:
 
 
 def check_ends(who: str, n: int, src: Ints, dst: Ints) -> None:
+    if not isinstance(n, (int, np.integer)) or n < 0:
+        raise ValueError(f"{who}: the number of nodes must be an integer from 0 on; got {n!r}")
     for what, rows in (("source", src), ("target", dst)):
         if rows.size and (rows.min() < 0 or rows.max() >= n):
             bad = rows[(rows < 0) | (rows >= n)]

@@ -11,7 +11,7 @@ around: it is the structure of the backward pass.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -89,6 +89,8 @@ class Structure:
         n = len(children)
         src, dst, slot = [], [], []
         for parent, row in enumerate(children):
+            if not isinstance(row, Iterable):
+                raise TypeError(f"forest: children[{parent}] must list rows; got {row!r}")
             for position, child in enumerate(row):
                 if child is not None and child != -1:
                     src.append(child)
@@ -204,6 +206,8 @@ class Structure:
 
     def with_slots(self, slots: int) -> Structure:
         """The same edges, for a cell with more slots than they use."""
+        if slots < self.slots:
+            raise ValueError(f"with_slots: the edges need {self.slots} slots; got {slots}")
         return self if slots == self.slots else replace(self, slots=slots)
 
     def copies(self, count: int) -> Structure:
