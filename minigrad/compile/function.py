@@ -23,6 +23,7 @@ from ..ops import asarray
 from ..recur import PROJ, RECUR
 from ..structure import Structure
 from ..tracing import name_of, path_name
+from .express import Express, Slow
 from .lower import Unsupported
 from .program import Pool, Rows, Runner, program_for
 
@@ -49,6 +50,7 @@ class Function:
         self.__name__ = name_of(f)
         self.traces: OrderedDict[Any, Traced] = OrderedDict()
         self.pools: dict[int, Pool] = {}
+        self.latest: Traced | None = None  # the trace that ran last, if it takes the express lane
         self.lock = threading.RLock()
 
     def __repr__(self) -> str:
@@ -59,7 +61,18 @@ class Function:
             return self.f(*args)
         leaves, spec = optree.tree_flatten(args)
         with self.lock:
-            return self._traced(args, leaves, spec).run(leaves)
+            latest = self.latest
+            if latest is not None and spec == latest.spec:
+                results = latest.express.run(leaves)
+                if results is not None:
+                    return optree.tree_unflatten(latest.spec_out, results)
+            traced = self._traced(args, leaves, spec)
+            traced.take_pools()
+            self.latest = traced if traced.express is not None else None
+            results = self.latest.express.run(leaves) if self.latest else None
+            if results is not None:
+                return optree.tree_unflatten(traced.spec_out, results)
+            return traced.run(leaves)
 
     def graph(self, *args: Any) -> Any:
         """The traced outputs for arguments like these, as Tensors: to draw, print or
@@ -110,7 +123,7 @@ class Traced:
 
     def __init__(self, f: Callable, args: tuple, leaves: list, spec: Any, pools: dict[int, Pool]):
         trace = Trace(name_of(f))
-        self.leaves = leaves
+        self.spec = spec
         self.inputs: list[tuple[int, Tensor]] = []
         paths = optree.treespec_paths(spec)
         given: list[Any] = []
@@ -131,6 +144,16 @@ class Traced:
         self.steps: list[Step] = []
         self.notes: list[str] = []
         self._schedule(pools)
+        self.express: Express | None = None
+        runners = [(s.t, s.asked, s.runner) for s in self.steps if isinstance(s, CompiledStep)]
+        others = {s.t.op.name for s in self.steps if not isinstance(s, CompiledStep)} - {"reshape"}
+        try:
+            if others or not runners:
+                raise Slow(f"{', '.join(sorted(others))} in the graph" if others else "no recurrence")
+            self.express = Express(leaves, self.inputs, runners, self.outputs)
+            self.notes.append("called through one native list")
+        except Slow as why:
+            self.notes.append(f"called step by step: {why}")
 
     def _schedule(self, pools: dict[int, Pool]) -> None:
         outputs = [t for t in self.outputs if isinstance(t, Tensor)]
@@ -174,6 +197,11 @@ class Traced:
         how = f"compiled for {program.dtype}\n{program.explain()}"
         self.notes.append(f"{block.name} over {structure}: {how}")
         return CompiledStep(r, asked, dead, Runner(program, structure, vias, pool))
+
+    def take_pools(self) -> None:
+        for step in self.steps:
+            if isinstance(step, CompiledStep):
+                step.runner.take_pool()
 
     def run(self, leaves: Sequence[Any]) -> Any:
         env = dict(self.values)

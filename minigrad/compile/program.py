@@ -17,8 +17,9 @@ from ..graph import Tensor, toposort
 from ..ops import add_rows
 from ..recur import Block, Via, domain_kinds
 from ..structure import Structure
-from . import cache, gemm, threads
+from . import cache, gemm, glue, threads
 from .emit import BLOCK, Description
+from .glue import address
 from .layout import Layout, layout_of
 from .lower import Lowering, Row, Sum
 from .plan import Plan
@@ -123,10 +124,6 @@ class Arena:
         return memory[start : start + size].view(dtype).reshape(shape)
 
 
-def address(a: np.ndarray) -> int:
-    return a.__array_interface__["data"][0]
-
-
 class Runner:
     """A program on one structure.  `run` takes the arguments of the recurrence and returns its
     projections.
@@ -147,6 +144,7 @@ class Runner:
         ] = []  # what must be zero, should another runner have used the pool
         self._buffers()
         self._fill()
+        self.sequence = Schedule(self.phases(), self.threads)
 
     # -- memory ------------------------------------------------------------------------------------
 
@@ -375,21 +373,9 @@ class Runner:
         """The values of the projections: arrays, or `Rows` in this runner's order for those by
         row.
         """
-        if self.pool.owner is not self:
-            self.pool.owner = self
-            for piece in self.blank:
-                piece.fill(0)
+        self.take_pool()
         keep = self._bind(args)
-        m = self.program.plan
-        self._do("prepare", len(m.matrices) or 1, 1)
-        if m.places(0):
-            self._do("pre", self.n, BLOCK)
-        if m.places(1) and self.n:
-            self._levels()
-        if m.places(2):
-            self._do("post", self.n, BLOCK)
-        if m.outers:
-            self._outers()
+        self.sequence.run()
         del keep
         return [self._leave(p) for p in projections]
 
@@ -398,11 +384,6 @@ class Runner:
         alive.
         """
         table, dtype, keep = self.table, self.program.dtype, []
-        for sums in self.columns.values():
-            sums.fill(0)
-        for sums in self.outer_sums:
-            if sums is not None:
-                sums.fill(0)
         for entry, stride, r in self.of_input:
             rows = by_place(args[self.numbers[r.tensor]], self.layout)
             rows = rows.reshape(self.n, r.size)
@@ -446,24 +427,43 @@ class Runner:
                 values[t] = shared_value(t, self.numbers, args)
         return values
 
-    def _do(self, kernel: str, size: int, unit: int) -> None:
-        run = getattr(self.kernels, kernel).run
-        parts = self.threads
-        if parts == 1:
-            run(self.tables[0], 0, size)
-            return
-        share = -(-size // (parts * unit)) * unit
-        work = [(self.tables[k], k * share, min(size, (k + 1) * share)) for k in range(parts)]
-        threads.run(run, [w for w in work if w[1] < w[2]])
+    def take_pool(self) -> None:
+        """Make what must be zero zero again, should another runner have worked in the pool since."""
+        if self.pool.owner is not self:
+            self.pool.owner = self
+            for piece in self.blank:
+                piece.fill(0)
 
-    def _levels(self) -> None:
-        levels = len(self.layout.ranges)
-        work = [(self.tables[k], 0, levels) for k in range(len(self.parts))]
-        threads.run(self.kernels.core.run, work)
+    def phases(self) -> list[list[list[tuple[int, int, int, int]]]]:
+        """What to call: phase after phase, for each thread (kernel, table, from, to).  Threads meet in between."""
+        plan, tables = self.program.plan, self.tables
+        clear = [a for a in (*self.columns.values(), *self.outer_sums) if a is not None and a.size]
+        zero = glue.kernels().zero.address
+        first: list[list[tuple[int, int, int, int]]] = [[] for _ in range(self.threads)]
+        for k, a in enumerate(clear):
+            first[k % self.threads].append((zero, address(a), -(-a.nbytes // 8), 0))
+        for k in range(max(len(plan.matrices), 1)):
+            prepare = self.kernels.prepare.address
+            first[k % self.threads].append((prepare, tables[k % self.threads], k, k + 1))
+        found = [first]
+        for stage, name in ((0, "pre"), (1, "core"), (2, "post")):
+            if plan.places(stage) and self.n:
+                work = self._levels() if stage == 1 else self._shares()
+                f = getattr(self.kernels, name).address
+                found.append([[(f, tables[k], a, b)] for k, (a, b) in enumerate(work)])
+        if plan.outers:
+            f = self.kernels.outers.address
+            found.append([[(f, tables[k], k, self.threads)] for k in range(self.threads)])
+        return found
 
-    def _outers(self) -> None:
-        parts = self.threads
-        threads.run(self.kernels.outers.run, [(self.tables[k], k, parts) for k in range(parts)])
+    def _shares(self) -> list[tuple[int, int]]:
+        """Each thread's rows of a stage outside the loop: whole chunks."""
+        share = -(-self.n // (self.threads * BLOCK)) * BLOCK
+        cuts = [(k * share, min(self.n, (k + 1) * share)) for k in range(self.threads)]
+        return [c for c in cuts if c[0] < c[1]]
+
+    def _levels(self) -> list[tuple[int, int]]:
+        return [(0, len(self.layout.ranges))] * len(self.parts)
 
     # -- what leaves -------------------------------------------------------------------------------
 
@@ -498,6 +498,34 @@ class Runner:
             for part, i in zip(s.parts, s.tensor.inputs, strict=True)
         ]
         return s.tensor.op.numpy(*parts, **s.tensor.attrs)
+
+
+class Schedule:
+    """Phases of native calls as one call per thread."""
+
+    def __init__(self, phases: list[list[list[tuple[int, int, int, int]]]], parties: int):
+        lists: list[list[tuple[int, int, int, int]]] = [[] for _ in range(parties)]
+        meetings = 0
+        for number, phase in enumerate(phases):
+            if number and parties > 1:
+                meetings += 1
+                for calls in lists:
+                    calls.append((0, meetings, parties, 0))
+            for k, calls in enumerate(phase):
+                lists[k].extend(calls)
+        self.lists = [glue.calls(calls) for calls in lists]
+        self.arrived = np.zeros(8, np.int64)
+        self.work = [
+            (address(calls), len(calls), address(self.arrived), glue.sched_yield()) for calls in self.lists
+        ]
+        self.call = glue.kernels().sequence.run
+
+    def run(self) -> None:
+        if len(self.work) == 1:
+            self.call(*self.work[0])
+            return
+        self.arrived[0] = 0
+        threads.together(self.call, self.work)
 
 
 class Rows:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import _thread
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -56,6 +57,7 @@ class Helper:
 
 _helpers: list[Helper] = []
 _busy = _thread.allocate_lock()
+_together = threading.Lock()
 
 
 def run(call: Call, parts: Sequence[tuple], threads: int | None = None) -> None:
@@ -74,6 +76,17 @@ def run(call: Call, parts: Sequence[tuple], threads: int | None = None) -> None:
         _run(call, parts, threads)
     finally:
         _busy.release()
+
+
+def together(call: Call, parts: Sequence[tuple]) -> None:
+    """call(*part) for every part, each on a thread of its own, at the same time: parts may wait for each other."""
+    with _together:
+        while not _busy.acquire(False):  # somebody's independent parts: they end by themselves
+            time.sleep(0)
+        try:
+            _run(call, parts, len(parts))
+        finally:
+            _busy.release()
 
 
 def _run(call: Call, parts: Sequence[tuple], threads: int) -> None:
@@ -111,9 +124,9 @@ def _wait(helper: Helper) -> list[BaseException]:
 
 def _forget() -> None:
     """After a fork, threads exist in the parent only."""
-    global _busy
+    global _busy, _together
     _helpers.clear()
-    _busy = _thread.allocate_lock()
+    _busy, _together = _thread.allocate_lock(), threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
