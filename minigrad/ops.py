@@ -853,7 +853,8 @@ def logsumexp(x: ArrayLike, /, *, axis: Any = None, keepdims: bool = False) -> T
     _axes("logsumexp", t, axis)
     top = stop_gradient(max(t, axis=axis, keepdims=True))
     top = where(less(abs(top), np.inf), top, zeros_like(top))  # inf - inf is NaN
-    total = add(log(sum(exp(subtract(t, top)), axis=axis, keepdims=True)), top)
+    total = sum(exp(subtract(t, top)), axis=axis, keepdims=True)
+    total = add(where(equal(total, 0), -np.inf, log(total)), top)  # log 0 has an infinite slope
     return total if keepdims else reshape(total, sum(t, axis=axis).shape)
 
 

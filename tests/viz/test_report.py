@@ -108,6 +108,14 @@ def test_training_lowers_the_loss_and_is_reproducible():
     assert first.training.losses == again.training.losses
 
 
+@pytest.mark.parametrize(("text", "cell"), [("a b c d e f g h " * 40, "gru"), (TREE * 9, "tree")])
+def test_compiled_training_is_the_same_training(text, cell, monkeypatch):
+    plain = studied(text, cell, steps=8).training
+    monkeypatch.setattr("viz.study.WORTH_COMPILING", 0)
+    compiled = studied(text, cell, steps=8).training
+    np.testing.assert_allclose(plain.losses, compiled.losses, rtol=1e-9)
+
+
 def test_long_texts_are_seen_through_windows():
     study = studied("a b c d e f g h " * 40, steps=2)
     assert len(study.task.names) == 40 and "320 words" in " ".join(study.task.notes)
@@ -119,7 +127,8 @@ def test_batches_of_trees_leave_out_nodes_without_a_label():
     assert SPLIT in labels and SPLIT not in study.task.classes
     assert (study.task.targets[np.array(labels) == SPLIT] == -1).all()
     assert study.task.structure.slots <= study.task.cell.arity
-    loss = study.task.batch_loss(mg.tensors(study.training.params), np.random.default_rng(0))
+    batch = study.task.batch(np.random.default_rng(0))
+    loss = study.task.loss(mg.tensors(study.training.params), *batch)
     assert float(loss) == pytest.approx(np.nanmean(study.after.losses))
 
 
