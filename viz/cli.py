@@ -118,8 +118,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         options = parser().parse_args(given)
-        with _terminable():
-            study(options, f"minigrad {shlex.join(given)}")
+        with _stoppable() as check:
+            report = study(options, f"minigrad {shlex.join(given)}", check)
+        _say(report)
     except (InputError, GraphvizError) as error:
         return _fail(str(error))
     except OSError as error:
@@ -142,21 +143,34 @@ def _fail(message: str) -> int:
 
 
 @contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """A polite kill leaves as few traces as Ctrl-C."""
+def _stoppable() -> Iterator[Callable[[], None]]:
+    """Ctrl-C and a polite kill both unwind, so that nothing is left behind. What is yielded raises if
+    either came at a moment when the exception was swallowed (inside a compiler's callback).
+    """
+    came: list[BaseException] = []
+
+    def stop(number: int, _frame: Any) -> None:
+        came.append(KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number))
+        raise came[-1]
+
+    def check() -> None:
+        if came:
+            raise came[-1]
+
     try:
-        before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        before = {n: signal.signal(n, stop) for n in (signal.SIGINT, signal.SIGTERM)}
     except ValueError:  # not the main thread
-        yield
+        yield check
         return
     try:
-        yield
+        yield check
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def study(options: argparse.Namespace, command: str) -> None:
-    """`minigrad study`."""
+def study(options: argparse.Namespace, command: str, check: Callable[[], None]) -> list[str]:
+    """`minigrad study`: what to tell the user. check: called at every step, may raise."""
     kind = "tree" if options.cell == "tree" else options.tokens
     corpus = read(options.input, kind)
     if engine() is None:
@@ -170,19 +184,30 @@ def study(options: argparse.Namespace, command: str) -> None:
 
         task: Any = (Trees if kind == "tree" else Sequences)(options.cell, options.hidden, corpus)
         before = look(task, task.init(options.seed))
-        with _progress(task.steps if options.steps is None else options.steps) as on_step:
+        with _progress(task.steps if options.steps is None else options.steps) as show:
+
+            def on_step(step: int, loss: float) -> None:
+                check()
+                show(step, loss)
+
             training = train(task, options.steps, options.seed, on_step)
         after = look(task, training.params)
         found = Study(corpus, task, training, before, after, command, options.seed)
         for name, text in build(found).items():
             (aside / name).write_text(text, encoding="utf-8", errors="replace")
+        check()
         index = place()
-    print(training_line(found))
-    for note in (*task.notes, training.note):
-        if note:
-            print(note)
-    print(summary(found)[0])
-    print(f"Open {index}")
+    notes = [note for note in (*task.notes, training.note) if note]
+    return [training_line(found), *notes, summary(found)[0], f"Open {index}"]
+
+
+def _say(lines: Sequence[str]) -> None:
+    """Print; a reader that has gone away (`| head`) is no error, since the report is in place."""
+    try:
+        print(*lines, sep="\n", flush=True)
+    except BrokenPipeError:
+        with contextlib.suppress(OSError, ValueError):  # or Python complains again as it exits
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 # -- where the report goes -------------------------------------------------------------------------

@@ -30,6 +30,7 @@ MOST_WORDS = 1_000  # kinds of token; rarer ones share one
 RARE, END = "⟨rare⟩", "⟨end⟩"
 BUDGET = 60.0  # seconds of training, unless the number of steps was asked for
 STEPS_ONE, STEPS_MANY = 100, 600  # training steps for one short text or tree, and for more
+WORTH_COMPILING = 300  # training steps; compiling takes some two seconds
 READABLE = 60  # nodes of the tree that is looked into, if there is one so small
 RATE = 0.005
 FAINT = 1e-3  # a gradient below this part of what the loss sends out has vanished
@@ -81,7 +82,8 @@ class Task(Protocol):
     notes: list[str]
 
     def init(self, seed: int) -> Params: ...
-    def batch_loss(self, params: Params, rng: np.random.Generator) -> mg.Tensor: ...
+    def batch(self, rng: np.random.Generator) -> tuple[Any, ...]: ...
+    def loss(self, params: Params, *batch: Any) -> mg.Tensor: ...
     def forward(self, params: Params) -> Pass: ...
 
 
@@ -117,17 +119,20 @@ class Sequences:
     def init(self, seed: int) -> Params:
         return _init(self.cell, len(self.classes), len(self.classes), seed)
 
-    def batch_loss(self, params: Params, rng: np.random.Generator) -> mg.Tensor:
+    def batch(self, rng: np.random.Generator) -> tuple[Any, ...]:
         starts = len(self.ids) - self.length
         if starts == 1:  # the text is one window: always all of it
-            return mg.mean(self.forward(params).losses)
+            return self.ids[: self.length], self.targets
         at = np.arange(self.length)[:, None] + rng.integers(0, starts, BATCH)
-        return mg.mean(self._run(params, self.ids[at], self.ids[at + 1]).losses)
+        return self.ids[at], self.ids[at + 1]
+
+    def loss(self, params: Params, *batch: Any) -> mg.Tensor:
+        return mg.mean(self._run(params, *batch).losses)
 
     def forward(self, params: Params) -> Pass:
         return self._run(params, self.ids[: self.length], self.targets)
 
-    def _run(self, params: Params, ids: np.ndarray, targets: np.ndarray) -> Pass:
+    def _run(self, params: Params, ids: Any, targets: Any) -> Pass:
         xs = mg.take(params["embedding"], ids).named("x")
         _, states = rc.unroll(self.whole, params["cell"], xs)
         return _head(self.cell, params, states, targets)
@@ -183,28 +188,31 @@ class Trees:
     def init(self, seed: int) -> Params:
         return _init(self.cell, self.inputs, len(self.classes), seed)
 
-    def batch_loss(self, params: Params, rng: np.random.Generator) -> mg.Tensor:
+    def batch(self, rng: np.random.Generator) -> tuple[Any, ...]:
         count = len(self.trees)
-        picked = (
-            range(count) if count <= BATCH else rng.choice(count, BATCH, replace=False).tolist()
-        )
-        trees = [self.trees[k] for k in picked]
-        targets = self._numbers([label for k in picked for label in self.texts[k]])
-        losses = self._run(params, trees, rc.structure(trees), targets).losses
-        known = (targets >= 0).astype(float)
-        return mg.sum(losses * known) / max(known.sum(), 1.0)
+        few = range(count) if count <= BATCH else rng.choice(count, BATCH, replace=False).tolist()
+        trees = [self.trees[k] for k in few]
+        targets = self._numbers([label for k in few for label in self.texts[k]])
+        weights = (targets >= 0) / max((targets >= 0).sum(), 1)
+        return rc.structure(trees), self._words(trees), np.maximum(targets, 0), weights
+
+    def loss(self, params: Params, *batch: Any) -> mg.Tensor:
+        structure, ids, targets, weights = batch
+        return mg.sum(self._run(params, structure, ids, targets).losses * weights)
 
     def forward(self, params: Params) -> Pass:
-        return self._run(params, [self.trees[self.look_at]], self.structure, self.targets)
+        ids = self._words([self.trees[self.look_at]])
+        return self._run(params, self.structure, ids, np.maximum(self.targets, 0))
 
-    def _run(
-        self, params: Params, trees: Sequence[rc.Tree], structure: Any, targets: np.ndarray
-    ) -> Pass:
-        words = [word for tree in trees for word in tree.words()]
-        ids = np.array([self.number.get(w, self.number.get(RARE, 0)) for w in words], np.int64)
+    def _run(self, params: Params, structure: Any, ids: Any, targets: Any) -> Pass:
         xs = mg.take(params["embedding"], ids).named("x")
         _, states = rc.fold(self.whole, params["cell"], structure, xs)
-        return _head(self.cell, params, states, np.maximum(targets, 0))
+        return _head(self.cell, params, states, targets)
+
+    def _words(self, trees: Sequence[rc.Tree]) -> np.ndarray:
+        rare = self.number.get(RARE, 0)
+        found = [self.number.get(word, rare) for tree in trees for word in tree.words()]
+        return np.array(found, np.int64)
 
     def _numbers(self, labels: Sequence[str]) -> np.ndarray:
         rare = self.label.get(RARE, -1)
@@ -235,7 +243,7 @@ def _init(cell: Any, inputs: int, classes: int, seed: int) -> Params:
     }
 
 
-def _head(cell: Any, params: Params, states: Any, targets: np.ndarray) -> Pass:
+def _head(cell: Any, params: Params, states: Any, targets: Any) -> Pass:
     parts = states if isinstance(states, tuple) else (states,)
     named = dict(zip(cell.state_names, parts, strict=True))
     logits = named["h"] @ params["W_y"] + params["b_y"]
@@ -312,11 +320,20 @@ def train(
     rng = np.random.default_rng(seed + 1)
     optimizer = mg.optim.adam(RATE)
     state = optimizer.init(run.params)
+    count = task.steps if steps is None else steps
+
+    def gradient(params: Params, *batch: Any) -> Any:
+        loss = task.loss(params, *batch)
+        return loss, mg.grad(loss, params)
+
+    compiled = mg.function(gradient) if count > WORTH_COMPILING else None
     began = time.perf_counter()
-    for step in range(task.steps if steps is None else steps):
-        params = mg.tensors(run.params)
-        loss = task.batch_loss(params, rng)
-        value, gradients = mg.evaluate((loss, mg.grad(loss, params)))
+    for step in range(count):
+        batch = task.batch(rng)
+        if compiled is not None:
+            value, gradients = compiled(run.params, *batch)
+        else:
+            value, gradients = mg.evaluate(gradient(mg.tensors(run.params), *batch))
         if not np.isfinite(value):
             run.note = f"Training stopped at step {step + 1}: the loss is {float(value)}."
             break

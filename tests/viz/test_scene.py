@@ -1,0 +1,90 @@
+"""The scene: plain data, checked when made, strict JSON, legends that cover what is drawn."""
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from viz.scene import Cluster, Edge, Node, Scene, legend_for, norm_text
+from viz.style import THICK, THIN, gradient_style, stroke_width, tint
+
+NODE = Node("n0", "cell", "a")
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"nodes": (NODE, NODE)}, "same id"),
+        ({"nodes": (Node("n0", "circle", "a"),)}, "unknown kind"),
+        ({"nodes": (Node("n0", "cell", "a", lane="c9"),)}, "unknown cluster"),
+        ({"nodes": (NODE,), "edges": (Edge("e0", "n0", "n1", "state"),)}, "unknown nodes"),
+        ({"nodes": (NODE,), "edges": (Edge("e0", "n0", "n0", "wire"),)}, "unknown kind"),
+        ({"clusters": (Cluster("c0", arrangement="ring"),)}, "unknown arrangement"),
+    ],
+)
+def test_a_scene_refuses_what_cannot_be_drawn(parts, message):
+    with pytest.raises(ValueError, match=message):
+        Scene("unfolded", **parts)
+
+
+def test_json_is_strict_and_complete():
+    nodes = (NODE, Node("n1", "input", "x", norm=math.inf))
+    edges = (Edge("e0", "n1", "n0", "backward", norm=math.nan),)
+    scene = Scene("unfolded", "t", nodes, edges)
+
+    def refuse(text):
+        raise AssertionError(f"not strict JSON: {text}")
+
+    data = json.loads(scene.to_json(), parse_constant=refuse)
+    assert [n["id"] for n in data["nodes"]] == ["n0", "n1"]
+    assert data["nodes"][1]["norm"] == "inf"
+    assert data["edges"][0]["norm"] == "nan"
+
+
+def test_summary_counts_and_warns():
+    nodes = (NODE, Node("n1", "elided", "… 7 steps …", count=7))
+    norms = (0.0, 1e-3, 2.0, math.nan)
+    edges = tuple(Edge(f"e{k}", "n1", "n0", "backward", norm=v) for k, v in enumerate(norms))
+    text = Scene("unfolded", "t", nodes, edges).summary()
+    for part in ("2 nodes", "4 edges", "7 steps", "0.001 .. 2", "1 exactly zero", "1 NOT FINITE"):
+        assert part in text
+
+
+@given(st.lists(st.floats(0) | st.sampled_from([None, math.nan])))
+def test_the_legend_covers_every_norm(norms):
+    legend = legend_for(norms, "norm")
+    positive = [v for v in norms if v is not None and math.isfinite(v) and v > 0]
+    assert len(legend.norms) <= 7 and list(legend.norms) == sorted(legend.norms, reverse=True)
+    assert legend.vanished == (0.0 in [v for v in norms if v is not None])
+    assert legend.nonfinite == any(v is not None and not math.isfinite(v) for v in norms)
+    for value in positive:
+        assert value <= legend.norms[0] * (1 + 1e-8) or legend.norms[0] > 1e307
+        assert legend.clipped or value >= legend.norms[-1] * (1 - 1e-8) or value < 1e-300
+        assert THIN <= stroke_width(value, legend) <= THICK
+        assert tint(value, legend).startswith("#")
+
+
+def test_width_is_linear_in_the_logarithm():
+    legend = legend_for([1.0, 1e-4], "norm")
+    widths = [stroke_width(10.0**-k, legend) for k in range(5)]
+    steps = [a - b for a, b in zip(widths, widths[1:], strict=False)]
+    assert widths[0] == THICK and widths[-1] == THIN
+    assert max(steps) - min(steps) < 1e-9
+
+
+def test_vanished_and_broken_gradients_look_different():
+    legend = legend_for([1.0], "norm")
+    zero, broken, fine = (gradient_style(v, legend) for v in (0.0, math.nan, 1.0))
+    assert zero.dash == broken.dash == "dashed" and fine.dash == "solid"
+    assert len({zero.color, broken.color, fine.color}) == 3
+    assert broken.width > zero.width
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0"), (math.nan, "nan"), (math.inf, "inf"), (0.5, "0.5"), (3.21e-7, "3.2e-7")],
+)
+def test_norms_in_few_characters(value, text):
+    assert norm_text(value) == text

@@ -1,0 +1,112 @@
+"""A graph, and what of it to show -> a scene; one builder per view."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import optree
+
+from minigrad.graph import Tensor, toposort
+from minigrad.recur import RECUR
+from minigrad.structure import Structure
+
+from .folded import folded
+from .ops_view import ops
+from .scene import Scene
+from .tree_view import tree
+from .unfolded import unfolded
+
+
+def build(
+    outputs: Any,
+    view: str,
+    grad: Any,
+    wrt: Any,
+    max_steps: int | None,
+    labels: Any,
+    title: str | None,
+) -> Scene:
+    """See ``draw``."""
+    words = _words(labels)
+    if view == "tree":
+        structure, more = _structure(outputs)
+        if structure is not None:
+            return tree([], structure, None, max_steps, words or more, title)
+    ends = tensors_in(outputs, "outputs")
+    scalar = _scalar(grad)
+    wanted = None if wrt is None else tensors_in(wrt, "wrt")
+    if view == "tree":
+        return tree(ends, None, scalar, max_steps, words, title)
+    if view == "folded":
+        return folded(ends, scalar, wanted, title)
+    if view == "unfolded" and _has_recurrence([*ends, *([scalar] if scalar is not None else [])]):
+        return unfolded(ends, scalar, wanted, max_steps, words, title)
+    return ops(ends, scalar, wanted, title)
+
+
+def tensors_in(value: Any, what: str) -> list[Tensor]:
+    """The Tensors of a nesting. Raises TypeError for anything else in it, ValueError if there are
+    none.
+    """
+    leaves = optree.tree_leaves(value)
+    for leaf in leaves:
+        if not isinstance(leaf, Tensor):
+            raise TypeError(
+                f"draw: {what} must hold Tensors; got {type(leaf).__name__} (mg.tensors makes them)"
+            )
+    if not leaves:
+        raise ValueError(f"draw: {what} holds no Tensor")
+    return leaves
+
+
+def _scalar(grad: Any) -> Tensor | None:
+    if grad is None:
+        return None
+    if not isinstance(grad, Tensor):
+        raise TypeError(
+            f"draw: grad must be the Tensor whose gradient is shown, not {type(grad).__name__}"
+        )
+    if grad.shape != ():
+        raise ValueError(
+            f"draw: grad must be one scalar; it has shape {grad.shape}. Choose one loss, or mg.sum "
+            "them: "
+            "a total over many losses hides vanishing gradients"
+        )
+    if grad.dtype.kind != "f":
+        raise TypeError(f"draw: grad must be floating-point; it is {grad.dtype}")
+    return grad
+
+
+def _has_recurrence(ends: Sequence[Tensor]) -> bool:
+    return any(t.op is RECUR for t in toposort(ends))
+
+
+def _structure(value: Any) -> tuple[Structure | None, list[str] | None]:
+    """A Structure as it is; trees as a structure with their words and labels."""
+    if isinstance(value, Structure):
+        return value, None
+    if optree.tree_leaves(value) and all(isinstance(t, Tensor) for t in optree.tree_leaves(value)):
+        return None, None
+    import recurrent
+
+    return recurrent.structure(value), _words(value)
+
+
+def _words(labels: Any) -> list[str] | None:
+    """One text per structure node: as given, or of trees in post-order: a node's word, else its
+    label.
+    """
+    if labels is None:
+        return None
+    if isinstance(labels, (list, tuple)) and all(isinstance(label, str) for label in labels):
+        return list(labels)
+    import recurrent
+
+    trees = recurrent.Tree.parse(labels)
+    nodes = [
+        node
+        for tree in (trees if isinstance(trees, list) else [trees])
+        for node in tree.postorder()
+    ]
+    return [node.word if node.word is not None else str(node.label or "") for node in nodes]

@@ -1,0 +1,220 @@
+"""A scene with a layout as DOT text: every position given, so that ``neato -n2`` only has to draw.
+
+Node names are the scene's ids (``n17``), never text of the user's; all text is quoted by
+``text.quote``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from .geometry import Box, Layout, Mark, Path, Point, Stroke, Swatch, around, straight
+from .scene import Edge, Node, Scene
+from .style import (
+    FONT,
+    FRAME,
+    INK,
+    LANE,
+    NODES,
+    EdgeStyle,
+    edge_style,
+    gradient_style,
+    tint,
+)
+from .text import clean, quote, width
+
+MARGIN = 14.0
+
+
+def to_dot(scene: Scene, layout: Layout) -> str:
+    """DOT text of the whole picture, for ``neato -n2``."""
+    everything = around([*layout.boxes.values(), *layout.frames.values(), *_extents(layout)])
+    # bgcolor is explicit: drawings are pasted on dark pages, and "transparent" means white in one
+    # Graphviz only.
+    lines = [
+        "digraph minigrad {",
+        f"graph [bb={_bb(everything)}, pad={MARGIN / 72:.3f}, bgcolor=white, "
+        "outputorder=edgesfirst, "
+        f"splines=true, notranslate=true, fontname={quote(FONT)}, "
+        f"tooltip={quote(scene.title or scene.view)}];",
+        f"node [fontname={quote(FONT)}, fixedsize=true, margin=0, fontcolor={quote(INK)}];",
+        f"edge [fontname={quote(FONT)}, fontsize=9, arrowhead=normal];",
+    ]
+    members: dict[str, list[str]] = {}
+    for node in scene.nodes:
+        if node.lane in layout.frames:
+            members.setdefault(str(node.lane), []).append(node.id)
+    for cluster in scene.clusters:
+        if cluster.id in layout.frames:
+            frame = layout.frames[cluster.id]
+            lines.append(
+                f"subgraph {quote('cluster_' + cluster.id)} {{ graph [bb={_bb(frame)}, "
+                f"style={quote('rounded,filled')}, fillcolor={quote(LANE)}, color={quote(FRAME)}, "
+                f"id={quote(cluster.id)}, "
+                f"tooltip={quote(cluster.tooltip or cluster.label, 2000)}]; "
+                + "; ".join(members.get(cluster.id, []))
+                + " }"
+            )
+    lines += [_node(node, layout.boxes[node.id], scene) for node in scene.nodes]
+    lines += [_edge(edge, layout.paths[edge.id], scene) for edge in scene.edges]
+    lines += [_mark(f"m{k}", mark) for k, mark in enumerate(layout.marks)]
+    for k, stroke in enumerate(layout.strokes):
+        lines += _stroke(f"k{k}", stroke, scene)
+    lines += [_swatch(f"s{k}", swatch, scene) for k, swatch in enumerate(layout.swatches)]
+    lines.append("}")
+    return "\n".join(lines) + "\n"
+
+
+def drawn_nodes(scene: Scene, layout: Layout) -> int:
+    """How many nodes Graphviz must report: the scene's, titles and texts (ends of sample strokes
+    are invisible).
+    """
+    return len(scene.nodes) + len(layout.marks) + len(layout.swatches)
+
+
+def drawn_edges(scene: Scene, layout: Layout) -> int:
+    """How many edges Graphviz must report: the scene's, and the legend's samples."""
+    return len(scene.edges) + len(layout.strokes)
+
+
+def _node(node: Node, box: Box, scene: Scene) -> str:
+    style = NODES[node.kind]
+    fill = tint(node.norm, scene.legend) if node.kind == "tree" and scene.legend else style.fill
+    label = node.label + (f"\n{node.detail}" if node.detail else "")
+    return f"{node.id} [" + _attributes(
+        id=quote(node.id),
+        **{"class": quote(node.kind)},
+        pos=_given(_xy((box.x, box.y))),
+        width=f"{box.w / 72:.4f}",
+        height=f"{box.h / 72:.4f}",
+        shape=style.shape,
+        style=quote(style.style),
+        fillcolor=quote(fill),
+        color=quote(style.line),
+        fontcolor=quote(style.ink),
+        fontsize=f"{style.size:g}",
+        penwidth=f"{style.pen:g}",
+        label=quote(label),
+        tooltip=quote(node.tooltip or label or node.kind, 2000),
+    )
+
+
+def _edge(edge: Edge, path: Path, scene: Scene) -> str:
+    style = edge_style(edge, scene.legend)
+    attributes = {
+        "id": quote(edge.id),
+        "class": quote(edge.kind),
+        "tooltip": quote(edge.tooltip or edge.label or edge.kind, 2000),
+        **_line(style),
+        **_spline(path, style),
+    }
+    if edge.label and path.label is not None:
+        attributes["label"] = quote(edge.label)
+        attributes["lp"] = _given(_xy(path.label))
+        attributes["fontcolor"] = quote(style.label)
+    return f"{edge.source} -> {edge.target} [" + _attributes(**attributes)
+
+
+def _line(style: EdgeStyle) -> dict[str, str]:
+    return {
+        "color": quote(style.color),
+        "penwidth": f"{style.width:.3g}",
+        "style": style.dash,
+        "arrowsize": f"{style.arrow:.3g}",
+    }
+
+
+def _spline(path: Path, style: EdgeStyle) -> dict[str, str]:
+    if not path.arrow:
+        return {"pos": _given(*map(_xy, path.points)), "arrowhead": "none"}
+    # Graphviz draws the head from the end of the curve to the tip: stop the curve one head short of
+    # the tip.
+    *body, tip = path.points
+    before = body[-1]
+    distance = math.dist(before, tip) or 1.0
+    tip = _back(tip, before, 0.6 * style.width)  # the outline of the head has a width too
+    head = min(10 * style.arrow, distance * 0.8)
+    end = _back(tip, before, head)
+    return {"pos": _given(f"e,{_xy(tip)}", *map(_xy, [*body, end]))}
+
+
+def _back(tip: Point, before: Point, distance: float) -> Point:
+    length = math.dist(before, tip) or 1.0
+    return (
+        tip[0] + (before[0] - tip[0]) * distance / length,
+        tip[1] + (before[1] - tip[1]) * distance / length,
+    )
+
+
+def _mark(name: str, mark: Mark) -> str:
+    # \l sets the text flush left in a box of our estimated width, so an error of the estimate does
+    # no harm.
+    label = quote(mark.text)[:-1] + '\\l"'
+    span = mark_width(mark)
+    return f"{name} [" + _attributes(
+        **{"class": "mark"},
+        pos=_given(_xy((mark.x + span / 2, mark.y))),
+        width=f"{span / 72:.4f}",
+        height=f"{mark.size * 1.3 / 72:.4f}",
+        shape="plaintext",
+        fontsize=f"{mark.size:g}",
+        fontcolor=quote(mark.color),
+        label=label,
+        tooltip=quote(mark.text),
+    )
+
+
+def mark_width(mark: Mark) -> float:
+    """The room a mark takes, points."""
+    return width(clean(mark.text), mark.size) * 1.04 + 2
+
+
+def _swatch(name: str, swatch: Swatch, scene: Scene) -> str:
+    return f"{name} [" + _attributes(
+        **{"class": "mark"},
+        pos=_given(_xy((swatch.box.x, swatch.box.y))),
+        width=f"{swatch.box.w / 72:.4f}",
+        height=f"{swatch.box.h / 72:.4f}",
+        shape="box",
+        style="filled",
+        fillcolor=quote(tint(swatch.norm, scene.legend)),
+        color=quote(FRAME),
+        label=quote(""),
+    )
+
+
+def _stroke(name: str, stroke: Stroke, scene: Scene) -> Iterable[str]:
+    for end, point in (("a", stroke.start), ("b", stroke.end)):
+        yield (
+            f'{name}{end} [class="mark", style=invis, shape=point, width=0.01, height=0.01, '
+            'label="", '
+            f"pos={_given(_xy(point))}];"
+        )
+    style = gradient_style(stroke.norm, scene.legend)
+    path = straight(stroke.start, stroke.end)
+    attributes = _line(style) | _spline(path, style)
+    yield f"{name}a -> {name}b [" + _attributes(**{"class": "mark"}, **attributes)
+
+
+def _extents(layout: Layout) -> list[Box]:
+    boxes = [Box(x, y, 6, 6) for path in layout.paths.values() for x, y in path.points]
+    boxes += [Box(m.x + mark_width(m) / 2, m.y, mark_width(m), m.size * 1.3) for m in layout.marks]
+    return boxes
+
+
+def _attributes(**attributes: str) -> str:
+    return ", ".join(f"{key}={value}" for key, value in attributes.items()) + "];"
+
+
+def _given(*points: str) -> str:
+    """Coordinates in quotes. Not ``quote``: it would cut a long path, and Graphviz route anew."""
+    return '"' + " ".join(points) + '"'
+
+
+def _xy(point: Point) -> str:
+    return f"{point[0]:.2f},{point[1]:.2f}"
+
+
+def _bb(box: Box) -> str:
+    return f'"{box.left:.2f},{box.bottom:.2f},{box.right:.2f},{box.top:.2f}"'

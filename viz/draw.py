@@ -1,0 +1,153 @@
+"""``draw``: a graph in, a ``Drawing`` out, which saves and shows itself."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from . import render
+from .dot import MARGIN, drawn_edges, drawn_nodes, to_dot
+from .geometry import Layout, around
+from .html import page
+from .layout import place
+from .scene import Scene
+
+VIEWS = ("folded", "unfolded", "ops", "tree")
+DPI = 144.0
+MOST_PIXELS = 16_000  # a side of a bitmap: cairo refuses 32,768, and many programs much less
+MOST_PAGE = 14_000.0  # points; PDF readers refuse pages beyond 14,400
+
+
+class Drawing:
+    """A scene, laid out and drawn on demand.
+
+    ``scene`` is what it shows (plain data), ``layout`` where. Nothing runs Graphviz before it is
+    needed: ``.dot``, ``.json`` and ``summary()`` work without it.
+    """
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+
+    @functools.cached_property
+    def layout(self) -> Layout:
+        """Positions of everything in points."""
+        return place(self.scene)
+
+    @functools.cached_property
+    def dot(self) -> str:
+        """DOT text with all positions, for ``neato -n2``."""
+        return to_dot(self.scene, self.layout)
+
+    @functools.cached_property
+    def svg(self) -> str:
+        """SVG text with tooltips. Raises ``GraphvizError`` without Graphviz or if it failed."""
+        root = render.render_svg(
+            self.dot, drawn_nodes(self.scene, self.layout), drawn_edges(self.scene, self.layout)
+        )
+        return render.tidy(root, self.scene.title or f"{self.scene.view} view")
+
+    @property
+    def html(self) -> str:
+        """A self-contained HTML page."""
+        return page(self.scene.title or f"{self.scene.view} view", self.svg, self.summary())
+
+    def summary(self) -> str:
+        """What is drawn, as a few lines of text; needs no Graphviz."""
+        return self.scene.summary()
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the drawing; the suffix (.svg .png .pdf .html .dot .json) says as what.
+
+        The file appears whole or not at all. Raises ValueError for any other suffix, GraphvizError
+        if drawing fails.
+        """
+        where = Path(path)
+        writer = _WRITERS.get(where.suffix.lower())
+        if writer is None:
+            raise ValueError(
+                f"cannot save a drawing as {where.name!r}: the suffix must be one of "
+                f"{', '.join(_WRITERS)}"
+            )
+        render.write(where, writer(self))
+        return where
+
+    def _repr_svg_(self) -> str | None:
+        return self.svg if render.engine() else None
+
+    def _repr_html_(self) -> str | None:
+        # A notebook prefers HTML: a wide picture scrolls instead of shrinking.
+        if not render.engine():
+            return None
+        return f'<div style="overflow-x:auto;background:white">{self.svg}</div>'
+
+    def __repr__(self) -> str:
+        return self.summary()
+
+
+def _xml(drawing: Drawing) -> bytes:
+    return ('<?xml version="1.0" encoding="UTF-8"?>\n' + drawing.svg + "\n").encode()
+
+
+def _png(drawing: Drawing) -> bytes:
+    return render.run(drawing.dot, "png", dpi=min(DPI, MOST_PIXELS * 72 / _longest_side(drawing)))
+
+
+def _pdf(drawing: Drawing) -> bytes:
+    scale = min(1.0, MOST_PAGE / _longest_side(drawing))
+    return render.run(drawing.dot, "pdf", dpi=None if scale == 1.0 else 72 * scale)
+
+
+def _longest_side(drawing: Drawing) -> float:
+    layout = drawing.layout
+    extent = around([*layout.boxes.values(), *layout.frames.values()])
+    return max(extent.w, extent.h, 1.0) + 2 * MARGIN + 200
+
+
+_WRITERS: dict[str, Callable[[Drawing], bytes]] = {
+    ".svg": _xml,
+    ".png": _png,
+    ".pdf": _pdf,
+    ".html": lambda drawing: drawing.html.encode(),
+    ".dot": lambda drawing: drawing.dot.encode(),
+    ".json": lambda drawing: drawing.scene.to_json().encode(),
+}
+
+
+def draw(
+    outputs: Any,
+    view: str = "unfolded",
+    grad: Any = None,
+    wrt: Any = None,
+    max_steps: int | None = 60,
+    *,
+    labels: Any = None,
+    title: str | None = None,
+) -> Drawing:
+    """Draw what ``outputs`` (a Tensor or any nesting of them) are computed by.
+
+    view: "folded" (each recurrence as a circuit with its loop), "unfolded" (one cell per time step
+        or tree node), "ops" (every operation), "tree" (the structure alone; also accepts a
+        ``Structure`` or ``recurrent.Tree``).
+    grad: the scalar Tensor whose gradient is drawn against the arrows, its width by the logarithm
+        of its norm.
+    wrt: the Tensors (any nesting) whose gradients are shown besides those of the states; None: all
+        leaves.
+    max_steps: at most this many steps (tree nodes) of a sequence are drawn, the middle is elided;
+        None: all.
+    labels: one text per structure node (a list, or the trees): words for inputs and tree nodes.
+
+    Raises ValueError for an unknown view or a ``grad`` that is no scalar, TypeError for what is no
+    Tensor.
+    """
+    if view not in VIEWS:
+        raise ValueError(f"unknown view {view!r}: one of {', '.join(VIEWS)}")
+    if max_steps is not None and max_steps < 3:
+        raise ValueError(
+            f"max_steps must be at least 3 (first, elided, last) or None, not {max_steps}"
+        )
+    from .build import build  # imports minigrad, which a hand-made scene does not need
+
+    return Drawing(build(outputs, view, grad, wrt, max_steps, labels, title))

@@ -1,0 +1,220 @@
+"""A graph with recurrences -> the scene of the "folded" view: each recurrence once, with its loop
+and delays.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minigrad.graph import Tensor, toposort
+from minigrad.recur import PROJ
+
+from .describe import lines, name_list, tensor_text
+from .flow import frontier, is_initial, is_source, leaf_name, recurs_of
+from .gradient import Gradients, norm
+from .scene import Edge, Node, Scene, legend_for, norm_text
+from .steps import arrangement_of
+from .text import shorten, subscript
+from .unfolded import input_name
+
+SLOT_NAMES = {2: ("left", "right")}
+
+
+def folded(
+    outputs: Sequence[Tensor],
+    scalar: Tensor | None = None,
+    wrt: Sequence[Tensor] | None = None,
+    title: str | None = None,
+) -> Scene:
+    """The scene; with ``scalar``, the totals of its gradient with regard to the leaves are drawn
+    too.
+    """
+    return _Folding(outputs, scalar, wrt, title).scene()
+
+
+class _Folding:
+    def __init__(
+        self,
+        outputs: Sequence[Tensor],
+        scalar: Tensor | None,
+        wrt: Sequence[Tensor] | None,
+        title: str | None,
+    ) -> None:
+        self.ends = list(dict.fromkeys([*outputs, *([scalar] if scalar is not None else [])]))
+        self.scalar, self.title = scalar, title
+        order = toposort(self.ends)
+        self.recurs = recurs_of(order)
+        leaves = [t for t in order if not t.inputs]
+        self.wanted = set(leaves if wrt is None else wrt)
+        self.gradients = Gradients(scalar, [], leaves) if scalar is not None else None
+        self.nodes: list[Node] = []
+        self.edges: list[Edge] = []
+        self.cell: dict[Tensor, str] = {}
+        self.boxes: dict[Any, str] = {}
+        self.joined: set[tuple[str, str]] = set()
+
+    def scene(self) -> Scene:
+        for level, r in enumerate(self.recurs):
+            self._circuit(r, level)
+        for end in self.ends:
+            self._end(end)
+        legend = None
+        if self.scalar is not None:
+            name = shorten(self.scalar.name or "output", 12)
+            legend = legend_for(
+                (e.norm for e in self.edges if e.kind == "backward"), f"gradient norm  ‖∂{name}/∂·‖"
+            )
+        title = (
+            self.title
+            if self.title is not None
+            else "; ".join(
+                dict.fromkeys(f"{r.attrs['block'].name}, folded" for r in self.recurs[:4])
+            )
+        )
+        return Scene("folded", title, tuple(self.nodes), tuple(self.edges), (), legend)
+
+    def _node(self, kind: str, label: str, **more: Any) -> str:
+        self.nodes.append(Node(f"n{len(self.nodes)}", kind, label, **more))
+        return self.nodes[-1].id
+
+    def _edge(self, source: str, target: str, kind: str = "forward", **more: Any) -> None:
+        self.edges.append(Edge(f"e{len(self.edges)}", source, target, kind, **more))
+
+    def _once(self, source: str, target: str, kind: str = "forward") -> None:
+        if (source, target) not in self.joined:
+            self.joined.add((source, target))
+            self._edge(source, target, kind)
+
+    def _circuit(self, r: Tensor, level: int) -> None:
+        block, structure = r.attrs["block"], r.attrs["structure"]
+        chain = arrangement_of(structure) == "chain"
+        noun = "steps" if chain else "nodes"
+        cell = self.cell[r] = self._node(
+            "cell",
+            shorten(block.name, 24),
+            level=level,
+            detail=f"{structure.n:,} {noun}" if structure.n > 1 else "",
+            tooltip=lines(
+                f"{block.name} over {structure.n} {noun}, {structure.components} component(s)",
+                *(
+                    f"state {t.name or 'h'}: {tensor_text(t)}"
+                    for (slot, _), t in block.slots.items()
+                    if slot == 0
+                ),
+            ),
+        )
+        self._loops(r, cell, chain)
+        groups: dict[str, list[int]] = defaultdict(list)
+        for k, arg in enumerate(r.inputs):
+            makers = tuple(
+                dict.fromkeys(self.cell[p.inputs[0]] for p in frontier(arg) if p.op is PROJ)
+            )
+            for maker in makers:
+                self._once(maker, cell)
+            if not makers:
+                shared = r.attrs["vias"][k].kind == "shared"
+                groups["shared" if shared else "initial" if is_initial(r, k) else "input"].append(k)
+        for kind, args in groups.items():
+            self._leaf_box(r, cell, kind, args)
+
+    def _loops(self, r: Tensor, cell: str, chain: bool) -> None:
+        """One delay per slot that edges of the structure feed."""
+        block, structure = r.attrs["block"], r.attrs["structure"]
+        for slot in sorted({slot for _, slot in structure.wires}):
+            states = [t.name or "h" for (s, _), t in block.slots.items() if s == slot]
+            names = SLOT_NAMES.get(structure.slots) or tuple(
+                f"slot {k}" for k in range(structure.slots)
+            )
+            label = "1 step" if chain else "child" if structure.slots == 1 else names[slot]
+            delay = self._node(
+                "delay",
+                label,
+                tooltip=f"{', '.join(states)} of the "
+                f"{'step before' if chain else label + ' predecessor'}: "
+                f"{int((structure.slot == slot).sum()):,} edges",
+            )
+            self._edge(cell, delay, "state", slot=slot)
+            self._edge(delay, cell, "state", label=", ".join(states), slot=slot)
+
+    def _leaf_box(self, r: Tensor, cell: str, kind: str, args: list[int]) -> None:
+        block = r.attrs["block"]
+        leaves = list(dict.fromkeys(t for k in args for t in frontier(r.inputs[k]) if is_source(t)))
+        if not leaves:
+            return
+        key = kind, tuple(leaves)
+        index = "t" if arrangement_of(r.attrs["structure"]) == "chain" else "n"
+        if key not in self.boxes:
+            names = [leaf_name(t) for t in leaves]
+            if kind == "input":
+                label = ", ".join(
+                    subscript(shorten(input_name(block.inputs[k], r.inputs[k]), 10), index)
+                    for k in args
+                )
+            elif kind == "initial":
+                stems = [(block.inputs[k].name or "h0").removesuffix("0") for k in args]
+                label = ", ".join(dict.fromkeys(subscript(shorten(s, 8), 0) for s in stems))
+            else:
+                label = name_list(names)
+            norms = self._norms(leaves)
+            self.boxes[key] = self._node(
+                kind,
+                label,
+                members=tuple(names),
+                detail=f"{sum(t.size for t in leaves):,} numbers" if kind == "shared" else "",
+                norm=norms,
+                tooltip=lines(
+                    *(f"{n}: {tensor_text(t)}" for n, t in zip(names[:40], leaves, strict=False))
+                ),
+            )
+        box = self.boxes[key]
+        self._once(
+            box, cell, "shared" if kind == "shared" else "state" if kind == "initial" else "forward"
+        )
+        self._gradient(cell, box)
+
+    def _norms(self, leaves: Sequence[Tensor]) -> float | None:
+        if self.gradients is None:
+            return None
+        found = [
+            norm(self.gradients.total[t])
+            for t in leaves
+            if t in self.wanted and t in self.gradients.total
+        ]
+        return norm(np.array(found)) if found else None
+
+    def _gradient(self, user: str, box: str) -> None:
+        """Once per box: its total, drawn from the first user."""
+        node = next(n for n in self.nodes if n.id == box)
+        if node.norm is not None and not any(e.target == box for e in self.edges):
+            text = f"total gradient norm {node.norm:.6g}"
+            self._edge(
+                user, box, "backward", norm=node.norm, label=norm_text(node.norm), tooltip=text
+            )
+
+    def _end(self, end: Tensor) -> None:
+        kind = "loss" if end is self.scalar else "output"
+        reads = frontier(end)
+        makers = dict.fromkeys(self.cell[p.inputs[0]] for p in reads if p.op is PROJ)
+        name = shorten(end.name or ("loss" if kind == "loss" else "y"), 18)
+        label = name if not end.shape or not makers else subscript(name, "t")
+        box = self._node(kind, label, tooltip=lines(name, tensor_text(end)))
+        for maker in makers:
+            self._once(maker, box)
+        leaves = [t for t in reads if t.op is not PROJ and is_source(t)]
+        if leaves:
+            names = [leaf_name(t) for t in leaves]
+            more = self._node(
+                "shared",
+                name_list(names),
+                members=tuple(names),
+                norm=self._norms(leaves),
+                tooltip=lines(
+                    *(f"{n}: {tensor_text(t)}" for n, t in zip(names, leaves, strict=True))
+                ),
+            )
+            self._once(more, box, "shared")
+            self._gradient(box, more)

@@ -1,0 +1,79 @@
+"""Where everything goes: the layout of a scene by its view, then the title above and the legend
+below.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+from .geometry import Box, Layout, Mark, Stroke, Swatch, around
+from .layout_folded import place_folded
+from .layout_ops import place_ops
+from .layout_steps import place_steps
+from .scene import Legend, Scene, norm_text
+from .style import INK
+from .text import width
+
+PLACERS: dict[str, Callable[[Scene], Layout]] = {
+    "unfolded": place_steps,
+    "tree": place_steps,
+    "folded": place_folded,
+    "ops": place_ops,
+}
+SAMPLE, TEXT = 30.0, 8.0  # length of a legend's sample stroke, and the space after it
+
+
+def place(scene: Scene) -> Layout:
+    """Positions for every node, edge and cluster of the scene."""
+    layout = PLACERS[scene.view](scene)
+    extent = around([*layout.boxes.values(), *layout.frames.values()] + _paths(layout))
+    marks: list[Mark] = list(layout.marks)
+    strokes: list[Stroke] = []
+    swatches: list[Swatch] = []
+    if scene.title:
+        marks.append(Mark(scene.title, extent.left, extent.top + 26, size=14, color=INK))
+    at = extent.bottom - 26
+    if scene.legend is not None and (
+        scene.legend.norms or scene.legend.vanished or scene.legend.nonfinite
+    ):
+        more, samples = _legend(scene, extent.left, at)
+        marks += more
+        if scene.view == "tree":
+            swatches = [Swatch(Box(x + SAMPLE / 2, at, SAMPLE, 12), norm) for x, norm in samples]
+        else:
+            # Samples point left, as gradients do in a picture whose time runs to the right.
+            strokes = [Stroke((x + SAMPLE, at), (x, at), norm) for x, norm in samples]
+        at -= 20
+    for note in scene.notes:
+        marks.append(Mark(note, extent.left, at, size=9))
+        at -= 14
+    return replace(layout, marks=tuple(marks), strokes=tuple(strokes), swatches=tuple(swatches))
+
+
+def _legend(scene: Scene, x: float, y: float) -> tuple[list[Mark], list[tuple[float, float]]]:
+    """The legend's texts, and where a sample of which norm goes."""
+    legend = scene.legend or Legend()
+    entries = [(norm, _tick(norm)) for norm in legend.norms]
+    if legend.clipped and entries:
+        entries[-1] = (entries[-1][0], "≤ " + entries[-1][1])
+    entries += [(0.0, "exactly 0")] if legend.vanished else []
+    entries += [(math.nan, "not finite")] if legend.nonfinite else []
+    marks = [Mark(legend.title, x, y, size=9.5, color=INK)]
+    samples: list[tuple[float, float]] = []
+    x += width(legend.title, 9.5) + 28
+    for norm, text in entries:
+        samples.append((x, norm))
+        marks.append(Mark(text, x + SAMPLE + TEXT, y, size=9))
+        x += SAMPLE + TEXT + 5.2 * len(text) + 18
+    return marks, samples
+
+
+def _tick(norm: float) -> str:
+    exponent = round(math.log10(norm))
+    return norm_text(norm) if -2 <= exponent <= 2 else f"1e{exponent}"
+
+
+def _paths(layout: Layout) -> list[Box]:
+    return [Box(x, y, 2, 2) for path in layout.paths.values() for x, y in path.points]

@@ -1,0 +1,143 @@
+"""The layout of the "folded" view: each recurrence as one box with its loops, stacked upwards by
+layer.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from .geometry import Box, Layout, Path, around, rounded, smooth, straight
+from .layered import curve, layered
+from .layout_ops import reversed_beside
+from .measure import size_of
+from .scene import Node, Scene
+
+COLUMN, ROW = 56.0, 46.0  # between neighbours sideways and upwards
+LOOP = 40.0  # from one delay to the next
+_LEFT = ("shared", "initial")
+
+
+def place_folded(scene: Scene) -> Layout:
+    """Cells upwards by layer; inputs below, parameters to the left, delays to the right, results on
+    top.
+    """
+    size = {node.id: size_of(node) for node in scene.nodes}
+    nodes = {node.id: node for node in scene.nodes}
+    boxes: dict[str, Box] = {}
+    host = _hosts(scene, nodes)
+    cells = [node for node in scene.nodes if node.kind == "cell"]
+    rows: dict[int, list[Node]] = defaultdict(list)
+    for cell in cells:
+        rows[cell.level or 0].append(cell)
+    y = 0.0
+    for level in sorted(rows):
+        x, top = 0.0, y
+        for cell in rows[level]:
+            guests: dict[str, list[str]] = defaultdict(list)
+            for name, at in host.items():
+                if at == cell.id:
+                    guests[nodes[name].kind].append(name)
+            box = _circuit(cell.id, guests, size, boxes, x, y)
+            x = box.right + COLUMN
+            top = max(top, box.top)
+        y = top + ROW
+    rest = [node for node in scene.nodes if node.id not in boxes]
+    _place_rest(scene, rest, size, boxes, y)
+    paths: dict[str, Path] = {}
+    ways: dict[tuple[str, str], str] = {}
+    for edge in scene.edges:
+        if edge.kind != "backward":
+            paths[edge.id] = _path(nodes, boxes, edge.source, edge.target)
+            ways[edge.source, edge.target] = edge.id
+    for edge in scene.edges:
+        if edge.kind == "backward":
+            paths[edge.id] = reversed_beside(paths[ways[edge.target, edge.source]], 6.0)
+    return Layout(boxes, paths)
+
+
+def _hosts(scene: Scene, nodes: dict[str, Node]) -> dict[str, str]:
+    """The cell beside which a node stands: the first that it feeds, or the one it belongs to."""
+    host: dict[str, str] = {}
+    for edge in scene.edges:
+        source, target = nodes[edge.source], nodes[edge.target]
+        if target.kind == "cell" and source.kind in ("input", "delay", *_LEFT):
+            host.setdefault(source.id, target.id)
+    return host
+
+
+def _circuit(
+    cell: str, guests: dict[str, list[str]], size: dict, boxes: dict[str, Box], x: float, y: float
+) -> Box:
+    left = [name for kind in _LEFT for name in guests[kind]]
+    delays, inputs = guests["delay"], guests["input"]
+    left_wide = max((size[name][0] for name in left), default=0.0)
+    left_tall = sum(size[name][1] + 10 for name in left)
+    wide, tall = size[cell]
+    tall = max(tall, left_tall, LOOP * len(delays) + 10)
+    wide = max(wide, sum(size[name][0] + 10 for name in inputs), 84.0)
+    start = len(boxes)
+    bottom = y + (max(size[n][1] for n in inputs) + ROW if inputs else 0.0)
+    cx = x + (left_wide + COLUMN if left else 0.0) + wide / 2
+    cy = bottom + tall / 2
+    boxes[cell] = Box(cx, cy, wide, tall)
+    at = cy + (left_tall - 10) / 2
+    for name in left:
+        boxes[name] = Box(x + left_wide - size[name][0] / 2, at - size[name][1] / 2, *size[name])
+        at -= size[name][1] + 10
+    # Above another cell the way straight down belongs to what comes from there.
+    aside = wide / 2 + 6 if y > 0 else 0.0
+    at_x = cx - aside - (sum(size[name][0] + 10 for name in inputs) - 10) / 2
+    for name in inputs:
+        boxes[name] = Box(at_x + size[name][0] / 2, y + size[name][1] / 2, *size[name])
+        at_x += size[name][0] + 10
+    for k, name in enumerate(delays):
+        level = cy + ((len(delays) - 1) / 2 - k) * LOOP - 6
+        boxes[name] = Box(cx + wide / 2 + 44 + size[name][0] / 2, level, *size[name])
+    return around(list(boxes.values())[start:])
+
+
+def _place_rest(
+    scene: Scene, rest: list[Node], size: dict, boxes: dict[str, Box], y: float
+) -> None:
+    """Results in layers upwards from the cells, each above what it reads."""
+    if not rest:
+        return
+    flow = [e for e in scene.edges if e.kind != "backward"]
+    fed = {e.target for e in flow}
+    results = [node.id for node in rest if node.id in fed]
+    names = set(results)
+    turned = {name: (size[name][1], size[name][0]) for name in results}
+    placed = layered(turned, [(e.source, e.target) for e in flow if {e.source, e.target} <= names])
+    read = [boxes[e.source].x for e in flow if e.source in boxes and e.target in names]
+    middle = around(list(placed.boxes.values()))
+    centre = sum(read) / len(read) if read else 0.0
+    for name, box in placed.boxes.items():
+        boxes[name] = Box(centre + box.y - middle.y, y + box.x, *size[name])
+    # What nothing feeds (output weights, targets) stands to the right of its reader.
+    for edge in flow:
+        if edge.source not in boxes and edge.target in boxes:
+            row = [box for box in boxes.values() if abs(box.y - boxes[edge.target].y) < box.h]
+            x = max(box.right for box in row) + COLUMN + size[edge.source][0] / 2
+            boxes[edge.source] = Box(x, boxes[edge.target].y, *size[edge.source])
+    lonely = [node.id for node in rest if node.id not in boxes]
+    for k, name in enumerate(lonely):
+        boxes[name] = Box(centre + k * 2 * COLUMN, y, *size[name])
+
+
+def _path(nodes: dict[str, Node], boxes: dict[str, Box], source: str, target: str) -> Path:
+    a, b = boxes[source], boxes[target]
+    if nodes[target].kind == "delay":  # out of the cell, around, into the delay from above
+        high, far = b.y + LOOP / 2 - 4, b.right + 26
+        return rounded([(a.right, high), (far, high), (far, b.y), (b.right, b.y)])
+    if nodes[source].kind == "delay":
+        y = min(max(a.y, b.bottom + 6), b.top - 6)
+        return straight((a.left, y), (b.right, y), label=((a.left + b.right) / 2, y - 8))
+    if nodes[source].kind in _LEFT and a.right < b.left:
+        y = min(max(a.y, b.bottom + 8), b.top - 8)
+        return smooth([(a.right, a.y), (b.left, y)])
+    if a.top <= b.bottom:
+        x = min(max(a.x, b.left + 8), b.right - 8)
+        return smooth([(a.x, a.top), (x, b.bottom)], horizontal=False)
+    if a.left >= b.right:
+        return straight((a.left, a.y), (b.right, b.y))
+    return curve([(a.right, a.y), (b.left, b.y)])

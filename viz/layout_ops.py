@@ -1,0 +1,130 @@
+"""The layout of the "ops" view: layers from left to right, with the cell of a recurrence as one
+framed inset.
+"""
+
+from __future__ import annotations
+
+from .geometry import Box, Layout, Mark, Path, Point, around, beside, straight
+from .layered import GAP_X, GAP_Y, curve, layered
+from .measure import size_of
+from .scene import Edge, Scene
+
+PAD = 16.0  # between a frame and what is in it
+HEADING = 14.0  # for the name of the cell
+ASIDE = 4.0  # how far a gradient runs beside its value
+
+
+def place_ops(scene: Scene) -> Layout:
+    """Every framed cluster is laid out by itself, then stands as one tall node in the layout of the
+    rest.
+    """
+    flow = [edge for edge in scene.edges if edge.kind != "backward"]
+    home = {node.id: node.lane for node in scene.nodes}
+    inner: dict[str, Layout] = {}
+    for cluster in scene.clusters:
+        names = [node.id for node in scene.nodes if node.lane == cluster.id]
+        edges = [e for e in flow if home[e.source] == home[e.target] == cluster.id]
+        inner[cluster.id] = _inset(scene, names, edges, flow)
+    sizes = {node.id: size_of(node) for node in scene.nodes if node.lane is None}
+    for cluster_id, layout in inner.items():
+        frame = _frame(layout)
+        sizes[cluster_id] = (frame.w, frame.h)
+    outer = [e for e in flow if home[e.source] is None or home[e.source] != home[e.target]]
+    pairs, ports = [], {}
+    for k, edge in enumerate(outer):
+        ends = [home[name] or name for name in (edge.source, edge.target)]
+        pairs.append((ends[0], ends[1]))
+        for name, end in zip((edge.source, edge.target), ends, strict=True):
+            if home[name] is not None:
+                layout = inner[end]
+                ports[k, end] = layout.boxes[name].y - _frame(layout).y
+    whole = layered(sizes, pairs, ports, gap=_gap(scene))
+    boxes = {name: box for name, box in whole.boxes.items() if name not in inner}
+    paths: dict[str, Path] = {}
+    frames: dict[str, Box] = {}
+    for cluster_id, layout in inner.items():
+        frames[cluster_id] = whole.boxes[cluster_id]
+        frame = _frame(layout)
+        dx, dy = frames[cluster_id].x - frame.x, frames[cluster_id].y - frame.y
+        for name, box in layout.boxes.items():
+            boxes[name] = Box(box.x + dx, box.y + dy, box.w, box.h)
+        for name, path in layout.paths.items():
+            paths[name] = Path(tuple((x + dx, y + dy) for x, y in path.points))
+    for edge, route in zip(outer, whole.routes, strict=True):
+        # A frame is crossed to reach the node inside that the edge is about.
+        inside = [boxes[edge.source].right, boxes[edge.target].left]
+        route = list(route)
+        if home[edge.source] is not None:
+            route.insert(0, (inside[0], route[0][1]))
+        if home[edge.target] is not None:
+            route.append((inside[1], route[-1][1]))
+        paths[edge.id] = curve(route)
+    ways = {(edge.source, edge.target, edge.slot): edge.id for edge in flow}
+    for edge in scene.edges:
+        if edge.kind == "backward":
+            forward = ways.get((edge.target, edge.source, edge.slot))
+            paths[edge.id] = (
+                reversed_beside(paths[forward], ASIDE) if forward else _direct(edge, boxes)
+            )
+    marks = tuple(
+        Mark(cluster.label, frames[cluster.id].left + 10, frames[cluster.id].top - 13, size=11)
+        for cluster in scene.clusters
+        if cluster.label
+    )
+    return Layout(boxes, paths, frames, marks)
+
+
+def _inset(scene: Scene, names: list[str], edges: list[Edge], flow: list[Edge]) -> Layout:
+    """One cluster: what is fed from outside stands in the first layer, what is read outside in the
+    last.
+    """
+    own = set(names)
+    fed = frozenset(e.target for e in flow if e.target in own and e.source not in own)
+    read = frozenset(e.source for e in flow if e.source in own and e.target not in own)
+    sizes = {node.id: size_of(node) for node in scene.nodes if node.id in own}
+    ends = frozenset(n.id for n in scene.nodes if n.id in own and n.kind in ("output", "delay"))
+    starts = frozenset(
+        n.id for n in scene.nodes if n.id in own and n.kind in ("input", "initial", "shared")
+    )
+    users = {e.source for e in edges}
+    placed = layered(
+        sizes,
+        [(e.source, e.target) for e in edges],
+        first=fed | starts,
+        last=(read | ends) - users,
+        gap=_gap(scene),
+    )
+    paths = {e.id: curve(route) for e, route in zip(edges, placed.routes, strict=True)}
+    return Layout(placed.boxes, paths)
+
+
+def _gap(scene: Scene) -> tuple[float, float]:
+    """Norms beside the edges need room."""
+    return (58.0, 18.0) if any(e.kind == "backward" for e in scene.edges) else (GAP_X, GAP_Y)
+
+
+def _frame(layout: Layout) -> Box:
+    inner = around([*layout.boxes.values()] or [Box(0, 0, 40, 20)])
+    return Box(inner.x, inner.y + HEADING / 2, inner.w + 2 * PAD, inner.h + 2 * PAD + HEADING)
+
+
+def _direct(edge: Edge, boxes: dict[str, Box]) -> Path:
+    a, b = boxes[edge.source], boxes[edge.target]
+    return straight((a.left, a.y - ASIDE), (b.right, b.y - ASIDE))
+
+
+def reversed_beside(path: Path, distance: float) -> Path:
+    """The same curve backwards, shifted sideways: below a curve that runs to the right."""
+    points: list[Point] = []
+    last = len(path.points) - 1
+    for k, point in enumerate(path.points):
+        before, after = path.points[max(k - 1, 0)], path.points[min(k + 1, last)]
+        shifted, _ = beside(before, after, -distance)
+        points.append((point[0] + shifted[0] - before[0], point[1] + shifted[1] - before[1]))
+    at = len(points) // 2
+    ahead, behind = points[min(at + 1, last)], points[max(at - 1, 0)]
+    outward, _ = beside(behind, ahead, -9.0)
+    dx, dy = outward[0] - behind[0], outward[1] - behind[1]
+    # Text is wider than high: beside an upright line it needs more room.
+    middle = (points[at][0] + points[at - 1][0]) / 2, (points[at][1] + points[at - 1][1]) / 2
+    return Path(tuple(reversed(points)), label=(middle[0] + 2 * dx, middle[1] + dy))

@@ -1,0 +1,318 @@
+"""A graph -> the scene of the "ops" view: every operation a node; of a recurrence, the ops of one
+step in a frame.
+
+Left out of the drawing because they carry no idea: broadcasts and casts. Repeated operands (``x *
+    x``) are two edges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from minigrad.autodiff import cotangents
+from minigrad.evaluate import evaluate
+from minigrad.graph import INPUT, Tensor, toposort, where_recorded
+from minigrad.ops import ones_like
+from minigrad.recur import PROJ, RECUR
+
+from .describe import lines, norm_line, tensor_text, value_text
+from .flow import is_source
+from .gradient import norm
+from .scene import Cluster, Edge, Node, Scene, legend_for, norm_text
+from .text import shorten
+
+HIDDEN = frozenset({"broadcast_to", "astype"})
+MOST = 1500  # nodes; beyond, nobody can read the picture
+SYMBOLS = {
+    "add": "+",
+    "subtract": "−",
+    "multiply": "×",
+    "divide": "÷",
+    "negative": "−( )",
+    "square": "( )²",
+    "sigmoid": "σ",
+    "einsum": "matmul",
+    "sum": "Σ",
+    "power": "^",
+    "permute_dims": "transpose",
+}
+
+
+def ops(
+    outputs: Sequence[Tensor],
+    scalar: Tensor | None = None,
+    wrt: Sequence[Tensor] | None = None,
+    title: str | None = None,
+) -> Scene:
+    """The scene. With ``scalar``, gradients run against the edges outside of recurrences (``wrt``:
+    only to these leaves). Raises ValueError for more than MOST operations."""
+    return _Ops(outputs, scalar, wrt, title).scene()
+
+
+class _Ops:
+    def __init__(
+        self,
+        outputs: Sequence[Tensor],
+        scalar: Tensor | None,
+        wrt: Sequence[Tensor] | None,
+        title: str | None,
+    ) -> None:
+        self.ends = list(dict.fromkeys([*outputs, *([scalar] if scalar is not None else [])]))
+        self.scalar, self.title = scalar, title
+        self.order = toposort(self.ends)
+        many = len(self.order) + sum(
+            len(r.attrs["block"].nodes) for r in self.order if r.op is RECUR
+        )
+        if many > MOST:
+            raise ValueError(
+                f'draw: {many:,} operations are too many for the "ops" view (at most {MOST:,}); '
+                'use view="unfolded" or "folded", or draw an inner result'
+            )
+        self.wanted = None if wrt is None else set(wrt)
+        self.values = {}
+        if all(t.op is not INPUT for t in self.order if not t.inputs):
+            ordinary = [t for t in self.order if t.op is not RECUR]
+            self.values = dict(zip(ordinary, evaluate(ordinary), strict=True))
+        self.flows: dict[tuple[Tensor, int], float] = {}
+        self.norms: dict[Tensor, float] = {}
+        if scalar is not None:
+            self._differentiate(scalar)
+        self.nodes: list[Node] = []
+        self.edges: list[Edge] = []
+        self.clusters: list[Cluster] = []
+        self.id: dict[Any, str] = {}
+
+    def scene(self) -> Scene:
+        # A leaf that only cells read is drawn in their frames.
+        outer = {visible(i) for t in self.order if t.op not in (RECUR, PROJ) for i in t.inputs}
+        self.outer = outer | {visible(end) for end in self.ends}
+        for t in self.order:
+            if t.op is RECUR:
+                self._cell(t)
+            elif t.op is not PROJ and t.op.name not in HIDDEN and (t.inputs or t in self.outer):
+                self._operation(t)
+        for end in self.ends:
+            self._end(end)
+        legend = None
+        if self.scalar is not None:
+            name = shorten(self.scalar.name or "output", 12)
+            legend = legend_for(
+                (e.norm for e in self.edges if e.kind == "backward"), f"gradient norm  ‖∂{name}/∂·‖"
+            )
+        count = sum(node.kind == "op" for node in self.nodes)
+        title = self.title if self.title is not None else f"{count} operation{'s' * (count != 1)}"
+        return Scene(
+            "ops", title, tuple(self.nodes), tuple(self.edges), tuple(self.clusters), legend
+        )
+
+    # -- nodes -------------------------------------------------------------------------------------
+    # ----------
+
+    def _node(self, key: Any, kind: str, label: str, **more: Any) -> str:
+        self.id[key] = f"n{len(self.nodes)}"
+        self.nodes.append(Node(self.id[key], kind, label, **more))
+        return self.id[key]
+
+    def _edge(self, source: str, target: str, slot: int = 0, flow: float | None = None) -> None:
+        self.edges.append(Edge(f"e{len(self.edges)}", source, target, "forward", slot=slot))
+        if flow is not None:
+            text = f"gradient norm {flow:.6g}"
+            self.edges.append(
+                Edge(
+                    f"e{len(self.edges)}",
+                    target,
+                    source,
+                    "backward",
+                    norm_text(flow),
+                    flow,
+                    text,
+                    slot,
+                )
+            )
+
+    def _operation(self, t: Tensor, lane: str | None = None, key: Any = None) -> str:
+        value = self.values.get(t) if lane is None else None
+        norm = self.norms.get(t) if lane is None else None
+        text = lines(
+            f"{t.name}: {t.op.name}" if t.name else t.op.name,
+            tensor_text(t),
+            " , ".join(t.attrs.get("subs", ())) + " → " + t.attrs["out"]
+            if "subs" in t.attrs
+            else "",
+            value_text(value) if value is not None else "",
+            norm_line(norm),
+            where_recorded(t),
+        )
+        if t.inputs:
+            kind, label = "op", SYMBOLS.get(t.op.name, t.op.name)
+        elif is_source(t) or t.op is INPUT:
+            kind, label = "input", shorten(t.name or "array", 16)
+        else:
+            kind, label = "constant", _constant_label(t)
+        detail = shorten(t.name, 16) if t.name and t.inputs else ""
+        id = self._node(key or t, kind, label, detail=detail, tooltip=text, norm=norm, lane=lane)
+        if lane is None:
+            for k, source in enumerate(t.inputs):
+                self._edge(self._source(source), id, k, self.flows.get((t, k)))
+        return id
+
+    def _source(self, t: Tensor) -> str:
+        """The node drawn for a value: behind hidden ops, and inside the frame for what leaves a
+        recurrence.
+        """
+        shown = visible(t)
+        return self.id[shown.inputs[0], shown.attrs["ref"]] if shown.op is PROJ else self.id[shown]
+
+    def _cell(self, r: Tensor) -> None:
+        """The ops of one step. What arrives stands at the left of the frame, what leaves at its
+        right.
+        """
+        block, structure = r.attrs["block"], r.attrs["structure"]
+        lane = f"c{len(self.clusters)}"
+        self.clusters.append(
+            Cluster(
+                lane,
+                block.name,
+                framed=True,
+                tooltip=f"one of {structure.n} applications of {block.name}",
+            )
+        )
+        asked = [p.attrs["ref"] for p in self.order if p.op is PROJ and p.inputs[0] is r]
+        sent = list(block.ports.items()) if structure.wires else []
+        inside = toposort([*asked, *(t for _, t in sent)])
+        arrives = {t: slot for (slot, _), t in block.slots.items()}
+        several = structure.slots > 1
+        given = {
+            ph: (arg, via)
+            for ph, arg, via in zip(block.inputs, r.inputs, r.attrs["vias"], strict=True)
+        }
+        own: dict[Tensor, str] = {}
+        for t in inside:
+            if t.op is RECUR or t.op.name in HIDDEN:
+                continue
+            if t in arrives:
+                label = f"{t.name or 'h'} in" + (f" {arrives[t]}" if several else "")
+                text = lines(f"{t.name or 'state'} from slot {arrives[t]}", tensor_text(t))
+                own[t] = self._node(
+                    (r, t, "slot"), "initial", shorten(label, 16), lane=lane, tooltip=text
+                )
+            elif t in given:
+                own[t] = self._placeholder(r, t, *given[t], lane)
+            elif t.op is PROJ:
+                text = lines(f"result of {t.inputs[0].attrs['block'].name}", tensor_text(t))
+                own[t] = self._node(
+                    (r, t, "op"),
+                    "op",
+                    t.name or t.inputs[0].attrs["block"].name,
+                    lane=lane,
+                    tooltip=text,
+                )
+            else:
+                own[t] = self._operation(t, lane, (r, t, "op"))
+            for k, source in enumerate(t.inputs if t.op is not PROJ else t.inputs[0].inputs):
+                if visible(source) in own:
+                    self._edge(own[visible(source)], own[t], k)
+        for ref in dict.fromkeys(asked):
+            name = ref.name or _state_name(block, ref) or "y"
+            pill = self._node(
+                (r, ref), "output", shorten(name, 14), lane=lane, tooltip=tensor_text(ref)
+            )
+            self._edge(own[visible(ref)], pill)
+        for (port, leaf), t in sent:
+            name = _slot_name(block, leaf)
+            many = f" {port}" if structure.ports > 1 else ""
+            text = lines(f"{name} to the next nodes", tensor_text(t))
+            pill = self._node(
+                (r, port, leaf, "port"),
+                "initial",
+                shorten(f"{name} out{many}", 16),
+                lane=lane,
+                tooltip=text,
+            )
+            self._edge(own[visible(t)], pill)
+        for k, (ph, arg) in enumerate(zip(block.inputs, r.inputs, strict=True)):
+            if ph in own and (visible(arg).inputs or visible(arg) in self.outer):
+                self._edge(self._source(arg), own[ph], k)
+
+    def _placeholder(self, r: Tensor, ph: Tensor, arg: Tensor, via: Any, lane: str) -> str:
+        kind = "shared" if via.kind == "shared" else "input"
+        leaf = visible(arg)
+        norm = self.norms.get(arg)
+        text = lines(
+            f"{ph.name or 'argument'}: {tensor_text(ph)}",
+            f"from {leaf.name or leaf.op.name}, {tensor_text(leaf)} ({via.kind})",
+            value_text(self.values[arg]) if arg in self.values else "",
+            norm_line(norm),
+        )
+        return self._node(
+            (r, ph, "op"), kind, shorten(ph.name or "x", 16), lane=lane, tooltip=text, norm=norm
+        )
+
+    def _end(self, end: Tensor) -> None:
+        kind = "loss" if end is self.scalar else "output"
+        name = end.name or ("loss" if kind == "loss" else "output")
+        value = self.values.get(end)
+        number = value is not None and value.size == 1
+        detail = (
+            f"{value.reshape(-1)[0]:.4g}".replace("-", "−") if number and value is not None else ""
+        )
+        id = self._node(
+            ("end", end),
+            kind,
+            shorten(name, 16),
+            detail=detail,
+            tooltip=lines(name, tensor_text(end), value_text(value) if value is not None else ""),
+        )
+        self._edge(self._source(end), id, 0, 1.0 if end is self.scalar else None)
+
+    # -- gradients
+    # -------------------------------------------------------------------------------------------
+
+    def _differentiate(self, scalar: Tensor) -> None:
+        """What each op sends back to each of its operands, and what each tensor gets in total."""
+        tensors = [t for t in self.order if t.dtype.kind == "f"]
+        found = cotangents([scalar], [ones_like(scalar)], tensors)
+        sent: dict[tuple[Tensor, int], Tensor] = {}
+        for t in found:
+            if t.op in (PROJ, RECUR) or t.op.vjp is None or not t.inputs:
+                continue
+            wanted = [x in found for x in t.inputs]
+            for k, g in enumerate(t.op.vjp(found[t], t, wanted)):
+                if g is not None and wanted[k]:
+                    sent[t, k] = g
+        values = evaluate([list(found.values()), list(sent.values())])
+        self.norms = {t: norm(v) for t, v in zip(found, values[0], strict=True)}
+        passed = {key: norm(v) for key, v in zip(sent, values[1], strict=True)}
+        for (t, k), size in passed.items():
+            source = t.inputs[k]
+            leaf = visible(source)
+            if self.wanted is not None and not leaf.inputs and leaf not in self.wanted:
+                continue
+            if is_source(leaf) or leaf.inputs:
+                # Through a hidden op the edge ends further back: show what arrives there.
+                while source.op.name in HIDDEN and (source, 0) in passed:
+                    size, source = passed[source, 0], source.inputs[0]
+                self.flows[t, k] = size
+
+
+def visible(t: Tensor) -> Tensor:
+    """The tensor itself, or behind hidden ops what they pass on."""
+    while t.op.name in HIDDEN:
+        t = t.inputs[0]
+    return t
+
+
+def _constant_label(t: Tensor) -> str:
+    if t._value is not None and t.size == 1:
+        return f"{t._value.reshape(-1)[0]:g}".replace("-", "−")
+    return f"const {t.shape}" if t.shape else "const"
+
+
+def _slot_name(block: Any, leaf: int) -> str:
+    names: Iterable[str] = (t.name or "" for (_, at), t in block.slots.items() if at == leaf)
+    return next(filter(None, names), "h")
+
+
+def _state_name(block: Any, ref: Tensor) -> str:
+    return next((_slot_name(block, leaf) for (_, leaf), t in block.ports.items() if t is ref), "")

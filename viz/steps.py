@@ -1,0 +1,233 @@
+"""Which structure nodes of a recurrence are drawn, where, and which box stands for each that is
+not.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from minigrad.graph import Tensor
+from minigrad.recur import PROJ
+from minigrad.structure import Structure
+
+from .flow import frontier
+
+MOST_BANDS = 5  # sequences or trees drawn below each other, unless everything is asked for
+
+
+@dataclass
+class Shown:
+    """The drawn part of a structure.
+
+    arrangement: "chain", "tree", "grid" or "dag".  column, level: (n,) place of every node.  bands:
+        the drawn components.
+    kept: the drawn nodes by component.  groups: what is left out, as lists of rows, each with its
+        component.
+    hidden_bands: how many components are not drawn at all.
+    """
+
+    arrangement: str
+    column: np.ndarray
+    level: np.ndarray
+    bands: list[int]
+    kept: dict[int, list[int]] = field(default_factory=dict)
+    groups: list[tuple[int, list[int]]] = field(default_factory=list)
+    hidden_bands: list[int] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Unit:
+    """What is drawn as one lane per component: a recurrence, or all separate calls of one block.
+
+    recurs: the one recurrence, or the calls in topological order.  structure: who feeds whom among
+        its places.
+    whole: the drawn part of the structure.  shown: the same seen by each recurrence.
+    """
+
+    name: str
+    recurs: list[Tensor]
+    structure: Structure
+    whole: Shown
+    shown: dict[Tensor, Shown]
+    calls: bool = False
+
+    def at(self, place: int) -> tuple[Tensor, int]:
+        """The recurrence and its row at a place of the structure."""
+        return (self.recurs[place], 0) if self.calls else (self.recurs[0], place)
+
+
+def units(recurs: Sequence[Tensor], max_steps: int | None) -> list[Unit]:
+    """Recurrences one by one; calls of one block (what a Python loop or ``mg.unfold`` leaves)
+    together.
+    """
+    families: dict[Any, list[Tensor]] = {}
+    for r in recurs:
+        single = r.attrs["structure"].n == 1 and not len(r.attrs["structure"].src)
+        families.setdefault(r.attrs["block"] if single else r, []).append(r)
+    found = []
+    for members in families.values():
+        name = members[0].attrs["block"].name
+        if len(members) == 1:
+            structure = members[0].attrs["structure"]
+            whole = choose(structure, max_steps)
+            found.append(Unit(name, members, structure, whole, {members[0]: whole}))
+            continue
+        number = {r: k for k, r in enumerate(members)}
+        pairs = [
+            (number[maker], k)
+            for r, k in number.items()
+            for maker in dict.fromkeys(
+                p.inputs[0] for arg in r.inputs for p in frontier(arg) if p.op is PROJ
+            )
+            if maker in number
+        ]
+        structure = Structure.edges(len(members), [a for a, _ in pairs], [b for _, b in pairs])
+        whole = choose(structure, max_steps)
+        drawn = {place for kept in whole.kept.values() for place in kept}
+        shown = {
+            r: Shown(
+                whole.arrangement,
+                whole.column[[k]],
+                whole.level[[k]],
+                [0],
+                {0: [0] if k in drawn else []},
+            )
+            for r, k in number.items()
+        }
+        found.append(Unit(name, members, structure, whole, shown, calls=True))
+    return found
+
+
+def choose(structure: Structure, max_steps: int | None) -> Shown:
+    """The first and last steps of chains, the tops of trees, the ends of other structures; None:
+    everything.
+    """
+    arrangement = arrangement_of(structure)
+    column, level = _places(structure, arrangement)
+    everything = list(range(structure.components))
+    bands, hidden = everything, []
+    if max_steps is not None and len(everything) > MOST_BANDS:
+        head = (MOST_BANDS + 1) // 2
+        bands = everything[:head] + everything[len(everything) - (MOST_BANDS - head) :]
+        hidden = everything[head : len(everything) - (MOST_BANDS - head)]
+    if arrangement == "grid" and max_steps is not None and structure.n > max_steps:
+        arrangement, column = "dag", structure.level  # a grid with a hole is no grid
+        level = column
+    shown = Shown(arrangement, column, level, bands, hidden_bands=hidden)
+    component = structure.component
+    order = (
+        np.lexsort((column, component))
+        if arrangement in ("chain", "tree")
+        else np.lexsort((level, component))
+    )
+    ends = np.searchsorted(component[order], np.arange(structure.components + 1))
+    for band in bands:
+        rows = order[ends[band] : ends[band + 1]].tolist()
+        if max_steps is None or len(rows) <= max_steps:
+            shown.kept[band] = rows
+        elif arrangement == "tree":
+            _top_of_tree(structure, band, rows, max_steps, shown)
+        else:
+            head = (max_steps + 1) // 2
+            tail = len(rows) - (max_steps - head)
+            shown.kept[band] = rows[:head] + rows[tail:]
+            shown.groups.append((band, rows[head:tail]))
+    return shown
+
+
+def arrangement_of(structure: Structure) -> str:
+    """chain: at most one edge in and out of each node; tree: at most one out; grid: 2-D; dag:
+    anything else.
+    """
+    n = structure.n
+    most_out = np.bincount(structure.src, minlength=n).max(initial=0)
+    most_in = np.bincount(structure.dst, minlength=n).max(initial=0)
+    if most_out > 1:
+        return "grid" if grid_width(structure) else "dag"
+    return "chain" if most_in <= 1 and structure.slots == 1 else "tree"
+
+
+def grid_width(structure: Structure) -> int:
+    """The length of a row if the structure is a 2-D grid in C order (or its transpose), else 0."""
+    n, stride = structure.n, structure.dst - structure.src
+    down, right = stride[structure.slot == 0], stride[structure.slot == 1]
+    if (
+        structure.slots != 2
+        or not len(down)
+        or not len(right)
+        or np.ptp(down)
+        or np.any(right != right[0])
+    ):
+        return 0
+    width, step = abs(int(down[0])), int(right[0])
+    rows = np.arange(n)
+    whole = n % width == 0 and len(down) == n - width and len(right) == n - n // width
+    # Edges along a row must not wrap around its end.
+    wrapped = np.any(
+        rows[structure.src[structure.slot == 1]] // width
+        != structure.dst[structure.slot == 1] // width
+    )
+    return width if whole and abs(step) == 1 and not wrapped else 0
+
+
+def _places(structure: Structure, arrangement: str) -> tuple[np.ndarray, np.ndarray]:
+    level = structure.level - _least(structure.level, structure)
+    if arrangement == "chain":
+        # A sequence's rows are in the order of time, whichever way the state flows.
+        backwards = len(structure.src) > 0 and bool(np.all(structure.src > structure.dst))
+        return (-level - _least(-level, structure)) if backwards else level, level
+    if arrangement == "grid":
+        row, column = np.divmod(np.arange(structure.n), grid_width(structure))
+        return column, row
+    if arrangement == "tree":
+        return np.arange(structure.n), _heights(structure)
+    return level, level
+
+
+def _least(values: np.ndarray, structure: Structure) -> np.ndarray:
+    """Per node, the smallest value in its component."""
+    low = np.full(structure.components, np.iinfo(np.int64).max)
+    np.minimum.at(low, structure.component, values)
+    return low[structure.component]
+
+
+def _heights(structure: Structure) -> np.ndarray:
+    """Longest way down to a leaf: words of a sentence stand on one line."""
+    height = np.zeros(structure.n, np.int64)
+    order = np.argsort(structure.level[structure.src], kind="stable")
+    for s, d in zip(structure.src[order].tolist(), structure.dst[order].tolist(), strict=True):
+        height[d] = max(height[d], height[s] + 1)
+    return height
+
+
+def _top_of_tree(structure: Structure, band: int, rows: list[int], most: int, shown: Shown) -> None:
+    """Breadth first from the roots; every subtree below what is kept becomes one group."""
+    children = children_of(structure)
+    parents = set(structure.src.tolist())
+    queue = [row for row in rows if row not in parents]
+    for row in queue:  # grows while it is walked
+        queue.extend(children[row])
+    kept = set(queue[:most])
+    shown.kept[band] = [row for row in rows if row in kept]
+    for row in queue[:most]:
+        for child in children[row]:
+            if child not in kept:
+                below = [child]
+                for inner in below:
+                    below.extend(children[inner])
+                shown.groups.append((band, below))
+
+
+def children_of(structure: Structure) -> dict[int, list[int]]:
+    """The rows that feed each row, by slot."""
+    found: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for s, d, slot in zip(
+        structure.src.tolist(), structure.dst.tolist(), structure.slot.tolist(), strict=True
+    ):
+        found[d].append((slot, s))
+    return defaultdict(list, {row: [s for _, s in sorted(kids)] for row, kids in found.items()})

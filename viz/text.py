@@ -1,0 +1,177 @@
+"""Text for pictures: subscripts, hostile labels made harmless, and how wide a line will be.
+
+Graphviz has to be given labels it cannot misread: its own ``escape`` lets entities, control
+characters, lone surrogates, NUL and very long tokens through. ``clean`` followed by ``quote`` held
+for thousands of hostile labels.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+LIMIT = 400  # characters of a label; tooltips may be longer
+_DIGITS = str.maketrans("0123456789+-=()nt", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₙₜ")
+_NEWLINES = re.compile(r"\r\n|\r|\x0b|\x0c|\x85|\u2028|\u2029")
+# C0 and C1 controls except newline, surrogates, noncharacters: none may appear in XML, or survive
+# Graphviz.
+_FORBIDDEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_BLANK = re.compile(r"[^\S\n]*")
+# Helvetica's advance widths, thousandths of the font size (Adobe font metrics).
+_WIDTHS = dict(
+    zip(
+        " !\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~",
+        (
+            278,
+            278,
+            355,
+            556,
+            556,
+            889,
+            667,
+            191,
+            333,
+            333,
+            389,
+            584,
+            278,
+            333,
+            278,
+            278,
+            278,
+            278,
+            584,
+            584,
+            584,
+            556,
+            1015,
+            278,
+            278,
+            278,
+            469,
+            556,
+            333,
+            334,
+            260,
+            334,
+            584,
+        ),
+        strict=True,
+    )
+)
+_WIDTHS |= dict(
+    zip(
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
+        (
+            667,
+            667,
+            722,
+            722,
+            667,
+            611,
+            778,
+            722,
+            278,
+            500,
+            667,
+            556,
+            833,
+            722,
+            778,
+            667,
+            778,
+            722,
+            667,
+            611,
+            722,
+            667,
+            944,
+            667,
+            667,
+            611,
+            556,
+            556,
+            500,
+            556,
+            556,
+            278,
+            556,
+            556,
+            222,
+            222,
+            500,
+            222,
+            833,
+            556,
+            556,
+            556,
+            556,
+            333,
+            500,
+            278,
+            556,
+            500,
+            722,
+            500,
+            500,
+            500,
+        ),
+        strict=True,
+    )
+)
+_WIDTHS |= (
+    dict.fromkeys("₀₁₂₃₄₅₆₇₈₉₊₋ₙₜ", 370)
+    | dict.fromkeys("…—", 1000)
+    | {"·": 278, "−": 584, "×": 584}
+)
+
+
+def subscript(base: str, index: int | str) -> str:
+    """``x`` and 12 -> ``x₁₂``; ``h_j`` style where common fonts have no such subscript."""
+    text = str(index)
+    lowered = text.translate(_DIGITS)
+    return base + lowered if len(set(text) & set(lowered)) == 0 else f"{base}_{text}"
+
+
+def clean(text: str, limit: int = LIMIT) -> str:
+    """``text`` with everything XML or Graphviz cannot carry replaced by U+FFFD, and cut to
+    ``limit`` characters.
+    """
+    text = _NEWLINES.sub("\n", text.replace("\t", " "))
+    text = _FORBIDDEN.sub("\ufffd", text)
+    if len(text) > limit:
+        text = text[: limit - 1] + "…"
+    # Graphviz segfaults (wheel 2.0) on labels that begin with a newline, and collapses blank lines.
+    return "\n".join("\u00a0" if _BLANK.fullmatch(line) else line for line in text.split("\n"))
+
+
+def quote(text: str, limit: int = LIMIT) -> str:
+    """``text`` as a quoted DOT string that Graphviz shows literally."""
+    text = clean(text, limit).replace("&", "&amp;")
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+
+
+def shorten(text: str, length: int) -> str:
+    """The first line of ``text``, cut in the middle to at most ``length`` characters."""
+    line = " ".join(text.split())
+    if len(line) <= length:
+        return line
+    keep = length - 1
+    return line[: (keep + 1) // 2] + "…" + line[len(line) - keep // 2 :]
+
+
+def width(text: str, size: float) -> float:
+    """The width in points of the widest line of ``text`` set in Helvetica of ``size`` points (an
+    estimate).
+    """
+    return max((_line(line) for line in text.split("\n")), default=0.0) * size / 1000
+
+
+def _line(line: str) -> int:
+    return sum(_WIDTHS.get(ch) or _other(ch) for ch in line)
+
+
+def _other(ch: str) -> int:
+    if unicodedata.combining(ch):
+        return 0
+    return 1000 if unicodedata.east_asian_width(ch) in "WF" else 600
