@@ -144,7 +144,7 @@ def _fail(message: str) -> int:
 
 @contextlib.contextmanager
 def _stoppable() -> Iterator[Callable[[], None]]:
-    """Ctrl-C and a polite kill both unwind, so that nothing is left behind. What is yielded raises if
+    """Ctrl-C and a polite kill both unwind, so nothing is left behind. What is yielded raises if
     either came at a moment when the exception was swallowed (inside a compiler's callback).
     """
     came: list[BaseException] = []
