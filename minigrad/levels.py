@@ -66,6 +66,8 @@ def plan(block: Block, wires: Any, vias: Sequence[Via], rows: tuple, summed: tup
     before_port = set(toposort(ports)) | set(block.slots.values())
 
     def stage(t: Tensor) -> str:
+        if t.op is PROJ:  # known as soon as its recurrence has run
+            t = t.inputs[0]
         if domain[t] != "row":
             return "shared" if domain[t] is None else "table"
         return "pre" if t not in after_slot else "core" if t in before_port else "post"

@@ -99,9 +99,10 @@ class Indexed:
             )
 
 
-def _signature(tree: Any) -> tuple:
+def _signature(tree: Any, drop: int = 0) -> tuple:
+    """Structure, shapes and dtypes at one node: the first `drop` axes count the rows."""
     leaves, spec = optree.tree_flatten(tree)
-    return spec, tuple((t.shape, t.dtype) for t in leaves)
+    return spec, tuple((t.shape[drop:], t.dtype) for t in leaves)
 
 
 def trace_cell(
@@ -116,7 +117,7 @@ def trace_cell(
     """
     known, key = (
         traces_of(cell),
-        (slots, _signature(shared), _signature(state), _signature(x), bare),
+        (slots, _signature(shared), _signature(state, drop=1), _signature(x, drop=1), bare),
     )
     if key in known:
         return known[key]
