@@ -69,7 +69,10 @@ def _described(at: str, tree: Any, arrays: dict[str, np.ndarray]) -> Any:
         name = at or "array"
         if name in arrays:
             raise TypeError(f"save: two arrays would be called {name!r}; keys must not contain '.'")
-        arrays[name] = np.ascontiguousarray(tree.numpy() if isinstance(tree, Tensor) else tree)
+        array = np.asarray(tree.numpy() if isinstance(tree, Tensor) else tree, order="C")
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"save: {name} holds {array.dtype}; only numbers and booleans are saved")
+        arrays[name] = array.astype(array.dtype.newbyteorder("="), copy=False)
         return {"array": name}
     raise TypeError(
         f"save: {at or 'the tree'} is a {type(tree).__name__}; only dicts, lists, tuples and "
