@@ -218,7 +218,7 @@ def _words(axes: Any, names: Sequence[str], steps: Sequence[int] | None = None) 
 
 def _legend(axes: Any) -> None:
     axes.legend(
-        loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3, borderaxespad=0.2, handlelength=2.2
+        loc="lower left", bbox_to_anchor=(0, 1.0), ncols=4, borderaxespad=0.2, handlelength=2.2
     )
 
 
