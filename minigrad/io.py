@@ -71,7 +71,7 @@ def _described(at: str, tree: Any, arrays: dict[str, np.ndarray]) -> Any:
             raise TypeError(f"save: two arrays would be called {name!r}; keys must not contain '.'")
         array = np.asarray(tree.numpy() if isinstance(tree, Tensor) else tree, order="C")
         if array.dtype.kind not in "fiub":
-            raise TypeError(f"save: {name} holds {array.dtype}; only numbers and booleans are saved")
+            raise TypeError(f"save: {name} holds {array.dtype}; only numbers are saved")
         arrays[name] = array.astype(array.dtype.newbyteorder("="), copy=False)
         return {"array": name}
     raise TypeError(

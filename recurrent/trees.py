@@ -95,6 +95,8 @@ def read_brackets(text: str) -> Iterator[Tree]:
                 raise ValueError(f"tree: ')' without '(' {_place(text, at)}")
             node = open_nodes.pop()
             start = starts.pop()
+            if node.word is None and not node.children and text[start + 1].isspace():
+                node.word, node.label = node.label or None, ""  # "( word)": a leaf without a label
             if not node.children and node.word is None:
                 raise ValueError(f"tree: a bracket without a word or a child {_place(text, start)}")
             if open_nodes:
