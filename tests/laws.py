@@ -1,6 +1,7 @@
 """The laws of DESIGN.md section 7 as functions that raise AssertionError when one is broken.
 
-`test_laws` runs them on random problems; `test_planted` breaks the engine on purpose and demands that they fail.
+`test_laws` runs them on random problems; `test_planted` breaks the engine on purpose and demands
+that they fail.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from .strategies import Problem
 
 
 def close(found: Any, wanted: Any, tol: float = 1e-10, what: str = "") -> None:
-    """Two pytrees of arrays agree to rounding (relative to the largest number), NaN and inf in the same places."""
+    """Two pytrees of arrays agree to rounding (relative to the largest number), NaN and inf in
+    the same places."""
     paths, a, spec = optree.tree_flatten_with_path(found)
     b, other = optree.tree_flatten(wanted)
     assert spec == other, f"{what}: {spec} is not {other}"
@@ -55,7 +57,7 @@ def record(problem: Problem) -> tuple[dict, Any, Any, mg.Tensor]:
     return t, states, outputs, problem.loss(states, outputs)
 
 
-# -- law 1, the part without a compiler ----------------------------------------------------------------------------
+# -- law 1, the part without a compiler ------------------------------------------------------------
 
 
 def evaluate_is_reference(problem: Problem) -> None:
@@ -67,11 +69,12 @@ def evaluate_is_reference(problem: Problem) -> None:
     close(mg.evaluate(everything), mg.reference(everything), 1e-11, "evaluate against reference")
 
 
-# -- law 2 ---------------------------------------------------------------------------------------------------------
+# -- law 2 -----------------------------------------------------------------------------------------
 
 
 def plain_loop(problem: Problem, t: dict) -> tuple[Any, Any]:
-    """The recurrence without `recur`: the cell called in Python on each row, the edges walked one by one."""
+    """The recurrence without `recur`: the cell called in Python on each row, the edges walked one
+    by one."""
     s, cell = problem.structure, problem.cell
     edges = list(zip(s.src.tolist(), s.dst.tolist(), s.slot.tolist(), strict=True))
     initial = t["initial"] if isinstance(t["initial"], tuple) else (t["initial"],)
@@ -125,7 +128,7 @@ def recur_is_a_loop(problem: Problem) -> None:
     close(mg.evaluate(unfolded_grads), wanted[2], 1e-10, "the gradient, unfolded")
 
 
-# -- law 3 ---------------------------------------------------------------------------------------------------------
+# -- law 3 -----------------------------------------------------------------------------------------
 
 
 def batched_is_one_by_one(problem: Problem) -> None:
@@ -162,7 +165,7 @@ def batched_is_one_by_one(problem: Problem) -> None:
     close(total, wanted[2], 1e-10, "gradients of the parts added up")
 
 
-# -- law 5, the ledger -----------------------------------------------------------------------------------------------
+# -- law 5, the ledger -----------------------------------------------------------------------------
 
 
 def contributions_add_up(problem: Problem) -> None:
@@ -196,7 +199,7 @@ def contributions_are_per_node(problem: Problem) -> None:
     )
 
 
-# -- law 6 ---------------------------------------------------------------------------------------------------------
+# -- law 6 -----------------------------------------------------------------------------------------
 
 
 def adjoint(problem: Problem) -> None:
@@ -229,7 +232,8 @@ def second_orders_agree(problem: Problem) -> None:
 
 
 def gradient_is_a_slope(problem: Problem) -> None:
-    """The gradient along a random direction against extrapolated differences of the loss: correctness."""
+    """The gradient along a random direction against extrapolated differences of the loss:
+    correctness."""
     t, _, _, loss = record(problem)
     v = directions(t, 5)
     slope = float(dot(mg.grad(loss, t), v))
@@ -256,7 +260,8 @@ LAWS = {
     f.__name__: f
     for f in (
         evaluate_is_reference, recur_is_a_loop, batched_is_one_by_one, contributions_add_up,
-        contributions_are_per_node, adjoint, hessian_is_symmetric, second_orders_agree, gradient_is_a_slope,
+        contributions_are_per_node, adjoint, hessian_is_symmetric, second_orders_agree,
+        gradient_is_a_slope,
     )
 }  # fmt: skip
 
@@ -265,7 +270,8 @@ LAWS = {
 
 
 def fold_is_a_recursion(cell: Any, trees: list, seed: int = 0) -> None:
-    """`rc.fold` against the cell called in a plain recursion over the trees: values and gradients."""
+    """`rc.fold` against the cell called in a plain recursion over the trees: values and
+    gradients."""
     rng = np.random.default_rng(seed)
     words = sum(len(t.words()) for t in trees)
     params = {k: rng.standard_normal(v.shape) for k, v in cell.init(seed).items()}
@@ -295,7 +301,9 @@ def fold_is_a_recursion(cell: Any, trees: list, seed: int = 0) -> None:
         loss = mg.sum(y * weights) + dot(s, s)
         return s, y, mg.grad(loss, t)
 
-    close(mg.evaluate(everything(states, ys)), mg.evaluate(everything(wanted_states, wanted)), 1e-11)
+    close(
+        mg.evaluate(everything(states, ys)), mg.evaluate(everything(wanted_states, wanted)), 1e-11
+    )
 
 
 def rng_weights(shape: tuple[int, ...], seed: int) -> np.ndarray:

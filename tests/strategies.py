@@ -1,6 +1,8 @@
-"""Random small recurrences: structures of every kind, cells built from random ops, and their inputs.
+"""Random small recurrences: structures of every kind, cells built from random ops, and their
+inputs.
 
-Everything is drawn from one integer through NumPy, so that a failing example shrinks to a small seed and a
+Everything is drawn from one integer through NumPy, so that a failing example shrinks to a small
+seed and a
 kind of structure, and is built again from these two.
 """
 
@@ -26,7 +28,8 @@ def _ragged(rng: np.random.Generator) -> mg.Structure:
 
 
 def children_of_random_trees(rng: np.random.Generator, n: int, arity: int = 2) -> list[list[int]]:
-    """A forest over n rows: each row becomes the child of a later one with a free place, or a root."""
+    """A forest over n rows: each row becomes the child of a later one with a free place, or a
+    root."""
     children: list[list[int]] = [[] for _ in range(n)]
     for row in range(n - 1):
         later = [p for p in range(row + 1, n) if len(children[p]) < arity]
@@ -51,7 +54,8 @@ def _grid(rng: np.random.Generator) -> mg.Structure:
 
 
 def dag() -> mg.Structure:
-    """Fan-out 3 (row 0), two edges of one slot into one row, one edge twice, an isolated row (5), two slots."""
+    """Fan-out 3 (row 0), two edges of one slot into one row, one edge twice, an isolated row (5),
+    two slots."""
     edges = [
         (0, 1, 0),
         (0, 2, 0),
@@ -85,7 +89,7 @@ STRUCTURES: dict[str, Callable[[np.random.Generator], mg.Structure]] = {
 KINDS = tuple(STRUCTURES)
 
 
-# -- cells ---------------------------------------------------------------------------------------------------------
+# -- cells -----------------------------------------------------------------------------------------
 
 STEPS: dict[str, Callable[..., Any]] = {
     "tanh": lambda p, a, b, k: mg.tanh(a),
@@ -112,7 +116,8 @@ STEPS: dict[str, Callable[..., Any]] = {
 
 @dataclass(eq=False)
 class RandomCell:
-    """cell(shared, carry, x) of random steps; equal seeds make equal programs, never the same object."""
+    """cell(shared, carry, x) of random steps; equal seeds make equal programs, never the same
+    object."""
 
     program: list[tuple[str, int, int, int]]
     slots: int
@@ -153,7 +158,7 @@ def random_cell(rng: np.random.Generator, slots: int) -> RandomCell:
     return RandomCell(program, slots, int(rng.integers(1, 3)), int(rng.integers(2, 4)))
 
 
-# -- problems ------------------------------------------------------------------------------------------------------
+# -- problems --------------------------------------------------------------------------------------
 
 
 @dataclass(eq=False)

@@ -1,4 +1,5 @@
-"""evaluate keeps what it read, reference keeps nothing and trusts nothing; both read many at once."""
+"""evaluate keeps what it read, reference keeps nothing and trusts nothing; both read many at
+once."""
 
 import numpy as np
 import pytest
@@ -46,7 +47,8 @@ def test_many_at_once_share_their_work():
 
 
 def test_the_reference_computes_from_the_leaves():
-    """Regression: it took values that evaluate had kept, so it agreed with whatever evaluate said."""
+    """Regression: it took values that evaluate had kept, so it agreed with whatever evaluate
+    said."""
     calls, double = counting()
     t = double([1.0])
     y = t + 1
@@ -60,7 +62,10 @@ def test_the_reference_computes_from_the_leaves():
 def test_reading_one_result_of_a_recurrence_runs_it_once_for_all():
     calls, double = counting()
     states, ys = mg.recur(
-        lambda p, h, x: (double(h) + x, h), Structure.chain(3), initial=np.ones(1), inputs=np.ones(3)
+        lambda p, h, x: (double(h) + x, h),
+        Structure.chain(3),
+        initial=np.ones(1),
+        inputs=np.ones(3),
     )
     assert ys.tolist() == [1.0, 3.0, 7.0]
     ran = len(calls)

@@ -1,4 +1,5 @@
-"""NumPy's functions on Tensors: recorded with their gradients, or refused; never silently detached."""
+"""NumPy's functions on Tensors: recorded with their gradients, or refused; never silently
+detached."""
 
 import inspect
 
@@ -32,10 +33,17 @@ def test_ufuncs_record_and_mean_the_same(ufunc):
 @pytest.mark.parametrize(
     "expression",
     [
-        lambda a, t: a * t, lambda a, t: a + t, lambda a, t: a - t, lambda a, t: a / t, lambda a, t: a**t,
-        lambda a, t: a @ t.T, lambda a, t: np.float64(3) * t, lambda a, t: np.tanh(t) * a, lambda a, t: t * a,
+        lambda a, t: a * t,
+        lambda a, t: a + t,
+        lambda a, t: a - t,
+        lambda a, t: a / t,
+        lambda a, t: a**t,
+        lambda a, t: a @ t.T,
+        lambda a, t: np.float64(3) * t,
+        lambda a, t: np.tanh(t) * a,
+        lambda a, t: t * a,
     ],
-)  # fmt: skip
+)
 def test_an_array_on_the_left_keeps_the_gradient(expression):
     t = mg.asarray(B)
     found = expression(A, t)
@@ -45,22 +53,42 @@ def test_an_array_on_the_left_keeps_the_gradient(expression):
 
 
 CALLS = {
-    "sum": lambda x: np.sum(x, axis=1), "sum keepdims": lambda x: np.sum(x, axis=0, keepdims=True),
-    "mean": lambda x: np.mean(x), "max": lambda x: np.max(x, axis=-1), "min": lambda x: np.min(x),
-    "argmax": lambda x: np.argmax(x), "argmax axis": lambda x: np.argmax(x, axis=0),
-    "concatenate": lambda x: np.concatenate([A, x], axis=1), "stack": lambda x: np.stack((x, A), 1),
-    "where": lambda x: np.where(A > 1, x, 0.0), "clip": lambda x: np.clip(x, 0.5, 2), "dot": lambda x: np.dot(x, A.T),
+    "sum": lambda x: np.sum(x, axis=1),
+    "sum keepdims": lambda x: np.sum(x, axis=0, keepdims=True),
+    "mean": lambda x: np.mean(x),
+    "max": lambda x: np.max(x, axis=-1),
+    "min": lambda x: np.min(x),
+    "argmax": lambda x: np.argmax(x),
+    "argmax axis": lambda x: np.argmax(x, axis=0),
+    "concatenate": lambda x: np.concatenate([A, x], axis=1),
+    "stack": lambda x: np.stack((x, A), 1),
+    "where": lambda x: np.where(A > 1, x, 0.0),
+    "clip": lambda x: np.clip(x, 0.5, 2),
+    "dot": lambda x: np.dot(x, A.T),
     "clip by name": lambda x: np.clip(x, min=0.5, max=2),
-    "dot vectors": lambda x: np.dot(x[0], A[1]), "dot 3d": lambda x: np.dot(A[None], x.T), "dot scalar": lambda x: np.dot(2.0, x),
-    "outer": lambda x: np.outer(x, A[0]), "einsum": lambda x: np.einsum("ij,kj->ik", x, A),
-    "tensordot": lambda x: np.tensordot(x, A, axes=2), "reshape": lambda x: np.reshape(x, (3, 2)),
-    "ravel": lambda x: np.ravel(x), "transpose": lambda x: np.transpose(x), "transpose axes": lambda x: np.transpose(x[None], (1, 2, 0)),
-    "matrix_transpose": lambda x: np.matrix_transpose(x), "swapaxes": lambda x: np.swapaxes(x[None], 0, -1),
-    "moveaxis": lambda x: np.moveaxis(x, 0, 1), "expand_dims": lambda x: np.expand_dims(x, 1),
-    "squeeze": lambda x: np.squeeze(x[:1]), "broadcast_to": lambda x: np.broadcast_to(x, (2, 2, 3)), "flip": lambda x: np.flip(x, 0),
-    "take": lambda x: np.take(x, [0, 5, 5]), "take axis": lambda x: np.take(x, np.array([0, 2]), axis=1),
-    "zeros_like": lambda x: np.zeros_like(x), "ones_like": lambda x: np.ones_like(x), "full_like": lambda x: np.full_like(x, 7),
-}  # fmt: skip
+    "dot vectors": lambda x: np.dot(x[0], A[1]),
+    "dot 3d": lambda x: np.dot(A[None], x.T),
+    "dot scalar": lambda x: np.dot(2.0, x),
+    "outer": lambda x: np.outer(x, A[0]),
+    "einsum": lambda x: np.einsum("ij,kj->ik", x, A),
+    "tensordot": lambda x: np.tensordot(x, A, axes=2),
+    "reshape": lambda x: np.reshape(x, (3, 2)),
+    "ravel": lambda x: np.ravel(x),
+    "transpose": lambda x: np.transpose(x),
+    "transpose axes": lambda x: np.transpose(x[None], (1, 2, 0)),
+    "matrix_transpose": lambda x: np.matrix_transpose(x),
+    "swapaxes": lambda x: np.swapaxes(x[None], 0, -1),
+    "moveaxis": lambda x: np.moveaxis(x, 0, 1),
+    "expand_dims": lambda x: np.expand_dims(x, 1),
+    "squeeze": lambda x: np.squeeze(x[:1]),
+    "broadcast_to": lambda x: np.broadcast_to(x, (2, 2, 3)),
+    "flip": lambda x: np.flip(x, 0),
+    "take": lambda x: np.take(x, [0, 5, 5]),
+    "take axis": lambda x: np.take(x, np.array([0, 2]), axis=1),
+    "zeros_like": lambda x: np.zeros_like(x),
+    "ones_like": lambda x: np.ones_like(x),
+    "full_like": lambda x: np.full_like(x, 7),
+}
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -88,14 +116,21 @@ def test_shape_questions_do_not_evaluate():
 @pytest.mark.parametrize(
     ("call", "name"),
     [
-        (lambda t: np.floor(t), "floor"), (lambda t: np.median(t), "median"), (lambda t: np.sort(t), "sort"),
-        (lambda t: np.add.reduce(t), "add.reduce"), (lambda t: np.multiply.outer(t, A), "multiply.outer"),
-        (lambda t: np.linalg.norm(t), "norm"), (lambda t: np.copyto(np.zeros((2, 3)), t), "copyto"),
-        (lambda t: np.add(t, 1, dtype=np.float32), "dtype"), (lambda t: np.sum(t, dtype=np.float32), "dtype"),
-        (lambda t: np.exp(t, where=A > 1), "where"), (lambda t: np.add(A, t, out=np.zeros((2, 3))), "out="),
-        (lambda t: np.sum(t, initial=3.0), "initial"), (lambda t: np.linalg.inv(t), "inv"),
+        (lambda t: np.floor(t), "floor"),
+        (lambda t: np.median(t), "median"),
+        (lambda t: np.sort(t), "sort"),
+        (lambda t: np.add.reduce(t), "add.reduce"),
+        (lambda t: np.multiply.outer(t, A), "multiply.outer"),
+        (lambda t: np.linalg.norm(t), "norm"),
+        (lambda t: np.copyto(np.zeros((2, 3)), t), "copyto"),
+        (lambda t: np.add(t, 1, dtype=np.float32), "dtype"),
+        (lambda t: np.sum(t, dtype=np.float32), "dtype"),
+        (lambda t: np.exp(t, where=A > 1), "where"),
+        (lambda t: np.add(A, t, out=np.zeros((2, 3))), "out="),
+        (lambda t: np.sum(t, initial=3.0), "initial"),
+        (lambda t: np.linalg.inv(t), "inv"),
     ],
-)  # fmt: skip
+)
 def test_what_is_not_recorded_is_refused(call, name):
     with pytest.raises(TypeError, match=name) as caught:
         call(mg.asarray(A))

@@ -34,7 +34,7 @@ def test_law_on_the_dag(law):
     LAWS[law](problem)
 
 
-# -- law 3: ragged is padded and masked ----------------------------------------------------------------------------
+# -- law 3: ragged is padded and masked ------------------------------------------------------------
 
 CELLS = [rc.RNN(2, 3), rc.LSTM(2, 3), rc.GRU(2, 3), rc.GRU(2, 3, reset_after=False)]
 seeds = st.integers(0, 2**20)
@@ -47,7 +47,8 @@ def _states(cell, rng, batch):
 @pytest.mark.parametrize("reverse", [False, True])
 @given(seed=seeds, cell=st.sampled_from(CELLS))
 def test_ragged_is_padded_and_masked(seed, cell, reverse):
-    """A dense loop that keeps the old state behind a sequence's end, in plain ops at batch shape."""
+    """A dense loop that keeps the old state behind a sequence's end, in plain ops at batch
+    shape."""
     rng = np.random.default_rng(seed)
     time, batch = 4, 3
     lengths = rng.integers(0, time + 1, batch)
@@ -111,7 +112,7 @@ def test_a_batch_of_sequences_is_each_alone(seed, cell):
         close(one, tuple(c[b] for c in carry) if isinstance(carry, tuple) else carry[b], 1e-13)
 
 
-# -- law 4 ---------------------------------------------------------------------------------------------------------
+# -- law 4 -----------------------------------------------------------------------------------------
 
 
 @given(seed=seeds, n=st.integers(1, 6), reverse=st.booleans(), cell=st.sampled_from(CELLS))

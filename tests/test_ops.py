@@ -1,4 +1,5 @@
-"""Ops against NumPy's meaning, dtypes, shapes, empties, indexing, and the traps of FACTS.md section 5.
+"""Ops against NumPy's meaning, dtypes, shapes, empties, indexing, and the traps of FACTS.md
+section 5.
 
 Derivatives against torch are in `oracle`; here stand those that need no oracle but a sentence.
 """
@@ -105,9 +106,10 @@ def test_evaluation_emits_no_warnings():
 
 
 floats = hnp.arrays(
-    np.float64, hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=3),
+    np.float64,
+    hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=3),
     elements=st.floats(-5, 5, allow_subnormal=False),
-)  # fmt: skip
+)
 
 
 @given(floats)
@@ -115,21 +117,40 @@ def test_elementwise_and_reductions_mean_what_numpy_means(a):
     t = mg.asarray(a)
     with np.errstate(all="ignore"):
         pairs = [
-            (mg.exp(t), np.exp(a)), (mg.log(t), np.log(a)), (mg.sqrt(t), np.sqrt(a)),
-            (mg.tanh(t), np.tanh(a)), (mg.sin(t), np.sin(a)), (mg.cos(t), np.cos(a)),
-            (mg.abs(t), np.abs(a)), (mg.sign(t), np.sign(a)), (mg.log1p(t), np.log1p(a)),
-            (t + 2, a + 2), (1 - t, 1 - a), (t / 3, a / 3), (-t, -a), (t > 0.5, a > 0.5),
-            (mg.sum(t), a.sum()), (mg.sum(t, axis=-1), a.sum(-1)),
+            (mg.exp(t), np.exp(a)),
+            (mg.log(t), np.log(a)),
+            (mg.sqrt(t), np.sqrt(a)),
+            (mg.tanh(t), np.tanh(a)),
+            (mg.sin(t), np.sin(a)),
+            (mg.cos(t), np.cos(a)),
+            (mg.abs(t), np.abs(a)),
+            (mg.sign(t), np.sign(a)),
+            (mg.log1p(t), np.log1p(a)),
+            (t + 2, a + 2),
+            (1 - t, 1 - a),
+            (t / 3, a / 3),
+            (-t, -a),
+            (t > 0.5, a > 0.5),
+            (mg.sum(t), a.sum()),
+            (mg.sum(t, axis=-1), a.sum(-1)),
             (mg.sum(t, axis=0, keepdims=True), a.sum(0, keepdims=True)),
-            (mg.clip(t, -1, 1), np.clip(a, -1, 1)), (mg.flip(t), np.flip(a)), (t.T, a.T),
-            (mg.sigmoid(t), 1 / (1 + np.exp(-a))), (mg.relu(t), np.maximum(a, 0)),
-            (t[:1], a[:1]), (t[..., ::-1], a[..., ::-1]), (mg.concat([t, t]), np.concatenate([a, a])),
-        ]  # fmt: skip
+            (mg.clip(t, -1, 1), np.clip(a, -1, 1)),
+            (mg.flip(t), np.flip(a)),
+            (t.T, a.T),
+            (mg.sigmoid(t), 1 / (1 + np.exp(-a))),
+            (mg.relu(t), np.maximum(a, 0)),
+            (t[:1], a[:1]),
+            (t[..., ::-1], a[..., ::-1]),
+            (mg.concat([t, t]), np.concatenate([a, a])),
+        ]
         if a.size:
             pairs += [
-                (mg.max(t, axis=-1), a.max(-1)), (mg.min(t), a.min()), (mg.mean(t), a.mean()),
-                (mg.argmax(t, axis=0), a.argmax(0)), (mg.argmax(t, axis=None), a.argmax()),
-            ]  # fmt: skip
+                (mg.max(t, axis=-1), a.max(-1)),
+                (mg.min(t), a.min()),
+                (mg.mean(t), a.mean()),
+                (mg.argmax(t, axis=0), a.argmax(0)),
+                (mg.argmax(t, axis=None), a.argmax()),
+            ]
     for found, wanted in pairs:
         assert found.shape == wanted.shape and found.dtype == wanted.dtype
         close(found.numpy(), wanted, 1e-14)
@@ -156,7 +177,9 @@ def test_broadcasting_and_its_way_back(shapes, seed):
         close(g, wanted, 1e-13)
 
 
-@pytest.mark.parametrize("shapes", [((3, 1), (1, 0)), ((5, 2, 1), (2, 5)), ((2, 0), ()), ((0,), (1,))])
+@pytest.mark.parametrize(
+    "shapes", [((3, 1), (1, 0)), ((5, 2, 1), (2, 5)), ((2, 0), ()), ((0,), (1,))]
+)
 def test_gradients_have_the_shape_of_their_input(shapes):
     a, b = (mg.asarray(np.ones(s)) for s in shapes)
     ga, gb = mg.evaluate(mg.grad(mg.sum(a * b), (a, b)))
@@ -165,10 +188,20 @@ def test_gradients_have_the_shape_of_their_input(shapes):
 
 @pytest.mark.parametrize(
     ("left", "right"),
-    [((2, 0), (0, 2)), ((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 2)), ((4, 2, 3), (3, 2)),
-     ((4, 2, 3), (4, 3, 2)), ((2, 3), (4, 3, 2)), ((5, 1, 2, 3), (4, 3, 2)), ((3,), (4, 3, 2)),
-     ((4, 2, 3), (3,)), ((0, 3), (3, 2))],
-)  # fmt: skip
+    [
+        ((2, 0), (0, 2)),
+        ((3,), (3,)),
+        ((2, 3), (3,)),
+        ((3,), (3, 2)),
+        ((4, 2, 3), (3, 2)),
+        ((4, 2, 3), (4, 3, 2)),
+        ((2, 3), (4, 3, 2)),
+        ((5, 1, 2, 3), (4, 3, 2)),
+        ((3,), (4, 3, 2)),
+        ((4, 2, 3), (3,)),
+        ((0, 3), (3, 2)),
+    ],
+)
 def test_matmul_shapes(left, right):
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal(left), rng.standard_normal(right)
@@ -181,12 +214,23 @@ def test_matmul_shapes(left, right):
 @pytest.mark.parametrize(
     "expression",
     [
-        lambda x: x * 2, lambda x: 2.5 + x, lambda x: x**0.5, lambda x: x / 3, lambda x: mg.tanh(x) - 1,
-        lambda x: mg.mean(x), lambda x: mg.softmax(x), lambda x: mg.clip(x, 0.1, 0.9), lambda x: mg.where(x > 0, x, 0.0),
-        lambda x: x @ x, lambda x: mg.logsumexp(x), lambda x: mg.maximum(x, 0), lambda x: mg.cross_entropy(x, 1),
-        lambda x: mg.sigmoid(x) * mg.relu(x), lambda x: mg.log1p(x) + mg.sqrt(x),
+        lambda x: x * 2,
+        lambda x: 2.5 + x,
+        lambda x: x**0.5,
+        lambda x: x / 3,
+        lambda x: mg.tanh(x) - 1,
+        lambda x: mg.mean(x),
+        lambda x: mg.softmax(x),
+        lambda x: mg.clip(x, 0.1, 0.9),
+        lambda x: mg.where(x > 0, x, 0.0),
+        lambda x: x @ x,
+        lambda x: mg.logsumexp(x),
+        lambda x: mg.maximum(x, 0),
+        lambda x: mg.cross_entropy(x, 1),
+        lambda x: mg.sigmoid(x) * mg.relu(x),
+        lambda x: mg.log1p(x) + mg.sqrt(x),
     ],
-)  # fmt: skip
+)
 def test_float32_stays_float32(expression):
     x = mg.asarray(np.array([0.25, 0.5, 1.0], np.float32))
     y = expression(x)
@@ -212,13 +256,21 @@ def test_promotion_follows_numpy():
 
 def test_creation():
     for ours, theirs in [
-        (mg.zeros((2, 3)), np.zeros((2, 3))), (mg.ones(2), np.ones(2)), (mg.full((2,), 7), np.full(2, 7)),
-        (mg.arange(5), np.arange(5)), (mg.arange(1, 6, 2), np.arange(1, 6, 2)), (mg.eye(2, 3, k=1), np.eye(2, 3, 1)),
-        (mg.linspace(0, 1, 5), np.linspace(0, 1, 5)), (mg.zeros_like(mg.eye(2)), np.zeros((2, 2))),
-        (mg.ones_like(mg.arange(3)), np.ones(3, np.int64)), (mg.full_like(mg.eye(2), 2.5), np.full((2, 2), 2.5)),
-        (mg.zeros(3, dtype=np.float32), np.zeros(3, np.float32)), (mg.asarray([[1, 2]]), np.array([[1, 2]])),
-        (mg.asarray([1, 2], dtype=np.float32), np.float32([1, 2])), (mg.asarray(True), np.array(True)),
-    ]:  # fmt: skip
+        (mg.zeros((2, 3)), np.zeros((2, 3))),
+        (mg.ones(2), np.ones(2)),
+        (mg.full((2,), 7), np.full(2, 7)),
+        (mg.arange(5), np.arange(5)),
+        (mg.arange(1, 6, 2), np.arange(1, 6, 2)),
+        (mg.eye(2, 3, k=1), np.eye(2, 3, 1)),
+        (mg.linspace(0, 1, 5), np.linspace(0, 1, 5)),
+        (mg.zeros_like(mg.eye(2)), np.zeros((2, 2))),
+        (mg.ones_like(mg.arange(3)), np.ones(3, np.int64)),
+        (mg.full_like(mg.eye(2), 2.5), np.full((2, 2), 2.5)),
+        (mg.zeros(3, dtype=np.float32), np.zeros(3, np.float32)),
+        (mg.asarray([[1, 2]]), np.array([[1, 2]])),
+        (mg.asarray([1, 2], dtype=np.float32), np.float32([1, 2])),
+        (mg.asarray(True), np.array(True)),
+    ]:
         assert ours.dtype == theirs.dtype
         close(ours.numpy(), theirs, 0.0)
 
@@ -236,15 +288,41 @@ GRID = np.arange(24.0).reshape(2, 3, 4)
 @pytest.mark.parametrize(
     "key",
     [
-        0, -1, (1, 2), (1, 2, 3), slice(1), slice(None, None, -1), (slice(None), 1), (..., 0), (0, ...),
-        (None, 0), (slice(None), None), (slice(2, 0, -1),), (0, slice(None), slice(None, None, 2)), Ellipsis, (),
-        [0, 0, 1], np.array([[1, 0], [0, 0]]), (slice(None), [2, 0]), (0, [2, 0]), ([1, 0], 2), (..., [3, 3]),
-        (np.array([0, 1]), np.array([2, -1])), (slice(None), np.array([0, 2]), np.array([-1, 3])), [],
-        np.array([True, False]), (slice(None), np.array([True, False, True])), GRID > 5, (0, GRID[0] > 5),
-        (..., np.array([True, False, True, True])), np.int64(1), (None, [1], None), slice(5, 9),
+        0,
+        -1,
+        (1, 2),
+        (1, 2, 3),
+        slice(1),
+        slice(None, None, -1),
+        (slice(None), 1),
+        (..., 0),
+        (0, ...),
+        (None, 0),
+        (slice(None), None),
+        (slice(2, 0, -1),),
+        (0, slice(None), slice(None, None, 2)),
+        Ellipsis,
+        (),
+        [0, 0, 1],
+        np.array([[1, 0], [0, 0]]),
+        (slice(None), [2, 0]),
+        (0, [2, 0]),
+        ([1, 0], 2),
+        (..., [3, 3]),
+        (np.array([0, 1]), np.array([2, -1])),
+        (slice(None), np.array([0, 2]), np.array([-1, 3])),
+        [],
+        np.array([True, False]),
+        (slice(None), np.array([True, False, True])),
+        GRID > 5,
+        (0, GRID[0] > 5),
+        (..., np.array([True, False, True, True])),
+        np.int64(1),
+        (None, [1], None),
+        slice(5, 9),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_indexing_is_numpys(key):
     t = mg.asarray(GRID)
     y, wanted = t[key], GRID[tuple(key) if isinstance(key, tuple) else key]
@@ -252,7 +330,9 @@ def test_indexing_is_numpys(key):
     close(y.numpy(), wanted, 0.0)
     w = np.random.default_rng(0).standard_normal(wanted.shape)
     full = np.zeros_like(GRID)
-    np.add.at(full, key if isinstance(key, tuple) or not isinstance(key, list) else np.array(key, int), w)
+    np.add.at(
+        full, key if isinstance(key, tuple) or not isinstance(key, list) else np.array(key, int), w
+    )
     close(mg.grad(mg.sum(y * w), t).numpy(), full, 1e-14)
 
 
@@ -275,12 +355,18 @@ def test_a_late_index_out_of_range_does_not_reach_a_neighbour():
 
 
 def test_every_differentiable_row_is_tried_against_torch_or_here():
-    """A new primitive must come with a derivative test (scatter and place: the dual of take and slice)."""
+    """A new primitive must come with a derivative test (scatter and place: the dual of take and
+    slice)."""
     from pathlib import Path
 
     text = Path(__file__).with_name("oracle").joinpath("test_torch.py").read_text()
     text += Path(__file__).read_text()
-    renamed = {"slice": '"slice"', "place": "slice back", "absorb": "where(x > 0", "identity": "named"}
+    renamed = {
+        "slice": '"slice"',
+        "place": "slice back",
+        "absorb": "where(x > 0",
+        "identity": "named",
+    }
     for name, op in TABLE.items():
         if op.vjp:
             assert renamed.get(name, name) in text, f"{name} has no derivative test"

@@ -1,4 +1,5 @@
-"""Tensors pickle as flat lists of nodes: any depth, identities kept, recurrences and their blocks included."""
+"""Tensors pickle as flat lists of nodes: any depth, identities kept, recurrences and their blocks
+included."""
 
 import copy
 import pickle

@@ -1,4 +1,5 @@
-"""Mistakes planted in the engine on purpose: the laws that the other tests run must notice each one.
+"""Mistakes planted in the engine on purpose: the laws that the other tests run must notice each
+one.
 
 Every case first demands that the law holds on the very same problems without the mistake.
 """
@@ -49,9 +50,9 @@ def _rules_come_back():
 
 
 def scaled(factor: float) -> Callable[[Callable], Callable]:
-    return lambda old: lambda ct, node, wanted: [
-        None if g is None else g * factor for g in old(ct, node, wanted)
-    ]
+    return lambda old: (
+        lambda ct, node, wanted: [None if g is None else g * factor for g in old(ct, node, wanted)]
+    )
 
 
 def altered(s: Structure, **changes: Any) -> Structure:

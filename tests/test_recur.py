@@ -24,16 +24,21 @@ def recurrences(*outputs):
 
 def test_a_cell_is_written_for_one_node_and_gives_rows():
     states, ys = mg.recur(
-        counter, Structure.chain([3, 2]), initial=np.array([10.0, 20.0]), shared=2.0,
+        counter,
+        Structure.chain([3, 2]),
+        initial=np.array([10.0, 20.0]),
+        shared=2.0,
         inputs=np.arange(5.0),
-    )  # fmt: skip
+    )
     assert states.tolist() == [20.0, 41.0, 84.0, 43.0, 90.0]
     assert ys.tolist() == [10.0, 20.0, 41.0, 20.0, 43.0]
 
 
 def test_one_initial_row_serves_every_component():
     structure = Structure.chain([2, 1])
-    states, _ = mg.recur(counter, structure, initial=np.array([1.0]), shared=1.0, inputs=np.zeros(3))
+    states, _ = mg.recur(
+        counter, structure, initial=np.array([1.0]), shared=1.0, inputs=np.zeros(3)
+    )
     assert states.tolist() == [1.0, 1.0, 1.0]
 
 
@@ -51,7 +56,9 @@ def test_the_initial_state_enters_every_slot_no_edge_feeds():
 
 def test_a_slot_gets_the_sum_over_its_edges():
     s = Structure.edges(3, [0, 0, 1], [2, 2, 2])
-    states, ys = mg.recur(counter, s, initial=np.array([1.0]), shared=1.0, inputs=np.array([1.0, 5, 0]))
+    states, ys = mg.recur(
+        counter, s, initial=np.array([1.0]), shared=1.0, inputs=np.array([1.0, 5, 0])
+    )
     assert ys.tolist() == [1.0, 1.0, 2.0 + 2.0 + 6.0]
 
 
@@ -62,13 +69,12 @@ def test_pytrees_everywhere():
 
     rng = np.random.default_rng(0)
     arrays = {
-        "p": {"W": [rng.standard_normal((2, 2))]}, "x": {"a": rng.standard_normal((3, 2)), "b": (np.ones(3),)},
+        "p": {"W": [rng.standard_normal((2, 2))]},
+        "x": {"a": rng.standard_normal((3, 2)), "b": (np.ones(3),)},
         "s": {"h": np.zeros((1, 2)), "n": np.array([5.0])},
-    }  # fmt: skip
+    }
     t = mg.tensors(arrays)
-    states, ys = mg.recur(
-        cell, Structure.chain(3), initial=t["s"], shared=t["p"], inputs=t["x"]
-    )
+    states, ys = mg.recur(cell, Structure.chain(3), initial=t["s"], shared=t["p"], inputs=t["x"])
     assert states["n"].tolist() == [6.0, 7.0, 8.0] and ys[1]["n"].tolist() == [6.0, 7.0, 8.0]
     g = mg.grad(mg.sum(ys[0]) + mg.sum(states["n"]), t)
     assert g["s"]["n"].tolist() == [3.0] and g["x"]["b"][0].tolist() == [3.0, 2.0, 1.0]
@@ -78,9 +84,12 @@ def test_indexed_inputs_are_read_by_row_and_summed_on_the_way_back():
     table = mg.asarray(np.array([1.0, 10.0, 100.0]))
     rows = [2, 0, -1, 2]
     states, _ = mg.recur(
-        counter, Structure.chain(4), initial=np.array([0.0]), shared=1.0,
+        counter,
+        Structure.chain(4),
+        initial=np.array([0.0]),
+        shared=1.0,
         inputs=mg.Indexed(table, rows),
-    )  # fmt: skip
+    )
     assert states.tolist() == [100.0, 101.0, 101.0, 201.0]
     assert mg.grad(mg.sum(states), table).tolist() == [3.0, 0.0, 5.0]
 
@@ -88,22 +97,29 @@ def test_indexed_inputs_are_read_by_row_and_summed_on_the_way_back():
 def test_a_row_of_none_is_zero_even_where_the_cell_makes_something_of_zero():
     table = np.array([1.0, 2.0])
     _, ys = mg.recur(
-        lambda p, h, x: (h, mg.exp(x)), Structure.chain(3), initial=np.array([0.0]),
+        lambda p, h, x: (h, mg.exp(x)),
+        Structure.chain(3),
+        initial=np.array([0.0]),
         inputs=mg.Indexed(table, [1, -1, 0]),
-    )  # fmt: skip
+    )
     close(ys.numpy(), np.exp([2.0, 0.0, 1.0]), 1e-15)
 
 
-@pytest.mark.parametrize("structure", [Structure.chain(0), Structure.chain([0, 0]), Structure.chain([])])
+@pytest.mark.parametrize(
+    "structure", [Structure.chain(0), Structure.chain([0, 0]), Structure.chain([])]
+)
 def test_no_nodes(structure):
     """T=0 and batch 0: the right shapes, zero gradients."""
     w = mg.asarray(np.ones((2, 2)))
     parts = max(structure.components, 1)
     first = mg.asarray(np.ones((parts if structure.components else 1, 2)))
     states, ys = mg.recur(
-        lambda p, h, x: (mg.tanh(h @ p + x), h), structure, initial=first, shared=w,
+        lambda p, h, x: (mg.tanh(h @ p + x), h),
+        structure,
+        initial=first,
+        shared=w,
         inputs=np.ones((0, 2)),
-    )  # fmt: skip
+    )
     assert states.shape == ys.shape == (0, 2)
     gw, gs = mg.grad(mg.sum(states) + mg.sum(ys), (w, first))
     for run in (mg.evaluate, mg.reference):
@@ -115,9 +131,12 @@ def test_float32_all_the_way():
     f = np.float32
     w, x = mg.asarray(f([[0.5]])), np.ones((3, 1), f)
     states, ys = mg.recur(
-        lambda p, h, x: (mg.tanh(h @ p + x), h * 2), Structure.chain([2, 1]), initial=np.zeros((1, 1), f),
-        shared=w, inputs=x,
-    )  # fmt: skip
+        lambda p, h, x: (mg.tanh(h @ p + x), h * 2),
+        Structure.chain([2, 1]),
+        initial=np.zeros((1, 1), f),
+        shared=w,
+        inputs=x,
+    )
     g = mg.grad(mg.sum(states * ys), w)
     assert {t.dtype for t in (states, ys, g)} == {np.dtype(f)}
     assert {v.dtype for v in mg.evaluate([states, ys, g])} == {np.dtype(f)}
@@ -163,16 +182,21 @@ def test_the_gradient_of_one_recurrence_is_one_recurrence():
     """And a Hessian-vector product four in all: forward, backward, and their two derivatives."""
     w = mg.asarray(0.5)
     states, _ = mg.recur(
-        lambda p, h, x: (mg.tanh(h * p + x), h), Structure.chain(4), initial=np.zeros(1), shared=w,
+        lambda p, h, x: (mg.tanh(h * p + x), h),
+        Structure.chain(4),
+        initial=np.zeros(1),
+        shared=w,
         inputs=np.ones(4),
-    )  # fmt: skip
+    )
     g = mg.grad(mg.sum(states), w)
     assert len(recurrences(g)) == 2
     assert len(recurrences(mg.grad(g, w))) <= 4
 
 
 def test_projections_are_one_node_each():
-    states, ys = mg.recur(counter, Structure.chain(3), initial=np.zeros(1), shared=1.0, inputs=np.ones(3))
+    states, ys = mg.recur(
+        counter, Structure.chain(3), initial=np.zeros(1), shared=1.0, inputs=np.ones(3)
+    )
     r = states.inputs[0]
     assert states.op is PROJ and ys.inputs[0] is r
     assert len(r.attrs["projections"]) == 2
@@ -189,7 +213,9 @@ def test_a_recurrence_inside_a_cell():
         return mg.tanh(states[1:] + ys[:2]), mg.sum(states)
 
     rng = np.random.default_rng(0)
-    t = mg.tensors({"p": np.array(0.7), "x": rng.standard_normal((3, 3)), "s": rng.standard_normal((1, 2))})
+    t = mg.tensors(
+        {"p": np.array(0.7), "x": rng.standard_normal((3, 3)), "s": rng.standard_normal((1, 2))}
+    )
     states, ys = mg.recur(outer, Structure.chain(3), initial=t["s"], shared=t["p"], inputs=t["x"])
     h, rows = t["s"][0], []
     for k in range(3):
@@ -211,9 +237,12 @@ def test_the_embedding_of_a_symbol_is_a_row_of_a_shared_table():
         return mg.tanh(h + E[x]), h
 
     states, _ = mg.recur(
-        cell, Structure.chain([2, 1]), initial=np.zeros((1, 2)), shared=table,
+        cell,
+        Structure.chain([2, 1]),
+        initial=np.zeros((1, 2)),
+        shared=table,
         inputs=np.array([3, 0, 3]),
-    )  # fmt: skip
+    )
     g = mg.grad(mg.sum(states[1:2]) + mg.sum(states[2:]), table)
     a, b = mg.evaluate((states, g))
     close(a[2], np.tanh([6.0, 7.0]), 1e-15)
@@ -231,9 +260,11 @@ def test_dead_arguments_are_not_computed():
     from minigrad.graph import bind
 
     _, (a, b) = mg.recur(
-        lambda p, h, x: (h, (x["a"] * 2, x["b"] * 2)), Structure.chain(2), initial=np.zeros(1),
+        lambda p, h, x: (h, (x["a"] * 2, x["b"] * 2)),
+        Structure.chain(2),
+        initial=np.zeros(1),
         inputs={"a": np.ones(2), "b": bind(op, mg.asarray(np.ones(2)))},
-    )  # fmt: skip
+    )
     del b
     assert mg.evaluate(a).tolist() == [2.0, 2.0] and mg.reference(a).tolist() == [2.0, 2.0]
 

@@ -1,4 +1,5 @@
-"""Size and shape of the whole: a million nodes, the time and weight of the import, who imports whom, how long."""
+"""Size and shape of the whole: a million nodes, the time and weight of the import, who imports
+whom, how long."""
 
 from __future__ import annotations
 
@@ -84,7 +85,8 @@ def test_import_is_light():
 
 
 def test_import_is_quick():
-    """At most 0.3 s over bare Python: the median of several, and another try when the machine is busy."""
+    """At most 0.3 s over bare Python: the median of several, and another try when the machine is
+    busy."""
     clock = "import time; t = time.perf_counter(); {}; print(time.perf_counter() - t)"
     for _ in range(4):
         extra = [float(run(clock.format("import minigrad"))) for _ in range(5)]

@@ -12,13 +12,16 @@ from .strategies import KINDS, STRUCTURES, children_of_random_trees, dag
 
 
 def edges(s):
-    return sorted(zip(s.src.tolist(), s.dst.tolist(), s.slot.tolist(), s.port.tolist(), strict=True))
+    return sorted(
+        zip(s.src.tolist(), s.dst.tolist(), s.slot.tolist(), s.port.tolist(), strict=True)
+    )
 
 
 random_structures = st.builds(
     lambda kind, seed: STRUCTURES[kind](np.random.default_rng(seed)),
-    st.sampled_from(KINDS), st.integers(0, 2**20),
-)  # fmt: skip
+    st.sampled_from(KINDS),
+    st.integers(0, 2**20),
+)
 
 
 @given(random_structures)
@@ -41,7 +44,9 @@ def test_the_transpose_turns_everything_and_twice_is_the_same(s):
 
 @given(random_structures)
 def test_components_are_the_connected_parts(s):
-    assert sorted(set(s.component.tolist())) == sorted(set(range(s.components)) & set(s.component.tolist()))
+    assert sorted(set(s.component.tolist())) == sorted(
+        set(range(s.components)) & set(s.component.tolist())
+    )
     group = list(range(s.n))  # by repeated merging, slowly and plainly
 
     for _ in range(s.n):

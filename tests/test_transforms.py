@@ -1,7 +1,6 @@
 """block, vmap, unfold, contributions, state_gradients."""
 
 import numpy as np
-import pytest
 
 import minigrad as mg
 import recurrent as rc
@@ -74,7 +73,9 @@ def test_vmap_over_other_axes_and_inside_itself():
     close(dots.numpy(), np.einsum("ij,ji->j", a.numpy(), b.numpy()), 1e-14)
     last = mg.vmap(lambda u: u * 2, in_axes=-1)(a)
     close(last.numpy(), 2 * a.numpy().T, 0.0)
-    outer = mg.vmap(mg.vmap(lambda u, v: u * v, in_axes=(None, 0)), in_axes=(0, None))(a[:, 0], b[:, 0])
+    outer = mg.vmap(mg.vmap(lambda u, v: u * v, in_axes=(None, 0)), in_axes=(0, None))(
+        a[:, 0], b[:, 0]
+    )
     close(outer.numpy(), np.outer(a.numpy()[:, 0], b.numpy()[:, 0]), 1e-15)
 
 
@@ -86,11 +87,18 @@ def test_vmap_over_no_rows():
 def test_vmap_of_a_recurrence_and_of_movement():
     def f(x, w):
         states, _ = mg.recur(
-            lambda p, h, x: (mg.tanh(h * p + x), h), Structure.chain([2, 1]), initial=np.zeros(1),
-            shared=w, inputs=x,
-        )  # fmt: skip
+            lambda p, h, x: (mg.tanh(h * p + x), h),
+            Structure.chain([2, 1]),
+            initial=np.zeros(1),
+            shared=w,
+            inputs=x,
+        )
         grid = mg.reshape(mg.concat([x, x[::-1]]), (2, 3))
-        return states, mg.broadcast_to(mg.flip(grid, axis=0).T, (2, 3, 2)), mg.take(x, np.array([2, 0]))
+        return (
+            states,
+            mg.broadcast_to(mg.flip(grid, axis=0).T, (2, 3, 2)),
+            mg.take(x, np.array([2, 0])),
+        )
 
     x, w = mg.asarray(RNG.standard_normal((4, 3))), mg.asarray(0.5)
     y = mg.vmap(f, in_axes=(0, None))(x, w)
@@ -127,9 +135,12 @@ def test_the_ledger_of_a_sequence_is_its_terms():
     """Linear recurrence: dL/dw at step k is w^(T-k) h_(k-1), in closed form."""
     w = mg.asarray(0.9)
     states, _ = mg.recur(
-        lambda p, h, x: (h * p + x, h), Structure.chain(4), initial=np.array([2.0]), shared=w,
+        lambda p, h, x: (h * p + x, h),
+        Structure.chain(4),
+        initial=np.array([2.0]),
+        shared=w,
         inputs=np.array([1.0, -1.0, 0.5, 3.0]),
-    )  # fmt: skip
+    )
     before = np.concatenate([[2.0], states.numpy()[:-1]])
     wanted = 0.9 ** np.arange(3, -1, -1) * before
     close(mg.contributions(states[3], w).numpy(), wanted, 1e-14)
@@ -147,9 +158,12 @@ def test_state_gradients_go_through_all_later_nodes():
     rng = np.random.default_rng(3)
     x, u = rng.standard_normal((4, 2)), rng.standard_normal((2, 2))
     states, _ = mg.recur(
-        lambda p, h, x: (mg.tanh(h @ p + x), h), Structure.chain(4), initial=np.zeros((1, 2)),
-        shared=u, inputs=x,
-    )  # fmt: skip
+        lambda p, h, x: (mg.tanh(h @ p + x), h),
+        Structure.chain(4),
+        initial=np.zeros((1, 2)),
+        shared=u,
+        inputs=x,
+    )
     loss = mg.sum(states[3] ** 2) + mg.sum(states[1])
     found = mg.state_gradients(loss, states).numpy()
     h, steps = mg.zeros(2), []

@@ -1,4 +1,5 @@
-"""Every op and every shipped cell against torch in float64: values, gradients, second derivatives."""
+"""Every op and every shipped cell against torch in float64: values, gradients, second
+derivatives."""
 
 from __future__ import annotations
 
@@ -46,7 +47,8 @@ def _dot(a, b, total):
 
 
 def compare(ours, theirs, arrays, tol=TOL, tol2=None, seed=0):
-    """Values and gradients of two programs (arrays -> pytree of results), and Hessian-vector products for tol2."""
+    """Values and gradients of two programs (arrays -> pytree of results), and Hessian-vector
+    products for tol2."""
     rng = np.random.default_rng(seed)
     t, u = mg.tensors(arrays), to_torch(arrays)
     a, b = ours(t), theirs(u)
@@ -66,18 +68,24 @@ def compare(ours, theirs, arrays, tol=TOL, tol2=None, seed=0):
         close(mg.evaluate(mg.jvp(ga, t, v)), from_torch(hb), tol2, "forward over reverse")
 
 
-# -- ops -----------------------------------------------------------------------------------------------------------
+# -- ops -------------------------------------------------------------------------------------------
 
 GENERIC = np.array([[0.3, -1.2, 2.1], [0.7, 1.6, -0.4]])
 POSITIVE = np.abs(GENERIC) + 0.1
 OTHER = np.array([[1.1, -0.6, 0.9], [-1.7, 0.2, 0.8]])
 UNARY = {
-    "exp": (mg.exp, torch.exp, GENERIC), "log": (mg.log, torch.log, POSITIVE),
-    "log1p": (mg.log1p, torch.log1p, POSITIVE), "sqrt": (mg.sqrt, torch.sqrt, POSITIVE),
-    "square": (mg.square, torch.square, GENERIC), "sin": (mg.sin, torch.sin, GENERIC),
-    "cos": (mg.cos, torch.cos, GENERIC), "tanh": (mg.tanh, torch.tanh, GENERIC),
-    "sigmoid": (mg.sigmoid, torch.sigmoid, GENERIC), "relu": (mg.relu, torch.relu, GENERIC),
-    "abs": (mg.abs, torch.abs, GENERIC), "sign": (mg.sign, torch.sign, GENERIC),
+    "exp": (mg.exp, torch.exp, GENERIC),
+    "log": (mg.log, torch.log, POSITIVE),
+    "log1p": (mg.log1p, torch.log1p, POSITIVE),
+    "sqrt": (mg.sqrt, torch.sqrt, POSITIVE),
+    "square": (mg.square, torch.square, GENERIC),
+    "sin": (mg.sin, torch.sin, GENERIC),
+    "cos": (mg.cos, torch.cos, GENERIC),
+    "tanh": (mg.tanh, torch.tanh, GENERIC),
+    "sigmoid": (mg.sigmoid, torch.sigmoid, GENERIC),
+    "relu": (mg.relu, torch.relu, GENERIC),
+    "abs": (mg.abs, torch.abs, GENERIC),
+    "sign": (mg.sign, torch.sign, GENERIC),
     "negative": (mg.negative, torch.neg, GENERIC),
     "stop_gradient": (mg.stop_gradient, torch.Tensor.detach, GENERIC),
     "astype": (lambda a: mg.astype(a, np.float32), lambda a: a.float(), GENERIC.astype(np.float32)),
@@ -87,46 +95,87 @@ UNARY = {
     "logsumexp": (lambda a: mg.logsumexp(a, axis=1), lambda a: torch.logsumexp(a, 1), GENERIC),
     "logsumexp of all": (mg.logsumexp, lambda a: torch.logsumexp(a, (0, 1)), GENERIC),
     "logsumexp keepdims": (
-        lambda a: mg.logsumexp(a, axis=0, keepdims=True), lambda a: torch.logsumexp(a, 0, True), GENERIC),
+        lambda a: mg.logsumexp(a, axis=0, keepdims=True),
+        lambda a: torch.logsumexp(a, 0, True),
+        GENERIC,
+    ),
     "clip": (lambda a: mg.clip(a, -1.0, 1.0), lambda a: torch.clip(a, -1.0, 1.0), GENERIC),
-    "sum": (mg.sum, torch.sum, GENERIC), "sum axis": (lambda a: mg.sum(a, axis=0), lambda a: a.sum(0), GENERIC),
-    "sum keepdims": (lambda a: mg.sum(a, axis=-1, keepdims=True), lambda a: a.sum(-1, True), GENERIC),
-    "mean": (mg.mean, torch.mean, GENERIC), "mean axis": (lambda a: mg.mean(a, axis=1), lambda a: a.mean(1), GENERIC),
-    "max": (mg.max, torch.amax, GENERIC), "max axis": (lambda a: mg.max(a, axis=0), lambda a: a.amax(0), GENERIC),
+    "sum": (mg.sum, torch.sum, GENERIC),
+    "sum axis": (lambda a: mg.sum(a, axis=0), lambda a: a.sum(0), GENERIC),
+    "sum keepdims": (
+        lambda a: mg.sum(a, axis=-1, keepdims=True),
+        lambda a: a.sum(-1, True),
+        GENERIC,
+    ),
+    "mean": (mg.mean, torch.mean, GENERIC),
+    "mean axis": (lambda a: mg.mean(a, axis=1), lambda a: a.mean(1), GENERIC),
+    "max": (mg.max, torch.amax, GENERIC),
+    "max axis": (lambda a: mg.max(a, axis=0), lambda a: a.amax(0), GENERIC),
     "min": (mg.min, torch.amin, GENERIC),
-    "min keepdims": (lambda a: mg.min(a, axis=1, keepdims=True), lambda a: a.amin(1, True), GENERIC),
-    "cube": (lambda a: a**3, lambda a: a**3, GENERIC), "x**2": (lambda a: a**2, lambda a: a**2, GENERIC),
-    "x**-1.5": (lambda a: a**-1.5, lambda a: a**-1.5, POSITIVE), "2**x": (lambda a: 2.0**a, lambda a: 2.0**a, GENERIC),
+    "min keepdims": (
+        lambda a: mg.min(a, axis=1, keepdims=True),
+        lambda a: a.amin(1, True),
+        GENERIC,
+    ),
+    "cube": (lambda a: a**3, lambda a: a**3, GENERIC),
+    "x**2": (lambda a: a**2, lambda a: a**2, GENERIC),
+    "x**-1.5": (lambda a: a**-1.5, lambda a: a**-1.5, POSITIVE),
+    "2**x": (lambda a: 2.0**a, lambda a: 2.0**a, GENERIC),
     "reshape": (lambda a: mg.reshape(a, (3, -1)), lambda a: a.reshape(3, -1), GENERIC),
-    "broadcast_to": (lambda a: mg.broadcast_to(a, (4, 2, 3)), lambda a: a.broadcast_to(4, 2, 3), GENERIC),
-    "permute_dims": (lambda a: mg.permute_dims(mg.reshape(a, (1, 2, 3)), (2, 0, 1)),
-                     lambda a: a.reshape(1, 2, 3).permute(2, 0, 1), GENERIC),
-    "T": (lambda a: a.T, lambda a: a.T, GENERIC), "mT": (lambda a: a.mT, lambda a: a.mT, GENERIC),
+    "broadcast_to": (
+        lambda a: mg.broadcast_to(a, (4, 2, 3)),
+        lambda a: a.broadcast_to(4, 2, 3),
+        GENERIC,
+    ),
+    "permute_dims": (
+        lambda a: mg.permute_dims(mg.reshape(a, (1, 2, 3)), (2, 0, 1)),
+        lambda a: a.reshape(1, 2, 3).permute(2, 0, 1),
+        GENERIC,
+    ),
+    "T": (lambda a: a.T, lambda a: a.T, GENERIC),
+    "mT": (lambda a: a.mT, lambda a: a.mT, GENERIC),
     "moveaxis": (lambda a: mg.moveaxis(a, 0, 1), lambda a: torch.moveaxis(a, 0, 1), GENERIC),
     "expand_dims": (lambda a: mg.expand_dims(a, axis=1), lambda a: a.unsqueeze(1), GENERIC),
     "squeeze": (lambda a: mg.squeeze(a[:1], axis=0), lambda a: a[:1].squeeze(0), GENERIC),
     "flip": (lambda a: mg.flip(a, axis=1), lambda a: a.flip(1), GENERIC),
     "flip all": (mg.flip, lambda a: a.flip(0, 1), GENERIC),
-    "take": (lambda a: mg.take(a, np.array([[2, 0], [0, -1]]), axis=1),
-             lambda a: a[:, torch.tensor([[2, 0], [0, 2]])], GENERIC),
-    "scatter": (lambda a: mg.scatter(a, np.array([3, 3]), 4),
-                lambda a: torch.zeros(4, 3, dtype=a.dtype).index_add(0, torch.tensor([3, 3]), a), GENERIC),
+    "take": (
+        lambda a: mg.take(a, np.array([[2, 0], [0, -1]]), axis=1),
+        lambda a: a[:, torch.tensor([[2, 0], [0, 2]])],
+        GENERIC,
+    ),
+    "scatter": (
+        lambda a: mg.scatter(a, np.array([3, 3]), 4),
+        lambda a: torch.zeros(4, 3, dtype=a.dtype).index_add(0, torch.tensor([3, 3]), a),
+        GENERIC,
+    ),
     "slice": (lambda a: a[:, ::2], lambda a: a[:, ::2], GENERIC),
     "slice back": (lambda a: a[::-1, -1:0:-1], lambda a: a.flip(0)[:, [2, 1]], GENERIC),
-    "index": (lambda a: a[1], lambda a: a[1], GENERIC), "index two": (lambda a: a[-1, 1], lambda a: a[-1, 1], GENERIC),
+    "index": (lambda a: a[1], lambda a: a[1], GENERIC),
+    "index two": (lambda a: a[-1, 1], lambda a: a[-1, 1], GENERIC),
     "newaxis": (lambda a: a[None, :, None], lambda a: a[None, :, None], GENERIC),
     "ellipsis": (lambda a: a[..., 0], lambda a: a[..., 0], GENERIC),
     "rows twice": (lambda a: a[[0, 0, 1]], lambda a: a[[0, 0, 1]], GENERIC),
-    "rows and columns": (lambda a: a[np.array([0, 1, 1]), np.array([2, 0, 0])],
-                         lambda a: a[[0, 1, 1], [2, 0, 0]], GENERIC),
+    "rows and columns": (
+        lambda a: a[np.array([0, 1, 1]), np.array([2, 0, 0])],
+        lambda a: a[[0, 1, 1], [2, 0, 0]],
+        GENERIC,
+    ),
     "mask": (lambda a: a[GENERIC > 0], lambda a: a[torch.tensor(GENERIC > 0)], GENERIC),
-    "iteration": (lambda a: sum((k + 1) * row for k, row in enumerate(a)),
-                  lambda a: sum((k + 1) * row for k, row in enumerate(a)), GENERIC),
-    "einsum ii": (lambda a: mg.einsum("ii->i", a @ a.T), lambda a: torch.einsum("ii->i", a @ a.T), GENERIC),
+    "iteration": (
+        lambda a: sum((k + 1) * row for k, row in enumerate(a)),
+        lambda a: sum((k + 1) * row for k, row in enumerate(a)),
+        GENERIC,
+    ),
+    "einsum ii": (
+        lambda a: mg.einsum("ii->i", a @ a.T),
+        lambda a: torch.einsum("ii->i", a @ a.T),
+        GENERIC,
+    ),
     "trace": (lambda a: mg.einsum("ii", a.T @ a), lambda a: torch.einsum("ii", a.T @ a), GENERIC),
     "einsum sum": (lambda a: mg.einsum("ij->j", a), lambda a: torch.einsum("ij->j", a), GENERIC),
     "mean removed": (lambda a: a - mg.mean(a, axis=0), lambda a: a - a.mean(0), GENERIC),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", UNARY)
@@ -143,10 +192,13 @@ def test_unary(name):
 
 
 BINARY = {
-    "add": (lambda a, b: a + b,) * 2, "subtract": (lambda a, b: a - b,) * 2, "multiply": (lambda a, b: a * b,) * 2,
+    "add": (lambda a, b: a + b,) * 2,
+    "subtract": (lambda a, b: a - b,) * 2,
+    "multiply": (lambda a, b: a * b,) * 2,
     "divide": (lambda a, b: a / b,) * 2,
     "power": (lambda a, b: mg.abs(a) ** b, lambda a, b: a.abs() ** b),
-    "maximum": (mg.maximum, torch.maximum), "minimum": (mg.minimum, torch.minimum),
+    "maximum": (mg.maximum, torch.maximum),
+    "minimum": (mg.minimum, torch.minimum),
     "where": (lambda a, b: mg.where(a > b, a * b, b), lambda a, b: torch.where(a > b, a * b, b)),
     "vecdot": (mg.vecdot, torch.linalg.vecdot),
     "concat": (lambda a, b: mg.concat([a, b, a], axis=1), lambda a, b: torch.cat([a, b, a], 1)),
@@ -155,21 +207,43 @@ BINARY = {
     "vector @ matrix": (lambda a, b: a[0] @ b.T, lambda a, b: a[0] @ b.T),
     "matrix @ vector": (lambda a, b: a @ b[0], lambda a, b: a @ b[0]),
     "vector @ vector": (lambda a, b: a[0] @ b[1], lambda a, b: a[0] @ b[1]),
-    "batched matmul": (lambda a, b: a[:, :, None] @ b[:, None, :], lambda a, b: a[:, :, None] @ b[:, None, :]),
-    "broadcast batched matmul": (lambda a, b: a[:, None, None, :] @ b.T, lambda a, b: a[:, None, None, :] @ b.T),
-    "batch broadcasts": (lambda a, b: mg.reshape(a, (2, 1, 1, 3)) @ mg.reshape(b, (1, 2, 3, 1)),
-                         lambda a, b: a.reshape(2, 1, 1, 3) @ b.reshape(1, 2, 3, 1)),
+    "batched matmul": (
+        lambda a, b: a[:, :, None] @ b[:, None, :],
+        lambda a, b: a[:, :, None] @ b[:, None, :],
+    ),
+    "broadcast batched matmul": (
+        lambda a, b: a[:, None, None, :] @ b.T,
+        lambda a, b: a[:, None, None, :] @ b.T,
+    ),
+    "batch broadcasts": (
+        lambda a, b: mg.reshape(a, (2, 1, 1, 3)) @ mg.reshape(b, (1, 2, 3, 1)),
+        lambda a, b: a.reshape(2, 1, 1, 3) @ b.reshape(1, 2, 3, 1),
+    ),
     "outer": (lambda a, b: mg.outer(a[0], b[1]), lambda a, b: torch.outer(a[0], b[1])),
-    "tensordot": (lambda a, b: mg.tensordot(a, b, axes=((0,), (0,))), lambda a, b: torch.tensordot(a, b, ([0], [0]))),
-    "tensordot 1": (lambda a, b: mg.tensordot(a, b.T, axes=1), lambda a, b: torch.tensordot(a, b.T, 1)),
-    "einsum": (lambda a, b: mg.einsum("ij,kj->ki", a, b), lambda a, b: torch.einsum("ij,kj->ki", a, b)),
-    "einsum of three": (lambda a, b: mg.einsum("ij,kj,ik->j", a, b, a @ b.T),
-                        lambda a, b: torch.einsum("ij,kj,ik->j", a, b, a @ b.T)),
-    "einsum summed out": (lambda a, b: mg.einsum("ij,kl->il", a, b), lambda a, b: torch.einsum("ij,kl->il", a, b)),
+    "tensordot": (
+        lambda a, b: mg.tensordot(a, b, axes=((0,), (0,))),
+        lambda a, b: torch.tensordot(a, b, ([0], [0])),
+    ),
+    "tensordot 1": (
+        lambda a, b: mg.tensordot(a, b.T, axes=1),
+        lambda a, b: torch.tensordot(a, b.T, 1),
+    ),
+    "einsum": (
+        lambda a, b: mg.einsum("ij,kj->ki", a, b),
+        lambda a, b: torch.einsum("ij,kj->ki", a, b),
+    ),
+    "einsum of three": (
+        lambda a, b: mg.einsum("ij,kj,ik->j", a, b, a @ b.T),
+        lambda a, b: torch.einsum("ij,kj,ik->j", a, b, a @ b.T),
+    ),
+    "einsum summed out": (
+        lambda a, b: mg.einsum("ij,kl->il", a, b),
+        lambda a, b: torch.einsum("ij,kl->il", a, b),
+    ),
     "broadcast column": (lambda a, b: a * b[:, :1], lambda a, b: a * b[:, :1]),
     "broadcast scalar": (lambda a, b: a / b[0, 0], lambda a, b: a / b[0, 0]),
     "Python scalars": (lambda a, b: 2 - 3 * a / 4 + 1 / b, lambda a, b: 2 - 3 * a / 4 + 1 / b),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BINARY)
@@ -183,8 +257,11 @@ def test_cross_entropy():
     labels = np.array([2, 0])
     compare(
         lambda z: mg.cross_entropy(z, labels),
-        lambda z: F.cross_entropy(z, torch.tensor(labels), reduction="none"), GENERIC, 1e-12, 1e-11,
-    )  # fmt: skip
+        lambda z: F.cross_entropy(z, torch.tensor(labels), reduction="none"),
+        GENERIC,
+        1e-12,
+        1e-11,
+    )
 
 
 EXTREME = {
@@ -194,13 +271,21 @@ EXTREME = {
     "softmax large": (mg.softmax, lambda a: torch.softmax(a, -1), [1000.0, 999.0, -1000.0]),
     "log_softmax large": (mg.log_softmax, lambda a: torch.log_softmax(a, -1), [1e4, 0.0]),
     "softmax with -inf": (mg.softmax, lambda a: torch.softmax(a, -1), [0.0, -np.inf, 1.0]),
-    "relu at 0": (mg.relu, torch.relu, [0.0, -0.0]), "abs at 0": (mg.abs, torch.abs, [0.0, -0.0]),
+    "relu at 0": (mg.relu, torch.relu, [0.0, -0.0]),
+    "abs at 0": (mg.abs, torch.abs, [0.0, -0.0]),
     "maximum of itself": (lambda a: mg.maximum(a, a), lambda a: torch.maximum(a, a), [1.0, 2.0]),
-    "maximum at a tie": (lambda a: mg.maximum(a, a[::-1]), lambda a: torch.maximum(a, a.flip(0)), [2.0, 2.0]),
-    "max of ties": (mg.max, torch.amax, [2.0, 2.0, 1.0]), "min of ties": (mg.min, torch.amin, [2.0, 1.0, 1.0]),
-    "x**0": (lambda a: a**0, lambda a: a**0, [0.0, 2.0]), "x**2 at 0": (lambda a: a**2, lambda a: a**2, [0.0]),
-    "x**3 at 0": (lambda a: a**3, lambda a: a**3, [0.0, -2.0]), "empty": (lambda a: a * 2, lambda a: a * 2, []),
-}  # fmt: skip
+    "maximum at a tie": (
+        lambda a: mg.maximum(a, a[::-1]),
+        lambda a: torch.maximum(a, a.flip(0)),
+        [2.0, 2.0],
+    ),
+    "max of ties": (mg.max, torch.amax, [2.0, 2.0, 1.0]),
+    "min of ties": (mg.min, torch.amin, [2.0, 1.0, 1.0]),
+    "x**0": (lambda a: a**0, lambda a: a**0, [0.0, 2.0]),
+    "x**2 at 0": (lambda a: a**2, lambda a: a**2, [0.0]),
+    "x**3 at 0": (lambda a: a**3, lambda a: a**3, [0.0, -2.0]),
+    "empty": (lambda a: a * 2, lambda a: a * 2, []),
+}
 
 
 @pytest.mark.parametrize("name", EXTREME)
@@ -209,28 +294,31 @@ def test_kinks_and_overflow(name):
     compare(ours, theirs, np.array(point), 1e-14, 1e-13)
 
 
-# -- sequences -----------------------------------------------------------------------------------------------------
+# -- sequences -------------------------------------------------------------------------------------
 
-I, H, T, B = 3, 4, 5, 3
+I, H, T, B = 3, 4, 5, 3  # noqa: E741
 GATES = {"RNN": "", "LSTM": "ifgo", "GRU": "rzn"}  # torch's order
 
 
 def as_torch(kind, p):
-    """Our named gates as torch's packed weights: W_ih, W_hh, b_ih, b_hh (ours in one bias, zero in the other)."""
+    """Our named gates as torch's packed weights: W_ih, W_hh, b_ih, b_hh (ours in one bias, zero
+    in the other)."""
     if kind == "RNN":
         return [p["W"].T, p["U"].T, p["b"], torch.zeros(H, dtype=torch.float64)]
     gates = GATES[kind]
     packed = [
-        torch.cat([p[f"W_{g}"].T for g in gates]), torch.cat([p[f"U_{g}"].T for g in gates]),
+        torch.cat([p[f"W_{g}"].T for g in gates]),
+        torch.cat([p[f"U_{g}"].T for g in gates]),
         torch.cat([p[f"b_{g}"] for g in gates]),
-    ]  # fmt: skip
+    ]
     zero = torch.zeros(H, dtype=torch.float64)
     other = torch.cat([p["c_n"] if kind == "GRU" and g == "n" else zero for g in gates])
     return [*packed, other]
 
 
 def torch_layer(kind, p, xs, carry, lengths=None, reverse=False):
-    """nn.RNN/LSTM/GRU over each sequence alone; ragged and reversed by slicing and flipping its input."""
+    """nn.RNN/LSTM/GRU over each sequence alone; ragged and reversed by slicing and flipping its
+    input."""
     net = {"RNN": torch.nn.RNN, "LSTM": torch.nn.LSTM, "GRU": torch.nn.GRU}[kind](I, H).double()
     names = [n for n, _ in net.named_parameters()]
     weights = dict(zip(names, as_torch(kind, p), strict=True))
@@ -266,9 +354,11 @@ def torch_layer(kind, p, xs, carry, lengths=None, reverse=False):
 
 MAKERS = {"RNN": rc.RNN, "LSTM": rc.LSTM, "GRU": rc.GRU}
 MODES = {
-    "dense": {}, "ragged": {"lengths": [5, 0, 2]}, "reversed": {"reverse": True},
+    "dense": {},
+    "ragged": {"lengths": [5, 0, 2]},
+    "reversed": {"reverse": True},
     "ragged and reversed": {"lengths": [4, 5, 1], "reverse": True},
-}  # fmt: skip
+}
 
 
 def problem(kind, seed=0):
@@ -289,8 +379,11 @@ def test_sequence(kind, mode):
     cell, arrays = problem(kind)
     compare(
         lambda t: rc.unroll(cell, t["p"], t["x"], t["s"], **MODES[mode]),
-        lambda t: torch_layer(kind, t["p"], t["x"], t["s"], **MODES[mode]), arrays, TOL, TOL2,
-    )  # fmt: skip
+        lambda t: torch_layer(kind, t["p"], t["x"], t["s"], **MODES[mode]),
+        arrays,
+        TOL,
+        TOL2,
+    )
 
 
 @pytest.mark.parametrize("kind", MAKERS)
@@ -333,8 +426,9 @@ def test_gru_with_the_reset_before_the_product():
     rng = np.random.default_rng(3)
     arrays = {
         "p": {k: rng.standard_normal(v.shape) for k, v in cell.init(0).items()},
-        "x": rng.standard_normal((T, B, I)), "s": rng.standard_normal((B, H)),
-    }  # fmt: skip
+        "x": rng.standard_normal((T, B, I)),
+        "s": rng.standard_normal((B, H)),
+    }
 
     def theirs(t):
         p, h, ys = t["p"], t["s"], []
@@ -362,7 +456,7 @@ def test_relu_rnn():
     compare(lambda t: rc.unroll(rc.RNN(I, H, "relu"), t["p"], t["x"], t["s"]), theirs, arrays)
 
 
-# -- trees ---------------------------------------------------------------------------------------------------------
+# -- trees -----------------------------------------------------------------------------------------
 
 TREES = {
     "binary": ["(3 (2 (2 a) (2 b)) (4 c))", "(1 d)", "(2 (2 e) (3 (3 f) (2 (2 g) (1 h))))"],
@@ -419,11 +513,14 @@ def test_tree(kind, forest):
     arrays = {
         "p": {k: 0.5 * rng.standard_normal(v.shape) for k, v in cell.init(0).items()},
         "x": rng.standard_normal((count, I)),
-    }  # fmt: skip
+    }
     compare(
         lambda t: rc.fold(cell, t["p"], trees, t["x"]),
-        lambda t: torch_tree(kind, t["p"], trees, t["x"]), arrays, TOL, TOL2,
-    )  # fmt: skip
+        lambda t: torch_tree(kind, t["p"], trees, t["x"]),
+        arrays,
+        TOL,
+        TOL2,
+    )
 
 
 @pytest.mark.parametrize("kind", ["net", "lstm"])
@@ -434,8 +531,9 @@ def test_ternary_tree(kind):
     arrays = {
         "p": {k: 0.5 * rng.standard_normal(v.shape) for k, v in cell.init(0).items()},
         "x": rng.standard_normal((6, I)),
-    }  # fmt: skip
+    }
     compare(
         lambda t: rc.fold(cell, t["p"], trees, t["x"]),
-        lambda t: torch_tree(kind, t["p"], trees, t["x"], 3), arrays,
-    )  # fmt: skip
+        lambda t: torch_tree(kind, t["p"], trees, t["x"], 3),
+        arrays,
+    )

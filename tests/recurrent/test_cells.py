@@ -9,9 +9,16 @@ import recurrent as rc
 from ..laws import close
 
 CELLS = [
-    rc.RNN(3, 4), rc.RNN(3, 4, "relu"), rc.LSTM(3, 4), rc.GRU(3, 4), rc.GRU(3, 4, reset_after=False),
-    rc.RecursiveNet(3, 4), rc.TreeLSTM(3, 4), rc.RecursiveNet(3, 4, arity=1), rc.TreeLSTM(3, 4, arity=3),
-]  # fmt: skip
+    rc.RNN(3, 4),
+    rc.RNN(3, 4, "relu"),
+    rc.LSTM(3, 4),
+    rc.GRU(3, 4),
+    rc.GRU(3, 4, reset_after=False),
+    rc.RecursiveNet(3, 4),
+    rc.TreeLSTM(3, 4),
+    rc.RecursiveNet(3, 4, arity=1),
+    rc.TreeLSTM(3, 4, arity=3),
+]
 IDS = [f"{type(c).__name__}{k}" for k, c in enumerate(CELLS)]
 ARITY = {id(c): getattr(c, "arity", 1) for c in CELLS}
 
@@ -77,7 +84,9 @@ def test_formulas_at_known_numbers():
     (h, c), y = rc.LSTM(1, 1)(p, (mg.asarray([0.5]), mg.asarray([-0.4])), mg.asarray([2.0]))
     i, f, o = s(0.2 + 0.25 + 0.01), s(0.4 - 0.3 + 0.02), s(0.6 + 0.35 + 0.03)
     cell = f * -0.4 + i * np.tanh(0.8 - 0.4 + 0.04)
-    assert c.item() == pytest.approx(cell) and h.item() == y.item() == pytest.approx(o * np.tanh(cell))
+    assert c.item() == pytest.approx(cell) and h.item() == y.item() == pytest.approx(
+        o * np.tanh(cell)
+    )
 
     p = {"W": one(2.0), "U": one(-1.0), "b": b(0.5)}
     h, y = rc.RNN(1, 1)(p, mg.asarray([0.3]), mg.asarray([0.1]))

@@ -141,19 +141,43 @@ def test_symbols_as_inputs():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda c, p: rc.unroll(c, p, np.ones(3)), r"xs must be \(T, B, I\) or \(T, I\); got shape \(3,\)"),
-        (lambda c, p: rc.unroll(c, p, np.ones((4, 2, 3)), lengths=[4]), "lengths must be 2 integers"),
-        (lambda c, p: rc.unroll(c, p, np.ones((4, 2, 3)), lengths=[4, 5]), r"lengths\[1\] is 5; xs has 4 time steps"),
+        (
+            lambda c, p: rc.unroll(c, p, np.ones(3)),
+            r"xs must be \(T, B, I\) or \(T, I\); got shape \(3,\)",
+        ),
+        (
+            lambda c, p: rc.unroll(c, p, np.ones((4, 2, 3)), lengths=[4]),
+            "lengths must be 2 integers",
+        ),
+        (
+            lambda c, p: rc.unroll(c, p, np.ones((4, 2, 3)), lengths=[4, 5]),
+            r"lengths\[1\] is 5; xs has 4 time steps",
+        ),
         (lambda c, p: rc.unroll(c, p, np.ones((4, 2, 3)), lengths=[4, -1]), r"lengths\[1\] is -1"),
-        (lambda c, p: rc.unroll(c, p, np.ones((4, 2, 3)), lengths=[4.0, 2.0]), "lengths must be 2 integers.*float64"),
-        (lambda c, p: rc.unroll(c, p, np.ones((4, 2, 3)), carry=np.zeros((3, 4))), "leading axis must be 2"),
-        (lambda c, p: rc.unroll(c, p, np.ones((4, 2, 5))), r"matmul: the inner lengths of \(5,\) @ \(3, 4\) differ"),
+        (
+            lambda c, p: rc.unroll(c, p, np.ones((4, 2, 3)), lengths=[4.0, 2.0]),
+            "lengths must be 2 integers.*float64",
+        ),
+        (
+            lambda c, p: rc.unroll(c, p, np.ones((4, 2, 3)), carry=np.zeros((3, 4))),
+            "leading axis must be 2",
+        ),
+        (
+            lambda c, p: rc.unroll(c, p, np.ones((4, 2, 5))),
+            r"matmul: the inner lengths of \(5,\) @ \(3, 4\) differ",
+        ),
         (lambda c, p: rc.unroll(c, p, None), "give the number of steps"),
         (lambda c, p: rc.unroll(c, p, np.ones((4, 2, 3)), steps=5), "steps=5 but xs has 4"),
-        (lambda c, p: rc.unroll(lambda p, h, x: (h, h), p, np.ones((4, 2, 3))), "no zero_state.*carry="),
-        (lambda c, p: rc.unroll(c, p, [np.ones((4, 2, 3)), np.ones((5, 2, 3))]), "differ in their leading axes"),
+        (
+            lambda c, p: rc.unroll(lambda p, h, x: (h, h), p, np.ones((4, 2, 3))),
+            "no zero_state.*carry=",
+        ),
+        (
+            lambda c, p: rc.unroll(c, p, [np.ones((4, 2, 3)), np.ones((5, 2, 3))]),
+            "differ in their leading axes",
+        ),
     ],
-)  # fmt: skip
+)
 def test_bad_arguments(call, message):
     cell = rc.RNN(3, 4)
     with pytest.raises(ValueError, match=message):

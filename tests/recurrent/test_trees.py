@@ -13,7 +13,7 @@ import recurrent as rc
 from ..laws import close, fold_is_a_recursion
 
 T = rc.Tree
-SST = Path("/work/shared/data/sst_dev.ptb")
+SST = Path(__file__).resolve().parents[3] / "shared" / "data" / "sst_dev.ptb"
 
 
 def test_brackets():
@@ -27,12 +27,17 @@ def test_brackets():
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ("(a)", None), ("( (S (NP I) (VP go)))", ["I", "go"]), ("(NP the dog)", ["the", "dog"]),
-        ("(S\n  (A x)\t(B  y))", ["x", "y"]), ("(X (Y é漢字))", ["é漢字"]), ("(2 -LRB-)", ["-LRB-"]),
-        ("( a)", ["a"]), ("( 3 (2 a))", ["a"]),
+        ("(a)", None),
+        ("( (S (NP I) (VP go)))", ["I", "go"]),
+        ("(NP the dog)", ["the", "dog"]),
+        ("(S\n  (A x)\t(B  y))", ["x", "y"]),
+        ("(X (Y é漢字))", ["é漢字"]),
+        ("(2 -LRB-)", ["-LRB-"]),
+        ("( a)", ["a"]),
+        ("( 3 (2 a))", ["a"]),
         ("(NP (D a) dog (N b) cat)", ["a", "dog", "b", "cat"]),
     ],
-)  # fmt: skip
+)
 def test_bracket_dialects(text, wanted):
     if wanted is None:
         with pytest.raises(ValueError, match="without a word or a child at line 1, column 1"):
@@ -42,12 +47,18 @@ def test_bracket_dialects(text, wanted):
 
 
 trees = st.recursive(
-    st.builds(lambda w, label: T(label, [], w), st.text("abc.", min_size=1, max_size=3), st.sampled_from(["0", "NP", ""])),
+    st.builds(
+        lambda w, label: T(label, [], w),
+        st.text("abc.", min_size=1, max_size=3),
+        st.sampled_from(["0", "NP", ""]),
+    ),
     lambda inner: st.builds(
-        lambda c, label: T(label, c), st.lists(inner, min_size=1, max_size=3), st.sampled_from("0123")
+        lambda c, label: T(label, c),
+        st.lists(inner, min_size=1, max_size=3),
+        st.sampled_from("0123"),
     ),
     max_leaves=8,
-)  # fmt: skip
+)
 
 
 @given(trees)
@@ -86,17 +97,25 @@ def test_tuples_and_lists():
     ("text", "message"),
     [
         ("(1 (2 a)", r"1 bracket\(s\) never closed; the innermost opens at line 1, column 1"),
-        ("(1 (2 a)\n  (3 (4 b)", r"2 bracket\(s\) never closed; the innermost opens at line 2, column 3"),
+        (
+            "(1 (2 a)\n  (3 (4 b)",
+            r"2 bracket\(s\) never closed; the innermost opens at line 2, column 3",
+        ),
         ("(1 a))", r"'\)' without '\(' at line 1, column 6"),
         ("(1 a)\n\n x", "'x' stands outside of any bracket at line 3, column 2"),
         ("(1 (2 a)\n (3 ))", "without a word or a child at line 2, column 2"),
         ("( )", "without a word or a child at line 1, column 1"),
         ("()", "without a word or a child at line 1, column 1"),
-        ("", "holds no tree"), (" \n", "holds no tree"), ("word", "'word' stands outside"),
-        ("(1 a) (1 b)", "2 trees, not one; rc.read_brackets"), ((), "an empty tuple is no tree"),
-        (("a", ()), "an empty tuple"), (("a", ["b"]), "a list inside a nested tuple"), (("a", None), "NoneType inside"),
+        ("", "holds no tree"),
+        (" \n", "holds no tree"),
+        ("word", "'word' stands outside"),
+        ("(1 a) (1 b)", "2 trees, not one; rc.read_brackets"),
+        ((), "an empty tuple is no tree"),
+        (("a", ()), "an empty tuple"),
+        (("a", ["b"]), "a list inside a nested tuple"),
+        (("a", None), "NoneType inside"),
     ],
-)  # fmt: skip
+)
 def test_malformed_trees_say_where(text, message):
     with pytest.raises(ValueError, match=message):
         T.parse(text)
@@ -110,10 +129,17 @@ def test_what_is_no_tree_at_all():
         rc.structure(T("2", [leaf, leaf]))
 
 
-FOREST = ["(3 (2 (2 a) (2 b)) (4 c))", "(1 d)", "(2 (2 e) (3 (3 f) (2 (2 g) (1 h))))", "(1 (2 only))"]
+FOREST = [
+    "(3 (2 (2 a) (2 b)) (4 c))",
+    "(1 d)",
+    "(2 (2 e) (3 (3 f) (2 (2 g) (1 h))))",
+    "(1 (2 only))",
+]
 
 
-@pytest.mark.parametrize("cell", [rc.RecursiveNet(2, 3), rc.TreeLSTM(2, 3), rc.TreeLSTM(2, 3, arity=4)])
+@pytest.mark.parametrize(
+    "cell", [rc.RecursiveNet(2, 3), rc.TreeLSTM(2, 3), rc.TreeLSTM(2, 3, arity=4)]
+)
 def test_fold_is_a_recursion(cell):
     fold_is_a_recursion(cell, T.parse(FOREST))
 
@@ -155,13 +181,21 @@ def test_a_general_structure_reads_words_at_its_leaves():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: rc.fold(rc.TreeLSTM(2, 3), rc.TreeLSTM(2, 3).init(0), (("a", "b", "c"),), np.ones((3, 2))),
-         "a node has 3 children but TreeLSTM.* takes 2; make the cell with arity=3, or binarise"),
-        (lambda: rc.fold(rc.TreeLSTM(2, 3), rc.TreeLSTM(2, 3).init(0), ("a", "b"), np.ones((3, 2))),
-         r"the trees have 2 words but xs has shape \(3, 2\): a row per word"),
+        (
+            lambda: rc.fold(
+                rc.TreeLSTM(2, 3), rc.TreeLSTM(2, 3).init(0), (("a", "b", "c"),), np.ones((3, 2))
+            ),
+            "a node has 3 children but TreeLSTM.* takes 2; make the cell with arity=3, or binarise",
+        ),
+        (
+            lambda: rc.fold(
+                rc.TreeLSTM(2, 3), rc.TreeLSTM(2, 3).init(0), ("a", "b"), np.ones((3, 2))
+            ),
+            r"the trees have 2 words but xs has shape \(3, 2\): a row per word",
+        ),
         (lambda: rc.fold(lambda p, c, x: (x, x), {}, ("a", "b"), np.ones((2, 2))), "no zero_state"),
     ],
-)  # fmt: skip
+)
 def test_bad_folds(call, message):
     with pytest.raises(ValueError, match=message):
         call()
