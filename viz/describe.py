@@ -8,7 +8,6 @@ import numpy as np
 
 from minigrad.graph import Tensor
 
-from .scene import norm_text
 from .text import shorten
 
 
@@ -48,14 +47,3 @@ def name_list(names: Sequence[str], most: int = 3) -> str:
 
 def tensor_text(t: Tensor) -> str:
     return shape_text(t.shape, t.dtype)
-
-
-__all__ = [
-    "lines",
-    "name_list",
-    "norm_line",
-    "norm_text",
-    "shape_text",
-    "tensor_text",
-    "value_text",
-]

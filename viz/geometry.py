@@ -38,9 +38,6 @@ class Box:
     def top(self) -> float:
         return self.y + self.h / 2
 
-    def grown(self, margin: float) -> Box:
-        return Box(self.x, self.y, self.w + 2 * margin, self.h + 2 * margin)
-
 
 @dataclass(frozen=True)
 class Path:

@@ -1,0 +1,1 @@
+"""Benchmarks: ours and the installed peers, measured side by side.  `python -m benchmarks --help`."""
