@@ -1,1 +1,2 @@
-"""Benchmarks: ours and the installed peers, measured side by side.  `python -m benchmarks --help`."""
+"""Benchmarks: ours and the installed peers, measured side by side.  `python -m benchmarks
+--help`."""

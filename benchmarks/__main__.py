@@ -1,4 +1,5 @@
-"""python -m benchmarks: medians and ratios of ours and the installed peers, one process per system, in turn."""
+"""python -m benchmarks: medians and ratios of ours and the installed peers, one process per system,
+in turn."""
 
 from __future__ import annotations
 
@@ -83,7 +84,8 @@ print(time.perf_counter() - begin)
 
 
 def start_times() -> tuple[float, float]:
-    """Seconds to an LSTM's first gradient in a fresh process: empty cache, then warm (median of five)."""
+    """Seconds to an LSTM's first gradient in a fresh process: empty cache, then warm (median of
+    five)."""
     with tempfile.TemporaryDirectory() as folder:
         env = {**os.environ, "MINIGRAD_CACHE_DIR": folder}
         times = [

@@ -1,8 +1,9 @@
-"""What is measured: one training step (forward and backward, float32) of a model, written once per system.
+"""What is measured: one training step (forward and backward, float32) of a model, written once per
+system.
 
-A case has a name and, for each system, a function that returns the step to be timed, a call without arguments.
-Peers are written in the best way we know for them: their fused modules where they have one, packed weights and the input
-projection as one product before the loop where they have not.
+A case has a name and, for each system, a function that returns the step to be timed, a call without
+arguments. Peers are written in the best way we know for them: their fused modules where they have
+one, packed weights and the input projection as one product before the loop where they have not.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ def data(size: str) -> dict[str, np.ndarray]:
     }
 
 
-# -- fused peers -------------------------------------------------------------------------------------
+# -- fused peers
+# -------------------------------------------------------------------------------------
 
 
 def ours_sequence(kind: str, size: str) -> Step:
@@ -84,7 +86,8 @@ for _kind in ("RNN", "LSTM", "GRU"):
         case(f"{_kind} {_size}", "torch")(lambda k=_kind, s=_size: torch_sequence(k, s))
 
 
-# -- a researcher's own cell: peephole LSTM with layer norm --------------------------------------------
+# -- a researcher's own cell: peephole LSTM with layer norm
+# --------------------------------------------
 
 
 def peephole_params(size: str) -> dict[str, np.ndarray]:
@@ -191,7 +194,8 @@ for _size in SIZES:
     case(f"peephole+norm {_size}", "torch traced")(lambda s=_size: torch_peephole(s, True))
 
 
-# -- trees: a training step with building the structure ------------------------------------------------
+# -- trees: a training step with building the structure
+# ------------------------------------------------
 
 TREES, HIDDEN, EMBEDDING = 100, 150, 300
 
@@ -321,7 +325,8 @@ def torch_levels() -> Step:
     x = torch.from_numpy(table()[words_of(trees)]).requires_grad_()
 
     def build() -> Any:
-        """Children of each inner node by height; rows: words first, then inner nodes level by level."""
+        """Children of each inner node by height; rows: words first, then inner nodes level by
+        level."""
         levels: list[list[tuple[Any, Any]]] = []
         place = 0
         roots = []

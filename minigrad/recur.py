@@ -39,7 +39,7 @@ class Via:
     """How a tensor meets the nodes of a structure; `rows`, `size` only where it is an Index."""
 
     kind: str
-    rows: np.ndarray | None = None
+    rows: Any = None  # (nodes,) int64
     size: int = 0
 
     def __repr__(self) -> str:

@@ -15,11 +15,11 @@ from typing import Any
 from . import functions as fn
 from .lower import CHEAP, MASKS, Row
 from .plan import LEAVES, Plan, Segment
-from .vectors import Builder, Int, Lanes, Real, V
+from .vectors import Builder, Int, Real
 
 BLOCK = 256  # rows of a chunk; column sums are kept per chunk, so thread counts do not change them
 
-UNARY: dict[str, Callable[[Builder, V], Any]] = {
+UNARY: dict[str, Callable[[Builder, Any], Any]] = {
     "negative": lambda k, a: -a,
     "exp": lambda k, a: fn.exp(a),
     "log": lambda k, a: fn.log(a),
@@ -35,7 +35,7 @@ UNARY: dict[str, Callable[[Builder, V], Any]] = {
     "cast": lambda k, a: a,
     "logical_not": lambda k, a: ~a,
 }
-BINARY: dict[str, Callable[[Builder, V, V], Any]] = {
+BINARY: dict[str, Callable[[Builder, Any, Any], Any]] = {
     "subtract": lambda k, a, b: a - b,
     "multiply": lambda k, a, b: a * b,
     "divide": lambda k, a, b: a / b,
@@ -163,7 +163,7 @@ class Description:
                 if r in segment.columns and r.size > 1:
                     step.code(r).append(self._column(r, number[r]))
             known |= {r for r in turn if r.op in FOLDS and turn[r] == p}
-        tail = []
+        tail: list[tuple] = []
         for r in (*segment.stores, *segment.columns):
             if r not in turn:  # a leaf that leaves as it is
                 passes[0].bring(r, r.size, number, known, turn)
@@ -429,7 +429,7 @@ def _row(k: Builder, real: Real, passes: tuple, tail: tuple, t: Any, r: Int) -> 
 
 
 def _one(
-    k: Builder, real: Real, code: tuple, known: dict[int, Any], t: Any, r: Int, j: Lanes | None
+    k: Builder, real: Real, code: tuple, known: dict[int, Any], t: Any, r: Int, j: Any
 ) -> None:
     """One instruction for one vector of one row (or, with j None, for one number of the row in all
     lanes).

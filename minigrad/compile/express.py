@@ -1,9 +1,11 @@
-"""The express lane: a traced function whose graph is recurrences and changes of shape only, run by native lists.
+"""The express lane: a traced function whose graph is recurrences and changes of shape only, run by
+native lists.
 
-Everything that can be known at tracing time is: which argument's address goes into which table, which kernels run in
-which order on which thread, which rows are copied to which result.  A call is then: check the arrays, write their
-addresses, run the list, copy the results; some ten microseconds outside of the kernels.  `Express` raises `Slow`,
-with the reason, where a function is not of this kind; it then runs step by step.
+Everything that can be known at tracing time is: which argument's address goes into which table,
+which kernels run in which order on which thread, which rows are copied to which result.  A call is
+then: check the arrays, write their addresses, run the list, copy the results; some ten microseconds
+outside of the kernels.  `Express` raises `Slow`, with the reason, where a function is not of this
+kind; it then runs step by step.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ def source_of(t: Tensor) -> Tensor:
 
 
 class Express:
-    """inputs: (position among the leaves, placeholder); runners: (recurrence, projections, runner) in order."""
+    """inputs: (position among the leaves, placeholder); runners: (recurrence, projections, runner)
+    in order."""
 
     def __init__(
         self,
@@ -71,7 +74,8 @@ class Express:
         self.run_one = self.schedule.call if threads == 1 else None
         self.one = self.schedule.work[0]
 
-    # -- what is fixed at tracing time -----------------------------------------------------------------
+    # -- what is fixed at tracing time
+    # -----------------------------------------------------------------
 
     def _bind(self, r: Tensor, runner: Runner) -> None:
         if runner.layout.order is not None:
@@ -99,7 +103,8 @@ class Express:
     def _entry(
         self, t: Tensor, runner: Runner, entry: int, stride: int, width: int, shared: bool = False
     ) -> None:
-        """Who writes a table's entry: an argument at every call, or another runner's rows once and for all."""
+        """Who writes a table's entry: an argument at every call, or another runner's rows once and
+        for all."""
         source = source_of(t)
         if source.op is INPUT and source in self.place:
             for table in runner.table:
@@ -123,7 +128,8 @@ class Express:
             runner.table[:, stride] = step
 
     def _results(self, outputs: Sequence[Any], phases: list, threads: int) -> None:
-        """Fresh arrays for the results, and the copies into them as a last phase (two, where parts are summed)."""
+        """Fresh arrays for the results, and the copies into them as a last phase (two, where parts
+        are summed)."""
         self.empty: list[tuple[tuple[int, ...], np.dtype]] = []
         copies: list[list[int]] = []
         later: list[list[int]] = []
@@ -140,7 +146,8 @@ class Express:
             self.empty.append((t.shape, t.dtype))
             dtypes.add(t.dtype.name)
             for k, (rows, add) in enumerate(parts):
-                item = [address(rows), rows.strides[0], number, rows.shape[1] * rows.itemsize, *rows.shape, add]
+                width = rows.shape[1] * rows.itemsize
+                item = [address(rows), rows.strides[0], number, width, *rows.shape, add]
                 (later if k else copies).append(item)
         if len(dtypes) > 1:
             raise Slow("results of several dtypes")
@@ -190,7 +197,8 @@ class Express:
         self.checks = np.array(rows, np.int64).reshape(-1, glue.CHECK)
         self.to_write = np.array(self.targets, np.int64).reshape(-1, 2)
 
-    # -- a call ------------------------------------------------------------------------------------------
+    # -- a call
+    # ------------------------------------------------------------------------------------------
 
     def run(self, leaves: Sequence[Any]) -> list[np.ndarray] | None:
         """The results, or None where these arguments are not of this trace (or not contiguous)."""

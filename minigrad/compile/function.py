@@ -42,6 +42,10 @@ def function(f: Callable) -> Function:
     return Function(f)
 
 
+def flatten(args: Any) -> tuple[list[Any], Any]:
+    return optree.tree_flatten(args)
+
+
 class Function:
     """What `function` returns."""
 
@@ -59,7 +63,7 @@ class Function:
     def __call__(self, *args: Any) -> Any:
         if _traces:  # inside another trace: part of that graph
             return self.f(*args)
-        leaves, spec = optree.tree_flatten(args)
+        leaves, spec = flatten(args)
         with self.lock:
             latest = self.latest
             if latest is not None and spec == latest.spec:
@@ -78,7 +82,7 @@ class Function:
         """The traced outputs for arguments like these, as Tensors: to draw, print or
         differentiate.
         """
-        leaves, spec = optree.tree_flatten(args)
+        leaves, spec = flatten(args)
         with self.lock:
             return self._traced(args, leaves, spec).result
 
@@ -86,7 +90,7 @@ class Function:
         """How a call with arguments like these is run: what is compiled, hoisted, packed, and what
         is not.
         """
-        leaves, spec = optree.tree_flatten(args)
+        leaves, spec = flatten(args)
         with self.lock:
             return self._traced(args, leaves, spec).explain()
 
@@ -144,16 +148,17 @@ class Traced:
         self.steps: list[Step] = []
         self.notes: list[str] = []
         self._schedule(pools)
-        self.express: Express | None = None
+        self.express: Any = None  # an Express, where the graph allows it
         runners = [(s.t, s.asked, s.runner) for s in self.steps if isinstance(s, CompiledStep)]
         others = {s.t.op.name for s in self.steps if not isinstance(s, CompiledStep)} - {"reshape"}
         try:
             if others or not runners:
-                raise Slow(f"{', '.join(sorted(others))} in the graph" if others else "no recurrence")
+                why = f"{', '.join(sorted(others))} in the graph" if others else "no recurrence"
+                raise Slow(why)
             self.express = Express(leaves, self.inputs, runners, self.outputs)
             self.notes.append("called through one native list")
-        except Slow as why:
-            self.notes.append(f"called step by step: {why}")
+        except Slow as reason:
+            self.notes.append(f"called step by step: {reason}")
 
     def _schedule(self, pools: dict[int, Pool]) -> None:
         outputs = [t for t in self.outputs if isinstance(t, Tensor)]

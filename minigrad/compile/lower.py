@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from ..graph import CONSTANT, Tensor
 from ..recur import Block, Via, domains
 
@@ -25,7 +23,8 @@ ELEMENTWISE = frozenset(
     "greater_equal logical_and logical_or logical_not".split()
 )
 MASKS = frozenset(
-    "equal not_equal less less_equal greater greater_equal logical_and logical_or logical_not".split()
+    "equal not_equal less less_equal greater greater_equal "
+    "logical_and logical_or logical_not".split()
 )
 CHEAP = (
     frozenset(
@@ -74,10 +73,10 @@ class Sum:
     left), or a linear op applied to such sums ("linear": tensor, parts)."""
 
     how: str
-    left: Row | None = None
-    right: Row | None = None
+    left: Any = None  # a Row
+    right: Any = None
     flip: bool = False
-    tensor: Tensor | None = None
+    tensor: Any = None
     parts: list[Any] = field(default_factory=list)
 
 

@@ -379,7 +379,7 @@ def _side_by_side(members: list[Row], groups: Sequence[tuple[Row, ...]]) -> list
     if len(members) > 7:
         return members
 
-    def torn(order: Sequence[Row]) -> int:
+    def torn(order: Iterable[Row]) -> int:
         at = {r: k for k, r in enumerate(order)}
         return sum(max(at[r] for r in g) - min(at[r] for r in g) - len(g) + 1 for g in mine)
 

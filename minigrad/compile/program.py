@@ -155,7 +155,7 @@ class Runner:
         self.whole: dict[
             Row, tuple[np.ndarray, int]
         ] = {}  # with the padding rows around, and how many
-        self.dense = {
+        self.dense: dict[int, Any] = {
             slot: None if plan.gathered else self.layout.slots[slot].shift
             for slot in {s for s, _ in low.slots}
         }
@@ -202,14 +202,16 @@ class Runner:
             self.arena.array((gemm.packed_size(m.depth, m.columns, size),), dtype)
             for m in plan.matrices
         ]
-        self.joined = [
+        self.joined: list[Any] = [
             self.arena.array((m.columns, m.depth) if m.transposed else (m.depth, m.columns), dtype)
             if len(m.blocks) > 1 else None
             for m in plan.matrices
         ]  # fmt: skip
         self.bias = [self.arena.array((b.area.width,), dtype) for b in plan.bundles]
-        self.outer = [self.arena.array((o.left.size, o.width), dtype) for o in plan.outers]
-        self.outer_sums = [
+        self.outer: list[Any] = [
+            self.arena.array((o.left.size, o.width), dtype) for o in plan.outers
+        ]
+        self.outer_sums: list[Any] = [
             self.arena.array((o.width,), dtype) if o.want_sums else None for o in plan.outers
         ]
         chunks = -(-self.n // BLOCK)
@@ -243,7 +245,7 @@ class Runner:
     # -- the table ---------------------------------------------------------------------------------
 
     def _fill(self) -> None:
-        program, plan = self.program, self.program.plan
+        program = self.program
         number = program.text.entry.number
         self.table = np.zeros((max(len(self.parts), self.threads), len(number)), np.int64)
         self.of_input: list[tuple[int, int, Row]] = []
@@ -274,7 +276,7 @@ class Runner:
         if what == "length":
             return next(size for size, k in program.text.length.items() if k == rest[0])
         if what in ("from", "from_ld", "rows", "cols", "to"):
-            return self._block_entry(what, *rest, entry)
+            return self._block_entry(what, rest[0], rest[1], entry)
         if what in ("whole", "whole_ld") and self.joined[rest[0]] is None:
             tensor, flip, _, _ = plan.matrices[rest[0]].blocks[0]
             turned = flip != plan.matrices[rest[0]].transposed
@@ -296,7 +298,7 @@ class Runner:
             if port is None:
                 return address(self.zeros_for(leaf)) if k % 2 == 0 else 0
             return address(port) if k % 2 == 0 else port.strides[0]
-        simple = {
+        simple: dict[str, Any] = {
             "ranges": lambda: 0,
             "work": lambda: 0,
             "zeros": lambda: address(self.zeros),
@@ -428,14 +430,14 @@ class Runner:
         return values
 
     def take_pool(self) -> None:
-        """Make what must be zero zero again, should another runner have worked in the pool since."""
+        """Make zero again what must be, should another runner have worked in the pool since."""
         if self.pool.owner is not self:
             self.pool.owner = self
             for piece in self.blank:
                 piece.fill(0)
 
     def phases(self) -> list[list[list[tuple[int, int, int, int]]]]:
-        """What to call: phase after phase, for each thread (kernel, table, from, to).  Threads meet in between."""
+        """What to call, phase after phase: for each thread (kernel, table, from, to)."""
         plan, tables = self.program.plan, self.tables
         clear = [a for a in (*self.columns.values(), *self.outer_sums) if a is not None and a.size]
         zero = glue.kernels().zero.address
@@ -516,7 +518,8 @@ class Schedule:
         self.lists = [glue.calls(calls) for calls in lists]
         self.arrived = np.zeros(8, np.int64)
         self.work = [
-            (address(calls), len(calls), address(self.arrived), glue.sched_yield()) for calls in self.lists
+            (address(calls), len(calls), address(self.arrived), glue.sched_yield())
+            for calls in self.lists
         ]
         self.call = glue.kernels().sequence.run
 

@@ -79,7 +79,8 @@ def run(call: Call, parts: Sequence[tuple], threads: int | None = None) -> None:
 
 
 def together(call: Call, parts: Sequence[tuple]) -> None:
-    """call(*part) for every part, each on a thread of its own, at the same time: parts may wait for each other."""
+    """call(*part) for every part, each on a thread of its own, at the same time: parts may wait for
+    each other."""
     with _together:
         while not _busy.acquire(False):  # somebody's independent parts: they end by themselves
             time.sleep(0)

@@ -1,4 +1,5 @@
-"""mg.function against the reference: values and gradients of every cell, structure, dtype, width and thread count."""
+"""mg.function against the reference: values and gradients of every cell, structure, dtype, width
+and thread count."""
 
 import os
 import subprocess
@@ -210,7 +211,9 @@ def test_any_vector_width_gives_close_results():
     found = []
     for lanes in ("16", "8", "4"):
         env = {**os.environ, "MINIGRAD_LANES": lanes}
-        done = subprocess.run([sys.executable, "-c", SCRIPT], env=env, capture_output=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT], env=env, capture_output=True, check=True
+        )
         found.append(done.stdout)
     sizes = {len(f) for f in found}
     assert len(sizes) == 1 and sizes.pop() > 10_000
@@ -228,7 +231,8 @@ def test_any_vector_width_gives_close_results():
             np.testing.assert_allclose(a, w, rtol=tolerance, atol=tolerance)
 
 
-# -- what a function promises ------------------------------------------------------------------------
+# -- what a function promises
+# ------------------------------------------------------------------------
 
 
 def test_nothing_is_compiled_again_for_another_size(monkeypatch):
