@@ -47,7 +47,7 @@ class Corpus:
     def excerpt(self, count: int) -> str:
         """The text of the first `count` tokens, as it was written."""
         if self.kind == "char":
-            return "".join(map(visible, self.tokens[:count]))
+            return " ".join("".join(self.tokens[:count]).split())
         ends = [match.end() for match in islice(_WORD.finditer(self.text), count)]
         return " ".join(self.text[: ends[-1]].split())
 
@@ -120,9 +120,7 @@ def _file(given: str, notes: list[str]) -> str:
             "for example with: iconv -f latin1 -t utf-8"
         ) from None
     if "\0" in text:
-        raise InputError(
-            f"{given!r} holds NUL bytes, so it is not text; give a plain text file"
-        )
+        raise InputError(f"{given!r} holds NUL bytes, so it is not text; give a plain text file")
     return text
 
 

@@ -96,7 +96,7 @@ def _span(norms: np.ndarray) -> float:
 def _fold(factor: float) -> str:
     if factor < 1e6:
         return f"{factor:.1f}-fold" if factor < 10 else f"{factor:,.0f}-fold"
-    return f"{factor:.0e}-fold".replace("+", "")
+    return f"{factor:.0e}-fold".replace("+0", "").replace("+", "")
 
 
 def _ratio(part: float) -> str:
