@@ -122,7 +122,10 @@ def _start(cell: Any, params: Any, carry: Any, batch: int | None) -> Any:
             raise ValueError(
                 f"unroll: carry has a leaf of shape {shape}; its leading axis must be {batch}"
             )
-        return mg.asarray(leaf) if batch is not None else mg.expand_dims(leaf, axis=0)
+        if isinstance(leaf, mg.Tensor):
+            return leaf if batch is not None else mg.expand_dims(leaf, axis=0)
+        array = np.asarray(leaf)  # stays an array: recur leaves out a start that is known to be 0
+        return array if batch is not None else array[None]
 
     return optree.tree_map(leading, carry)
 

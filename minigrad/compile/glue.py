@@ -56,7 +56,7 @@ def reads_objects() -> bool:
     a = np.arange(6.0, dtype=np.float32).reshape(2, 3)[:, :2]
 
     def word(offset: int, kind: type = ctypes.c_int64) -> int:
-        return kind.from_address(id(a) + offset).value
+        return kind.from_address(id(a) + offset).value  # type: ignore[attr-defined]
 
     try:
         dims = (ctypes.c_int64 * 2).from_address(word(DIMENSIONS))

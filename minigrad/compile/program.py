@@ -113,14 +113,15 @@ class Arena:
     def array(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         dtype = np.dtype(dtype)
         size = int(np.prod(shape)) * dtype.itemsize
+        room = -(-size // 64) * 64  # whole lines: `glue.zero` writes whole words
         memory = self.pool.memory
         start = self.used + -(address(memory) + self.used) % 64
         if start + size > len(
             memory
         ):  # earlier pieces stay where they are, in the memory they hold on to
-            self.pool.memory = memory = np.zeros(max(2 * len(memory), size + 4096), np.uint8)
+            self.pool.memory = memory = np.zeros(max(2 * len(memory), room + 4096), np.uint8)
             start = -address(memory) % 64
-        self.used = start + size
+        self.used = start + room
         return memory[start : start + size].view(dtype).reshape(shape)
 
 
