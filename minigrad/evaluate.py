@@ -224,7 +224,8 @@ def _enter(arg: Any, via: Via, n: int) -> Any:
 def _leave(rows: list, p: Tensor, via: Via) -> Any:
     out = np.zeros(p.shape, p.dtype)
     for n, value in enumerate(rows):
-        at = {"shared": (), "row": n}.get(via.kind, -1) if via.rows is None else int(via.rows[n])
+        fixed: dict[str, Any] = {"shared": (), "row": n}
+        at = fixed.get(via.kind, -1) if via.rows is None else int(via.rows[n])
         if at != -1:
             out[at] += value
     return out

@@ -132,7 +132,7 @@ class Tensor(Readable):
         return len(self.shape)
 
     @property
-    def size(self) -> int:
+    def size(self) -> int:  # type: ignore[override]
         return math.prod(self.shape)
 
     def named(self, name: str) -> Tensor:

@@ -78,7 +78,7 @@ def plan(block: Block, wires: Any, vias: Sequence[Via], rows: tuple, summed: tup
             stages[stage(t)].append(t)
     outside = set(roots).union(*(t.inputs for t in stages["post"]))
     stored = {t for t in stages["core"] if t in outside}
-    block.cache[key] = Plan(*stages.values(), stored, sums, domain, demands)
+    block.cache[key] = Plan._make([*stages.values(), stored, sums, domain, demands])
     return block.cache[key]
 
 

@@ -601,7 +601,7 @@ def full(shape: int | Sequence[int], fill_value: Any, *, dtype: Any = None) -> T
 
 def arange(start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None) -> Tensor:
     return constant(
-        np.arange(start, dtype=dtype) if stop is None else np.arange(start, stop, step, dtype)
+        np.arange(start, dtype=dtype) if stop is None else np.arange(start, stop, step, dtype=dtype)
     )
 
 
@@ -1280,10 +1280,10 @@ for _name, _f in {
     "or": _on_booleans("|", logical_or), "ror": _on_booleans("|", logical_or),
 }.items():  # fmt: skip
     setattr(Tensor, f"__{_name}__", _guarded(_f))
-for _name, _f in {
+for _name, _g in {
     "neg": negative, "abs": abs, "invert": _on_booleans("~", logical_not),
 }.items():  # fmt: skip
-    setattr(Tensor, f"__{_name}__", _f)
-Tensor.__getitem__ = _getitem  # type: ignore[method-assign]
+    setattr(Tensor, f"__{_name}__", _g)
+Tensor.__getitem__ = _getitem  # type: ignore[method-assign, assignment]
 Tensor.T = property(_transpose)  # type: ignore[assignment]
 Tensor.mT = property(matrix_transpose)  # type: ignore[assignment]

@@ -187,12 +187,12 @@ def pulled_back(
     return grads, [leave(g, ROW) for g in pull.also]
 
 
+_unshaped: Any = lambda: ((), None)  # noqa: E731  # their shapes are set by recurrence and proj
+_pairs: Any = lambda ct, node, wanted: [(node, ct)]  # noqa: E731
 RECUR = Primitive(
-    "recur", "recur", lambda: ((), None), lambda: None, _recur_vjp, collect=lambda pairs: pairs
-)  # type: ignore
-PROJ = Primitive(
-    "proj", "recur", lambda: ((), None), lambda: None, lambda ct, node, wanted: [(node, ct)]
-)  # type: ignore
+    "recur", "recur", _unshaped, lambda: None, _recur_vjp, collect=lambda pairs: pairs
+)
+PROJ = Primitive("proj", "recur", _unshaped, lambda: None, _pairs)
 
 
 # -- the backward block ----------------------------------------------------------------------------
