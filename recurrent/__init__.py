@@ -1,10 +1,19 @@
 """recurrent: recurrent and recursive networks as small compositions over `minigrad.recur`."""
 
 from .cells import GRU, LSTM, RNN, Cell, RecursiveNet, TreeCell, TreeLSTM
+from .losses import (
+    bits,
+    cross_entropy,
+    mean_squared_error,
+    perplexity,
+    tree_cross_entropy,
+    within,
+)
 from .sequences import unroll
 from .trees import Forest, Tree, fold, read_brackets, roots, structure
 
 __all__ = [
-    "GRU", "LSTM", "RNN", "Cell", "Forest", "RecursiveNet", "Tree", "TreeCell", "TreeLSTM", "fold",
-    "read_brackets", "roots", "structure", "unroll",
+    "Cell", "Forest", "GRU", "LSTM", "RNN", "RecursiveNet", "Tree", "TreeCell", "TreeLSTM", "bits",
+    "cross_entropy", "fold", "mean_squared_error", "perplexity", "read_brackets", "roots",
+    "structure", "tree_cross_entropy", "unroll", "within",
 ]  # fmt: skip

@@ -1,0 +1,162 @@
+"""Losses over sequences and trees, in nats: padding and what was not observed never matter.
+
+Values there are replaced before anything is computed from them, so that not even a NaN in the
+padding reaches a loss or a gradient (a mask that multiplies would let it through).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+
+
+def cross_entropy(
+    logits: Any, labels: Any, lengths: Sequence[int] | None = None, mask: Any = None
+) -> mg.Tensor:
+    """The mean of -log softmax(logits)[label] over the steps that count, in nats per step.
+
+    logits  : (T, B, C) or (T, C) as `unroll` returns them; without lengths any (..., C).
+    labels  : integers 0..C-1 of shape (T, B), (T,) or (...).  What stands at a step that does not
+              count is never looked at.
+    lengths : one per sequence: the steps behind a sequence's end do not count.
+    mask    : booleans of the shape of labels, which steps count; with lengths, both must hold.
+
+    No step counts: 0.  Raises ValueError naming the argument whose shape or values do not fit.
+    """
+    z, y = mg.asarray(logits), mg.asarray(labels)
+    if not z.ndim or y.shape != z.shape[:-1] or y.dtype.kind not in "iu":
+        raise ValueError(
+            f"cross_entropy: labels must be integers of shape {z.shape[:-1]} for logits of shape "
+            f"{z.shape}; got {y.dtype} of shape {y.shape}"
+        )
+    counts = _counting("cross_entropy", y.shape, lengths, mask)
+    if counts is not None:
+        z = mg.where(mg.expand_dims(counts, axis=-1), z, mg.zeros_like(z))
+        y = mg.where(counts, y, mg.zeros_like(y))
+    if not isinstance(labels, mg.Tensor) and not isinstance(mask, mg.Tensor):
+        _check_labels(np.asarray(y), z.shape[-1])
+    return _mean_over(mg.cross_entropy(z, y), counts)
+
+
+def tree_cross_entropy(logits: Any, labels: Any, rows: Any = None) -> mg.Tensor:
+    """The mean cross-entropy over the labelled nodes of trees, in nats per node.
+
+    logits : (N, C), a row per node in post-order, as `fold` returns them.
+    labels : (N,) integers, -1 for a node without a label (Socher et al. 2013 label every phrase).
+    rows   : only these nodes, for example `roots(trees)`; default all.
+    """
+    z, y = mg.asarray(logits), labels if isinstance(labels, mg.Tensor) else np.asarray(labels)
+    if z.ndim != 2 or y.shape != z.shape[:1] or y.dtype.kind not in "iu":
+        raise ValueError(
+            "tree_cross_entropy: logits must be (N, C) and labels N integers, one per node; got "
+            f"{z.shape} and {y.dtype} of shape {y.shape}"
+        )
+    if rows is not None:
+        z, y = z[rows], y[rows]
+    return cross_entropy(z, y, mask=y >= 0)
+
+
+def mean_squared_error(
+    predictions: Any, targets: Any, lengths: Sequence[int] | None = None, observed: Any = None
+) -> mg.Tensor:
+    """The mean of (prediction - target)^2 over the numbers that count.
+
+    predictions, targets : (T, B, D) or (T, D), the same shape; without lengths any (..., D).
+    lengths  : one per sequence: the steps behind a sequence's end do not count.
+    observed : booleans, which targets were observed: of the shape of targets, or without D (whole
+               steps).  A missing target may hold anything, also NaN.
+    """
+    p, t = mg.asarray(predictions), mg.asarray(targets)
+    if p.shape != t.shape or not p.ndim:
+        raise ValueError(
+            f"mean_squared_error: targets must have the shape of predictions, {p.shape}; got "
+            f"{t.shape}"
+        )
+    per_number = None
+    if observed is not None:
+        seen = mg.asarray(observed)
+        if seen.shape == t.shape:
+            per_number, seen = seen, None
+        observed = seen
+    counts = _counting("mean_squared_error", t.shape[:-1], lengths, observed)
+    if counts is not None:
+        counts = mg.broadcast_to(mg.expand_dims(counts, axis=-1), t.shape)
+    if per_number is not None:
+        if per_number.dtype.kind != "b":
+            raise ValueError(
+                f"mean_squared_error: observed must be booleans; got {per_number.dtype}"
+            )
+        counts = per_number if counts is None else mg.logical_and(counts, per_number)
+    error = p - t if counts is None else mg.where(counts, p - t, mg.zeros_like(p))
+    return _mean_over(mg.square(error), counts)
+
+
+def perplexity(nats: Any) -> mg.Tensor:
+    """exp(mean cross-entropy in nats): the number of equally likely choices that is as hard."""
+    return mg.exp(nats)
+
+
+def bits(nats: Any) -> mg.Tensor:
+    """The same loss in bits: nats / log 2."""
+    return mg.asarray(nats) / float(np.log(2.0))
+
+
+def within(time: int, lengths: Sequence[int] | None, batch: int, who: str = "within") -> np.ndarray:
+    """(time, batch) booleans: step t of sequence b is one of its first lengths[b] (None: all)."""
+    if lengths is None:
+        return np.ones((time, batch), bool)
+    given = np.asarray(lengths)
+    if given.shape != (batch,) or given.dtype.kind not in "iu":
+        raise ValueError(
+            f"{who}: lengths must be {batch} integers, one per sequence; got {given.dtype} of "
+            f"shape {given.shape}"
+        )
+    wrong = np.flatnonzero((given < 0) | (given > time))
+    if len(wrong):
+        raise ValueError(
+            f"{who}: lengths[{wrong[0]}] is {given[wrong[0]]}; there are {time} time steps"
+        )
+    return np.arange(time)[:, None] < given
+
+
+def _check_labels(labels: np.ndarray, classes: int) -> None:
+    if labels.size and not (0 <= labels.min() and labels.max() < classes):
+        wrong = labels[(labels < 0) | (labels >= classes)]
+        raise ValueError(
+            f"cross_entropy: labels must lie in 0..{classes - 1}; got {wrong[:8].tolist()}"
+        )
+
+
+def _counting(
+    who: str, shape: tuple[int, ...], lengths: Sequence[int] | None, mask: Any
+) -> mg.Tensor | None:
+    """The booleans of `shape` that lengths and mask say together; None: everything counts."""
+    counts = None
+    if lengths is not None:
+        if len(shape) not in (1, 2):
+            raise ValueError(
+                f"{who}: with lengths the steps must be (T, B) or (T,); got shape {shape}"
+            )
+        batch = shape[1] if len(shape) == 2 else 1
+        counts = mg.asarray(within(shape[0], lengths, batch, who).reshape(shape))
+    if mask is not None:
+        given = mg.asarray(mask)
+        if given.shape != shape or given.dtype.kind != "b":
+            raise ValueError(
+                f"{who}: the mask must be booleans of shape {shape}; got {given.dtype} of shape "
+                f"{given.shape}"
+            )
+        counts = given if counts is None else mg.logical_and(counts, given)
+    return counts
+
+
+def _mean_over(values: mg.Tensor, counts: mg.Tensor | None) -> mg.Tensor:
+    """The sum over the number of values that count; of none: 0."""
+    if counts is None:
+        return mg.sum(values) / max(values.size, 1)
+    kept = mg.where(counts, values, mg.zeros_like(values))
+    return mg.sum(kept) / mg.maximum(mg.sum(mg.astype(counts, values.dtype)), 1)
