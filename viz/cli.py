@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 from .reading import EXAMPLE_TREE, InputError, read
@@ -144,14 +145,15 @@ def _fail(message: str) -> int:
 
 @contextlib.contextmanager
 def _stoppable() -> Iterator[Callable[[], None]]:
-    """Ctrl-C and a polite kill both unwind, so nothing is left behind. What is yielded raises if
-    either came at a moment when the exception was swallowed (inside a compiler's callback).
+    """Ctrl-C and a polite kill both unwind, so nothing is left behind. While a compiler runs, whose
+    callbacks swallow exceptions, they wait for the next call of what is yielded.
     """
     came: list[BaseException] = []
 
-    def stop(number: int, _frame: Any) -> None:
+    def stop(number: int, frame: FrameType | None) -> None:
         came.append(KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number))
-        raise came[-1]
+        if not _compiling(frame):
+            raise came[-1]
 
     def check() -> None:
         if came:
@@ -164,9 +166,20 @@ def _stoppable() -> Iterator[Callable[[], None]]:
         return
     try:
         yield check
+    except Exception:
+        check()  # what broke because it was stopped is no error of its own
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _compiling(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith(("numba.", "llvmlite.")):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def study(options: argparse.Namespace, command: str, check: Callable[[], None]) -> list[str]:
