@@ -518,13 +518,13 @@ def add_rows(size: int, index: Any, rows: Any) -> Any:
     if not index.size or not rows.size:
         return total
     index = np.where(index < 0, index + size, index)
+    if np.bincount(index, minlength=size).max() == 1:
+        total[index] = rows
+        return total
     order = np.argsort(index, kind="stable")
     sorted_index = index[order]
     starts = np.flatnonzero(np.r_[True, sorted_index[1:] != sorted_index[:-1]])
-    if len(starts) == len(index):
-        total[index] = rows
-    else:
-        total[sorted_index[starts]] = np.add.reduceat(rows[order], starts, axis=0)
+    total[sorted_index[starts]] = np.add.reduceat(rows[order], starts, axis=0)
     return total
 
 

@@ -44,18 +44,26 @@ def check_ends(who: str, n: int, src: Ints, dst: Ints) -> None:
 
 
 def climb(who: str, n: int, src: Ints, dst: Ints) -> tuple[Ints, Ints]:
-    """Where each node has at most one edge out: its distance to its root and that root, by pointer
-    doubling."""
+    """Where each node has at most one edge out: its height (the longest way up to it) and its root.
+
+    By pointer doubling: after k rounds `up` is 2^k edges away and `height` knows all ways shorter
+    than that.
+    """
     up = np.arange(n)
     up[src] = dst
-    depth = (up != np.arange(n)).astype(np.int64)
-    for _ in range(max(n - 1, 1).bit_length()):
-        depth, up = depth + depth[up], up[up]
+    moved = (up != np.arange(n)).astype(np.int64)  # edges between a node and its `up`
+    height = np.zeros(n, np.int64)
+    for k in range(max(n - 1, 1).bit_length()):
+        whole = moved == 2**k
+        longer = height.copy()
+        np.maximum.at(longer, up[whole], height[whole] + 2**k)
+        height = longer
+        moved, up = moved + moved[up], up[up]
     root = np.ones(n, bool)
     root[src] = False
     if not root[up].all():  # from a cycle nothing ever arrives at a root
         raise cycle_error(who, n, src, dst)
-    return depth, up
+    return height, up
 
 
 def sweep(who: str, n: int, src: Ints, dst: Ints) -> Ints:

@@ -112,11 +112,10 @@ class Structure:
         need = int(k.max()) + 1 if len(k) else 1
         if slots is not None and slots < need:
             raise ValueError(f"forest: a node has {need} children but slots={slots}")
-        depth, root = climb("forest", n, s, d)
+        level, root = climb("forest", n, s, d)
         roots = np.flatnonzero(root == np.arange(n))
         number = np.zeros(n, np.int64)
         number[roots] = np.arange(len(roots))
-        level = (depth.max() - depth) if n else depth
         return Structure(
             n, s, d, k, np.zeros_like(k), level, slots=max(need, slots or 1),
             parts=(number[root], len(roots)),
@@ -168,11 +167,7 @@ class Structure:
             raise ValueError(f"edges: slot {k.min()} is negative")
         check_ends("edges", n, s, d)
         single = n and (not len(s) or np.bincount(s, minlength=n).max() <= 1)
-        if single:
-            depth, _ = climb("edges", n, s, d)
-            level = depth.max() - depth
-        else:
-            level = sweep("edges", n, s, d)
+        level = climb("edges", n, s, d)[0] if single else sweep("edges", n, s, d)
         return Structure(
             n, s, d, k, np.zeros_like(k), level, slots=int(k.max()) + 1 if k.size else 1
         )
@@ -236,7 +231,8 @@ class Structure:
     @cached_property
     def wires(self) -> frozenset[tuple[int, int]]:
         """The (port, slot) pairs that some edge joins."""
-        return frozenset(map(tuple, np.unique(np.stack([self.port, self.slot]), axis=1).T.tolist()))
+        codes = np.flatnonzero(np.bincount(self.port * self.slots + self.slot))
+        return frozenset((int(c) // self.slots, int(c) % self.slots) for c in codes)
 
     @property
     def component(self) -> Ints:

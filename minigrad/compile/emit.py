@@ -121,19 +121,41 @@ class Description:
         for place in self.plan.places(stage):
             for b in self.plan.bundles:
                 for p in b.products.get(place, ()):
-                    steps.append(("product", self._product(p)))
+                    steps.append(("product", self._product(p, place)))
             segment = self.plan.segments.get(place)
             if segment is not None:
                 steps.append(("rows", self._rows(segment)))
         return tuple(steps)
 
-    def _product(self, p: Any) -> tuple:
+    def _product(self, p: Any, place: tuple[int, int]) -> tuple:
         number = self.plan.matrices.index(p.matrix)
         a, lda = self.place(p.operand)
         c, ldc = self.place(p.bundle.zs[0])
-        cin = (self.entry("bias", self.plan.bundles.index(p.bundle)), -1) if p.first else (c, ldc)
+        bundle = self.plan.bundles.index(p.bundle)
+        cin = (self.entry("bias", bundle), -1) if p.first else (c, ldc)
         sizes = self.entry("depth", number), self.entry("columns", number)
-        return (a, lda, self.entry("packed", number), c, ldc, *cin, *sizes)
+        return (
+            a,
+            lda,
+            self.entry("packed", number),
+            c,
+            ldc,
+            *cin,
+            *sizes,
+            *self._limits(p, place, bundle),
+        )
+
+    def _limits(self, p: Any, place: tuple[int, int], bundle: int) -> tuple[str, int, int]:
+        """Where a product need not run: ("rows", first, last), ("levels", flags, 0) or ("all", 0, 0)."""
+        if p.operand.op == "in" and place[0] != 1:
+            return ("rows", self.entry("low", p.operand), self.entry("high", p.operand))
+        if place[0] == 2:
+            return ("rows", self.entry("low_out", bundle), self.entry("high_out", bundle))
+        if place[0] == 1 and p.operand.op == "slot":
+            return ("levels", self.entry("bare"), 0)
+        if place[0] == 1 and self.plan.feeds_edges_only(p.bundle):
+            return ("levels", self.entry("silent"), 0)
+        return ("all", 0, 0)
 
     def _rows(self, segment: Segment) -> tuple:
         """A fused loop over rows as data: ((scalar code, ((length, loop code, folds), ...)), ...),
@@ -244,8 +266,16 @@ class Description:
         number = self.plan.outers.index(o)
         a, lda = self.place(o.left)
         d, ldd = self.place(o.rights[0])
-        names = ("outer_rows", "outer_columns", "outer", "outer_ld", "outer_sums")
-        return (a, lda, d, ldd, self.entry("nodes"), *(self.entry(n, number) for n in names))
+        names = (
+            "outer_first",
+            "outer_nodes",
+            "outer_rows",
+            "outer_columns",
+            "outer",
+            "outer_ld",
+            "outer_sums",
+        )
+        return (a, lda, d, ldd, *(self.entry(n, number) for n in names))
 
 
 class _Pass:
@@ -370,7 +400,7 @@ def chunks_kernel(k: Builder, real: Real, steps: tuple, table: Int, start: Int, 
         t = k.table(table)
         for a in k.rows(start, stop, BLOCK):
             b = k.choose(stop - a < BLOCK, stop, a + BLOCK)
-            _steps(k, real, steps, t, a, b)
+            _steps(k, real, steps, t, a, b, a)
 
 
 def levels_kernel(
@@ -386,22 +416,53 @@ def levels_kernel(
         with k.when(a < b):
             for g in gather:
                 _gather_slot(k, real, g, table, t, a, b)
-            _steps(k, real, steps, t, a, b)
+            _steps(k, real, steps, t, a, b, level)
 
 
-def _steps(k: Builder, real: Real, steps: tuple, t: Any, a: Int, b: Int) -> None:
+def _steps(k: Builder, real: Real, steps: tuple, t: Any, a: Int, b: Int, level: Int) -> None:
     for kind, what in steps:
         if kind == "product":
-            base, lda, packed, c, ldc, cin, ldcin, depth, n = what
-            start = t[cin] if ldcin < 0 else t[cin] + a * t[ldcin]
-            k.call(
-                t[0], t[base] + a * t[lda], t[lda], t[packed], t[c] + a * t[ldc], t[ldc], start,
-                0 if ldcin < 0 else t[ldcin], b - a, t[depth], t[n],
-            )  # fmt: skip
+            _product(k, real, what, t, a, b, level)
         else:
             passes, tail = what
             for r in k.rows(a, b):
                 _row(k, real, passes, tail, t, r)
+
+
+def _product(k: Builder, real: Real, what: tuple, t: Any, a: Int, b: Int, level: Int) -> None:
+    """A product for rows [a, b), or those of them that its limits leave; the others get the bias alone."""
+    base, lda, packed, c, ldc, cin, ldcin, depth, n, limit, low, high = what
+    first = ldcin < 0
+
+    def run(a: Int, b: Int) -> None:
+        with k.when(a < b):
+            start = t[cin] if first else t[cin] + a * t[ldcin]
+            k.call(
+                t[0], t[base] + a * t[lda], t[lda], t[packed], t[c] + a * t[ldc], t[ldc], start,
+                0 if first else t[ldcin], b - a, t[depth], t[n],
+            )  # fmt: skip
+
+    def bias_only(a: Int, b: Int) -> None:
+        for r in k.rows(a, b):
+            for j in k.lanes(t[n], real):
+                k.store(t[c] + r * t[ldc], j, k.load(t[cin], j))
+
+    if limit == "rows":
+        begin, end = k.choose(t[low] < a, a, t[low]), k.choose(b < t[high], b, t[high])
+        run(begin, end)
+        if first:
+            begin = k.choose(begin < b, begin, b)
+            bias_only(a, begin)
+            bias_only(k.choose(end < begin, begin, end), b)
+    elif limit == "levels":
+        skip = k.index(t[low], level)
+        with k.when(skip.equals(0)):
+            run(a, b)
+        if first:
+            with k.when(skip.differs(0)):
+                bias_only(a, b)
+    else:
+        run(a, b)
 
 
 def _row(k: Builder, real: Real, passes: tuple, tail: tuple, t: Any, r: Int) -> None:
@@ -512,14 +573,14 @@ def outers_kernel(k: Builder, real: Real, what: tuple, table: Int, part: Int, pa
     """This thread's columns of every product of stacked rows."""
     t = k.table(table)
     unit = 48 * 4 // real.bytes  # whole panels, so that only the last thread has partial vectors
-    for a, lda, d, ldd, nodes, rows, columns, out, ldout, sums in what:
-        n = t[columns]
+    for a, lda, d, ldd, first, nodes, rows, columns, out, ldout, sums in what:
+        n, r = t[columns], t[first]
         share = ((n + (unit - 1)) // unit + parts - 1) // parts * unit
         start, stop = share * part, share * part + share
         stop = k.choose(stop < n, stop, n)
         with k.when(start < stop):
             k.call(
-                t[3], t[a], t[lda], t[d], t[ldd], t[nodes], t[rows], start, stop, t[out], t[ldout],
+                t[3], t[a] + r * t[lda], t[lda], t[d] + r * t[ldd], t[ldd], t[nodes], t[rows], start, stop, t[out], t[ldout],
                 t[5], 0, t[sums], t[6],
             )  # fmt: skip
 

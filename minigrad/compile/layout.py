@@ -48,7 +48,13 @@ class Layout:
         self.component = s.component[order]
         self.key = order.tobytes() if self.order is not None else b""
         self.slots = {slot: self._arrivals(s, slot) for slot in range(s.slots)}
+        self.bare, self.silent = (self._untouched(s, ends) for ends in (s.dst, s.src))
         self._parts: dict[int, list[np.ndarray]] = {}
+
+    def _untouched(self, s: Structure, ends: np.ndarray) -> np.ndarray:
+        """(levels,) 1 where no row of the level is among the ends of edges."""
+        level = s.level[ends]
+        return (np.bincount(level, minlength=len(self.ranges)) == 0).astype(np.int64)
 
     def _arrivals(self, s: Structure, slot: int) -> Arrivals:
         mine = np.flatnonzero(s.slot == slot)

@@ -351,6 +351,15 @@ class Plan:
             outer.want_sums = True
             self.column_at[s.left] = (outer, at)
 
+    def feeds_edges_only(self, b: Bundle) -> bool:
+        """Whether a bundle is read by nobody but along edges: then a row that sends nothing need not have it."""
+        ports = set(self.low.ports.values())
+        read = {a for r in self.order for a in reads(r)} | set(self.low.rows.values())
+        read |= {s.left for s in (*self.outer_sums, *self.column_sums)} | {
+            s.right for s in self.outer_sums
+        }
+        return all(z in ports and z not in read for z in b.zs)
+
     def places(self, stage: int) -> list[tuple[int, int]]:
         """The steps of a stage, in order."""
         found = {p for p in self.segments if p[0] == stage}

@@ -21,7 +21,7 @@ from . import cache, gemm, glue, threads
 from .emit import BLOCK, Description
 from .glue import address
 from .layout import Layout, layout_of
-from .lower import Lowering, Row, Sum
+from .lower import Lowering, Row, Sum, reads
 from .plan import Plan
 
 SPLIT = 2e7  # multiply-adds below which a second thread costs more than it brings
@@ -130,7 +130,14 @@ class Runner:
     projections.
     """
 
-    def __init__(self, program: Program, structure: Structure, vias: Sequence[Via], pool: Pool):
+    def __init__(
+        self,
+        program: Program,
+        structure: Structure,
+        vias: Sequence[Via],
+        pool: Pool,
+        projections: Sequence[Tensor] = (),
+    ):
         self.program, self.vias, self.pool = program, vias, pool
         self.layout: Layout = layout_of(structure)
         self.n = structure.n
@@ -139,6 +146,11 @@ class Runner:
         self.numbers = {ph: k for k, ph in enumerate(low.block.inputs)}
         self.threads = threads.count() if program.flops * self.n > SPLIT else 1
         self.parts = self.layout.parts(self.threads)
+        self.skipping = any(via.rows is not None for via in vias) or any(
+            a.shift is None for a in self.layout.slots.values()
+        )  # rows whose operand is zero may be left out, as long as the matrices are finite
+        self.may_skip = True
+        self._limit(projections)
         self.arena = Arena(pool)
         self.blank: list[
             np.ndarray
@@ -146,6 +158,42 @@ class Runner:
         self._buffers()
         self._fill()
         self.sequence = Schedule(self.phases(), self.threads)
+
+    def _limit(self, projections: Sequence[Tensor]) -> None:
+        """Which rows have an operand other than zero, and which are read: ranges of places."""
+        plan, low = self.program.plan, self.program.low
+        self.limits: dict[Row, tuple[int, int]] = {}
+        self.bare = np.zeros(max(len(self.layout.ranges), 1), np.int64)
+        if self.skipping:
+            if len(self.layout.ranges):
+                self.bare[:] = self.layout.bare
+            for ph, r in self.inputs.items():
+                via = self.vias[self.numbers[ph]]
+                if via.rows is not None:
+                    self.limits[r] = _extent(self.layout.to_rows(via.rows) >= 0)
+        wanted: dict[Row, list[Via]] = {}
+        for p in projections:
+            if p.attrs["ref"] in low.rows:
+                wanted.setdefault(low.rows[p.attrs["ref"]], []).append(p.attrs["via"])
+        read = {a for r in plan.order for a in reads(r)}
+        self.out_limits: list[tuple[int, int]] = []
+        for b in plan.bundles:
+            vias = [v for z in b.zs for v in wanted.get(z, [None])]
+            if any(v is None or v.rows is None for v in vias) or any(z in read for z in b.zs):
+                self.out_limits.append((0, self.n))
+                continue
+            used = np.any([self.layout.to_rows(v.rows) >= 0 for v in vias], axis=0)
+            self.out_limits.append(_extent(used))
+
+    def _outer_limits(self, number: int) -> tuple[int, int]:
+        """Rows of a product of stacked rows: where its left side is not zero (all, if it also sums columns)."""
+        o = self.program.plan.outers[number]
+        if o.want_sums or not self.skipping:
+            return 0, self.n
+        if o.left.op == "slot" and self._copied(o.left):
+            first = self.layout.slots[o.left.tensor[0]].first
+            return _extent(first[1:] > first[:-1])
+        return self.limits.get(o.left, (0, self.n))
 
     # -- memory ------------------------------------------------------------------------------------
 
@@ -303,7 +351,14 @@ class Runner:
             "ranges": lambda: 0,
             "work": lambda: 0,
             "zeros": lambda: address(self.zeros),
-            "nodes": lambda: self.n,
+            "low": lambda r: self.limits.get(r, (0, self.n))[0],
+            "high": lambda r: self.limits.get(r, (0, self.n))[1],
+            "low_out": lambda b: self.out_limits[b][0],
+            "high_out": lambda b: self.out_limits[b][1],
+            "bare": lambda: address(self.bare),
+            "silent": lambda: address(self.layout.silent),
+            "outer_first": lambda o: self._outer_limits(o)[0],
+            "outer_nodes": lambda o: self._outer_limits(o)[1] - self._outer_limits(o)[0],
             "bias": lambda b: address(self.bias[b]),
             "bias_at": self._bias_at,
             "depth": lambda m: plan.matrices[m].depth,
@@ -404,6 +459,10 @@ class Runner:
                 np.take(values, index, axis=0, out=buffer, mode="clip")
             buffer[index < 0] = 0
         shared = self._shared(args)
+        if self.skipping:
+            self._allow_skipping(
+                all(np.isfinite(v.sum()) for t, v in shared.items() if t.ndim == 2)
+            )
         for entry, tensor, turned, stride in self.of_shared:
             value = shared[tensor]
             if stride >= 0:
@@ -414,6 +473,17 @@ class Runner:
             keep.append(value)
             table[:, entry] = address(value)
         return keep
+
+    def _allow_skipping(self, finite: bool) -> None:
+        """0 * inf is NaN: where a matrix is not finite, products run for all rows."""
+        if finite == self.may_skip:
+            return
+        self.may_skip = finite
+        self.bare[: len(self.layout.ranges)] = self.layout.bare if finite else 0
+        for (what, *rest), entry in self.program.text.entry.number.items():
+            if what in ("low", "high", "outer_first", "outer_nodes"):
+                whole = (0, self.n)[what in ("high", "outer_nodes")]
+                self.table[:, entry] = self._entry((what, *rest), entry) if finite else whole
 
     def _shared(self, args: Sequence[Any]) -> dict[Tensor, np.ndarray]:
         """The values of the shared tensors that the stages read; those computed in the block by
@@ -479,8 +549,9 @@ class Runner:
         value = self._rows(self.program.low.rows[ref]).reshape(self.n, *ref.shape)
         if via.kind == "row":
             return Rows(value, self.layout)
-        index = self.layout.to_rows(via.rows) % (via.size + 1)
-        return add_rows(via.size + 1, index, value)[: via.size]
+        index = self.layout.to_rows(via.rows)
+        used = index >= 0
+        return add_rows(via.size, index[used], value[used])
 
     def _rows(self, r: Row) -> np.ndarray:
         return self.indexed[r] if r in self.indexed else self.value[r]
@@ -501,6 +572,12 @@ class Runner:
             for part, i in zip(s.parts, s.tensor.inputs, strict=True)
         ]
         return s.tensor.op.numpy(*parts, **s.tensor.attrs)
+
+
+def _extent(used: np.ndarray) -> tuple[int, int]:
+    """The smallest range that holds all places in use."""
+    at = np.flatnonzero(used)
+    return (int(at[0]), int(at[-1]) + 1) if len(at) else (0, 0)
 
 
 class Schedule:

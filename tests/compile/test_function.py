@@ -345,3 +345,31 @@ def test_threads_call_one_function(monkeypatch):
         t.join()
     for a, b in zip(found, wanted, strict=True):
         close(a, b, 0)
+
+
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+def test_what_is_not_finite_spreads_as_in_the_reference(bad):
+    """Rows with a zero operand are left out of products only while 0 * weight is 0."""
+    forest = rc.structure([rc.Tree.parse(t) for t in TREES])
+    cell, x = rc.TreeLSTM(3, 5), np.random.default_rng(0).standard_normal((10, 3))
+
+    def step(p, x, s):
+        states, ys = rc.fold(cell, p, s, x)
+        return states, mg.grad(mg.sum(ys), x)
+
+    f = mg.function(step)
+    for name in ("W_i", "U_i_0", "b_i"):
+        p = cell.init(0)
+        f(p, x, forest)
+        p[name] = p[name].copy()
+        p[name].flat[0] = bad
+        wanted = mg.evaluate(step(mg.tensors(p), mg.asarray(x), forest))
+        found = f(p, x, forest)
+        for a, b in zip(optree.tree_leaves(found), optree.tree_leaves(wanted), strict=True):
+            np.testing.assert_array_equal(np.isnan(a), np.isnan(b))
+            np.testing.assert_array_equal(np.isinf(a), np.isinf(b))
+        close(
+            f(cell.init(0), x, forest),
+            mg.evaluate(step(mg.tensors(cell.init(0)), mg.asarray(x), forest)),
+            1e-11,
+        )
