@@ -9,11 +9,14 @@ from .losses import (
     tree_cross_entropy,
     within,
 )
+from .missing import Hold, SelfFeeding, with_mask
+from .patterns import ManyToMany, ManyToOne, OneToMany, per_object
 from .sequences import unroll
 from .trees import Forest, Tree, fold, read_brackets, roots, structure
 
 __all__ = [
-    "Cell", "Forest", "GRU", "LSTM", "RNN", "RecursiveNet", "Tree", "TreeCell", "TreeLSTM", "bits",
-    "cross_entropy", "fold", "mean_squared_error", "perplexity", "read_brackets", "roots",
-    "structure", "tree_cross_entropy", "unroll", "within",
+    "Cell", "Forest", "GRU", "Hold", "LSTM", "ManyToMany", "ManyToOne", "OneToMany", "RNN",
+    "RecursiveNet", "SelfFeeding", "Tree", "TreeCell", "TreeLSTM", "bits", "cross_entropy", "fold",
+    "mean_squared_error", "per_object", "perplexity", "read_brackets", "roots", "structure",
+    "tree_cross_entropy", "unroll", "with_mask", "within",
 ]  # fmt: skip

@@ -19,6 +19,7 @@ def unroll(
     lengths: Sequence[int] | None = None,
     reverse: bool = False,
     steps: int | None = None,
+    memory: Any = None,
 ) -> tuple[Any, Any]:
     """Run `cell` over time: h_t, y_t = cell(params, h_{t-1}, x_t).  Returns (carry, ys).
 
@@ -28,6 +29,9 @@ def unroll(
               default zeros.
     lengths : one per sequence, 0 to T; what lies behind a sequence's end is never looked at.
     reverse : run each sequence from its last step to its first.
+    memory  : what every step of a sequence reads (a context, a source to attend to), leaves
+              (B, ...): the cell is then given x = (x_t, memory of its sequence), never copied per
+              step.
     ys      : leaves (T, B, ...) or (T, ...), each at its input's time; rows behind a sequence's end
               are 0.
     carry   : (returned) each sequence's last state, (B, ...) or (...); of an empty sequence: where
@@ -35,7 +39,7 @@ def unroll(
 
     Raises ValueError naming the argument whose shape does not fit.
     """
-    xs, time, batch = _extent(xs, carry, lengths, steps)
+    xs, time, batch = _extent(xs, (carry, memory), lengths, steps)
     size = 1 if batch is None else batch
     given = _lengths(lengths, time, size)
     start = _start(cell, params, carry, batch)
@@ -44,6 +48,8 @@ def unroll(
     inputs = optree.tree_map(
         lambda x: _to_rows(mg.asarray(x), time, batch, None if dense else rows), xs
     )
+    if memory is not None:
+        inputs = inputs, optree.tree_map(lambda m: _per_sequence(m, rows, batch), memory)
     structure = _steps(rows, given, time, reverse)
     states, outputs = mg.recur(cell, structure, initial=start, shared=params, inputs=inputs)
     ends = np.zeros_like(given) if reverse else given - 1
@@ -145,6 +151,18 @@ def _steps(rows: np.ndarray, given: np.ndarray, time: int, reverse: bool) -> mg.
     )
     none = np.zeros(len(later), np.int64)
     return mg.Structure(len(rows), src, dst, none, none, level, parts=(sequence, size))
+
+
+def _per_sequence(leaf: Any, rows: np.ndarray, batch: int | None) -> mg.Indexed:
+    """A table with a row per sequence, which each of its steps reads."""
+    t = mg.asarray(leaf)
+    table = mg.expand_dims(t, axis=0) if batch is None else t
+    size = 1 if batch is None else batch
+    if not table.ndim or len(table) != size:
+        raise ValueError(
+            f"unroll: memory has a leaf of shape {t.shape}; its leading axis must be {size}"
+        )
+    return mg.Indexed(table, rows % max(size, 1))
 
 
 def _to_rows(x: mg.Tensor, time: int, batch: int | None, rows: np.ndarray | None) -> mg.Tensor:
