@@ -259,13 +259,16 @@ class OpStep(Step):
     def __call__(self, env: dict[Tensor, Any]) -> None:
         t = self.t
         try:
-            env[t] = t.op.numpy(*[plain(env[i]) for i in t.inputs], **t.attrs)
-        except Exception:
-            env[t] = compute(
-                t, {i: plain(env[i]) for i in t.inputs}
-            )  # again, for the error's words
+            env[t] = self._value(t, [env[i] for i in t.inputs])
+        except Exception:  # once more, for the error's words
+            env[t] = compute(t, {i: plain(env[i]) for i in t.inputs})
         for i in self.dead:
             del env[i]
+
+    def _value(self, t: Tensor, values: list[Any]) -> Any:
+        if t.op.name == "take" and isinstance(values[0], Rows):
+            return values[0].take(np.asarray(plain(values[1])))
+        return t.op.numpy(*map(plain, values), **t.attrs)
 
 
 class EvaluatedStep(Step):

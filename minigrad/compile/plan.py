@@ -250,7 +250,7 @@ class Plan:
     def _segments(self) -> None:
         """Walk the segments backwards; what one needs of an earlier one becomes stored there."""
         self.columns: dict[tuple[int, int], list[Row]] = {}
-        covered = {s.right for s in self.outer_sums if s.right not in ("in", "slot")}
+        covered = {s.right for s in self.outer_sums}
         self.direct_columns = []  # column sums that come with a weight gradient
         for s in self.column_sums:
             if s.left in covered and s.left.op not in ("in", "slot"):

@@ -188,7 +188,7 @@ class Runner:
     def _outer_limits(self, number: int) -> tuple[int, int]:
         """Rows of a product of stacked rows: where its left side is not zero (all, if it also sums columns)."""
         o = self.program.plan.outers[number]
-        if o.want_sums or not self.skipping:
+        if not self.skipping or not self.may_skip:
             return 0, self.n
         if o.left.op == "slot" and self._copied(o.left):
             first = self.layout.slots[o.left.tensor[0]].first
@@ -314,6 +314,22 @@ class Runner:
             self.table[k, number["work",]] = address(part)
         self.kernels = program.module
         self.tables = [address(row) for row in self.table]
+        self._rests()
+
+    def _rests(self) -> None:
+        """Column sums that come with a product of some rows only: the other rows' part, row by row."""
+        self.rest = [
+            (k, a, b)
+            for k, o in enumerate(self.program.plan.outers) if o.want_sums
+            for a, b in ((0, self._outer_limits(k)[0]), (self._outer_limits(k)[1], self.n)) if a < b
+        ]  # fmt: skip
+        rows = []
+        for k, a, b in self.rest:
+            o, sums = self.program.plan.outers[k], self.outer_sums[k]
+            d = self.value[o.rights[0]]  # stored here: else its sums would not come along
+            start = address(d) + a * d.strides[0]
+            rows.append([start, d.strides[0], address(sums), 0, b - a, o.width, 1])
+        self.rests = np.array(rows, np.int64).reshape(-1, glue.COPY)
 
     def _entry(self, name: tuple, entry: int) -> int:
         program, plan = self.program, self.program.plan
@@ -479,6 +495,7 @@ class Runner:
         if finite == self.may_skip:
             return
         self.may_skip = finite
+        self.rests[:, 4] = [(b - a) if finite else 0 for _, a, b in self.rest]
         self.bare[: len(self.layout.ranges)] = self.layout.bare if finite else 0
         for (what, *rest), entry in self.program.text.entry.number.items():
             if what in ("low", "high", "outer_first", "outer_nodes"):
@@ -527,6 +544,9 @@ class Runner:
         if plan.outers:
             f = self.kernels.outers.address
             found.append([[(f, tables[k], k, self.threads)] for k in range(self.threads)])
+            if self.rest:
+                copy = getattr(glue.kernels(), f"copy_{self.program.dtype}").address
+                found.append([[(copy, address(self.rests), 0, len(self.rests))]])
         return found
 
     def _shares(self) -> list[tuple[int, int]]:
@@ -619,6 +639,11 @@ class Rows:
 
     def user(self) -> np.ndarray:
         return self.layout.to_user(self.values)
+
+    def take(self, index: np.ndarray) -> np.ndarray:
+        """Some of the user's rows, without putting all in order."""
+        at = index if self.layout.order is None else self.layout.place[index]
+        return self.values[at]
 
 
 def by_place(value: Any, layout: Layout) -> np.ndarray:
