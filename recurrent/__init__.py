@@ -1,22 +1,17 @@
 """recurrent: recurrent and recursive networks as small compositions over `minigrad.recur`."""
 
 from .cells import GRU, LSTM, RNN, Cell, RecursiveNet, TreeCell, TreeLSTM
-from .losses import (
-    bits,
-    cross_entropy,
-    mean_squared_error,
-    perplexity,
-    tree_cross_entropy,
-    within,
-)
+from .losses import bits, cross_entropy, mean_squared_error, perplexity, tree_cross_entropy, within
 from .missing import Hold, SelfFeeding, with_mask
 from .patterns import ManyToMany, ManyToOne, OneToMany, per_object
 from .sequences import unroll
-from .trees import Forest, Tree, fold, read_brackets, roots, structure
+from .treebank import Tree, binarise, read_brackets, read_conllu
+from .trees import Forest, fold, roots, structure, top_down
 
 __all__ = [
     "Cell", "Forest", "GRU", "Hold", "LSTM", "ManyToMany", "ManyToOne", "OneToMany", "RNN",
-    "RecursiveNet", "SelfFeeding", "Tree", "TreeCell", "TreeLSTM", "bits", "cross_entropy", "fold",
-    "mean_squared_error", "per_object", "perplexity", "read_brackets", "roots", "structure",
-    "tree_cross_entropy", "unroll", "with_mask", "within",
+    "RecursiveNet", "SelfFeeding", "Tree", "TreeCell", "TreeLSTM", "binarise", "bits",
+    "cross_entropy", "fold", "mean_squared_error", "per_object", "perplexity", "read_brackets",
+    "read_conllu", "roots", "structure", "top_down", "tree_cross_entropy", "unroll",
+    "with_mask", "within",
 ]  # fmt: skip

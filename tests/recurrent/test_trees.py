@@ -1,5 +1,6 @@
 """Trees: reading, writing, structures, folding, and what is malformed."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ import recurrent as rc
 from ..laws import close, fold_is_a_recursion
 
 T = rc.Tree
-SST = Path(__file__).resolve().parents[3] / "shared" / "data" / "sst_dev.ptb"
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+SST, EWT = DATA / "sst_dev.ptb", DATA / "ud_ewt_dev.conllu"
 
 
 def test_brackets():
@@ -210,3 +212,245 @@ def test_real_sentiment_trees():
     words = sum(len(t.words()) for t in trees)
     _, ys = rc.fold(cell, cell.init(0), trees, np.random.default_rng(0).standard_normal((words, 4)))
     assert np.isfinite(ys.numpy()).all() and len(rc.roots(trees)) == 1101
+
+
+# -- dependencies ----------------------------------------------------------------------------------
+
+ROWS = [
+    ("1", "It", "3", "nsubj"), ("2", "never", "3", "advmod"), ("3", "works", "0", "root"),
+    ("4", "today", "3", "obl"),
+]  # fmt: skip
+
+
+def conllu(rows):
+    return "\n".join(f"{i}\t{w}\t_\t_\t_\t_\t{h}\t{r}\t_\t_" for i, w, h, r in rows) + "\n"
+
+
+def test_dependencies():
+    t = T.parse("# text = It never works today\n" + conllu(ROWS))
+    assert (t.label, t.word, t.position) == ("root", "works", 2)
+    assert [c.word for c in t.children] == ["It", "never", "today"]
+    assert t.words() == ["It", "never", "works", "today"]
+    assert [n.word for n in t.postorder()] == ["It", "never", "today", "works"]
+    s = rc.structure([t, T.parse(conllu(ROWS))])
+    assert s.words.tolist() == [0, 1, 3, 2, 4, 5, 7, 6]
+    assert rc.structure(conllu(ROWS)).words.tolist() == [0, 1, 3, 2]
+
+
+def test_ranges_and_empty_nodes_are_skipped():
+    rows = [("1-2", "didnt", "_", "_"), ("1", "did", "0", "root"), ("2", "nt", "1", "advmod")]
+    text = conllu(rows) + conllu([("2.1", "gone", "_", "_")])
+    assert T.parse(text).words() == ["did", "nt"]
+    assert len(list(rc.read_conllu(text + "\n\n" + conllu(ROWS)))) == 2
+    assert T.parse(conllu(ROWS).replace("\n", "\r\n")).words() == T.parse(conllu(ROWS)).words()
+
+
+def test_non_projective_words_are_read_in_the_order_of_the_sentence():
+    heads = [
+        ("1", "a", "3", "x"),
+        ("2", "b", "4", "x"),
+        ("3", "c", "0", "root"),
+        ("4", "d", "3", "x"),
+    ]
+    cell = rc.RecursiveNet(1, 1, arity=2)
+    p = {"W": np.ones((1, 1)), "U_0": np.zeros((1, 1)), "U_1": np.zeros((1, 1)), "b": np.zeros(1)}
+    t = T.parse(conllu(heads))
+    xs = np.array([[0.1], [0.2], [0.3], [0.4]])
+    ys = mg.evaluate(rc.fold(cell, p, t, xs)[1])[:, 0]
+    read = {n.word: y for n, y in zip(t.postorder(), ys, strict=True)}
+    for word, x in zip("abcd", xs[:, 0], strict=True):
+        assert read[word] == pytest.approx(np.tanh(x))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1\tIt\t_", "line 1 has 3 columns between tabs; a row has ten"),
+        (conllu(ROWS) + "x\n", "line 5 has 1 columns"),
+        (conllu([("a", "b", "0", "root")]), "line 1 cannot be read"),
+        (conllu([("1", "b", "zero", "root")]), "line 1 cannot be read"),
+        (conllu([("1", "b", "7", "root")]), "line 1 has HEAD 7; it must be 0 .the root. or an ID"),
+        (conllu([("1", "b", "_", "root")]), "line 1 has HEAD _"),
+        ("\n#\n" + conllu([("1", "a", "2", "x"), ("2", "b", "1", "x")]), "line 3 must have one"),
+        (conllu([("1", "a", "0", "x"), ("2", "b", "0", "x")]), "lines with one: 1, 2"),
+        (conllu([("1", "a", "0", "r"), ("2", "b", "3", "x"), ("3", "c", "2", "x")]), "2: .*circle"),
+        (conllu([("2", "a", "0", "r")]), "line 1 has ID 2; 1 comes next"),
+        ("# only\t a comment\n", "holds no sentence"),
+        (conllu(ROWS) + "\n" + conllu(ROWS), "2 trees, not one; rc.read_conllu"),
+    ],
+)  # fmt: skip
+def test_malformed_dependencies_say_where(text, message):
+    with pytest.raises(ValueError, match=message):
+        T.parse(text) if "\t" in text else list(rc.read_conllu(text))
+
+
+def test_positions_must_be_whole():
+    with pytest.raises(ValueError, match="in tree 1 two words have one position, or only some"):
+        rc.structure([("a", "b"), T("", [T("", [], "a", 0)], "b", 0)])
+    with pytest.raises(ValueError, match="in tree 0 two words have one position, or only some"):
+        rc.structure(T("", [T("", [], "a")], "b", 0))
+
+
+@pytest.mark.skipif(not EWT.exists(), reason=f"the dependency trees are not at {EWT}")
+def test_real_dependencies():
+    text = EWT.read_text()
+    trees = list(rc.read_conllu(text))
+    assert len(trees) == text.count("# sent_id")
+    forms = [
+        line.split("\t")[1]
+        for line in text.splitlines()
+        if line and line[0] != "#" and line.split("\t")[0].isdigit()
+    ]
+    assert [w for t in trees for w in t.words()] == forms
+    s = rc.structure(trees)
+    words = [n.word for t in trees for n in t.postorder()]
+    assert [forms[k] for k in s.words] == words
+
+
+# -- other objects ---------------------------------------------------------------------------------
+
+
+class Labelled(list):
+    """What nltk.Tree is: a list with a label."""
+
+    def __init__(self, name, children):
+        super().__init__(children)
+        self.name = name
+
+    def label(self):
+        return self.name
+
+
+def test_trees_in_the_manner_of_nltk():
+    t = Labelled("S", [Labelled("NP", ["the", Labelled("N", ["dog"])]), Labelled("V", ["barks"])])
+    assert T.parse(t) == T.parse("(S (NP ( the) (N dog)) (V barks))")
+    assert [len(x.words()) for x in T.parse([t, ("a", "b")])] == [3, 2]
+    assert rc.structure([t, t]).n == 10 and rc.structure(t).n == 5
+    with pytest.raises(ValueError, match="the node 'X' has neither a word nor a child"):
+        T.parse(Labelled("S", [Labelled("X", []), "a"]))
+
+
+def test_spans():
+    assert T.parse((("a", "b"), "c", ("d", "e"))).spans() == {(0, 2), (3, 5), (0, 5)}
+    assert T.parse("(1 a)").spans() == set()
+
+
+@given(trees)
+def test_binarised_trees_have_the_same_words(tree):
+    two, collapsed = rc.binarise(tree), rc.binarise(tree, collapse=True)
+    for t in (two, collapsed):
+        assert t.words() == tree.words()
+        assert all(len(n.children) <= 2 for n in t.postorder())
+    assert tree.spans() <= two.spans() and two.spans() == collapsed.spans()
+    assert all(len(n.children) != 1 for n in collapsed.postorder())
+
+
+def test_binarising_joins_from_the_left():
+    t = rc.binarise(T.parse("(A (x a) (y b) (z c) (w d))"))
+    assert str(t) == "(A (@A (@A (x a) (y b)) (z c)) (w d))"
+    assert rc.binarise(T.parse("(A (B (c d)))"), collapse=True) == T.parse("(c d)")
+
+
+# -- structures from any mixture, quickly ----------------------------------------------------------
+
+
+def nested(tree):
+    return tuple(nested(c) for c in tree.children) if tree.children else tree.word
+
+
+@given(st.lists(trees, min_size=1, max_size=4), st.integers(0, 15))
+def test_the_direct_walk_equals_the_walk_over_trees(forest, mask):
+    tuples = [t.children and mask >> k & 1 for k, t in enumerate(forest)]
+    given_ = [nested(t) if yes else t for t, yes in zip(forest, tuples, strict=True)]
+    s = rc.structure(given_)
+    nodes = [n for t in forest for n in t.postorder()]
+    row = {id(n): k for k, n in enumerate(nodes)}
+    wanted = mg.Structure.forest([[row[id(c)] for c in n.children] for n in nodes])
+    for name in ("src", "dst", "slot", "port", "level", "component"):
+        assert getattr(s, name).tolist() == getattr(wanted, name).tolist(), name
+    assert (s.n, s.slots, s.components) == (wanted.n, wanted.slots, wanted.components)
+
+
+def test_many_tuples_are_fast():
+    def grow(n):
+        return "w" if n == 1 else (grow(n // 2), grow(n - n // 2))
+
+    forest = [grow(20)] * 100
+    best = 1.0
+    for _ in range(5):
+        start = time.perf_counter()
+        s = rc.structure(forest)
+        best = min(best, time.perf_counter() - start)
+    assert s.n == 3900 and best < 0.02  # about 0.001 on a quiet machine
+
+
+@pytest.mark.parametrize(
+    ("given_", "message"),
+    [
+        ([], "the list of trees is empty"),
+        ([("a", ())], "an empty tuple is no tree"),
+        ([("a", ["b"])], "a list inside"),
+        ([("a", None)], "NoneType inside"),
+        ([()], "an empty tuple"),
+    ],
+)
+def test_malformed_forests(given_, message):
+    with pytest.raises(ValueError, match=message):
+        rc.structure(given_)
+
+
+# -- downwards -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cell", [rc.RNN(2, 3), rc.LSTM(2, 3), rc.GRU(2, 3)], ids=str)
+def test_top_down_is_a_recursion_from_the_root(cell):
+    rng = np.random.default_rng(0)
+    forest = T.parse(FOREST)
+    n = rc.structure(forest).n
+    t = mg.tensors({"p": cell.init(0), "x": rng.standard_normal((n, 2))})
+    states, ys = rc.top_down(cell, t["p"], forest, nodes=t["x"])
+    order = [node for tree in forest for node in tree.postorder()]
+    row = {id(node): k for k, node in enumerate(order)}
+    start = cell.zero_state()
+    zero = mg.asarray(start[0]) if not isinstance(start, tuple) else tuple(a[0] for a in start)
+    done = {}
+    for tree in forest:
+        stack = [(tree, zero)]
+        while stack:
+            node, above = stack.pop()
+            state, y = cell(t["p"], above, t["x"][row[id(node)]])
+            done[row[id(node)]] = y
+            stack += [(c, state) for c in node.children]
+    wanted = mg.stack([done[k] for k in range(n)])
+    weights = rng.standard_normal(ys.shape)
+    found, naive = ((y, mg.grad(mg.sum(y * weights), t)) for y in (ys, wanted))
+    close(mg.evaluate(found), mg.evaluate(naive), 1e-12)
+    close(mg.evaluate(mg.unfold(ys)), mg.evaluate(ys), 1e-12)
+    f = mg.function(lambda p, x, s: rc.top_down(cell, p, s, nodes=x)[1])
+    arrays = mg.evaluate(t)
+    close(f(arrays["p"], arrays["x"], rc.structure(forest)), mg.evaluate(ys), 1e-11)
+
+
+def test_down_a_chain_is_the_sequence_backwards():
+    """Law 4: in a tree without branches top-down is the sequence from the root on."""
+    cell, x = rc.LSTM(2, 3), np.random.default_rng(0).standard_normal((4, 2))
+    chain = T("", [T("", [T("", [T("", [], "a", 0)], "b", 1)], "c", 2)], "d", 3)
+    p = cell.init(0)
+    down = rc.top_down(cell, p, chain, x)[1]
+    close(mg.evaluate(down), mg.evaluate(rc.unroll(cell, p, x, reverse=True)[1]), 1e-13)
+
+
+def test_up_and_down():
+    up, down = rc.TreeLSTM(2, 3), rc.GRU(3, 4)
+    _, ys = rc.fold(up, up.init(0), FOREST[0], np.ones((3, 2)))
+    _, zs = rc.top_down(down, down.init(1), FOREST[0], nodes=ys)
+    assert zs.shape == (5, 4)
+    both = rc.top_down(lambda p, h, x: (h + mg.sum(x[0]) + mg.sum(x[1]), h), {}, FOREST[0],
+                       np.ones((3, 2)), ys, carry=np.zeros((1, 1)))  # fmt: skip
+    assert both[0].shape == (5, 1)
+    with pytest.raises(
+        ValueError, match=r"top_down: nodes has shape \(3, 2\); the trees have 5 nodes"
+    ):
+        rc.top_down(down, down.init(1), FOREST[0], nodes=np.ones((3, 2)))
+    with pytest.raises(ValueError, match="top_down: the trees have 3 words but xs has shape"):
+        rc.top_down(down, down.init(1), FOREST[0], np.ones((4, 2)))
