@@ -243,8 +243,10 @@ class TreeLSTM(TreeCell):
     def __call__(self, params: Params, carry: Any, x: Any) -> tuple[Any, Any]:
         children = self.children(carry)
 
+        own = {g: x @ params[f"W_{g}"] + params[f"b_{g}"] for g in "ifou"}
+
         def gate(letter: str, place: str) -> mg.Tensor:
-            total = x @ params[f"W_{letter}"] + params[f"b_{letter}"]
+            total = own[letter]
             for k, (h, _) in enumerate(children):
                 total = total + h @ params[f"U_{letter}_{place}{k}"]
             return total

@@ -201,7 +201,7 @@ class Traced:
             return EvaluatedStep(r, asked, dead)
         how = f"compiled for {program.dtype}\n{program.explain()}"
         self.notes.append(f"{block.name} over {structure}: {how}")
-        return CompiledStep(r, asked, dead, Runner(program, structure, vias, pool, asked))
+        return CompiledStep(r, asked, dead, Runner(program, structure, vias, pool, asked, r.inputs))
 
     def take_pools(self) -> None:
         for step in self.steps:

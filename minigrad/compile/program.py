@@ -15,7 +15,7 @@ import numpy as np
 from ..evaluate import compute
 from ..graph import Tensor, toposort
 from ..ops import add_rows
-from ..recur import Block, Via, domain_kinds
+from ..recur import PROJ, Block, Via, domain_kinds
 from ..structure import Structure
 from . import cache, gemm, glue, threads
 from .emit import BLOCK, Description
@@ -137,6 +137,7 @@ class Runner:
         vias: Sequence[Via],
         pool: Pool,
         projections: Sequence[Tensor] = (),
+        args: Sequence[Tensor] = (),
     ):
         self.program, self.vias, self.pool = program, vias, pool
         self.layout: Layout = layout_of(structure)
@@ -150,7 +151,7 @@ class Runner:
             a.shift is None for a in self.layout.slots.values()
         )  # rows whose operand is zero may be left out, as long as the matrices are finite
         self.may_skip = True
-        self._limit(projections)
+        self._limit(projections, args)
         self.arena = Arena(pool)
         self.blank: list[
             np.ndarray
@@ -159,7 +160,7 @@ class Runner:
         self._fill()
         self.sequence = Schedule(self.phases(), self.threads)
 
-    def _limit(self, projections: Sequence[Tensor]) -> None:
+    def _limit(self, projections: Sequence[Tensor], args: Sequence[Tensor]) -> None:
         """Which rows have an operand other than zero, and which are read: ranges of places."""
         plan, low = self.program.plan, self.program.low
         self.limits: dict[Row, tuple[int, int]] = {}
@@ -171,6 +172,8 @@ class Runner:
                 via = self.vias[self.numbers[ph]]
                 if via.rows is not None:
                     self.limits[r] = _extent(self.layout.to_rows(via.rows) >= 0)
+                elif args and (first := received(args[self.numbers[ph]], self.layout)) is not None:
+                    self.limits[r] = _extent(first[1:] > first[:-1])
         wanted: dict[Row, list[Via]] = {}
         for p in projections:
             if p.attrs["ref"] in low.rows:
@@ -190,9 +193,6 @@ class Runner:
         o = self.program.plan.outers[number]
         if not self.skipping or not self.may_skip:
             return 0, self.n
-        if o.left.op == "slot" and self._copied(o.left):
-            first = self.layout.slots[o.left.tensor[0]].first
-            return _extent(first[1:] > first[:-1])
         return self.limits.get(o.left, (0, self.n))
 
     # -- memory ------------------------------------------------------------------------------------
@@ -592,6 +592,21 @@ class Runner:
             for part, i in zip(s.parts, s.tensor.inputs, strict=True)
         ]
         return s.tensor.op.numpy(*parts, **s.tensor.attrs)
+
+
+def received(t: Tensor, layout: Layout) -> np.ndarray | None:
+    """Where `t` is what a recurrence with this layout received in a slot: the first edge of each row.
+
+    (Rows without an edge are zero there.)
+    """
+    if t.op is not PROJ or t.attrs["via"].kind != "row":
+        return None
+    block, other = t.inputs[0].attrs["block"], layout_of(t.inputs[0].attrs["structure"])
+    for (slot, _), ph in block.slots.items():
+        if ph is t.attrs["ref"] and other.n == layout.n and other.key == layout.key:
+            arrivals = other.slots[slot]
+            return arrivals.first if arrivals.shift is None else None
+    return None
 
 
 def _extent(used: np.ndarray) -> tuple[int, int]:
