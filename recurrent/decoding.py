@@ -1,0 +1,149 @@
+"""Decoding outside of the graph: the most likely token, a sampled one, or the best of many beams.
+
+The encoder runs once; then one step of the decoder, compiled, is called for all sequences (and
+beams: they are rows of the batch) until each has said its end token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import optree
+
+import minigrad as mg
+
+from .seq2seq import EncoderDecoder, Params
+
+
+class Hypothesis(NamedTuple):
+    """A decoded sequence without its end token, and the log-probability of it (end included)."""
+
+    tokens: list[int]
+    log_probability: float
+
+
+def greedy(
+    net: EncoderDecoder, params: Params, xs: Any, *, first: int, end: int, steps: int,
+    lengths: Sequence[int] | None = None,
+) -> list[Hypothesis]:  # fmt: skip
+    """The most likely token at every step: one hypothesis per source.
+
+    first : the token read at step 0; end : the token that ends a sequence; steps : at most so many.
+    """
+    return _follow(net, params, xs, first, end, steps, lengths, lambda log_p: log_p.argmax(axis=-1))
+
+
+def sample(
+    net: EncoderDecoder, params: Params, xs: Any, *, first: int, end: int, steps: int,
+    rng: np.random.Generator, temperature: float = 1.0, lengths: Sequence[int] | None = None,
+) -> list[Hypothesis]:  # fmt: skip
+    """A sequence drawn from the model for each source, by the Gumbel-max trick with `rng`'s noise.
+
+    temperature : logits are divided by it; its limit 0 is `greedy`.
+    """
+    if not temperature > 0:
+        raise ValueError(f"sample: temperature must be positive; got {temperature}")
+
+    def choose(log_p: np.ndarray) -> np.ndarray:
+        return (log_p / temperature + rng.gumbel(size=log_p.shape)).argmax(axis=-1)
+
+    return _follow(net, params, xs, first, end, steps, lengths, choose)
+
+
+def beam_search(
+    net: EncoderDecoder, params: Params, xs: Any, *, first: int, end: int, steps: int, width: int,
+    lengths: Sequence[int] | None = None, length_penalty: float = 0.0,
+) -> list[list[Hypothesis]]:  # fmt: skip
+    """The `width` most likely prefixes are kept at every step: for each source its hypotheses, the
+    best first.
+
+    length_penalty : they are ranked by log p / ((5 + length) / 6) ** length_penalty (Wu et al.
+                     2016, equation 14), the end token counted.
+    Hypotheses that did not end within `steps` are cut off there.  width=1 is `greedy`.
+    """
+    if width < 1:
+        raise ValueError(f"beam_search: width must be at least 1; got {width}")
+    step, source, batch = _begin("beam_search", net, params, xs, first, end, steps, lengths)
+    source = _rows(source, np.repeat(np.arange(batch), width))
+    carry = source.pop("start")
+    score = np.full((batch, width), -np.inf)
+    score[:, 0] = 0  # the beams start equal: only one of them counts
+    done = np.zeros((batch, width), bool)
+    said = np.full((batch, width, 0), end)
+    token = np.full(batch * width, first)
+    for _ in range(steps):
+        log_p, carry = step(params, source, carry, token)
+        log_p = np.asarray(log_p, np.float64).reshape(batch, width, -1)
+        only_end = np.where(np.arange(log_p.shape[-1]) == end, 0.0, -np.inf)
+        total = score[..., None] + np.where(done[..., None], only_end, log_p)
+        vocabulary = total.shape[-1]
+        flat = total.reshape(batch, -1)
+        best = np.argsort(-flat, axis=-1, kind="stable")[:, :width]
+        parent, choice = best // vocabulary, best % vocabulary
+        row = np.arange(batch)[:, None]
+        score = flat[row, best]
+        said = np.concatenate([said[row, parent], choice[..., None]], axis=-1)
+        done = done[row, parent] | (choice == end)
+        carry = _rows(carry, (row * width + parent).ravel())
+        token = choice.ravel()
+        if done.all():
+            break
+    found = []
+    for b in range(batch):
+        ranked = []
+        for k in np.flatnonzero(score[b] > -np.inf):
+            h = Hypothesis(_until(said[b, k], end), float(score[b, k]))
+            length = len(h.tokens) + bool(done[b, k])
+            ranked.append((h.log_probability / ((5 + length) / 6) ** length_penalty, k, h))
+        found.append([h for _, _, h in sorted(ranked, key=lambda r: (-r[0], r[1]))])
+    return found
+
+
+def _begin(
+    who: str, net: EncoderDecoder, params: Params, xs: Any, first: int, end: int, steps: int,
+    lengths: Any,
+) -> tuple[Callable, Params, int]:  # fmt: skip
+    """The compiled step, what it reads of the sources, and their number."""
+    if net.target_tokens is None:
+        raise ValueError(f"{who}: {net!r} has real-valued targets; net.free runs on its own")
+    for name, token in (("first", first), ("end", end)):
+        if not 0 <= token < net.target_tokens:
+            raise ValueError(
+                f"{who}: {name} must be a token 0..{net.target_tokens - 1}; got {token}"
+            )
+    if steps < 1:
+        raise ValueError(f"{who}: steps must be at least 1; got {steps}")
+    source = mg.evaluate(net.encode(params, xs, lengths))
+    return net.compiled_step, source, len(source["context"])
+
+
+def _follow(
+    net: EncoderDecoder, params: Params, xs: Any, first: int, end: int, steps: int, lengths: Any,
+    choose: Callable[[np.ndarray], np.ndarray],
+) -> list[Hypothesis]:  # fmt: skip
+    """One sequence per source, each next token chosen from the log-probabilities."""
+    step, source, batch = _begin("decoding", net, params, xs, first, end, steps, lengths)
+    carry = source.pop("start")
+    token, done = np.full(batch, first), np.zeros(batch, bool)
+    total, said = np.zeros(batch), []
+    for _ in range(steps):
+        log_p, carry = step(params, source, carry, token)
+        token = np.where(done, end, choose(log_p))
+        total += np.where(done, 0.0, log_p[np.arange(batch), token])
+        done |= token == end
+        said.append(token)
+        if done.all():
+            break
+    rows = np.array(said).T
+    return [Hypothesis(_until(row, end), float(p)) for row, p in zip(rows, total, strict=True)]
+
+
+def _until(tokens: np.ndarray, end: int) -> list[int]:
+    at = np.flatnonzero(tokens == end)
+    return tokens[: at[0] if len(at) else None].tolist()
+
+
+def _rows(tree: Any, rows: np.ndarray) -> Any:
+    return optree.tree_map(lambda a: a[rows], tree)

@@ -1,0 +1,375 @@
+"""Encoder and decoder: a sequence to a sequence of another length, with or without attention.
+
+The encoder reads the source into a memory, a row per step, and a context, its last output.  The
+decoder reads what came before (teacher forcing), or its own choices (`free`), and the source by
+
+    start="tanh"        s_0 = tanh(context W + b)           (Cho et al. 2014)
+    start="copy"        s_0 = the encoder's last state      (Sutskever et al. 2014)
+    every_step=True     x_t = [x_t; context]                (Cho et al. 2014)
+    attention=...       x_t or y_t with a context of its own for each step, see `attend`
+
+Decoding with an end token, outside of the graph, is in `decoding`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import optree
+
+import minigrad as mg
+
+from .losses import within
+from .missing import output_size
+from .patterns import (
+    apply_linear,
+    embed,
+    last,
+    linear,
+    matrix,
+    positive,
+    start_of,
+    start_params,
+    steps,
+    zeros_of,
+)
+from .sequences import unroll
+
+Params = dict[str, Any]
+ATTENTION = (None, "additive", "dot", "general")
+WHO = "encoder_decoder"
+
+
+def encoder_decoder(
+    encoder: Any, decoder: Any, *, target_tokens: int | None = None, outputs: int | None = None,
+    source_tokens: int | None = None, start: str | None = "tanh", every_step: bool = False,
+    attention: str | None = None, attention_size: int | None = None,
+) -> EncoderDecoder:  # fmt: skip
+    """A net from sequences to sequences; give `init`, call it as `EncoderDecoder` says.
+
+    encoder, decoder : cells (the encoder may be a net).  The decoder's input_size is that of a
+                       target step, plus the encoder's output size with every_step, and once more
+                       with additive attention.
+    target_tokens    : the number of target tokens, which are embedded; or `outputs`: the length of
+                       a step of a real-valued target series.
+    source_tokens    : the number of source tokens; None: the source is a series of vectors.
+    start            : "tanh", "copy" or None (zeros); with every_step and attention see above.
+    attention        : None, "additive" (Bahdanau et al. 2015), "dot" or "general" (Luong et al.
+                       2015); attention_size: of the additive score (default: decoder.hidden_size).
+
+    Raises ValueError naming the sizes that do not fit.
+    """
+    return EncoderDecoder(
+        encoder, decoder, target_tokens, outputs, source_tokens, start, every_step, attention,
+        attention_size,
+    )  # fmt: skip
+
+
+def attend(query: Any, kind: str, params: Params, source: Params) -> tuple[mg.Tensor, mg.Tensor]:
+    """(context, weights) of a query s over the memory h_1..h_S of its sequence:
+
+        score_j = tanh(s W + h_j U) v        additive (Bahdanau et al. 2015); h_j U are the keys
+        score_j = s . h_j                    dot (Luong et al. 2015)
+        score_j = s W . h_j                  general (Luong et al. 2015)
+        a = softmax(score) over the steps of the sequence,   context = sum_j a_j h_j
+
+    query (..., H); source: memory (..., S, M), keys (..., S, A), mask (..., S).  Returns (..., M)
+    and (..., S).
+    """
+    memory = source["memory"]
+    if kind == "additive":
+        hidden = mg.tanh(mg.expand_dims(query @ params["W"], axis=-2) + source["keys"])
+        score = hidden @ params["v"]
+    else:
+        s = query @ params["W"] if kind == "general" else query
+        score = mg.squeeze(memory @ mg.expand_dims(s, axis=-1), axis=-1)
+    score = mg.where(mg.greater(source["mask"], 0.5), score, -1e9)
+    weights = mg.softmax(score, axis=-1).named("attention")
+    context = mg.squeeze(mg.expand_dims(weights, axis=-2) @ memory, axis=-2)
+    return context.named("context"), weights
+
+
+class DecoderCell:
+    """The decoder at one step, with its readout: cell(params, s, x) -> (s', logits).
+
+    without attention   s', y = cell(s, x),        logits = y V + c
+    additive            c = attend(h of s),        s', y = cell(s, [x; c]),   logits = [y; c] V + c
+    dot, general        s', y = cell(s, x),        c = attend(y),
+                        logits = tanh([c; y] W) V + c
+    With attention, x is the pair (x, the memory of the sequence).
+    """
+
+    def __init__(self, cell: Any, attention: str | None):
+        self.cell, self.attention = cell, attention
+        self.state_names = getattr(cell, "state_names", ())
+        self.name = f"{attention + ' ' if attention else ''}decoder {getattr(cell, 'name', '')}"
+
+    def __call__(self, params: Params, carry: Any, x: Any) -> tuple[Any, Any]:
+        if self.attention is None:
+            carry, y = self.cell(params["cell"], carry, x)
+            return carry, apply_linear(params["out"], y)
+        x, source = x
+        p = params["attention"]
+        if self.attention == "additive":
+            c, _ = attend(optree.tree_leaves(carry)[0], "additive", p, source)
+            carry, y = self.cell(params["cell"], carry, mg.concat([x, c], axis=-1))
+            return carry, apply_linear(params["out"], mg.concat([y, c], axis=-1))
+        carry, y = self.cell(params["cell"], carry, x)
+        c, _ = attend(y, self.attention, p, source)
+        y = mg.tanh(mg.concat([c, y], axis=-1) @ p["combine"])
+        return carry, apply_linear(params["out"], y)
+
+
+class FreeRunning:
+    """The decoder reading its own choices: x_t = what is given where forced_t, else choice_{t-1}.
+
+    The choice is argmax(logits + noise), a token that is embedded (Gumbel noise: a sample), or the
+    output itself for a real-valued series.  State (the decoder's, the choice as an input).
+    """
+
+    name = "free-running decoder"
+
+    def __init__(self, net: EncoderDecoder):
+        self.net = net
+
+    def __call__(self, params: Params, carry: Any, x: Any) -> tuple[Any, Any]:
+        (given, forced, noise), source = x
+        state, own = carry
+        x_t = mg.where(mg.greater(forced, 0.5), given, own)
+        state, logits = self.net.one_step(params, state, x_t, source)
+        if self.net.target_tokens is None:
+            return (state, logits), (logits, logits)
+        token = mg.argmax(logits if noise is None else logits + noise)
+        return (state, mg.take(params["E"], token)), (logits, token)
+
+
+class EncoderDecoder:
+    """What `encoder_decoder` returns: net.init(seed) and
+
+    net(params, xs, ys_in, lengths=None, target_lengths=None) -> logits (T, B, outputs)
+
+    xs    : (S, B) source tokens or (S, B, I);  lengths: 1 to S, one per sequence.
+    ys_in : (T, B) target tokens or (T, B, D), shifted by one: what the decoder reads at each step.
+            target_lengths: 0 to T, independent of the source's.  Logits behind the end are 0.
+    """
+
+    def __init__(
+        self, encoder: Any, decoder: Any, target_tokens: int | None, outputs: int | None,
+        source_tokens: int | None, start: str | None, every_step: bool, attention: str | None,
+        attention_size: int | None,
+    ) -> None:  # fmt: skip
+        if (target_tokens is None) == (outputs is None):
+            raise ValueError(
+                f"{WHO}: give target_tokens= (a target of tokens) or outputs= (of numbers)"
+            )
+        self.target_tokens, self.source_tokens = target_tokens, source_tokens
+        self.outputs = target_tokens if outputs is None else outputs
+        self.encoder, self.decoder = encoder, decoder
+        self.start, self.every_step, self.attention = start, every_step, attention
+        self.attention_size = attention_size or decoder.hidden_size
+        self.memory_size = output_size(encoder)
+        self.cell, self.free_cell = DecoderCell(decoder, attention), FreeRunning(self)
+        self._check()
+
+    def __repr__(self) -> str:
+        how = f", attention={self.attention!r}" if self.attention else ""
+        return f"encoder_decoder({self.encoder!r}, {self.decoder!r}{how})"
+
+    def _check(self) -> None:
+        sizes = {"outputs": self.outputs, "attention_size": self.attention_size}
+        if self.source_tokens is not None:
+            sizes["source_tokens"] = self.source_tokens
+        positive(WHO, **sizes)
+        if self.attention not in ATTENTION:
+            raise ValueError(f"{WHO}: attention must be one of {ATTENTION}; got {self.attention!r}")
+        if self.start not in ("tanh", "copy", None):
+            raise ValueError(f"{WHO}: start must be 'tanh', 'copy' or None; got {self.start!r}")
+        if not (self.start or self.every_step or self.attention):
+            raise ValueError(f"{WHO}: without start, every_step or attention nothing is read")
+        contexts = self.every_step + (self.attention == "additive")
+        size = self.decoder.input_size - contexts * self.memory_size
+        if size < 1 or (self.target_tokens is None and size != self.outputs):
+            step = "its embedding" if self.target_tokens else f"outputs={self.outputs}"
+            raise ValueError(
+                f"{WHO}: decoder.input_size must be {step} + {contexts} x the encoder's output "
+                f"size {self.memory_size}; got {self.decoder.input_size}"
+            )
+        self.embedding = size
+        if self.attention == "dot" and output_size(self.decoder) != self.memory_size:
+            raise ValueError(
+                f"{WHO}: dot attention needs equal output sizes; the encoder has "
+                f"{self.memory_size}, the decoder {output_size(self.decoder)}; use 'general'"
+            )
+        if self.start == "copy":
+            shapes = [
+                [np.shape(z) for z in optree.tree_leaves(c.zero_state())] if
+                hasattr(c, "zero_state") else None for c in (self.encoder, self.decoder)
+            ]  # fmt: skip
+            if shapes[0] != shapes[1]:
+                raise ValueError(
+                    f"{WHO}: start='copy' needs equal states; the encoder's is {shapes[0]}, the "
+                    f"decoder's {shapes[1]}; use 'tanh'"
+                )
+
+    def init(self, seed: int = 0) -> Params:
+        """Fresh float64 parameters: encoder, decoder, out, and where there are such: source.E and
+        E (embeddings), start, attention."""
+        rng = np.random.default_rng([seed, 4])
+        size, queries = self.memory_size, output_size(self.decoder)
+        params: Params = {"encoder": self.encoder.init(seed), "cell": self.decoder.init(seed + 1)}
+        if self.source_tokens is not None:
+            table = rng.standard_normal((self.source_tokens, self.encoder.input_size))
+            params["source_E"] = 0.5 * table
+        if self.target_tokens is not None:
+            params["E"] = 0.5 * rng.standard_normal((self.target_tokens, self.embedding))
+        if self.start == "tanh":
+            params["start"] = start_params(self.decoder, size, [seed, 5])
+        if self.attention == "additive":
+            first = optree.tree_leaves(self.decoder.zero_state())[0].shape[-1]
+            params["attention"] = {
+                "W": matrix(rng, first, self.attention_size),
+                "U": matrix(rng, size, self.attention_size),
+                "v": matrix(rng, self.attention_size, 1)[:, 0],
+            }
+        elif self.attention:
+            params["attention"] = {"combine": matrix(rng, size + queries, queries)}
+            if self.attention == "general":
+                params["attention"]["W"] = matrix(rng, queries, size)
+        read = queries + size if self.attention == "additive" else queries
+        params["out"] = linear(rng, read, self.outputs)
+        return params
+
+    # -- the source --------------------------------------------------------------------------------
+
+    def encode(self, params: Params, xs: Any, lengths: Sequence[int] | None = None) -> Params:
+        """What the decoder reads of the source, every leaf with the batch first: start (its first
+        state), context (B, M), and with attention memory (B, S, M), mask (B, S), keys (B, S, A)."""
+        if self.source_tokens is not None:
+            xs = embed(WHO, "xs", params["source_E"], xs, (2,))
+        xs = mg.asarray(xs)
+        if xs.ndim != 3 or xs.shape[2] != self.encoder.input_size or 0 in xs.shape[:2]:
+            raise ValueError(
+                f"{WHO}: xs must be (S, B, {self.encoder.input_size}) or tokens (S, B), with S and "
+                f"B of at least 1; got shape {xs.shape}"
+            )
+        span, batch = xs.shape[:2]
+        inside = within(span, lengths, batch, WHO)
+        if not inside[0].all():
+            raise ValueError(
+                f"{WHO}: lengths[{np.flatnonzero(~inside[0])[0]}] is 0; a source has at least one "
+                "step"
+            )
+        final, memory = steps(self.encoder, params["encoder"], xs, lengths)
+        source: Params = {"context": last(memory, lengths)}
+        if self.start == "copy":
+            source["start"] = final
+        elif self.start == "tanh":
+            source["start"] = start_of(self.decoder, params["start"], source["context"])
+        else:
+            zeros = zeros_of(self.decoder, params["cell"], batch)
+            source["start"] = optree.tree_map(mg.asarray, zeros)
+        if self.attention:
+            source["memory"] = mg.permute_dims(memory, (1, 0, 2))
+            source["mask"] = mg.asarray(inside.T.astype(memory.dtype))
+        if self.attention == "additive":
+            source["keys"] = source["memory"] @ params["attention"]["U"]
+        return source
+
+    # -- the target --------------------------------------------------------------------------------
+
+    def __call__(
+        self, params: Params, xs: Any, ys_in: Any, lengths: Sequence[int] | None = None,
+        target_lengths: Sequence[int] | None = None,
+    ) -> mg.Tensor:  # fmt: skip
+        source = self.encode(params, xs, lengths)
+        x = self._with_context(self._targets(params, ys_in, source), source)
+        read = {k: source[k] for k in ("memory", "mask", "keys") if k in source}
+        theta = {k: params[k] for k in ("cell", "attention", "out") if k in params}
+        _, logits = unroll(
+            self.cell, theta, x, source["start"], target_lengths, memory=read or None
+        )
+        return logits
+
+    def free(
+        self, params: Params, xs: Any, first: Any, steps: int,
+        lengths: Sequence[int] | None = None, noise: Any = None, forced: Any = None,
+    ) -> tuple[mg.Tensor, mg.Tensor]:  # fmt: skip
+        """Free running, in the graph: (logits, choices), (T, B, outputs) and tokens (T, B) (or the
+        series again).
+
+        first  : what the decoder reads at step 0: one token, or tokens (B,), or a vector (B, D); or
+                 with `forced` all steps, (T, B) or (T, B, D).
+        noise  : (T, B, outputs) added to the logits before the choice; Gumbel noise makes it a
+                 sample from the model.
+        forced : (T, B) booleans: read `first` there, else the own choice: scheduled sampling
+                 (Bengio et al. 2015).  Step 0 is always forced.
+        """
+        source = self.encode(params, xs, lengths)
+        batch = source["context"].shape[0]
+        if steps < 0:
+            raise ValueError(f"{WHO}: steps must not be negative; got {steps}")
+        given = mg.asarray(first)
+        if forced is None:
+            inner = () if self.target_tokens is not None else (self.outputs,)
+            given = mg.broadcast_to(given, (steps, batch, *inner))
+            forced = np.zeros((steps, batch), bool)
+        force = np.array(
+            forced, given.dtype if given.dtype.kind == "f" else source["context"].dtype
+        )
+        if force.shape != (steps, batch):
+            raise ValueError(
+                f"{WHO}: forced must be ({steps}, {batch}), a flag per step; got {force.shape}"
+            )
+        force[:1] = 1
+        if noise is not None and mg.asarray(noise).shape != (steps, batch, self.outputs):
+            raise ValueError(
+                f"{WHO}: noise must be ({steps}, {batch}, {self.outputs}); got "
+                f"{mg.asarray(noise).shape}"
+            )
+        x = self._targets(params, given, source)
+        own = mg.zeros((batch, self.embedding), dtype=x.dtype)
+        theta = {k: params[k] for k in ("cell", "attention", "out", "E") if k in params}
+        _, (logits, choices) = unroll(
+            self.free_cell, theta, (x, force[..., None], noise), (source["start"], own),
+            memory={k: v for k, v in source.items() if k != "start"},
+        )  # fmt: skip
+        return logits, choices
+
+    def one_step(self, params: Params, carry: Any, x: Any, source: Params) -> tuple[Any, mg.Tensor]:
+        """(carry, logits) of the decoder for the input x (..., D): at one node, or with a batch."""
+        x = self._with_context(x, source)
+        return self.cell(params, carry, (x, source) if self.attention else x)
+
+    def read_token(
+        self, params: Params, source: Params, carry: Any, token: Any
+    ) -> tuple[mg.Tensor, Any]:
+        """(log-probabilities (B, V) of the next token, carry) after reading tokens (B,)."""
+        carry, logits = self.one_step(params, carry, mg.take(params["E"], token), source)
+        return mg.log_softmax(logits), carry
+
+    @cached_property
+    def compiled_step(self) -> Any:
+        """`read_token`, compiled once for this net."""
+        return mg.function(self.read_token)
+
+    def _targets(self, params: Params, ys_in: Any, source: Params) -> mg.Tensor:
+        batch = source["context"].shape[0]
+        y = mg.asarray(ys_in)
+        if self.target_tokens is not None:
+            y = embed(WHO, "ys_in", params["E"], ys_in, (2,))
+        if y.ndim != 3 or y.shape[1:] != (batch, self.embedding):
+            raise ValueError(
+                f"{WHO}: ys_in must be (T, {batch}, {self.embedding}), or tokens (T, {batch}), for "
+                f"{batch} sources; got shape {mg.asarray(ys_in).shape}"
+            )
+        return y
+
+    def _with_context(self, x: mg.Tensor, source: Params) -> mg.Tensor:
+        """x, or [x; context] with every_step."""
+        if not self.every_step:
+            return x
+        c = source["context"]
+        return mg.concat([x, mg.broadcast_to(c, (*x.shape[:-1], c.shape[-1]))], axis=-1)
