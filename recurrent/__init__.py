@@ -2,6 +2,7 @@
 
 from .cells import GRU, LSTM, RNN, Cell, RecursiveNet, TreeCell, TreeLSTM
 from .decoding import Hypothesis, beam_search, greedy, sample
+from .grids import MDLSTM, MDRNN, Lattice, Multidirectional, lattice, run_lattice, sweep
 from .losses import bits, cross_entropy, mean_squared_error, perplexity, tree_cross_entropy, within
 from .missing import Hold, SelfFeeding, with_mask
 from .patterns import ManyToMany, ManyToOne, OneToMany, per_object
@@ -13,9 +14,10 @@ from .trees import Forest, fold, roots, structure, top_down
 
 __all__ = [
     "Cell", "ChildSumNet", "ChildSumTreeLSTM", "Forest", "GRU", "Hold", "Hypothesis", "LSTM",
-    "ManyToMany", "ManyToOne", "OneToMany", "RNN", "RNTN", "RecursiveAutoencoder", "RecursiveNet",
-    "SelfFeeding", "Tree", "TreeCell", "TreeLSTM", "attend", "beam_search", "binarise", "bits",
-    "cross_entropy", "encoder_decoder", "fold", "greedy", "mean_squared_error", "per_object",
-    "perplexity", "read_brackets", "read_conllu", "roots", "sample", "structure", "top_down",
-    "tree_cross_entropy", "unroll", "with_mask", "within",
+    "Lattice", "MDLSTM", "MDRNN", "ManyToMany", "ManyToOne", "Multidirectional", "OneToMany",
+    "RNN", "RNTN", "RecursiveAutoencoder", "RecursiveNet", "SelfFeeding", "Tree", "TreeCell",
+    "TreeLSTM", "attend", "beam_search", "binarise", "bits", "cross_entropy", "encoder_decoder",
+    "fold", "greedy", "lattice", "mean_squared_error", "per_object", "perplexity",
+    "read_brackets", "read_conllu", "roots", "run_lattice", "sample", "structure", "sweep",
+    "top_down", "tree_cross_entropy", "unroll", "with_mask", "within",
 ]  # fmt: skip

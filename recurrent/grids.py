@@ -1,0 +1,235 @@
+"""Beyond chains and trees: cells over grids (images) and over lattices (many readings of a text).
+
+Both are structures; the cells are written for one node and know nothing of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+import optree
+
+import minigrad as mg
+
+from .cells import Params, RecursiveNet, TreeLSTM
+from .sequences import start_state
+
+
+class MDRNN(RecursiveNet):
+    """The multi-dimensional RNN (Graves, Fernandez and Schmidhuber 2007, section 2), for `sweep`:
+
+        h[p] = tanh(x[p] W + sum_d h[p - e_d] U_d + b),   y = h
+
+    e_d is one step along axis d: on a grid the plain recursive net is the same equation.
+    """
+
+    name = "MD-RNN"
+
+    def __init__(self, input_size: int, hidden_size: int, dims: int = 2) -> None:
+        super().__init__(input_size, hidden_size, arity=dims)
+
+
+class MDLSTM(TreeLSTM):
+    """The multi-dimensional LSTM (Graves, Fernandez and Schmidhuber 2007, section 3), for `sweep`:
+
+        i   = sigmoid(x W_i + sum_d h_d U_i_d + sum_d p_i_d * c_d + b_i)
+        f_d = sigmoid(x W_f_d + sum_e h_e U_f_de + p_f_d * c_d + b_f_d)     one per axis d
+        u   = tanh(x W_u + sum_d h_d U_u_d + b_u),   c = i * u + sum_d f_d * c_d
+        o   = sigmoid(x W_o + sum_d h_d U_o_d + p_o * c + b_o),   h = o * tanh(c),   y = h
+
+    h_d, c_d are the states one step back along axis d; with one axis, the LSTM with peepholes.
+    """
+
+    name = "MD-LSTM"
+
+    def __init__(self, input_size: int, hidden_size: int, dims: int = 2) -> None:
+        super().__init__(input_size, hidden_size, arity=dims)
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        i, h, axes = self.input_size, self.hidden_size, range(self.arity)
+        gates = ["i", "u", "o", *(f"f_{d}" for d in axes)]
+        peep = ["p_o", *(f"p_{g}_{d}" for g in "if" for d in axes)]
+        return {
+            **{f"W_{g}": (i, h) for g in gates},
+            **{f"U_{g}_{d}": (h, h) for g in gates for d in axes},
+            **{f"b_{g}": (h,) for g in gates},
+            **{p: (h,) for p in peep},
+        }
+
+    def init(self, seed: int = 0) -> Params:
+        params = RecursiveNet.init(self, seed)  # type: ignore[arg-type]
+        return params | {k: np.ones_like(v) for k, v in params.items() if k.startswith("b_f")}
+
+    def __call__(self, params: Params, carry: Any, x: Any) -> tuple[Any, Any]:
+        back = self.children(carry)
+
+        def gate(g: str, peep: Any = 0.0) -> mg.Tensor:
+            total = x @ params[f"W_{g}"] + params[f"b_{g}"] + peep
+            for d, (h, _) in enumerate(back):
+                total = total + h @ params[f"U_{g}_{d}"]
+            return total
+
+        peeps = [c * params[f"p_i_{d}"] for d, (_, c) in enumerate(back)]
+        i = mg.sigmoid(gate("i", sum(peeps[1:], peeps[0]))).named("i")
+        u = mg.tanh(gate("u")).named("u")
+        c = i * u
+        for d, (_, cd) in enumerate(back):
+            c = c + mg.sigmoid(gate(f"f_{d}", cd * params[f"p_f_{d}"])).named(f"f_{d}") * cd
+        c = c.named("c")
+        o = mg.sigmoid(gate("o", c * params["p_o"])).named("o")
+        h = (o * mg.tanh(c)).named("h")
+        return (h, c), h
+
+
+def sweep(
+    cell: Callable, params: Any, xs: Any, reverse: Sequence[int] = (), dims: int | None = None
+) -> tuple[Any, Any]:
+    """Run `cell` over a grid: state[p], y[p] = cell(params, (state[p - e_0], state[p - e_1], ...),
+    x[p]); outside of the grid states are the cell's zero state.
+
+    xs      : (D_0, ..., D_k, I) for one grid or (B, D_0, ..., D_k, I) for B of them.
+    reverse : axes along which the state flows from the last row to the first.
+    dims    : number of axes; default `cell.arity`.
+
+    Returns (states, ys), leaves of the shape of xs without I, then their own axes.
+    """
+    t = mg.asarray(xs)
+    axes: int = dims or getattr(cell, "arity", 2)
+    if t.ndim not in (axes + 1, axes + 2):
+        raise ValueError(
+            f"sweep: xs must have {axes} axes and I, or B in front of these; got shape {t.shape}"
+        )
+    extent, batch = t.shape[:-1], t.shape[: t.ndim - 1 - axes]
+    if any(not 0 <= a < axes for a in reverse):
+        raise ValueError(f"sweep: reverse must name axes 0 to {axes - 1}; got {tuple(reverse)}")
+    structure = _grid(extent[len(batch) :], tuple(reverse)).copies(batch[0] if batch else 1)
+    rows = mg.reshape(t, (structure.n, t.shape[-1]))
+    start = start_state("sweep", cell, params)
+    found: Any = mg.recur(cell, structure, initial=start, shared=params, inputs=rows)
+    result: Any = optree.tree_map(lambda a: mg.reshape(a, (*extent, *a.shape[1:])), found)
+    return result
+
+
+def _grid(extent: tuple[int, ...], reverse: tuple[int, ...]) -> mg.Structure:
+    """The grid whose state flows backwards along some axes: the same edges between other rows."""
+    s = mg.Structure.grid(extent)
+    if not reverse:
+        return s
+    row = np.flip(np.arange(s.n).reshape(extent), reverse).ravel()
+    return replace(s, src=row[s.src], dst=row[s.dst], level=s.level[row])
+
+
+class Multidirectional:
+    """A cell swept over a grid from every corner (Graves and Schmidhuber 2009): 2^k sweeps, each
+    with parameters of its own, y their outputs side by side; with one axis, the bidirectional net.
+
+    net.init(seed); net(params, xs) -> ys (..., 2^k H).
+    """
+
+    def __init__(self, cell: Any) -> None:
+        self.cell = cell
+        axes = range(getattr(cell, "arity", 2))
+        self.corners = [
+            tuple(a for a, back in zip(axes, way, strict=True) if back)
+            for way in product((False, True), repeat=len(axes))
+        ]
+
+    def init(self, seed: int = 0) -> dict[str, Params]:
+        n = len(self.corners)
+        return {self._key(c): self.cell.init(seed * n + k) for k, c in enumerate(self.corners)}
+
+    def __call__(self, params: Any, xs: Any) -> mg.Tensor:
+        ways = [sweep(self.cell, params[self._key(c)], xs, reverse=c)[1] for c in self.corners]
+        return mg.concat(ways, axis=-1)
+
+    @staticmethod
+    def _key(corner: tuple[int, ...]) -> str:
+        return "reverse_" + "".join(map(str, corner)) if corner else "forward"
+
+
+# -- lattices --------------------------------------------------------------------------------------
+
+
+class Lattice(mg.Structure):
+    """Several readings of a text in one structure: an arc (start, end, word) per word.
+
+    Row n is arc n; its state comes from every arc that ends where it starts.  `words[n]`,
+    `scores[n]` (1 by default); `share[n]`: what the scores that arrive must be multiplied by to
+    add up to 1 (1 where an arc begins the text).  Made by `lattice`.
+    """
+
+    words: list[Any]
+    scores: np.ndarray
+    share: np.ndarray
+
+
+def lattice(arcs: Sequence[tuple], scores: Any = None) -> Lattice:
+    """The lattice of arcs (start, end, word) between numbered places of a text, as recognisers and
+    segmenters write them.
+
+    scores: one positive number per arc (its probability); default 1.
+    Raises ValueError naming an arc that is malformed, a cycle, or a lattice without arcs.
+    """
+    if not len(arcs):
+        raise ValueError("lattice: there are no arcs; one is (start, end, word)")
+    for k, arc in enumerate(arcs):
+        if len(arc) != 3 or not all(isinstance(v, (int, np.integer)) for v in arc[:2]):
+            raise ValueError(
+                f"lattice: arc {k} must be (start, end, word) with integers; got {arc}"
+            )
+    n = len(arcs)
+    starts, ends = np.array([(a, b) for a, b, _ in arcs], np.int64).T
+    weight = np.ones(n) if scores is None else np.asarray(scores, np.float64)
+    if weight.shape != (n,) or not (weight > 0).all():
+        raise ValueError(f"lattice: scores must be {n} positive numbers, one per arc")
+    if (starts == ends).any():
+        k = int(np.flatnonzero(starts == ends)[0])
+        raise ValueError(f"lattice: arc {k} starts and ends at {starts[k]}")
+    order = np.argsort(ends, kind="stable")
+    low, high = (np.searchsorted(ends[order], starts, side) for side in ("left", "right"))
+    many = high - low
+    target = np.repeat(np.arange(n), many)
+    source = order[np.arange(len(target)) - np.repeat(np.cumsum(many) - many - low, many)]
+    s = mg.Structure.edges(n, source, target)
+    result = Lattice(**{f.name: getattr(s, f.name) for f in fields(s)})
+    arrived = np.bincount(target, weight[source], minlength=n)
+    result.words, result.scores = [arc[2] for arc in arcs], weight
+    result.share = 1 / np.where(many > 0, arrived, 1.0)
+    return result
+
+
+def run_lattice(
+    cell: Callable, params: Any, lattice: Lattice, xs: Any, carry: Any = None
+) -> tuple[Any, Any]:
+    """Run a cell for sequences over a lattice (LatticeRNN, Ladhak et al. 2016): where several arcs
+    meet, the next one starts from the mean of their states, weighted by their scores:
+
+        state_n, y_n = cell(params, sum_m s_m state_m / sum_m s_m, x_n)     m: arcs ending where n
+                                                                            starts
+    xs    : (N, I), a row per arc.
+    carry : the state before the text, leaves (1, ...); default zeros.
+
+    A lattice with one reading is the sequence.  Returns (states, ys), leaves (N, ...).
+    """
+    table = mg.asarray(xs)
+    if not table.ndim or len(table) != lattice.n:
+        raise ValueError(
+            f"run_lattice: the lattice has {lattice.n} arcs but xs has shape {table.shape}: a row "
+            "per arc"
+        )
+    start = start_state("run_lattice", cell, params) if carry is None else carry
+
+    def pooled(params: Any, carry: Any, x: Any) -> tuple[Any, Any]:
+        x, score, share = x
+        mean = optree.tree_map(lambda a: a * share, carry)
+        state, y = cell(params, mean, x)
+        return optree.tree_map(lambda a: a * score, state), (state, y)
+
+    dtype = optree.tree_leaves(optree.tree_map(mg.asarray, start))[0].dtype
+    weights = (v.astype(dtype)[:, None] for v in (lattice.scores, lattice.share))
+    inputs = table, *weights
+    return mg.recur(pooled, lattice, initial=start, shared=params, inputs=inputs)[1]
