@@ -1,11 +1,13 @@
 """recurrent: recurrent and recursive networks as small compositions over `minigrad.recur`."""
 
-from .cells import GRU, LSTM, RNN, Cell, RecursiveNet, TreeCell, TreeLSTM
+from .cells import GRU, LSTM, MGU, RNN, Cell, JordanRNN, RecursiveNet, TreeCell, TreeLSTM
 from .decoding import Hypothesis, beam_search, greedy, sample
 from .grids import MDLSTM, MDRNN, Lattice, Multidirectional, lattice, run_lattice, sweep
 from .losses import bits, cross_entropy, mean_squared_error, perplexity, tree_cross_entropy, within
+from .lstms import CoupledLSTM, LayerNormLSTM, OriginalLSTM, PeepholeLSTM, ProjectedLSTM
 from .missing import Hold, SelfFeeding, with_mask
 from .patterns import ManyToMany, ManyToOne, OneToMany, per_object
+from .reservoir import EchoState, LeakyRNN, ridge_readout
 from .seq2seq import attend, encoder_decoder
 from .sequences import unroll
 from .tree_cells import RNTN, ChildSumNet, ChildSumTreeLSTM, RecursiveAutoencoder
@@ -13,11 +15,13 @@ from .treebank import Tree, binarise, read_brackets, read_conllu
 from .trees import Forest, fold, roots, structure, top_down
 
 __all__ = [
-    "Cell", "ChildSumNet", "ChildSumTreeLSTM", "Forest", "GRU", "Hold", "Hypothesis", "LSTM",
-    "Lattice", "MDLSTM", "MDRNN", "ManyToMany", "ManyToOne", "Multidirectional", "OneToMany",
-    "RNN", "RNTN", "RecursiveAutoencoder", "RecursiveNet", "SelfFeeding", "Tree", "TreeCell",
-    "TreeLSTM", "attend", "beam_search", "binarise", "bits", "cross_entropy", "encoder_decoder",
-    "fold", "greedy", "lattice", "mean_squared_error", "per_object", "perplexity",
-    "read_brackets", "read_conllu", "roots", "run_lattice", "sample", "structure", "sweep",
-    "top_down", "tree_cross_entropy", "unroll", "with_mask", "within",
+    "Cell", "ChildSumNet", "ChildSumTreeLSTM", "CoupledLSTM", "EchoState", "Forest", "GRU", "Hold",
+    "Hypothesis", "JordanRNN", "LSTM", "Lattice", "LayerNormLSTM", "LeakyRNN", "MDLSTM", "MDRNN",
+    "MGU", "ManyToMany", "ManyToOne", "Multidirectional", "OneToMany", "OriginalLSTM",
+    "PeepholeLSTM", "ProjectedLSTM", "RNN", "RNTN", "RecursiveAutoencoder", "RecursiveNet",
+    "SelfFeeding", "Tree", "TreeCell", "TreeLSTM", "attend", "beam_search", "binarise", "bits",
+    "cross_entropy", "encoder_decoder", "fold", "greedy", "lattice", "mean_squared_error",
+    "per_object", "perplexity", "read_brackets", "read_conllu", "ridge_readout", "roots",
+    "run_lattice", "sample", "structure", "sweep", "top_down", "tree_cross_entropy", "unroll",
+    "with_mask", "within",
 ]  # fmt: skip

@@ -1,11 +1,10 @@
 """Cells: one step of a recurrence, written as in the paper.
 
 A cell is any function `cell(params, carry, x) -> (carry, y)`, written for one node with vectors (or
-with leading
-batch axes, called in a plain Python loop).  The classes here add `init(seed)`, the named
-parameters, and
-`zero_state`, where a sequence or a leaf starts.  Tree cells take the tuple of their children's
-states as carry. Products are written `x @ W` with W of shape (inputs, outputs).
+with leading batch axes, called in a plain Python loop).  The classes here add `init(seed)`, the
+named parameters, and `zero_state`, where a sequence or a leaf starts.  Tree cells take the tuple of
+their children's states as carry.  Products are written `x @ W` with W of shape (inputs, outputs).
+Further forms of the LSTM are in `lstms`, leaky units and reservoirs in `reservoir`.
 """
 
 from __future__ import annotations
@@ -23,19 +22,33 @@ class Cell:
     """What the shipped cells have in common: sizes, parameters from a table of shapes, a zero
     state.
 
-    input_size, hidden_size: lengths of x and h.  `shapes()` names every parameter with its shape.
+    input_size, hidden_size, output_size: lengths of x, h and y.  `shapes()` names every parameter
+    with its shape.
     """
 
     name = "cell"
     state_names: tuple[str, ...] = ("h",)
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
-        for what, size in (("input_size", input_size), ("hidden_size", hidden_size)):
-            if not isinstance(size, (int, np.integer)) or size < 1:
-                raise ValueError(
-                    f"{type(self).__name__}: {what} must be a positive integer; got {size!r}"
-                )
-        self.input_size, self.hidden_size = int(input_size), int(hidden_size)
+        self.input_size = self.positive("input_size", input_size)
+        self.hidden_size = self.positive("hidden_size", hidden_size)
+
+    def positive(self, what: str, size: Any) -> int:
+        if not isinstance(size, (int, np.integer)) or size < 1:
+            raise ValueError(
+                f"{type(self).__name__}: {what} must be a positive integer; got {size!r}"
+            )
+        return int(size)
+
+    @property
+    def output_size(self) -> int:
+        """The length of y."""
+        return self.hidden_size
+
+    @property
+    def state_sizes(self) -> tuple[int, ...]:
+        """The length of each part of the state."""
+        return tuple(self.hidden_size for _ in self.state_names)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.input_size}, {self.hidden_size})"
@@ -51,15 +64,15 @@ class Cell:
 
     def zero_state(self, dtype: Any = np.float64) -> Any:
         """The state before the first step, one row: (1, hidden_size), or a tuple of those."""
-        rows = tuple(np.zeros((1, self.hidden_size), dtype) for _ in self.state_names)
+        rows = tuple(np.zeros((1, size), dtype) for size in self.state_sizes)
         return rows if len(rows) > 1 else rows[0]
 
     def gate_shapes(self, gates: str) -> dict[str, tuple[int, ...]]:
-        """W_g, U_g and b_g for every gate letter."""
-        i, h = self.input_size, self.hidden_size
+        """W_g, U_g and b_g for every gate letter; U reads the first part of the state."""
+        i, h, state = self.input_size, self.hidden_size, self.state_sizes[0]
         return {
             f"{kind}_{g}": shape
-            for kind, shape in (("W", (i, h)), ("U", (h, h)), ("b", (h,)))
+            for kind, shape in (("W", (i, h)), ("U", (state, h)), ("b", (h,)))
             for g in gates
         }
 
@@ -82,19 +95,35 @@ def affine(params: Params, gate: str, x: Any, h: Any) -> mg.Tensor:
     return x @ params[f"W_{gate}"] + h @ params[f"U_{gate}"] + params[f"b_{gate}"]
 
 
+ACTIVATIONS = {"tanh": mg.tanh, "relu": mg.relu, "sigmoid": mg.sigmoid, "identity": mg.asarray}
+
+
+def one_of(who: str, what: str, given: Any, allowed: tuple[str, ...]) -> str:
+    """`given`, or a ValueError that lists what there is."""
+    if given not in allowed:
+        names = ", ".join(map(repr, allowed[:-1])) + f" or {allowed[-1]!r}"
+        raise ValueError(f"{who}: {what} must be {names}; got {given!r}")
+    return given
+
+
 class RNN(Cell):
     """Elman's simple recurrent network (Elman 1990): h' = tanh(x W + h U + b), y = h'.
 
-    activation: "tanh" or "relu".
+    activation : "tanh" or "relu".
+    recurrent  : how `init` makes U: "orthogonal" (Saxe et al. 2014), or "identity", with relu the
+                 IRNN (Le, Jaitly and Hinton 2015).
     """
 
     name = "RNN"
 
-    def __init__(self, input_size: int, hidden_size: int, activation: str = "tanh") -> None:
+    def __init__(
+        self, input_size: int, hidden_size: int, activation: str = "tanh",
+        recurrent: str = "orthogonal",
+    ) -> None:  # fmt: skip
         super().__init__(input_size, hidden_size)
-        if activation not in ("tanh", "relu"):
-            raise ValueError(f"RNN: activation must be 'tanh' or 'relu'; got {activation!r}")
-        self.activation = mg.tanh if activation == "tanh" else mg.relu
+        self.nonlinearity = one_of("RNN", "activation", activation, ("tanh", "relu"))
+        self.recurrent = one_of("RNN", "recurrent", recurrent, ("orthogonal", "identity"))
+        self.activation = ACTIVATIONS[activation]
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return {
@@ -103,17 +132,69 @@ class RNN(Cell):
             "b": (self.hidden_size,),
         }
 
+    def init(self, seed: int = 0) -> Params:
+        params = super().init(seed)
+        if self.recurrent == "identity":
+            params["U"] = np.eye(self.hidden_size)
+        return params
+
     def __call__(self, params: Params, carry: Any, x: Any) -> tuple[Any, Any]:
         h = self.activation(x @ params["W"] + carry @ params["U"] + params["b"]).named("h")
         return h, h
+
+
+class JordanRNN(Cell):
+    """Jordan's network (Jordan 1986): the output feeds back, not the hidden layer.
+
+        h = tanh(x W + y_{t-1} U + b),   y = g(h V + c)
+
+    output_size : length of y, the state (default hidden_size).
+    activation  : "tanh" or "relu";   output: g, "identity", "tanh" or "sigmoid".
+    """
+
+    name = "Jordan RNN"
+    state_names = ("y",)
+
+    def __init__(
+        self, input_size: int, hidden_size: int, output_size: int | None = None,
+        activation: str = "tanh", output: str = "identity",
+    ) -> None:  # fmt: skip
+        super().__init__(input_size, hidden_size)
+        size = self.hidden_size if output_size is None else output_size
+        self._output_size = self.positive("output_size", size)
+        one_of("JordanRNN", "activation", activation, ("tanh", "relu"))
+        one_of("JordanRNN", "output", output, ("identity", "tanh", "sigmoid"))
+        self.activation, self.output = ACTIVATIONS[activation], ACTIVATIONS[output]
+
+    @property
+    def output_size(self) -> int:
+        return self._output_size
+
+    @property
+    def state_sizes(self) -> tuple[int, ...]:
+        return (self.output_size,)
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {
+            "W": (self.input_size, self.hidden_size),
+            "U": (self.output_size, self.hidden_size),
+            "b": (self.hidden_size,),
+            "V": (self.hidden_size, self.output_size),
+            "c": (self.output_size,),
+        }
+
+    def __call__(self, params: Params, carry: Any, x: Any) -> tuple[Any, Any]:
+        h = self.activation(x @ params["W"] + carry @ params["U"] + params["b"]).named("h")
+        y = self.output(h @ params["V"] + params["c"]).named("y")
+        return y, y
 
 
 class LSTM(Cell):
     """Long short-term memory with a forget gate (Hochreiter and Schmidhuber 1997; Gers et al.
     2000):
 
-        i, f, o = sigmoid(x W + h U + b) each with its own parameters,  g = tanh(x W_g + h U_g +
-        b_g)
+        i, f, o = sigmoid(x W + h U + b) each with its own parameters
+        g  = tanh(x W_g + h U_g + b_g)
         c' = f * c + i * g,   h' = o * tanh(c'),   y = h'
 
     State (h, c).  `init` sets b_f to 1 (Jozefowicz et al. 2015).
@@ -172,17 +253,33 @@ class GRU(Cell):
         return h, h
 
 
+class MGU(Cell):
+    """The minimal gated unit (Zhou et al. 2016), one gate that forgets and resets:
+
+    f = sigmoid(x W_f + h U_f + b_f),   n = tanh(x W_n + (f * h) U_n + b_n)
+    h' = (1 - f) * h + f * n,   y = h'
+    """
+
+    name = "MGU"
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return self.gate_shapes("fn")
+
+    def __call__(self, params: Params, carry: Any, x: Any) -> tuple[Any, Any]:
+        h = carry
+        f = mg.sigmoid(affine(params, "f", x, h)).named("f")
+        n = mg.tanh(affine(params, "n", x, f * h)).named("n")
+        h = ((1 - f) * h + f * n).named("h")
+        return h, h
+
+
 class TreeCell(Cell):
     """A cell over trees: its carry is the tuple of its children's states (with arity 1, the only
     state)."""
 
     def __init__(self, input_size: int, hidden_size: int, arity: int = 2) -> None:
         super().__init__(input_size, hidden_size)
-        if not isinstance(arity, (int, np.integer)) or arity < 1:
-            raise ValueError(
-                f"{type(self).__name__}: arity must be a positive integer; got {arity!r}"
-            )
-        self.arity = int(arity)
+        self.arity = self.positive("arity", arity)
 
     def children(self, carry: Any) -> tuple[Any, ...]:
         return carry if self.arity > 1 else (carry,)

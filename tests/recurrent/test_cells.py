@@ -1,12 +1,16 @@
 """Shipped cells: parameters, zero states, names; one node, a batch and a loop agree."""
 
 import numpy as np
+import optree
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import minigrad as mg
 import recurrent as rc
 
 from ..laws import close
+from .checks import against, laws, random_params
 
 CELLS = [
     rc.RNN(3, 4),
@@ -14,6 +18,15 @@ CELLS = [
     rc.LSTM(3, 4),
     rc.GRU(3, 4),
     rc.GRU(3, 4, reset_after=False),
+    rc.RNN(3, 4, recurrent="identity"),
+    rc.JordanRNN(3, 4),
+    rc.MGU(3, 4),
+    rc.OriginalLSTM(3, 4),
+    rc.CoupledLSTM(3, 4),
+    rc.PeepholeLSTM(3, 4),
+    rc.ProjectedLSTM(3, 4, 4),
+    rc.LayerNormLSTM(3, 4),
+    rc.LeakyRNN(3, 4),
     rc.RecursiveNet(3, 4),
     rc.TreeLSTM(3, 4),
     rc.RecursiveNet(3, 4, arity=1),
@@ -46,7 +59,8 @@ def test_init_is_seeded_named_and_float64(cell):
         close(u @ u.T, np.eye(4), 1e-12)
     assert not p[next(n for n in p if n.startswith("b"))].any() or "b_f" in p
     if "b_f" in p:
-        assert (p["b_f"] == 1).all() and not p["b_i"].any()
+        assert (p["b_f"] == ("c" in cell.state_names)).all()
+        assert "b_i" not in p or not p["b_i"].any()
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=IDS)
@@ -57,8 +71,6 @@ def test_with_leading_batch_axes_a_cell_is_itself_at_each_row(cell, batch):
     p, x, carry = cell.init(0), rng.standard_normal((*batch, 3)), carry_of(cell, batch, rng)
     state, y = cell(mg.tensors(p), mg.tensors(carry), mg.asarray(x))
     for at in np.ndindex(batch):
-        import optree
-
         one = optree.tree_map(lambda a, at=at: mg.asarray(a[at]), carry)
         s, v = cell(mg.tensors(p), one, mg.asarray(x[at]))
         here = optree.tree_map(lambda a, at=at: a[at], mg.evaluate((state, y)))
@@ -109,9 +121,255 @@ def test_gates_are_named_in_the_graph():
         (lambda: rc.GRU("2", 3), "GRU: input_size must be a positive integer; got '2'"),
         (lambda: rc.TreeLSTM(2, 3, arity=0), "TreeLSTM: arity must be a positive integer; got 0"),
         (lambda: rc.RNN(2, 3, "gelu"), "RNN: activation must be 'tanh' or 'relu'; got 'gelu'"),
+        (
+            lambda: rc.RNN(2, 3, recurrent="zero"),
+            "RNN: recurrent must be 'orthogonal' or 'identity'; got 'zero'",
+        ),
+        (
+            lambda: rc.JordanRNN(2, 3, output="relu"),
+            "JordanRNN: output must be 'identity', 'tanh' or 'sigmoid'; got 'relu'",
+        ),
+        (
+            lambda: rc.JordanRNN(2, 3, 0),
+            "JordanRNN: output_size must be a positive integer; got 0",
+        ),
+        (
+            lambda: rc.ProjectedLSTM(2, 3, 0),
+            "ProjectedLSTM: proj_size must be a positive integer; got 0",
+        ),
+        (lambda: rc.LeakyRNN(2, 3, 0), "LeakyRNN: leak must be in (0, 1]; got 0"),
+        (
+            lambda: rc.EchoState(2, 3, spectral_radius=-1),
+            "EchoState: spectral_radius must be positive; got -1",
+        ),
+        (lambda: rc.EchoState(2, 3, density=0), "EchoState: density must be in (0, 1]; got 0"),
     ],
 )
 def test_sizes_are_checked(make, message):
     with pytest.raises(ValueError) as caught:
         make()
     assert str(caught.value) == message
+
+
+# -- laws and oracles ------------------------------------------------------------------------------
+
+VARIANTS = {
+    "relu": rc.RNN(3, 4, "relu", recurrent="identity"),
+    "jordan": rc.JordanRNN(3, 4, 2, output="tanh"),
+    "mgu": rc.MGU(3, 4),
+    "original": rc.OriginalLSTM(3, 4),
+    "coupled": rc.CoupledLSTM(3, 4),
+    "peephole": rc.PeepholeLSTM(3, 4),
+    "projected": rc.ProjectedLSTM(3, 4, 2),
+    "layer norm": rc.LayerNormLSTM(3, 4),
+    "leaky": rc.LeakyRNN(3, 4, 0.4),
+    "echo state": rc.EchoState(3, 4, density=0.6, leak=0.7),
+}
+LENGTHS = [3, 0, 4]
+
+
+def unrolled(cell, reverse=False):
+    def run(t):
+        return rc.unroll(cell, t["p"], t["x"], t["s"], lengths=LENGTHS, reverse=reverse)
+
+    return run
+
+
+def arguments(cell, seed):
+    """Random parameters, inputs (4, 3, I) and first states."""
+    rng = np.random.default_rng(seed)
+    first = optree.tree_map(lambda z: rng.standard_normal((3, z.shape[1])), cell.zero_state())
+    return {
+        "p": random_params(cell, seed),
+        "x": rng.standard_normal((4, 3, cell.input_size)),
+        "s": first,
+    }
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_laws(name):
+    """Compiled, evaluated, unfolded and the reference agree; <u, Jv> == <J^T u, v>."""
+    cell = VARIANTS[name]
+
+    @given(st.integers(0, 2**20), st.booleans())
+    def check(seed, reverse):
+        laws(unrolled(cell, reverse), arguments(cell, seed), seed)
+
+    check()
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_compiled_code_knows_every_op(name):
+    cell = VARIANTS[name]
+    f = mg.function(lambda p, x: rc.unroll(cell, p, x)[1])
+    assert "no code" not in f.explain(cell.init(0), np.ones((2, 3, 3)))
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_ragged_is_the_loop_over_each_sequence(name):
+    """Laws 2 and 3: values and gradients of a ragged batch, whose padding is NaN, against a Python
+    loop over each sequence on its own."""
+    cell = VARIANTS[name]
+    arrays = arguments(cell, 5)
+    for b, length in enumerate(LENGTHS):
+        arrays["x"][length:, b] = np.nan
+    t = mg.tensors(arrays)
+    final, ys = rc.unroll(cell, t["p"], t["x"], t["s"], lengths=LENGTHS)
+    finals, rows = [], []
+    for b, length in enumerate(LENGTHS):
+        state = optree.tree_map(lambda s, b=b: s[b], t["s"])
+        column = []
+        for k in range(length):
+            state, y = cell(t["p"], state, t["x"][k, b])
+            column.append(y)
+        column += [mg.zeros(cell.output_size)] * (4 - length)
+        finals.append(state)
+        rows.append(mg.stack(column))
+    plain = optree.tree_map(lambda *s: mg.stack(s), *finals), mg.stack(rows, axis=1)
+
+    def results(final, ys):
+        loss = sum(mg.sum(mg.sin(leaf)) for leaf in optree.tree_leaves((final, ys)))
+        return final, ys, mg.grad(loss, t)
+
+    close(*mg.evaluate((results(final, ys), results(*plain))), 1e-12)
+
+
+def torch_step(name, p, state, x):
+    """One step of every cell in torch, written out on its own."""
+    import torch
+
+    s, tanh = torch.sigmoid, torch.tanh
+
+    def a(g, h):
+        return x @ p[f"W_{g}"] + h @ p[f"U_{g}"] + p[f"b_{g}"]
+
+    def norm(v):
+        return (v - v.mean()) / (v.var(unbiased=False) + 1e-5).sqrt()
+
+    if name in ("relu", "leaky", "echo state", "jordan"):
+        z = x @ p["W"] + state @ p["U"] + p["b"]
+        if name == "jordan":
+            y = tanh(tanh(z) @ p["V"] + p["c"])
+            return y, y
+        leak = {"relu": None, "leaky": 0.4, "echo state": 0.7}[name]
+        h = z.clamp(min=0) if leak is None else state + leak * (tanh(z) - state)
+        return h, h
+    if name == "mgu":
+        f = s(a("f", state))
+        h = state + f * (tanh(a("n", f * state)) - state)
+        return h, h
+    h, c = state
+    if name == "original":
+        c = c + s(a("i", h)) * tanh(a("g", h))
+        h = s(a("o", h)) * tanh(c)
+    elif name == "coupled":
+        g, f = tanh(a("g", h)), s(a("f", h))
+        c, h = g + f * (c - g), s(a("o", h))
+        h = h * tanh(c)
+    elif name == "peephole":
+        i, f = s(a("i", h) + p["p_i"] * c), s(a("f", h) + p["p_f"] * c)
+        c = f * c + i * tanh(a("g", h))
+        h = s(a("o", h) + p["p_o"] * c) * tanh(c)
+    elif name == "projected":
+        c = s(a("f", h)) * c + s(a("i", h)) * tanh(a("g", h))
+        h = (s(a("o", h)) * tanh(c)) @ p["V"]
+    else:
+        i, f, o, g = (
+            p[f"r_{k}"] * norm(x @ p[f"W_{k}"]) + p[f"s_{k}"] * norm(h @ p[f"U_{k}"]) + p[f"b_{k}"]
+            for k in "ifog"
+        )
+        c = s(f) * c + s(i) * tanh(g)
+        h = s(o) * tanh(p["r_c"] * norm(c) + p["b_c"])
+    return (h, c), h
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_values_and_gradients_against_torch(name):
+    torch = pytest.importorskip("torch", reason="torch is not installed: no independent gradients")
+    cell = VARIANTS[name]
+
+    def theirs(t):
+        rows, finals = [], []
+        for b in range(3):
+            state, column = optree.tree_map(lambda s, b=b: s[b], t["s"]), []
+            for k in range(4):
+                if k < LENGTHS[b]:
+                    state, y = torch_step(name, t["p"], state, t["x"][k, b])
+                    column.append(y)
+                else:
+                    column.append(torch.zeros(cell.output_size, dtype=torch.float64))
+            finals.append(state)
+            rows.append(torch.stack(column))
+        return optree.tree_map(lambda *s: torch.stack(s), *finals), torch.stack(rows, dim=1)
+
+    against(theirs, unrolled(cell), arguments(cell, 3), 1e-11)
+
+
+def test_special_cases():
+    """An unleaky leaky RNN is the RNN; peepholes of 0 and a projection by I are the LSTM."""
+    arrays = arguments(rc.LSTM(3, 4), 1)
+    p = arrays["p"]
+    wanted = mg.evaluate(unrolled(rc.LSTM(3, 4))(arrays))
+    arrays["p"] = p | {f"p_{g}": np.zeros(4) for g in "ifo"}
+    close(mg.evaluate(unrolled(rc.PeepholeLSTM(3, 4))(arrays)), wanted, 1e-14)
+    arrays["p"] = p | {"V": np.eye(4)}
+    close(mg.evaluate(unrolled(rc.ProjectedLSTM(3, 4, 4))(arrays)), wanted, 1e-14)
+    arrays = arguments(rc.RNN(3, 4), 1)
+    wanted = mg.evaluate(unrolled(rc.RNN(3, 4))(arrays))
+    close(mg.evaluate(unrolled(rc.LeakyRNN(3, 4, 1))(arrays)), wanted, 1e-14)
+    arrays["p"] |= {"V": np.eye(4), "c": np.zeros(4)}
+    close(mg.evaluate(unrolled(rc.JordanRNN(3, 4))(arrays)), wanted, 1e-14)
+
+
+def test_an_identity_relu_network_remembers_what_it_was_given():
+    p = rc.RNN(3, 4, "relu", recurrent="identity").init(0)
+    np.testing.assert_array_equal(p["U"], np.eye(4))
+    carry, _ = rc.unroll(rc.RNN(3, 4, "relu"), p, np.zeros((50, 3)), np.arange(4.0))
+    assert carry.tolist() == [0, 1, 2, 3]
+
+
+# -- reservoirs ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("density", [0.05, 1.0])
+def test_a_reservoir_has_its_spectral_radius_and_density(density, seed):
+    cell = rc.EchoState(2, 30, spectral_radius=0.8, density=density, input_scale=0.1)
+    p = cell.init(seed)
+    assert np.abs(np.linalg.eigvals(p["U"])).max() == pytest.approx(0.8)
+    assert abs((p["U"] != 0).mean() - density) < 0.06
+    assert np.abs(p["W"]).max() <= 0.1 and not p["b"].any()
+
+
+def test_a_reservoir_without_a_cycle_is_given_one():
+    p = rc.EchoState(1, 2, density=1e-9).init(0)
+    assert np.abs(np.linalg.eigvals(p["U"])).max() == pytest.approx(0.9)
+
+
+def test_an_echo_state_network_recalls_past_inputs():
+    rng = np.random.default_rng(0)
+    u = rng.uniform(-0.5, 0.5, 600)
+    cell = rc.EchoState(1, 100, input_scale=0.3)
+    ys = rc.unroll(cell, cell.init(0), u[:, None])[1].numpy()
+    past = np.stack([np.roll(u, k) for k in (1, 5)], axis=1)
+    readout = rc.ridge_readout(ys[50:400], past[50:400], 1e-8)
+    found = ys[400:] @ readout["V"] + readout["c"]
+    error = ((found - past[400:]) ** 2).mean(axis=0) / u.var()
+    assert (error < 1e-3).all(), error
+
+
+def test_ridge_is_the_normal_equation():
+    rng = np.random.default_rng(1)
+    y, d = rng.standard_normal((4, 5, 3)), rng.standard_normal((4, 5, 2))
+    found = rc.ridge_readout(y, d, 0.7)
+    a = np.concatenate([y.reshape(20, 3), np.ones((20, 1))], axis=1)
+    w = np.linalg.solve(a.T @ a + 0.7 * np.diag([1, 1, 1, 0]), a.T @ d.reshape(20, 2))
+    close(found, {"V": w[:3], "c": w[3]}, 1e-12)
+    with pytest.raises(
+        ValueError, match=r"must have the leading axes of ys, \(4, 5, 'D'\)"
+    ):
+        rc.ridge_readout(y, d[:3])
+    with pytest.raises(ValueError, match="ridge must be at least 0; got -1"):
+        rc.ridge_readout(y, d, -1)
+    with pytest.raises(ValueError, match="ys has no rows"):
+        rc.ridge_readout(y[:0], d[:0])
