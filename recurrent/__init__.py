@@ -1,7 +1,9 @@
 """recurrent: recurrent and recursive networks as small compositions over `minigrad.recur`."""
 
 from .cells import GRU, LSTM, MGU, RNN, Cell, JordanRNN, RecursiveNet, TreeCell, TreeLSTM
+from .compose import deep_input, deep_output, deep_transition, stack
 from .decoding import Hypothesis, beam_search, greedy, sample
+from .directions import bidirectional, layered, over_time
 from .grids import MDLSTM, MDRNN, Lattice, Multidirectional, lattice, run_lattice, sweep
 from .losses import bits, cross_entropy, mean_squared_error, perplexity, tree_cross_entropy, within
 from .lstms import CoupledLSTM, LayerNormLSTM, OriginalLSTM, PeepholeLSTM, ProjectedLSTM
@@ -19,9 +21,10 @@ __all__ = [
     "Hypothesis", "JordanRNN", "LSTM", "Lattice", "LayerNormLSTM", "LeakyRNN", "MDLSTM", "MDRNN",
     "MGU", "ManyToMany", "ManyToOne", "Multidirectional", "OneToMany", "OriginalLSTM",
     "PeepholeLSTM", "ProjectedLSTM", "RNN", "RNTN", "RecursiveAutoencoder", "RecursiveNet",
-    "SelfFeeding", "Tree", "TreeCell", "TreeLSTM", "attend", "beam_search", "binarise", "bits",
-    "cross_entropy", "encoder_decoder", "fold", "greedy", "lattice", "mean_squared_error",
+    "SelfFeeding", "Tree", "TreeCell", "TreeLSTM", "attend", "beam_search", "bidirectional",
+    "binarise", "bits", "cross_entropy", "deep_input", "deep_output", "deep_transition",
+    "encoder_decoder", "fold", "greedy", "lattice", "layered", "mean_squared_error", "over_time",
     "per_object", "perplexity", "read_brackets", "read_conllu", "ridge_readout", "roots",
-    "run_lattice", "sample", "structure", "sweep", "top_down", "tree_cross_entropy", "unroll",
-    "with_mask", "within",
+    "run_lattice", "sample", "stack", "structure", "sweep", "top_down", "tree_cross_entropy",
+    "unroll", "with_mask", "within",
 ]  # fmt: skip

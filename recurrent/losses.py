@@ -77,11 +77,8 @@ def mean_squared_error(
             f"{t.shape}"
         )
     per_number = None
-    if observed is not None:
-        seen = mg.asarray(observed)
-        if seen.shape == t.shape:
-            per_number, seen = seen, None
-        observed = seen
+    if observed is not None and mg.asarray(observed).shape == t.shape:
+        per_number, observed = mg.asarray(observed), None
     counts = _counting("mean_squared_error", t.shape[:-1], lengths, observed)
     if counts is not None:
         counts = mg.broadcast_to(mg.expand_dims(counts, axis=-1), t.shape)

@@ -218,7 +218,7 @@ class OneToMany(Pattern):
                 f"vectors; got {xs.shape}"
             )
         if self.every_step:
-            xs = at_every_step(xs, v, steps if xs is None else len(xs))
+            xs = at_every_step(xs, v, (steps or 0) if xs is None else len(xs))
         _, hs = unroll(self.cell, params["cell"], xs, carry, lengths, steps=steps)
         ys = apply_linear(params["out"], hs)
         return ys if lengths is None else _only(ys, lengths)

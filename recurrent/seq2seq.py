@@ -166,7 +166,7 @@ class EncoderDecoder:
                 f"{WHO}: give target_tokens= (a target of tokens) or outputs= (of numbers)"
             )
         self.target_tokens, self.source_tokens = target_tokens, source_tokens
-        self.outputs = target_tokens if outputs is None else outputs
+        self.outputs = int(target_tokens or outputs or 0)
         self.encoder, self.decoder = encoder, decoder
         self.start, self.every_step, self.attention = start, every_step, attention
         self.attention_size = attention_size or decoder.hidden_size

@@ -45,7 +45,7 @@ def unroll(
     start = _start(cell, params, carry, batch)
     dense = bool((given == time).all())
     rows = np.flatnonzero(np.arange(time)[:, None] < given)  # (t, b) flattened: time after time
-    inputs = optree.tree_map(
+    inputs: Any = optree.tree_map(
         lambda x: _to_rows(mg.asarray(x), time, batch, None if dense else rows), xs
     )
     if memory is not None:
