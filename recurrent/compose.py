@@ -1,0 +1,217 @@
+"""Depth: the four places where a recurrent network can be deep (Pascanu et al. 2014).
+
+    stack(a, b)                 stacked hidden states: b reads the output of a at the same step
+    deep_input(cell, ...)       layers between x_t and the cell
+    deep_transition(cell, ...)  layers between h_{t-1} and h_t
+    deep_output(cell, ...)      layers between h_t and y_t
+
+Each returns a cell, to be unrolled or composed again: stack(deep_transition(a, [8]), b).  Their
+parameters are nested dicts, their states nested tuples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import optree
+
+import minigrad as mg
+
+from .missing import Wrapped, output_size
+from .patterns import matrix, positive
+
+Params = dict[str, Any]
+
+
+def stack(*cells: Any) -> Stack:
+    """Stacked hidden states (El Hihi and Bengio 1996; Graves 2013): at every step,
+
+        s_k, y_k = cell_k(s_k, y_{k-1}),   y_0 = x,   y = y_K
+
+    params {"layer0": ..., "layer1": ...}, state (s_1, ..., s_K).
+    """
+    return Stack(cells)
+
+
+def deep_input(cell: Any, layers: Sequence[int]) -> DeepInput:
+    """Deep input-to-hidden: the cell reads tanh(... tanh(x W_0 + b_0) ...).
+
+    layers : sizes from x inwards, the last layer leading to cell.input_size: with [3, 16] x has 3
+             numbers, which become 16 and then what the cell takes.
+    params {"cell": ..., "input": {"W_0", "b_0", ...}}.
+    """
+    return DeepInput(cell, _sizes("deep_input", layers, 1))
+
+
+def deep_transition(cell: Any, layers: Sequence[int] = (), shortcut: bool = True) -> DeepTransition:
+    """Deep hidden-to-hidden transition (Pascanu et al. 2014, DT and, with shortcuts, DT(S)):
+
+        m = cell(h_{t-1}, x_t),   h_t = tanh(... tanh(m W_0 + b_0) ... W_L + b_L [+ h_{t-1} S]),
+        y = h_t
+
+    layers   : sizes of what lies between m and h_t; () for one layer from m to h_t.
+    shortcut : with h_{t-1} S, which keeps the way back through time short.
+    cell     : one whose output is a part of its state, as h is of the LSTM's (h, c); the other
+               parts stay as the cell leaves them.
+    params {"cell": ..., "transition": {"W_0", "b_0", ..., "S"}}.
+    """
+    return DeepTransition(cell, _sizes("deep_transition", layers, 0), shortcut)
+
+
+def deep_output(cell: Any, layers: Sequence[int]) -> DeepOutput:
+    """Deep hidden-to-output: y = tanh(... tanh(h W_0 + b_0) ...) W_L + b_L, the last layer linear.
+
+    layers : sizes from the cell outwards: with [16, 4] its output becomes 16 numbers, then 4.
+    params {"cell": ..., "output": {"W_0", "b_0", ...}}.
+    """
+    return DeepOutput(cell, _sizes("deep_output", layers, 1))
+
+
+def _sizes(who: str, layers: Sequence[int], least: int) -> tuple[int, ...]:
+    if not isinstance(layers, (list, tuple)) or len(layers) < least:
+        raise ValueError(f"{who}: layers must be a list of at least {least} sizes; got {layers!r}")
+    positive(who, **{f"layers[{k}]": size for k, size in enumerate(layers)})
+    return tuple(int(size) for size in layers)
+
+
+def seeds(seed: Any, count: int) -> list[int]:
+    """Independent seeds for the parts of a composition."""
+    return [int(s) for s in np.random.SeedSequence(seed).generate_state(count)]
+
+
+def follows(who: str, parts: Sequence[Any]) -> None:
+    """Raise ValueError unless each part reads as many numbers as the one before it gives."""
+    if not parts:
+        raise ValueError(f"{who}: give at least one cell")
+    for k, (a, b) in enumerate(zip(parts, parts[1:], strict=False)):
+        if output_size(a) != b.input_size:
+            raise ValueError(
+                f"{who}: layer {k} gives {output_size(a)} numbers but layer {k + 1} reads "
+                f"input_size={b.input_size}"
+            )
+
+
+class Stack:
+    """What `stack` returns."""
+
+    def __init__(self, cells: Sequence[Any]) -> None:
+        follows("stack", cells)
+        self.cells = tuple(cells)
+        self.input_size, self.output_size = cells[0].input_size, output_size(cells[-1])
+        self.hidden_size = cells[-1].hidden_size
+        self.state_names = tuple(f"{n}_{k}" for k, c in enumerate(cells) for n in c.state_names)
+        self.name = "stack of " + ", ".join(c.name for c in cells)
+
+    def __repr__(self) -> str:
+        return f"stack({', '.join(map(repr, self.cells))})"
+
+    def init(self, seed: int = 0) -> Params:
+        each = zip(self.cells, seeds(seed, len(self.cells)), strict=True)
+        return {f"layer{k}": cell.init(s) for k, (cell, s) in enumerate(each)}
+
+    def zero_state(self, dtype: Any = np.float64) -> Any:
+        return tuple(cell.zero_state(dtype) for cell in self.cells)
+
+    def __call__(self, params: Params, carry: Any, x: Any) -> tuple[Any, Any]:
+        states = []
+        for k, (cell, s) in enumerate(zip(self.cells, carry, strict=True)):
+            s, x = cell(params[f"layer{k}"], s, x)
+            states.append(s)
+        return tuple(states), x
+
+
+def _dense(sizes: Sequence[int], seed: int) -> Params:
+    """W_k, b_k of the layers between `sizes`."""
+    rng = np.random.default_rng(seed)
+    params: Params = {}
+    for k, (rows, columns) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        params[f"W_{k}"], params[f"b_{k}"] = matrix(rng, rows, columns), np.zeros(columns)
+    return params
+
+
+def _layer(params: Params, k: int, a: Any) -> mg.Tensor:
+    return a @ params[f"W_{k}"] + params[f"b_{k}"]
+
+
+class DeepInput(Wrapped):
+    """What `deep_input` returns."""
+
+    def __init__(self, cell: Any, sizes: tuple[int, ...]) -> None:
+        super().__init__(cell)
+        self.sizes, self.input_size = (*sizes, cell.input_size), sizes[0]
+
+    def __repr__(self) -> str:
+        return f"deep_input({self.cell!r}, {list(self.sizes[:-1])})"
+
+    def init(self, seed: int = 0) -> Params:
+        inner, own = seeds(seed, 2)
+        return {"cell": self.cell.init(inner), "input": _dense(self.sizes, own)}
+
+    def __call__(self, params: Params, carry: Any, x: Any) -> tuple[Any, Any]:
+        for k in range(len(self.sizes) - 1):
+            x = mg.tanh(_layer(params["input"], k, x))
+        return self.cell(params["cell"], carry, x)
+
+
+class DeepTransition(Wrapped):
+    """What `deep_transition` returns."""
+
+    def __init__(self, cell: Any, sizes: tuple[int, ...], shortcut: bool) -> None:
+        super().__init__(cell)
+        self.sizes = (self.output_size, *sizes, self.output_size)
+        self.shortcut = bool(shortcut)
+
+    def __repr__(self) -> str:
+        return f"deep_transition({self.cell!r}, {list(self.sizes[1:-1])}, {self.shortcut})"
+
+    def init(self, seed: int = 0) -> Params:
+        inner, own, short = seeds(seed, 3)
+        transition = _dense(self.sizes, own)
+        if self.shortcut:
+            size = self.output_size
+            transition["S"] = matrix(np.random.default_rng(short), size, size)
+        return {"cell": self.cell.init(inner), "transition": transition}
+
+    def __call__(self, params: Params, carry: Any, x: Any) -> tuple[Any, Any]:
+        p, last = params["transition"], len(self.sizes) - 2
+        state, m = self.cell(params["cell"], carry, x)
+        leaves, spec = optree.tree_flatten(state)
+        own = [leaf is m for leaf in leaves]
+        if not any(own):
+            raise ValueError(
+                f"deep_transition: the output of {self.cell!r} is no part of its state; wrap the "
+                "cell itself, and put deep_output and the like around the result"
+            )
+        before = optree.tree_leaves(carry)[own.index(True)]
+        for k in range(last):
+            m = mg.tanh(_layer(p, k, m))
+        total = _layer(p, last, m)
+        if self.shortcut:
+            total = total + before @ p["S"]
+        h = mg.tanh(total).named("h")
+        new = [h if yes else leaf for yes, leaf in zip(own, leaves, strict=True)]
+        return optree.tree_unflatten(spec, new), h
+
+
+class DeepOutput(Wrapped):
+    """What `deep_output` returns."""
+
+    def __init__(self, cell: Any, sizes: tuple[int, ...]) -> None:
+        super().__init__(cell)
+        self.sizes, self.output_size = (self.output_size, *sizes), sizes[-1]
+
+    def __repr__(self) -> str:
+        return f"deep_output({self.cell!r}, {list(self.sizes[1:])})"
+
+    def init(self, seed: int = 0) -> Params:
+        inner, own = seeds(seed, 2)
+        return {"cell": self.cell.init(inner), "output": _dense(self.sizes, own)}
+
+    def __call__(self, params: Params, carry: Any, x: Any) -> tuple[Any, Any]:
+        p, last = params["output"], len(self.sizes) - 2
+        state, h = self.cell(params["cell"], carry, x)
+        for k in range(last):
+            h = mg.tanh(_layer(p, k, h))
+        return state, _layer(p, last, h).named("y")
