@@ -8,6 +8,16 @@ from .grids import MDLSTM, MDRNN, Lattice, Multidirectional, lattice, run_lattic
 from .losses import bits, cross_entropy, mean_squared_error, perplexity, tree_cross_entropy, within
 from .lstms import CoupledLSTM, LayerNormLSTM, OriginalLSTM, PeepholeLSTM, ProjectedLSTM
 from .missing import Hold, SelfFeeding, with_mask
+from .parsing import (
+    ScoringNet,
+    bracket_f1,
+    confusions,
+    greedy_loss,
+    margin_loss,
+    parse,
+    tree_scores,
+    wrong_brackets,
+)
 from .patterns import ManyToMany, ManyToOne, OneToMany, per_object
 from .reservoir import EchoState, LeakyRNN, ridge_readout
 from .seq2seq import attend, encoder_decoder
@@ -17,14 +27,15 @@ from .treebank import Tree, binarise, read_brackets, read_conllu
 from .trees import Forest, fold, roots, structure, top_down
 
 __all__ = [
-    "Cell", "ChildSumNet", "ChildSumTreeLSTM", "CoupledLSTM", "EchoState", "Forest", "GRU", "Hold",
-    "Hypothesis", "JordanRNN", "LSTM", "Lattice", "LayerNormLSTM", "LeakyRNN", "MDLSTM", "MDRNN",
-    "MGU", "ManyToMany", "ManyToOne", "Multidirectional", "OneToMany", "OriginalLSTM",
+    "Cell", "ChildSumNet", "ChildSumTreeLSTM", "CoupledLSTM", "EchoState", "Forest", "GRU",
+    "Hold", "Hypothesis", "JordanRNN", "LSTM", "Lattice", "LayerNormLSTM", "LeakyRNN", "MDLSTM",
+    "MDRNN", "MGU", "ManyToMany", "ManyToOne", "Multidirectional", "OneToMany", "OriginalLSTM",
     "PeepholeLSTM", "ProjectedLSTM", "RNN", "RNTN", "RecursiveAutoencoder", "RecursiveNet",
-    "SelfFeeding", "Tree", "TreeCell", "TreeLSTM", "attend", "beam_search", "bidirectional",
-    "binarise", "bits", "cross_entropy", "deep_input", "deep_output", "deep_transition",
-    "encoder_decoder", "fold", "greedy", "lattice", "layered", "mean_squared_error", "over_time",
-    "per_object", "perplexity", "read_brackets", "read_conllu", "ridge_readout", "roots",
-    "run_lattice", "sample", "stack", "structure", "sweep", "top_down", "tree_cross_entropy",
-    "unroll", "with_mask", "within",
+    "ScoringNet", "SelfFeeding", "Tree", "TreeCell", "TreeLSTM", "attend", "beam_search",
+    "bidirectional", "binarise", "bits", "bracket_f1", "confusions", "cross_entropy",
+    "deep_input", "deep_output", "deep_transition", "encoder_decoder", "fold", "greedy",
+    "greedy_loss", "lattice", "layered", "margin_loss", "mean_squared_error", "over_time",
+    "parse", "per_object", "perplexity", "read_brackets", "read_conllu", "ridge_readout",
+    "roots", "run_lattice", "sample", "stack", "structure", "sweep", "top_down",
+    "tree_cross_entropy", "tree_scores", "unroll", "with_mask", "within", "wrong_brackets",
 ]  # fmt: skip

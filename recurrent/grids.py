@@ -98,7 +98,7 @@ def sweep(
     Returns (states, ys), leaves of the shape of xs without I, then their own axes.
     """
     t = mg.asarray(xs)
-    axes: int = dims or getattr(cell, "arity", 2)
+    axes = int(getattr(cell, "arity", 2) if dims is None else dims)
     if t.ndim not in (axes + 1, axes + 2):
         raise ValueError(
             f"sweep: xs must have {axes} axes and I, or B in front of these; got shape {t.shape}"

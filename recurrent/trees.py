@@ -28,6 +28,13 @@ class Forest(mg.Structure):
         up[self.src] = self.dst
         return up
 
+    @property
+    def leaves(self) -> np.ndarray:
+        """Which rows have no children."""
+        leaf = np.ones(self.n, bool)
+        leaf[self.dst] = False
+        return leaf
+
 
 def structure(trees: Any) -> Forest:
     """The structure of one or more trees: rows in post-order, tree after tree, each root last of
@@ -39,7 +46,9 @@ def structure(trees: Any) -> Forest:
     if isinstance(trees, Forest):
         return trees
     if isinstance(trees, mg.Structure):
-        return _with_words(trees, np.cumsum(_leaf_rows(trees)) * _leaf_rows(trees) - 1)
+        forest = _with_words(trees, np.full(trees.n, -1))
+        forest.words[forest.leaves] = np.arange(forest.leaves.sum())
+        return forest
     given = trees if type(trees) is list else [trees]
     if not given:
         raise ValueError("structure: the list of trees is empty; a forest has at least one tree")
@@ -132,12 +141,6 @@ def _sentence_order(word: np.ndarray, tree: np.ndarray, position: np.ndarray) ->
             )
         number[order] = np.arange(len(order))
     return number
-
-
-def _leaf_rows(s: mg.Structure) -> np.ndarray:
-    leaf = np.ones(s.n, bool)
-    leaf[s.dst] = False
-    return leaf
 
 
 def _with_words(s: mg.Structure, words: np.ndarray) -> Forest:
