@@ -4,7 +4,7 @@ import optree
 
 import minigrad as mg
 
-from ..laws import close
+from ..laws import close, directions, dot
 
 
 def graph_laws(run, args, tolerance=1e-9):
@@ -27,14 +27,13 @@ def graph_laws(run, args, tolerance=1e-9):
     return wanted
 
 
-def finite_gradient(run, args, leaf, at, step=1e-5):
-    """d sum(square + sin) of run(args) by one number, by central differences."""
-    leaves, spec = optree.tree_flatten(args)
-
-    def loss(delta):
-        moved = [x.copy() for x in leaves]
-        moved[leaf][at] += delta
-        outputs = mg.reference(run(optree.tree_unflatten(spec, moved)))
-        return sum((x**2).sum() + mg.sin(x).numpy().sum() for x in optree.tree_leaves(outputs))
-
-    return (loss(step) - loss(-step)) / (2 * step)
+def tangents_and_cotangents_agree(run, args, seed=0, tolerance=1e-9):
+    """Law 6 for `run(args) -> Tensor`: <u, J v> == <J^T u, v>, and <u, H v> == <H u, v>."""
+    t = mg.tensors(args)
+    out = run(t)
+    u, v, w = directions(out, seed), directions(t, seed + 1), directions(t, seed + 2)
+    forward = dot(mg.jvp(out, t, v), u)
+    close(mg.evaluate(forward), mg.evaluate(dot(mg.vjp(out, t, u), v)), tolerance, "<u, Jv>")
+    g = mg.grad(dot(mg.square(out), u), t)
+    sides = [dot(mg.grad(dot(g, a), t), b) for a, b in ((v, w), (w, v))]
+    close(*mg.evaluate(sides), tolerance, "<u, Hv>")

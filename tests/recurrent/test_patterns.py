@@ -11,7 +11,7 @@ import recurrent as rc
 from recurrent.missing import output_size
 
 from ..laws import close
-from .nets import graph_laws
+from .nets import graph_laws, tangents_and_cotangents_agree
 
 CELLS = {"rnn": rc.RNN, "lstm": rc.LSTM, "gru": rc.GRU}
 cells = st.sampled_from(sorted(CELLS))
@@ -139,6 +139,17 @@ def test_missing_observations(name, lengths, how, per_number, seed):
                 new, out = inner(q, state, np.where(seen, v, 0))
                 state = new if seen.any() else state
             close(ys[t, b], mg.evaluate(affine(p["out"], out))[0], 1e-10)
+
+
+@pytest.mark.parametrize(
+    "cell", [rc.LSTM(2, 3), rc.Hold(rc.GRU(2, 3)), rc.SelfFeeding(rc.RNN(2, 3))]
+)
+def test_forward_and_second_derivatives(cell):
+    rng = np.random.default_rng(0)
+    xs, m = rng.standard_normal((4, 3, 2)), (rng.random((4, 3, 1)) < 0.6) * 1.0
+    x = xs if isinstance(cell, rc.LSTM) else (xs, m)
+    for net in (rc.ManyToMany(cell, 2), rc.ManyToOne(cell, 2, pool="mean")):
+        tangents_and_cotangents_agree(lambda p, net=net: net(p, x, [4, 0, 2]), net.init(0))
 
 
 def test_booleans_and_numbers_as_masks():

@@ -12,7 +12,7 @@ import minigrad as mg
 import recurrent as rc
 
 from ..laws import close
-from .nets import graph_laws
+from .nets import graph_laws, tangents_and_cotangents_agree
 
 SOURCE, TARGET, M, H, D = 5, 6, 4, 4, 2  # tokens, and the sizes of memory, state and embedding
 KINDS = {"lstm": rc.LSTM, "gru": rc.GRU, "rnn": rc.RNN}
@@ -127,6 +127,37 @@ def test_against_a_naive_torch_implementation(problem):
 def test_compiled_evaluated_and_unfolded(problem):
     net, params, xs, ys, sources, targets = problem
     graph_laws(lambda p: net(p, xs, ys, sources, targets), params)
+
+
+@settings(max_examples=8)
+@given(problems())
+def test_forward_and_second_derivatives(problem):
+    net, params, xs, ys, sources, targets = problem
+    tangents_and_cotangents_agree(lambda p: net(p, xs, ys, sources, targets), params)
+
+
+def test_a_series_as_the_source_whose_padding_is_nan():
+    net = rc.encoder_decoder(rc.GRU(3, M), rc.GRU(D, H), target_tokens=TARGET, attention="dot")
+    rng, lengths = np.random.default_rng(0), [2, 4]
+    xs, ys = rng.standard_normal((4, 2, 3)), rng.integers(0, TARGET, (3, 2))
+    holes = np.where(rc.within(4, lengths, 2)[..., None], xs, np.nan)
+
+    def run(p, xs):
+        logits = net(p, xs, ys, lengths)
+        return logits, mg.grad(mg.sum(mg.square(logits)), (p, xs))
+
+    p = net.init(0)
+    wanted = mg.evaluate(run(*mg.tensors((p, xs))))
+    close(mg.evaluate(run(*mg.tensors((p, holes)))), wanted, 1e-12)
+    close(mg.function(run)(p, holes), wanted, 1e-12)
+
+
+def test_nothing_to_say_and_single_precision():
+    net, p = NET, optree.tree_map(np.float32, NET.init(0))
+    assert net(p, X, Y[:0]).shape == (0, 2, TARGET)
+    f = mg.function(lambda p: (lambda z: (z, mg.grad(mg.sum(z * z), p)))(net(p, X, Y)))
+    assert {a.dtype for a in optree.tree_leaves(f(p))} == {np.dtype(np.float32)}
+    assert mg.evaluate(net.free(p, X, 0, 3)[0]).dtype == np.float32
 
 
 @settings(max_examples=20)
