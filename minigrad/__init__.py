@@ -2,6 +2,7 @@
 
 from . import interop, optim, pickling
 from .autodiff import grad, hessian, jacobian, jvp, vjp
+from .custom import primitive
 from .evaluate import evaluate, reference
 from .graph import Primitive, Tensor
 from .io import load, save, tensors
@@ -77,6 +78,7 @@ from .ops import (
     zeros_like,
 )  # fmt: skip
 from .structure import Structure
+from .text import expr, latex
 from .tracing import Indexed, recur
 from .transforms import block, contributions, state_gradients, unfold, vmap
 

@@ -633,7 +633,7 @@ def ones_like(x: ArrayLike, /, *, dtype: Any = None) -> Tensor:
 # -- elementwise -----------------------------------------------------------------------------------
 
 
-def _operands(op: str, *xs: ArrayLike, float_only: bool = False) -> list[Tensor]:
+def operands(op: str, *xs: ArrayLike, float_only: bool = False) -> list[Tensor]:
     """The operands as Tensors of one dtype (NumPy promotion, Python numbers weak) and one shape."""
     tensors = [x for x in xs if isinstance(x, Tensor)]
     if len(tensors) == len(xs):
@@ -672,7 +672,7 @@ def _operands(op: str, *xs: ArrayLike, float_only: bool = False) -> list[Tensor]
 
 def _unary(op: Primitive, doc: str, float_only: bool = True) -> Callable[[ArrayLike], Tensor]:
     def f(x: ArrayLike, /) -> Tensor:
-        return bind(op, *_operands(op.name, x, float_only=float_only))
+        return bind(op, *operands(op.name, x, float_only=float_only))
 
     f.__name__ = f.__qualname__ = op.name
     f.__doc__ = f"{doc}, elementwise; any shape."
@@ -683,8 +683,8 @@ def _binary(
     op: Primitive, doc: str, float_only: bool = False, cast: Any = None
 ) -> Callable[[ArrayLike, ArrayLike], Tensor]:
     def f(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
-        operands = _operands(op.name, x1, x2, float_only=float_only)
-        return bind(op, *(operands if cast is None else [astype(t, cast) for t in operands]))
+        pair = operands(op.name, x1, x2, float_only=float_only)
+        return bind(op, *(pair if cast is None else [astype(t, cast) for t in pair]))
 
     f.__name__ = f.__qualname__ = op.name
     f.__doc__ = f"{doc}, elementwise; shapes broadcast, dtypes promote as in NumPy."
@@ -732,9 +732,9 @@ def power(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
     NaN below 0."""
     if type(x2) is int and x2 == 2:
         return square(x1)
-    a, b = _operands("power", x1, x2)
+    a, b = operands("power", x1, x2)
     if a.dtype.kind != "f" and not isinstance(x2, Tensor) and np.any(np.asarray(x2) < 0):
-        a, b = _operands(
+        a, b = operands(
             "power", x1, x2, float_only=True
         )  # integers to a negative power are fractions
     return bind(POWER, a, b)
@@ -748,7 +748,7 @@ def logical_not(x: ArrayLike, /) -> Tensor:
 def where(condition: ArrayLike, x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
     """x1 where the condition holds, else x2; the side not taken gets gradient exactly 0.  Shapes
     broadcast."""
-    a, b = _operands("where", x1, x2)
+    a, b = operands("where", x1, x2)
     c = astype(condition, BOOL)
     try:
         shape = np.broadcast_shapes(c.shape, a.shape)

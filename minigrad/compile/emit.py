@@ -146,7 +146,8 @@ class Description:
         )
 
     def _limits(self, p: Any, place: tuple[int, int], bundle: int) -> tuple[str, int, int]:
-        """Where a product need not run: ("rows", first, last), ("levels", flags, 0) or ("all", 0, 0)."""
+        """Where a product need not run: ("rows", first, last), ("levels", flags, 0) or ("all", 0,
+        0)."""
         if p.operand.op == "in" and place[0] != 1:
             return ("rows", self.entry("low", p.operand), self.entry("high", p.operand))
         if place[0] == 2:
@@ -430,7 +431,8 @@ def _steps(k: Builder, real: Real, steps: tuple, t: Any, a: Int, b: Int, level: 
 
 
 def _product(k: Builder, real: Real, what: tuple, t: Any, a: Int, b: Int, level: Int) -> None:
-    """A product for rows [a, b), or those of them that its limits leave; the others get the bias alone."""
+    """A product for rows [a, b), or those of them that its limits leave; the others get the bias
+    alone."""
     base, lda, packed, c, ldc, cin, ldcin, depth, n, limit, low, high = what
     first = ldcin < 0
 
@@ -580,8 +582,8 @@ def outers_kernel(k: Builder, real: Real, what: tuple, table: Int, part: Int, pa
         stop = k.choose(stop < n, stop, n)
         with k.when(start < stop):
             k.call(
-                t[3], t[a] + r * t[lda], t[lda], t[d] + r * t[ldd], t[ldd], t[nodes], t[rows], start, stop, t[out], t[ldout],
-                t[5], 0, t[sums], t[6],
+                t[3], t[a] + r * t[lda], t[lda], t[d] + r * t[ldd], t[ldd], t[nodes], t[rows],
+                start, stop, t[out], t[ldout], t[5], 0, t[sums], t[6],
             )  # fmt: skip
 
 

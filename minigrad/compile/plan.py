@@ -352,7 +352,8 @@ class Plan:
             self.column_at[s.left] = (outer, at)
 
     def feeds_edges_only(self, b: Bundle) -> bool:
-        """Whether a bundle is read by nobody but along edges: then a row that sends nothing need not have it."""
+        """Whether a bundle is read by nobody but along edges: then a row that sends nothing need
+        not have it."""
         ports = set(self.low.ports.values())
         read = {a for r in self.order for a in reads(r)} | set(self.low.rows.values())
         read |= {s.left for s in (*self.outer_sums, *self.column_sums)} | {

@@ -15,7 +15,7 @@ import numpy as np
 from ..evaluate import compute
 from ..graph import Tensor, toposort
 from ..ops import add_rows
-from ..recur import PROJ, Block, Via, domain_kinds
+from ..recur import PROJ, ROW, Block, Via, domain_kinds
 from ..structure import Structure
 from . import cache, gemm, glue, threads
 from .emit import BLOCK, Description
@@ -181,15 +181,16 @@ class Runner:
         read = {a for r in plan.order for a in reads(r)}
         self.out_limits: list[tuple[int, int]] = []
         for b in plan.bundles:
-            vias = [v for z in b.zs for v in wanted.get(z, [None])]
-            if any(v is None or v.rows is None for v in vias) or any(z in read for z in b.zs):
+            vias = [v for z in b.zs for v in wanted.get(z, [ROW])]
+            if any(v.rows is None for v in vias) or any(z in read for z in b.zs):
                 self.out_limits.append((0, self.n))
                 continue
             used = np.any([self.layout.to_rows(v.rows) >= 0 for v in vias], axis=0)
             self.out_limits.append(_extent(used))
 
     def _outer_limits(self, number: int) -> tuple[int, int]:
-        """Rows of a product of stacked rows: where its left side is not zero (all, if it also sums columns)."""
+        """Rows of a product of stacked rows: where its left side is not zero (all, if it also sums
+        columns)."""
         o = self.program.plan.outers[number]
         if not self.skipping or not self.may_skip:
             return 0, self.n
@@ -317,7 +318,8 @@ class Runner:
         self._rests()
 
     def _rests(self) -> None:
-        """Column sums that come with a product of some rows only: the other rows' part, row by row."""
+        """Column sums that come with a product of some rows only: the other rows' part, row by
+        row."""
         self.rest = [
             (k, a, b)
             for k, o in enumerate(self.program.plan.outers) if o.want_sums
@@ -595,7 +597,8 @@ class Runner:
 
 
 def received(t: Tensor, layout: Layout) -> np.ndarray | None:
-    """Where `t` is what a recurrence with this layout received in a slot: the first edge of each row.
+    """Where `t` is what a recurrence with this layout received in a slot: the first edge of each
+    row.
 
     (Rows without an edge are zero there.)
     """
