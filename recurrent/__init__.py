@@ -5,6 +5,7 @@ from .compose import deep_input, deep_output, deep_transition, stack
 from .decoding import Hypothesis, beam_search, greedy, sample
 from .directions import bidirectional, layered, over_time
 from .grids import MDLSTM, MDRNN, Lattice, Multidirectional, lattice, run_lattice, sweep
+from .interchange import from_onnx, from_torch, onnx_node, to_onnx, to_torch
 from .losses import bits, cross_entropy, mean_squared_error, perplexity, tree_cross_entropy, within
 from .lstms import CoupledLSTM, LayerNormLSTM, OriginalLSTM, PeepholeLSTM, ProjectedLSTM
 from .missing import Hold, SelfFeeding, with_mask
@@ -27,15 +28,16 @@ from .treebank import Tree, binarise, read_brackets, read_conllu
 from .trees import Forest, fold, roots, structure, top_down
 
 __all__ = [
-    "Cell", "ChildSumNet", "ChildSumTreeLSTM", "CoupledLSTM", "EchoState", "Forest", "GRU",
-    "Hold", "Hypothesis", "JordanRNN", "LSTM", "Lattice", "LayerNormLSTM", "LeakyRNN", "MDLSTM",
-    "MDRNN", "MGU", "ManyToMany", "ManyToOne", "Multidirectional", "OneToMany", "OriginalLSTM",
+    "Cell", "ChildSumNet", "ChildSumTreeLSTM", "CoupledLSTM", "EchoState", "Forest", "GRU", "Hold",
+    "Hypothesis", "JordanRNN", "LSTM", "Lattice", "LayerNormLSTM", "LeakyRNN", "MDLSTM", "MDRNN",
+    "MGU", "ManyToMany", "ManyToOne", "Multidirectional", "OneToMany", "OriginalLSTM",
     "PeepholeLSTM", "ProjectedLSTM", "RNN", "RNTN", "RecursiveAutoencoder", "RecursiveNet",
     "ScoringNet", "SelfFeeding", "Tree", "TreeCell", "TreeLSTM", "attend", "beam_search",
-    "bidirectional", "binarise", "bits", "bracket_f1", "confusions", "cross_entropy",
-    "deep_input", "deep_output", "deep_transition", "encoder_decoder", "fold", "greedy",
-    "greedy_loss", "lattice", "layered", "margin_loss", "mean_squared_error", "over_time",
-    "parse", "per_object", "perplexity", "read_brackets", "read_conllu", "ridge_readout",
-    "roots", "run_lattice", "sample", "stack", "structure", "sweep", "top_down",
-    "tree_cross_entropy", "tree_scores", "unroll", "with_mask", "within", "wrong_brackets",
+    "bidirectional", "binarise", "bits", "bracket_f1", "confusions", "cross_entropy", "deep_input",
+    "deep_output", "deep_transition", "encoder_decoder", "fold", "from_onnx", "from_torch",
+    "greedy", "greedy_loss", "lattice", "layered", "margin_loss", "mean_squared_error", "onnx_node",
+    "over_time", "parse", "per_object", "perplexity", "read_brackets", "read_conllu",
+    "ridge_readout", "roots", "run_lattice", "sample", "stack", "structure", "sweep", "to_onnx",
+    "to_torch", "top_down", "tree_cross_entropy", "tree_scores", "unroll", "with_mask", "within",
+    "wrong_brackets",
 ]  # fmt: skip

@@ -137,7 +137,7 @@ def _windows(
     rows = np.flatnonzero(np.arange(time)[:, None] < given)  # a chain for each, t after t
     t, b = rows // max(size, 1), rows % max(size, 1)
     count = np.minimum(k + 1, given[b] - t)
-    chains = mg.Structure.chain(count)
+    chains = mg.Structure.chain(count.tolist())
     end = np.cumsum(count) - 1
     ahead = np.repeat(end, count) - np.arange(chains.n)
     place = np.zeros(time * size, np.int64)
