@@ -23,7 +23,7 @@ def test_temporal_order():
 
 
 def test_copying():
-    check(learn.copying(span=12, symbols=3, hidden=48, steps=3000, enough=0.05, kinds=[rc.LSTM]))
+    check(learn.copying(span=12, symbols=3, hidden=48, steps=3000, enough=0.05, rnn=False))
 
 
 def test_reversal():
