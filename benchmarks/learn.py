@@ -328,6 +328,21 @@ def reversal(longest: int, hidden: int, steps: int, wanted: str) -> Iterator[Res
     )  # fmt: skip
 
 
+# -- parsing --------------------------------------------------------------------------------------
+
+
+def parsing(sentences: int, epochs: int) -> Iterator[Result]:
+    """A greedy parser of a small language (`parse_grammar`), on 200 new sentences."""
+    from .parse_grammar import run
+
+    start = time.perf_counter()
+    f1 = run(sentences=sentences, epochs=epochs)["f1"]
+    yield Result(
+        "greedy parser", "recursive net", "bracket F1", f1, "> 0.95", epochs * sentences // 20,
+        time.perf_counter() - start,
+    )  # fmt: skip
+
+
 # -- the table -------------------------------------------------------------------------------------
 
 
@@ -345,6 +360,7 @@ FULL: dict[str, Callable[[], Iterator[Result]]] = {
     "copy": lambda: copying(span=50, symbols=10, hidden=64, steps=25_000, enough=0.05),
     "characters": lambda: characters(_text(0, 100_000), _text(100_000, 20_000), 256, 8, "< 2.0"),
     "trees": lambda: sentiment(_trees(200), hidden=48, steps=2000),
+    "parsing": lambda: parsing(sentences=400, epochs=5),
     "reversal": lambda: reversal(longest=10, hidden=64, steps=1200, wanted="> 0.99"),
 }
 NEEDS = {"characters": DATA / "tinyshakespeare.txt", "trees": DATA / "sst_dev.ptb"}

@@ -141,8 +141,9 @@ class ManyToOne(Pattern):
 
         h_t = cell(h_{t-1}, x_t),   y = h_T V + c
 
-    pool: "last", or "mean" over the sequence's steps.  net(params, xs, lengths=None) ->
-    (B, outputs), or (outputs,) for one sequence.  An empty sequence has h_T = 0.
+    pool: "last", or "mean" over the sequence's steps: for a net that reads in both directions, half
+    of whose last output has seen one step.  net(params, xs, lengths=None) -> (B, outputs), or
+    (outputs,) for one sequence.  An empty sequence has h_T = 0.
     """
 
     def __init__(

@@ -1,7 +1,8 @@
 """Encoder and decoder: a sequence to a sequence of another length, with or without attention.
 
-The encoder reads the source into a memory, a row per step, and a context, its last output.  The
-decoder reads what came before (teacher forcing), or its own choices (`free`), and the source by
+The encoder reads the source into a memory, a row per step, and a context: its last output, or of
+a net (both directions) the mean of its outputs (Sennrich et al. 2017).  The decoder reads what came
+before (teacher forcing), or its own choices (`free`), and the source by
 
     start="tanh"        s_0 = tanh(context W + b)           (Cho et al. 2014)
     start="copy"        s_0 = the encoder's last state      (Sutskever et al. 2014)
@@ -26,6 +27,7 @@ from .losses import within
 from .missing import output_size
 from .patterns import (
     apply_linear,
+    average,
     embed,
     last,
     linear,
@@ -263,7 +265,8 @@ class EncoderDecoder:
                 "step"
             )
         final, memory = steps(self.encoder, params["encoder"], xs, lengths)
-        source: Params = {"context": last(memory, lengths)}
+        context = last if hasattr(self.encoder, "zero_state") else average
+        source: Params = {"context": context(memory, lengths)}
         if self.start == "copy":
             source["start"] = final
         elif self.start == "tanh":

@@ -171,6 +171,29 @@ def test_a_series_goes_on_after_the_data():
     close(carry, mg.evaluate(fed), 1e-12)
 
 
+@pytest.mark.parametrize(
+    "net",
+    [
+        rc.ManyToMany(rc.stack(rc.LSTM(2, 3), rc.GRU(3, 4)), 2),
+        rc.ManyToMany(rc.bidirectional(rc.LSTM(2, 3)), 2),
+        rc.ManyToOne(rc.bidirectional(rc.GRU(2, 3)), 2, pool="mean"),
+        rc.ManyToOne(rc.deep_transition(rc.RNN(2, 3), [4]), 2),
+        rc.ManyToMany(rc.Hold(rc.stack(rc.RNN(2, 3), rc.LSTM(3, 3))), 2),
+    ],
+    ids=repr,
+)
+def test_patterns_of_compositions(net):
+    rng, lengths = np.random.default_rng(0), [4, 1, 3]
+    xs, m = rng.standard_normal((4, 3, 2)), (rng.random((4, 3, 1)) < 0.6) * 1.0
+    x = (xs, m) if isinstance(net.cell, rc.Hold) else xs
+    p = net.init(0)
+    ys, *_ = graph_laws(lambda p: net(p, x, lengths), p)
+    for b, n in enumerate(lengths):
+        one = optree.tree_map(lambda a, b=b, n=n: a[:n, b : b + 1], x)
+        alone = mg.evaluate(net(p, one))
+        close(*((ys[b], alone[0]) if ys.ndim == 2 else (ys[:n, b], alone[:, 0])), 1e-12)
+
+
 def test_several_objects_are_many_sequences():
     net, rng = rc.ManyToMany(rc.LSTM(2, 3), 4), np.random.default_rng(0)
     p, xs = net.init(0), rng.standard_normal((5, 2, 3, 2))

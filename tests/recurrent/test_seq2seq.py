@@ -189,28 +189,23 @@ def test_the_decoder_is_a_plain_loop_over_one_step(problem):
     close(mg.evaluate(mg.stack(logits)), mg.evaluate(wanted), 1e-12)
 
 
-def test_a_dense_bidirectional_source_is_a_net():
-    """Any net that gives (carry, ys) may encode."""
-
-    class Both:
-        input_size, hidden_size, output_size = 3, 2, 4
-        forward, back = rc.GRU(3, 2), rc.GRU(3, 2)
-
-        def init(self, seed=0):
-            return {"f": self.forward.init(seed), "b": self.back.init(seed + 1)}
-
-        def __call__(self, p, xs, lengths=None):
-            last, ys = rc.unroll(self.forward, p["f"], xs, lengths=lengths)
-            _, zs = rc.unroll(self.back, p["b"], xs, lengths=lengths, reverse=True)
-            return last, mg.concat([ys, zs], axis=-1)
-
+@pytest.mark.parametrize("attention", [None, "additive", "general"])
+def test_a_bidirectional_encoder_and_a_deep_decoder(attention):
+    encoder = rc.bidirectional(rc.GRU(3, 2), rc.LSTM(3, 2))
+    extra = 4 * (attention == "additive")
     net = rc.encoder_decoder(
-        Both(), rc.GRU(2 + 4, 4), source_tokens=SOURCE, target_tokens=TARGET, attention="additive"
-    )
+        encoder, rc.stack(rc.GRU(2 + extra, 3), rc.LSTM(3, 4)), source_tokens=SOURCE,
+        target_tokens=TARGET, attention=attention,
+    )  # fmt: skip
     rng = np.random.default_rng(0)
     xs, ys = rng.integers(0, SOURCE, (4, 2)), rng.integers(0, TARGET, (3, 2))
     logits, *_ = graph_laws(lambda p: net(p, xs, ys, [4, 2]), net.init(0))
     close(mg.evaluate(net(net.init(0), xs[:2, 1:], ys[:, 1:])), logits[:, 1:], 1e-12)
+    source = mg.evaluate(net.encode(net.init(0), xs[:2, 1:]))
+    _, memory = encoder(net.init(0)["encoder"], net.init(0)["source_E"][xs[:2, 1:]])
+    close(source["context"], mg.evaluate(mg.mean(memory, axis=0)), 1e-12)
+    said = rc.beam_search(net, net.init(0), xs, first=0, end=1, steps=4, width=3, lengths=[4, 2])
+    assert len(said) == 2 and all(len(h) == 3 for h in said)
 
 
 # -- attention -------------------------------------------------------------------------------------
