@@ -45,8 +45,8 @@ def _unpack(
     params: Params = {}
     pieces = zip(*(np.split(a, len(gates)) for a in (w, u, b, c)), strict=True)
     for gate, (w_g, u_g, b_g, c_g) in zip(gates, pieces, strict=True):
-        params[_key("W", gate)] = np.ascontiguousarray(w_g.T)
-        params[_key("U", gate)] = np.ascontiguousarray(u_g.T)
+        params[_key("W", gate)] = np.array(w_g.T, order="C")
+        params[_key("U", gate)] = np.array(u_g.T, order="C")
         two = after and gate == "n"
         params[_key("b", gate)] = b_g.copy() if two else b_g + c_g
         if two:
@@ -202,7 +202,7 @@ def _torch_params(kind: str, tensors: Arrays, end: str, bias: bool, proj: bool) 
     b, c = (tensors[n + end] if bias else none for n in ("bias_ih", "bias_hh"))
     params = _unpack(TORCH[kind], w, u, b, c, kind == "GRU")
     if proj:
-        params["V"] = np.ascontiguousarray(tensors["weight_hr" + end].T)
+        params["V"] = np.array(tensors["weight_hr" + end].T, order="C")
     return params
 
 
@@ -239,7 +239,7 @@ def to_torch(net: Any, params: Any, *, prefix: str = "", bias: bool = True) -> A
             elif b.any() or c.any():
                 raise ValueError(f"to_torch: bias=False but the biases of layer {k} are not 0")
             if "V" in p:
-                arrays["weight_hr"] = np.ascontiguousarray(p["V"].T)
+                arrays["weight_hr"] = np.array(p["V"].T, order="C")
             state |= {f"{prefix}{name}{end}": a for name, a in arrays.items()}
     return state
 
@@ -325,7 +325,7 @@ def _onnx_params(op_type: str, tensors: Arrays, after: bool) -> Params:
     b, c = np.split(tensors.get("B", np.zeros(2 * len(w), w.dtype)), 2)
     params = _unpack(ONNX[op_type], w, r, b, c, op_type == "GRU" and after)
     if "P" in tensors:
-        params |= dict(zip(("p_i", "p_o", "p_f"), np.split(tensors["P"], 3), strict=True))
+        params |= dict(zip(("p_i", "p_o", "p_f"), np.split(tensors["P"].copy(), 3), strict=True))
     return params
 
 
