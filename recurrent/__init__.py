@@ -1,5 +1,6 @@
 """recurrent: recurrent and recursive networks as small compositions over `minigrad.recur`."""
 
+from .baselines import TimeDelay, Unshared
 from .cells import GRU, LSTM, MGU, RNN, Cell, JordanRNN, RecursiveNet, TreeCell, TreeLSTM
 from .compose import deep_input, deep_output, deep_transition, stack
 from .decoding import Hypothesis, beam_search, greedy, sample
@@ -23,21 +24,23 @@ from .patterns import ManyToMany, ManyToOne, OneToMany, per_object
 from .reservoir import EchoState, LeakyRNN, ridge_readout
 from .seq2seq import attend, encoder_decoder
 from .sequences import unroll
+from .theory import SaturatedRNN, TuringMachine, TuringNet, binary_increment, palindromes
 from .tree_cells import RNTN, ChildSumNet, ChildSumTreeLSTM, RecursiveAutoencoder
 from .treebank import Tree, binarise, read_brackets, read_conllu
 from .trees import Forest, fold, roots, structure, top_down
 
 __all__ = [
-    "Cell", "ChildSumNet", "ChildSumTreeLSTM", "CoupledLSTM", "EchoState", "Forest", "GRU", "Hold",
-    "Hypothesis", "JordanRNN", "LSTM", "Lattice", "LayerNormLSTM", "LeakyRNN", "MDLSTM", "MDRNN",
-    "MGU", "ManyToMany", "ManyToOne", "Multidirectional", "OneToMany", "OriginalLSTM",
+    "Cell", "ChildSumNet", "ChildSumTreeLSTM", "CoupledLSTM", "EchoState", "Forest", "GRU",
+    "Hold", "Hypothesis", "JordanRNN", "LSTM", "Lattice", "LayerNormLSTM", "LeakyRNN", "MDLSTM",
+    "MDRNN", "MGU", "ManyToMany", "ManyToOne", "Multidirectional", "OneToMany", "OriginalLSTM",
     "PeepholeLSTM", "ProjectedLSTM", "RNN", "RNTN", "RecursiveAutoencoder", "RecursiveNet",
-    "ScoringNet", "SelfFeeding", "Tree", "TreeCell", "TreeLSTM", "attend", "beam_search",
-    "bidirectional", "binarise", "bits", "bracket_f1", "confusions", "cross_entropy", "deep_input",
-    "deep_output", "deep_transition", "encoder_decoder", "fold", "from_onnx", "from_torch",
-    "greedy", "greedy_loss", "lattice", "layered", "margin_loss", "mean_squared_error", "onnx_node",
-    "over_time", "parse", "per_object", "perplexity", "read_brackets", "read_conllu",
-    "ridge_readout", "roots", "run_lattice", "sample", "stack", "structure", "sweep", "to_onnx",
-    "to_torch", "top_down", "tree_cross_entropy", "tree_scores", "unroll", "with_mask", "within",
-    "wrong_brackets",
+    "SaturatedRNN", "ScoringNet", "SelfFeeding", "TimeDelay", "Tree", "TreeCell", "TreeLSTM",
+    "TuringMachine", "TuringNet", "Unshared", "attend", "beam_search", "bidirectional",
+    "binarise", "binary_increment", "bits", "bracket_f1", "confusions", "cross_entropy",
+    "deep_input", "deep_output", "deep_transition", "encoder_decoder", "fold", "from_onnx",
+    "from_torch", "greedy", "greedy_loss", "lattice", "layered", "margin_loss",
+    "mean_squared_error", "onnx_node", "over_time", "palindromes", "parse", "per_object",
+    "perplexity", "read_brackets", "read_conllu", "ridge_readout", "roots", "run_lattice",
+    "sample", "stack", "structure", "sweep", "to_onnx", "to_torch", "top_down",
+    "tree_cross_entropy", "tree_scores", "unroll", "with_mask", "within", "wrong_brackets",
 ]  # fmt: skip
