@@ -3,6 +3,7 @@
 from .baselines import TimeDelay, Unshared
 from .cells import GRU, LSTM, MGU, RNN, Cell, JordanRNN, RecursiveNet, TreeCell, TreeLSTM
 from .compose import deep_input, deep_output, deep_transition, stack
+from .data import Batch, Series, Vocabulary, batches, pad, read_csv
 from .decoding import Hypothesis, beam_search, greedy, sample
 from .directions import bidirectional, layered, over_time
 from .grids import MDLSTM, MDRNN, Lattice, Multidirectional, lattice, run_lattice, sweep
@@ -30,17 +31,18 @@ from .treebank import Tree, binarise, read_brackets, read_conllu
 from .trees import Forest, fold, roots, structure, top_down
 
 __all__ = [
-    "Cell", "ChildSumNet", "ChildSumTreeLSTM", "CoupledLSTM", "EchoState", "Forest", "GRU",
-    "Hold", "Hypothesis", "JordanRNN", "LSTM", "Lattice", "LayerNormLSTM", "LeakyRNN", "MDLSTM",
-    "MDRNN", "MGU", "ManyToMany", "ManyToOne", "Multidirectional", "OneToMany", "OriginalLSTM",
-    "PeepholeLSTM", "ProjectedLSTM", "RNN", "RNTN", "RecursiveAutoencoder", "RecursiveNet",
-    "SaturatedRNN", "ScoringNet", "SelfFeeding", "TimeDelay", "Tree", "TreeCell", "TreeLSTM",
-    "TuringMachine", "TuringNet", "Unshared", "attend", "beam_search", "bidirectional",
-    "binarise", "binary_increment", "bits", "bracket_f1", "confusions", "cross_entropy",
-    "deep_input", "deep_output", "deep_transition", "encoder_decoder", "fold", "from_onnx",
-    "from_torch", "greedy", "greedy_loss", "lattice", "layered", "margin_loss",
-    "mean_squared_error", "onnx_node", "over_time", "palindromes", "parse", "per_object",
-    "perplexity", "read_brackets", "read_conllu", "ridge_readout", "roots", "run_lattice",
-    "sample", "stack", "structure", "sweep", "to_onnx", "to_torch", "top_down",
-    "tree_cross_entropy", "tree_scores", "unroll", "with_mask", "within", "wrong_brackets",
+    "Batch", "Cell", "ChildSumNet", "ChildSumTreeLSTM", "CoupledLSTM", "EchoState", "Forest",
+    "GRU", "Hold", "Hypothesis", "JordanRNN", "LSTM", "Lattice", "LayerNormLSTM", "LeakyRNN",
+    "MDLSTM", "MDRNN", "MGU", "ManyToMany", "ManyToOne", "Multidirectional", "OneToMany",
+    "OriginalLSTM", "PeepholeLSTM", "ProjectedLSTM", "RNN", "RNTN", "RecursiveAutoencoder",
+    "RecursiveNet", "SaturatedRNN", "ScoringNet", "SelfFeeding", "Series", "TimeDelay", "Tree",
+    "TreeCell", "TreeLSTM", "TuringMachine", "TuringNet", "Unshared", "Vocabulary", "attend",
+    "batches", "beam_search", "bidirectional", "binarise", "binary_increment", "bits",
+    "bracket_f1", "confusions", "cross_entropy", "deep_input", "deep_output", "deep_transition",
+    "encoder_decoder", "fold", "from_onnx", "from_torch", "greedy", "greedy_loss", "lattice",
+    "layered", "margin_loss", "mean_squared_error", "onnx_node", "over_time", "pad",
+    "palindromes", "parse", "per_object", "perplexity", "read_brackets", "read_conllu",
+    "read_csv", "ridge_readout", "roots", "run_lattice", "sample", "stack", "structure",
+    "sweep", "to_onnx", "to_torch", "top_down", "tree_cross_entropy", "tree_scores", "unroll",
+    "with_mask", "within", "wrong_brackets",
 ]  # fmt: skip
