@@ -1,10 +1,14 @@
 """Optimisers over pytrees of NumPy arrays: a pair of pure functions each.
 
 opt = optim.adam(1e-3);  state = opt.init(params);  params, state = opt.update(params, grads, state)
+
+A schedule is a plain function of the number of the update, from 0, to a learning rate:
+opt = optim.scheduled(optim.adam, optim.warmup(optim.cosine(1e-3, 10_000), 500)).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -79,3 +83,52 @@ def clip_by_global_norm(grads: Any, max_norm: float) -> Any:
     if not np.isfinite(norm) or norm <= max_norm:
         return _arrays(grads)
     return optree.tree_map(lambda g: g * np.asarray(max_norm / norm, g.dtype), _arrays(grads))
+
+
+# -- schedules -------------------------------------------------------------------------------------
+
+Schedule = Callable[[int], float]
+
+
+def scheduled(make: Callable[[float], Optimizer], schedule: Schedule) -> Optimizer:
+    """`make(lr)` with lr = schedule(number of the update, from 0).
+
+    make : an optimiser of one argument, `adam`, or lambda lr: sgd(lr, momentum=0.9).
+    """
+
+    def update(params: Any, grads: Any, state: Any) -> tuple[Any, Any]:
+        step, inner = state
+        params, inner = make(schedule(step)).update(params, grads, inner)
+        return params, (step + 1, inner)
+
+    return Optimizer(lambda params: (0, make(schedule(0)).init(params)), update)
+
+
+def constant(lr: float) -> Schedule:
+    """lr at every step."""
+    _positive("constant", lr=lr)
+    return lambda step: lr
+
+
+def step_decay(lr: float, every: int, factor: float = 0.5) -> Schedule:
+    """lr * factor ** (step // every)."""
+    _positive("step_decay", lr=lr, every=every, factor=factor)
+    return lambda step: lr * factor ** (step // every)
+
+
+def cosine(lr: float, steps: int, floor: float = 0.0) -> Schedule:
+    """From lr to floor along half a cosine in `steps` steps (Loshchilov and Hutter 2017), then
+    floor, which must be positive if steps are to follow."""
+    _positive("cosine", lr=lr, steps=steps)
+
+    def at(step: int) -> float:
+        return floor + (lr - floor) * (1 + math.cos(math.pi * min(step / steps, 1.0))) / 2
+
+    return at
+
+
+def warmup(schedule: Schedule, steps: int) -> Schedule:
+    """The schedule, its first `steps` values scaled by 1/steps, 2/steps, ..., 1 (Goyal et al.
+    2017)."""
+    _positive("warmup", steps=steps)
+    return lambda step: schedule(step) * min((step + 1) / steps, 1.0)

@@ -22,6 +22,7 @@ from .parsing import (
     wrong_brackets,
 )
 from .patterns import ManyToMany, ManyToOne, OneToMany, per_object
+from .regularize import Dropout, Zoneout, dropout_masks, tied_logits, zoneout_masks
 from .reservoir import EchoState, LeakyRNN, ridge_readout
 from .seq2seq import attend, encoder_decoder
 from .sequences import unroll
@@ -31,18 +32,19 @@ from .treebank import Tree, binarise, read_brackets, read_conllu
 from .trees import Forest, fold, roots, structure, top_down
 
 __all__ = [
-    "Batch", "Cell", "ChildSumNet", "ChildSumTreeLSTM", "CoupledLSTM", "EchoState", "Forest",
-    "GRU", "Hold", "Hypothesis", "JordanRNN", "LSTM", "Lattice", "LayerNormLSTM", "LeakyRNN",
-    "MDLSTM", "MDRNN", "MGU", "ManyToMany", "ManyToOne", "Multidirectional", "OneToMany",
-    "OriginalLSTM", "PeepholeLSTM", "ProjectedLSTM", "RNN", "RNTN", "RecursiveAutoencoder",
-    "RecursiveNet", "SaturatedRNN", "ScoringNet", "SelfFeeding", "Series", "TimeDelay", "Tree",
-    "TreeCell", "TreeLSTM", "TuringMachine", "TuringNet", "Unshared", "Vocabulary", "attend",
-    "batches", "beam_search", "bidirectional", "binarise", "binary_increment", "bits",
-    "bracket_f1", "confusions", "cross_entropy", "deep_input", "deep_output", "deep_transition",
-    "encoder_decoder", "fold", "from_onnx", "from_torch", "greedy", "greedy_loss", "lattice",
-    "layered", "margin_loss", "mean_squared_error", "onnx_node", "over_time", "pad",
-    "palindromes", "parse", "per_object", "perplexity", "read_brackets", "read_conllu",
-    "read_csv", "ridge_readout", "roots", "run_lattice", "sample", "stack", "structure",
-    "sweep", "to_onnx", "to_torch", "top_down", "tree_cross_entropy", "tree_scores", "unroll",
-    "with_mask", "within", "wrong_brackets",
+    "Batch", "Cell", "ChildSumNet", "ChildSumTreeLSTM", "CoupledLSTM", "Dropout", "EchoState",
+    "Forest", "GRU", "Hold", "Hypothesis", "JordanRNN", "LSTM", "Lattice", "LayerNormLSTM",
+    "LeakyRNN", "MDLSTM", "MDRNN", "MGU", "ManyToMany", "ManyToOne", "Multidirectional",
+    "OneToMany", "OriginalLSTM", "PeepholeLSTM", "ProjectedLSTM", "RNN", "RNTN",
+    "RecursiveAutoencoder", "RecursiveNet", "SaturatedRNN", "ScoringNet", "SelfFeeding", "Series",
+    "TimeDelay", "Tree", "TreeCell", "TreeLSTM", "TuringMachine", "TuringNet", "Unshared",
+    "Vocabulary", "Zoneout", "attend", "batches", "beam_search", "bidirectional", "binarise",
+    "binary_increment", "bits", "bracket_f1", "confusions", "cross_entropy", "deep_input",
+    "deep_output", "deep_transition", "dropout_masks", "encoder_decoder", "fold", "from_onnx",
+    "from_torch", "greedy", "greedy_loss", "lattice", "layered", "margin_loss",
+    "mean_squared_error", "onnx_node", "over_time", "pad", "palindromes", "parse", "per_object",
+    "perplexity", "read_brackets", "read_conllu", "read_csv", "ridge_readout", "roots",
+    "run_lattice", "sample", "stack", "structure", "sweep", "tied_logits", "to_onnx", "to_torch",
+    "top_down", "tree_cross_entropy", "tree_scores", "unroll", "with_mask", "within",
+    "wrong_brackets", "zoneout_masks",
 ]  # fmt: skip

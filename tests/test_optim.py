@@ -64,3 +64,40 @@ def test_clipping_keeps_the_direction():
 def test_what_must_be_positive(make):
     with pytest.raises(ValueError, match="must be positive; got"):
         make()
+
+
+def test_schedules():
+    assert [optim.constant(0.3)(k) for k in (0, 9)] == [0.3, 0.3]
+    decay = optim.step_decay(1.0, every=3, factor=0.1)
+    np.testing.assert_allclose([decay(k) for k in (0, 2, 3, 6)], [1, 1, 0.1, 0.01])
+    wave = optim.cosine(2.0, 8, floor=1.0)
+    np.testing.assert_allclose([wave(k) for k in (0, 4, 8, 99)], [2, 1.5, 1, 1])
+    ramp = optim.warmup(decay, 2)
+    np.testing.assert_allclose([ramp(k) for k in (0, 1, 2, 3)], [0.5, 1, 1, 0.1])
+
+
+def test_a_scheduled_optimiser_takes_each_step_at_its_rate():
+    rates = [0.1, 0.2, 0.05]
+    for make in (optim.adam, lambda lr: optim.sgd(lr, momentum=0.5)):
+        opt = optim.scheduled(make, lambda step: rates[step])
+        p, state = P, opt.init(P)
+        q, inner = P, make(1.0).init(P)
+        for lr in rates:
+            p, state = opt.update(p, G, state)
+            q, inner = make(lr).update(q, G, inner)
+            np.testing.assert_array_equal(p["w"], q["w"])
+        assert state[0] == 3
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: optim.constant(0),
+        lambda: optim.step_decay(1.0, 0),
+        lambda: optim.cosine(1.0, -1),
+        lambda: optim.warmup(optim.constant(1.0), 0),
+    ],
+)
+def test_schedules_refuse_what_is_not_positive(make):
+    with pytest.raises(ValueError, match="must be positive; got"):
+        make()

@@ -1,0 +1,119 @@
+"""Noise that keeps a recurrent network from fitting too well: cells that read masks.
+
+The masks are arrays drawn outside of the graph, from a NumPy Generator, and passed in; without
+them, for evaluation, unroll `wrapped.cell` with the same parameters (Dropout), or pass the masks'
+mean (`zoneout_masks` with rng=None).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import optree
+
+import minigrad as mg
+
+from .missing import Wrapped
+
+Params = dict[str, Any]
+
+
+def _rate(who: str, **rates: float) -> None:
+    for name, rate in rates.items():
+        if not 0 <= rate < 1:
+            raise ValueError(f"{who}: {name} must be in [0, 1); got {rate!r}")
+
+
+class Dropout(Wrapped):
+    """Variational dropout (Gal and Ghahramani 2016): one mask per sequence, the same at all steps.
+
+        s_t, y_t = cell(m_s * s_{t-1}, m_x * x_t)
+
+    The cell reads x = (x_t, masks), so give the masks as memory, which is not copied per step:
+
+        masks = rc.dropout_masks(cell, rng, batch=B, inputs=0.2, state=0.3)
+        rc.unroll(rc.Dropout(cell), params, xs, memory=masks)
+    """
+
+    def __call__(self, params: Params, carry: Any, x: Any) -> tuple[Any, Any]:
+        values, masks = x
+        kept = optree.tree_map(lambda s, m: s * m, carry, masks["state"])
+        return self.cell(params, kept, values * masks["x"])
+
+
+def dropout_masks(
+    cell: Any, rng: np.random.Generator, batch: int, inputs: float = 0.0, state: float = 0.0,
+    dtype: Any = np.float64,
+) -> dict[str, Any]:  # fmt: skip
+    """Masks for `Dropout(cell)`: {"x": (B, I), "state": leaves (B, size)} of 0 and 1 / (1 - p).
+
+    inputs, state : p, the share that is dropped.  Memory parts, those named c, are never dropped.
+    """
+    _rate("dropout_masks", inputs=inputs, state=state)
+
+    def mask(size: int, rate: float) -> np.ndarray:
+        return ((rng.random((batch, size)) >= rate) / (1 - rate)).astype(dtype)
+
+    parts, spec = optree.tree_flatten(cell.zero_state(dtype))
+    names = cell.state_names or [""] * len(parts)
+    masks = [
+        mask(part.shape[-1], 0.0 if name.split("_")[0] == "c" else state)
+        for name, part in zip(names, parts, strict=True)
+    ]
+    return {"x": mask(cell.input_size, inputs), "state": optree.tree_unflatten(spec, masks)}
+
+
+class Zoneout(Wrapped):
+    """Zoneout (Krueger et al. 2017): parts of the state keep their value, others at each step.
+
+        n_t, _ = cell(s_{t-1}, x_t),   s_t = m_t * s_{t-1} + (1 - m_t) * n_t
+
+    The cell reads x = (x_t, masks): xs = (xs, rc.zoneout_masks(cell, rng, T, B, 0.1)).  Its output
+    must be a part of the state, and y_t is that part of s_t.
+    """
+
+    def __call__(self, params: Params, carry: Any, x: Any) -> tuple[Any, Any]:
+        values, masks = x
+        new, y = self.cell(params, carry, values)
+        kept = optree.tree_map(lambda s, n, m: m * s + (1 - m) * n, carry, new, masks)
+        leaves = zip(optree.tree_leaves(new), optree.tree_leaves(kept), strict=True)
+        outputs = [s for n, s in leaves if n is y]
+        if not outputs:
+            raise ValueError(
+                f"Zoneout: the output of {self.cell!r} is no part of its state; wrap the cell "
+                "itself, and put deep_output and the like around the result"
+            )
+        return kept, outputs[0]
+
+
+def zoneout_masks(
+    cell: Any, rng: np.random.Generator | None, steps: int, batch: int, rate: float,
+    dtype: Any = np.float64,
+) -> Any:  # fmt: skip
+    """Masks for `Zoneout(cell)`: like its state, leaves (T, B, size), 1 where the old value stays.
+
+    rate : the share that stays.  rng=None: their mean, for evaluation.
+    """
+    _rate("zoneout_masks", rate=rate)
+
+    def mask(part: np.ndarray) -> np.ndarray:
+        shape = steps, batch, part.shape[-1]
+        drawn = np.full(shape, rate) if rng is None else rng.random(shape) < rate
+        return drawn.astype(dtype)
+
+    return optree.tree_map(mask, cell.zero_state(dtype))
+
+
+def tied_logits(embedding: Any, hs: Any, bias: Any = 0.0) -> mg.Tensor:
+    """Weight tying (Press and Wolf 2017): the embedding (V, H) is also the readout, h E^T + bias.
+
+    hs (..., H), as long as the tokens' vectors; returns (..., V).
+    """
+    e, h = mg.asarray(embedding), mg.asarray(hs)
+    if e.ndim != 2 or h.shape[-1:] != e.shape[1:]:
+        raise ValueError(
+            f"tied_logits: hs must be (..., {e.shape[-1]}) for an embedding of shape {e.shape}; "
+            f"got {h.shape}"
+        )
+    return h @ e.T + bias
