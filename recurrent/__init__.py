@@ -6,6 +6,7 @@ from .compose import deep_input, deep_output, deep_transition, stack
 from .data import Batch, Series, Vocabulary, batches, pad, read_csv
 from .decoding import Hypothesis, beam_search, greedy, sample
 from .directions import bidirectional, layered, over_time
+from .dynamics import dynamical_system
 from .grids import MDLSTM, MDRNN, Lattice, Multidirectional, lattice, run_lattice, sweep
 from .interchange import from_onnx, from_torch, onnx_node, to_onnx, to_torch
 from .losses import bits, cross_entropy, mean_squared_error, perplexity, tree_cross_entropy, within
@@ -40,8 +41,8 @@ __all__ = [
     "TimeDelay", "Tree", "TreeCell", "TreeLSTM", "TuringMachine", "TuringNet", "Unshared",
     "Vocabulary", "Zoneout", "attend", "batches", "beam_search", "bidirectional", "binarise",
     "binary_increment", "bits", "bracket_f1", "confusions", "cross_entropy", "deep_input",
-    "deep_output", "deep_transition", "dropout_masks", "encoder_decoder", "fold", "from_onnx",
-    "from_torch", "greedy", "greedy_loss", "lattice", "layered", "margin_loss",
+    "deep_output", "deep_transition", "dropout_masks", "dynamical_system", "encoder_decoder",
+    "fold", "from_onnx", "from_torch", "greedy", "greedy_loss", "lattice", "layered", "margin_loss",
     "mean_squared_error", "onnx_node", "over_time", "pad", "palindromes", "parse", "per_object",
     "perplexity", "read_brackets", "read_conllu", "read_csv", "ridge_readout", "roots",
     "run_lattice", "sample", "stack", "structure", "sweep", "tied_logits", "to_onnx", "to_torch",

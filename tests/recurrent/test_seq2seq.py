@@ -298,17 +298,21 @@ def decoding_problem(attention, seed=0):
 
 @pytest.mark.parametrize("attention", [None, "additive", "dot"])
 def test_greedy_is_free_running_up_to_the_end(attention):
-    net, params, xs, lengths = decoding_problem(attention)
-    found = rc.greedy(net, params, xs, first=0, end=5, steps=6, lengths=lengths)
-    chosen = mg.evaluate(net.free(params, xs, 0, 6, lengths)[1])
-    for b, h in enumerate(found):
-        whole = chosen[:, b].tolist()
-        assert h.tokens == (whole[: whole.index(5)] if 5 in whole else whole)
-        assert h.log_probability == pytest.approx(
-            probability(net, params, xs, lengths, b, h.tokens, 5, 6), rel=1e-10
-        )
-    one = rc.beam_search(net, params, xs, first=0, end=5, steps=6, width=1, lengths=lengths)
-    assert [h[0].tokens for h in one] == [h.tokens for h in found]
+    sizes = set()
+    for seed in range(6):
+        net, params, xs, lengths = decoding_problem(attention, seed)
+        found = rc.greedy(net, params, xs, first=0, end=5, steps=6, lengths=lengths)
+        chosen = mg.evaluate(net.free(params, xs, 0, 6, lengths)[1])
+        sizes.add(tuple(len(h.tokens) for h in found))
+        for b, h in enumerate(found):
+            whole = chosen[:, b].tolist()
+            assert h.tokens == (whole[: whole.index(5)] if 5 in whole else whole)
+            assert h.log_probability == pytest.approx(
+                probability(net, params, xs, lengths, b, h.tokens, 5, 6), rel=1e-10
+            )
+        one = rc.beam_search(net, params, xs, first=0, end=5, steps=6, width=1, lengths=lengths)
+        assert [h[0].tokens for h in one] == [h.tokens for h in found]
+    assert any(len(set(s)) > 1 for s in sizes)  # some end before others of their batch
 
 
 @pytest.mark.parametrize("attention", [None, "additive", "general"])
