@@ -158,6 +158,8 @@ class Lowering:
         return self.of[t]
 
     def _lower(self, t: Tensor) -> Row:
+        if t.dtype.kind == "b" and (t in self.inputs or self.domain[t] is None):
+            raise Unsupported(f"truth values as data ({t.name or t.op.name})")
         if self.domain[t] is None:
             return self._shared(t)
         if t in self.slot_key:

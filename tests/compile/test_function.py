@@ -373,3 +373,19 @@ def test_what_is_not_finite_spreads_as_in_the_reference(bad):
             mg.evaluate(step(mg.tensors(cell.init(0)), mg.asarray(x), forest)),
             1e-11,
         )
+
+
+def test_truth_values_as_inputs_run_through_evaluate():
+    def cell(p, h, x):
+        h = mg.where(x["keep"], mg.tanh(x["x"] @ p), h)
+        return h, h
+
+    def run(p, x, keep):
+        ys = rc.unroll(cell, p, {"x": x, "keep": keep}, np.zeros((2, 3)))[1]
+        return ys, mg.grad(mg.sum(mg.square(ys)), (p, x))
+
+    rng = np.random.default_rng(0)
+    args = rng.standard_normal((4, 3)), rng.standard_normal((5, 2, 4)), rng.random((5, 2, 3)) < 0.5
+    f = mg.function(run)
+    assert "truth values" in f.explain(*args)
+    close(f(*args), mg.reference(run(*map(mg.asarray, args))), 1e-11)
