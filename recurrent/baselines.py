@@ -50,11 +50,11 @@ class TimeDelay(Cell):
             mg.Indexed(flat, np.where(step >= k, rows - k * size, -1)) for k in range(self.span)
         )
         apart = mg.Structure.edges(len(rows), [], [])
-        _, ys = mg.recur(_window, apart, initial=(), shared=params, inputs=window)
+        _, ys = mg.recur(time_delay, apart, initial=(), shared=params, inputs=window)
         return _to_time(ys, rows, x.shape[:-1])
 
 
-def _window(params: Params, state: tuple, xs: tuple) -> tuple[tuple, Any]:
+def time_delay(params: Params, state: tuple, xs: tuple) -> tuple[tuple, Any]:
     total = params["b"]
     for k, x in enumerate(xs):
         total = total + x @ params[f"W_{k}"]
@@ -94,11 +94,11 @@ class Unshared:
         at_step = optree.tree_map(lambda p: mg.Indexed(p, step[order]), params)
         at_row = mg.Indexed(mg.reshape(x, (-1, x.shape[-1])), rows[order])
 
-        def own(_: Any, carry: Any, given: Any) -> Any:
-            return cell(given[0], carry, given[1])
+        def unshared(_: Any, carry: Any, given: Any) -> Any:
+            return cell(given["theta"], carry, given["x"])
 
         start = start_state("Unshared", cell, params)
-        _, ys = mg.recur(own, chains, initial=start, inputs=(at_step, at_row))
+        _, ys = mg.recur(unshared, chains, initial=start, inputs={"theta": at_step, "x": at_row})
         result: Any = optree.tree_map(lambda y: _to_time(y, rows[order], x.shape[:-1]), ys)
         return result
 

@@ -223,7 +223,7 @@ def run_lattice(
         )
     start = start_state("run_lattice", cell, params) if carry is None else carry
 
-    def pooled(params: Any, carry: Any, x: Any) -> tuple[Any, Any]:
+    def over_lattice(params: Any, carry: Any, x: Any) -> tuple[Any, Any]:
         x, score, share = x
         mean = optree.tree_map(lambda a: a * share, carry)
         state, y = cell(params, mean, x)
@@ -232,4 +232,4 @@ def run_lattice(
     dtype = optree.tree_leaves(optree.tree_map(mg.asarray, start))[0].dtype
     weights = (v.astype(dtype)[:, None] for v in (lattice.scores, lattice.share))
     inputs = table, *weights
-    return mg.recur(pooled, lattice, initial=start, shared=params, inputs=inputs)[1]
+    return mg.recur(over_lattice, lattice, initial=start, shared=params, inputs=inputs)[1]
