@@ -190,6 +190,11 @@ def test_a_greedy_parser_learns_a_small_language():
     assert result["before"] < 0.6 and result["f1"] > 0.95, result
 
 
+def test_max_margin_over_trees_learns_with_a_beam():
+    result = run(seed=0, sentences=60, epochs=8, beam=4, objective="trees")
+    assert result["f1"] > result["before"] + 0.3, result
+
+
 def test_an_autoencoder_learns_to_rebuild():
     """Greedy merging and descent on the error of the trees it chose, in turn."""
     cell, rng = rc.RecursiveAutoencoder(4), np.random.default_rng(0)
