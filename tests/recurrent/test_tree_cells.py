@@ -1,6 +1,7 @@
 """Tree cells: the laws on random trees, torch recursions as oracles, what they reduce to."""
 
 import numpy as np
+import optree
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -64,6 +65,19 @@ def test_a_forest_is_its_trees_one_by_one(cell):
         alone = rc.fold(cell, arrays["p"], tree, arrays["x"][word : word + words])[1]
         close(mg.evaluate(alone), together[at : at + nodes], 1e-13)
         at, word = at + nodes, word + words
+
+
+@pytest.mark.parametrize("cell", [*SUMMED, *BINARY], ids=str)
+def test_single_precision_stays_single(cell):
+    forest, arrays = problem(cell, 3, 2)
+    low = optree.tree_map(lambda a: a.astype(np.float32), arrays)
+    wanted = mg.evaluate(folded(cell, forest)(mg.tensors(arrays)))
+    found = mg.evaluate(folded(cell, forest)(mg.tensors(low)))
+    compiled = mg.function(folded(cell, forest))(low)
+    for a, b, c in zip(*map(optree.tree_leaves, (found, compiled, wanted)), strict=True):
+        assert a.dtype == b.dtype == np.float32
+        np.testing.assert_allclose(a, c, atol=2e-5)
+        np.testing.assert_allclose(b, c, atol=2e-5)
 
 
 # -- oracles ---------------------------------------------------------------------------------------
@@ -222,7 +236,7 @@ def test_with_leading_batch_axes_a_cell_is_itself_at_each_row():
     [
         (lambda: rc.ChildSumTreeLSTM(0, 3), "ChildSumTreeLSTM: input_size must be a positive"),
         (lambda: rc.RNTN(2, 3, arity=0), "RNTN: arity must be a positive integer"),
-        (lambda: rc.RecursiveAutoencoder(0), "RecursiveAutoencoder: hidden_size must be a positive"),
+        (lambda: rc.RecursiveAutoencoder(0), "RecursiveAutoencoder: hidden_size must be"),
         (
             lambda: rc.fold(rc.ChildSumTreeLSTM(2, 3), {}, WIDE, np.ones((2, 2))),
             r"fold: the trees have 6 words but xs has shape \(2, 2\)",

@@ -12,6 +12,7 @@ import minigrad as mg
 import recurrent as rc
 
 from ..laws import close, fold_is_a_recursion
+from .checks import laws, random_params
 
 T = rc.Tree
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -429,6 +430,15 @@ def test_top_down_is_a_recursion_from_the_root(cell):
     f = mg.function(lambda p, x, s: rc.top_down(cell, p, s, nodes=x)[1])
     arrays = mg.evaluate(t)
     close(f(arrays["p"], arrays["x"], rc.structure(forest)), mg.evaluate(ys), 1e-11)
+
+
+@given(trees, st.integers(0, 99))
+def test_top_down_laws(tree, seed):
+    rng, cell = np.random.default_rng(seed), rc.GRU(2, 3)
+    forest = [tree, T.parse("(1 (1 a) (1 b))")]
+    words = sum(len(t.words()) for t in forest)
+    arrays = {"p": random_params(cell, seed), "x": rng.standard_normal((words, 2))}
+    laws(lambda t: rc.top_down(cell, t["p"], forest, t["x"]), arrays, seed)
 
 
 def test_down_a_chain_is_the_sequence_backwards():
