@@ -85,12 +85,23 @@ def follows(who: str, parts: Sequence[Any]) -> None:
     """Raise ValueError unless each part reads as many numbers as the one before it gives."""
     if not parts:
         raise ValueError(f"{who}: give at least one cell")
+    for k, part in enumerate(parts):
+        if not hasattr(part, "input_size"):
+            raise ValueError(
+                f"{who}: layer {k} must be a cell with init, zero_state, input_size and "
+                f"output_size; got {part!r}"
+            )
     for k, (a, b) in enumerate(zip(parts, parts[1:], strict=False)):
         if output_size(a) != b.input_size:
             raise ValueError(
                 f"{who}: layer {k} gives {output_size(a)} numbers but layer {k + 1} reads "
                 f"input_size={b.input_size}"
             )
+
+
+def shapes_of(cell: Any) -> Params:
+    """The shapes of a cell's parameters, as far as it says them."""
+    return cell.shapes() if hasattr(cell, "shapes") else {}
 
 
 class Stack:
@@ -110,6 +121,9 @@ class Stack:
     def init(self, seed: int = 0) -> Params:
         each = zip(self.cells, seeds(seed, len(self.cells)), strict=True)
         return {f"layer{k}": cell.init(s) for k, (cell, s) in enumerate(each)}
+
+    def shapes(self) -> Params:
+        return {f"layer{k}": shapes_of(cell) for k, cell in enumerate(self.cells)}
 
     def zero_state(self, dtype: Any = np.float64) -> Any:
         return tuple(cell.zero_state(dtype) for cell in self.cells)
@@ -131,6 +145,13 @@ def _dense(sizes: Sequence[int], seed: int) -> Params:
     return params
 
 
+def _dense_shapes(sizes: Sequence[int]) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {}
+    for k, (rows, columns) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        shapes |= {f"W_{k}": (rows, columns), f"b_{k}": (columns,)}
+    return shapes
+
+
 def _layer(params: Params, k: int, a: Any) -> mg.Tensor:
     return a @ params[f"W_{k}"] + params[f"b_{k}"]
 
@@ -148,6 +169,9 @@ class DeepInput(Wrapped):
     def init(self, seed: int = 0) -> Params:
         inner, own = seeds(seed, 2)
         return {"cell": self.cell.init(inner), "input": _dense(self.sizes, own)}
+
+    def shapes(self) -> Params:
+        return {"cell": shapes_of(self.cell), "input": _dense_shapes(self.sizes)}
 
     def __call__(self, params: Params, carry: Any, x: Any) -> tuple[Any, Any]:
         for k in range(len(self.sizes) - 1):
@@ -173,6 +197,10 @@ class DeepTransition(Wrapped):
             size = self.output_size
             transition["S"] = matrix(np.random.default_rng(short), size, size)
         return {"cell": self.cell.init(inner), "transition": transition}
+
+    def shapes(self) -> Params:
+        short = {"S": (self.output_size, self.output_size)} if self.shortcut else {}
+        return {"cell": shapes_of(self.cell), "transition": _dense_shapes(self.sizes) | short}
 
     def __call__(self, params: Params, carry: Any, x: Any) -> tuple[Any, Any]:
         p, last = params["transition"], len(self.sizes) - 2
@@ -208,6 +236,9 @@ class DeepOutput(Wrapped):
     def init(self, seed: int = 0) -> Params:
         inner, own = seeds(seed, 2)
         return {"cell": self.cell.init(inner), "output": _dense(self.sizes, own)}
+
+    def shapes(self) -> Params:
+        return {"cell": shapes_of(self.cell), "output": _dense_shapes(self.sizes)}
 
     def __call__(self, params: Params, carry: Any, x: Any) -> tuple[Any, Any]:
         p, last = params["output"], len(self.sizes) - 2

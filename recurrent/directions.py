@@ -17,7 +17,16 @@ import minigrad as mg
 
 from .compose import follows, seeds
 from .missing import output_size
-from .sequences import _extent, _final, _lengths, _start, _to_rows, _to_time, unroll
+from .sequences import (
+    _extent,
+    _final,
+    _lengths,
+    _start,
+    _to_rows,
+    _to_time,
+    check_cell,
+    unroll,
+)
 
 Params = dict[str, Any]
 
@@ -54,13 +63,6 @@ def layered(*nets: Any) -> Layered:
     return Layered([over_time(n) if hasattr(n, "zero_state") else n for n in nets])
 
 
-def _check_width(who: str, size: int, xs: Any) -> None:
-    for leaf in optree.tree_leaves(xs)[:1]:
-        shape = tuple(np.shape(leaf))
-        if shape[-1:] != (size,):
-            raise ValueError(f"{who}: xs must be (T, B, {size}) or (T, {size}); got shape {shape}")
-
-
 class OverTime:
     """What `over_time` returns."""
 
@@ -77,7 +79,6 @@ class OverTime:
     def __call__(
         self, params: Params, xs: Any, lengths: Sequence[int] | None = None, carry: Any = None
     ) -> tuple[Any, mg.Tensor]:
-        _check_width("over_time", self.input_size, xs)
         return unroll(self.cell, params, xs, carry, lengths, self.reverse)
 
 
@@ -111,7 +112,11 @@ class Bidirectional:
     def __call__(
         self, params: Params, xs: Any, lengths: Sequence[int] | None = None, carry: Any = None
     ) -> tuple[Any, mg.Tensor]:
-        _check_width("bidirectional", self.input_size, xs)
+        if carry is not None and not (isinstance(carry, (tuple, list)) and len(carry) == 2):
+            raise ValueError(
+                "bidirectional: carry must be a pair of states, of the cell that reads forwards "
+                f"and of the one that reads backwards; got {type(carry).__name__}"
+            )
         ahead, back = (None, None) if carry is None else carry
         last, forward = unroll(self.cell, params["forward"], xs, ahead, lengths)
         theta = params["backward"]
@@ -130,6 +135,7 @@ def _windows(
 
     Node j of a chain of `count` nodes reads row (t + count - 1 - j, b) of xs through an index.
     """
+    check_cell("bidirectional", cell, params, xs, carry)
     xs, time, batch = _extent(xs, (carry,), lengths, None)
     size = 1 if batch is None else batch
     given = _lengths(lengths, time, size)

@@ -14,6 +14,7 @@ import optree
 
 import minigrad as mg
 
+from .compose import shapes_of
 from .missing import Wrapped
 
 Params = dict[str, Any]
@@ -23,6 +24,20 @@ def _rate(who: str, **rates: float) -> None:
     for name, rate in rates.items():
         if not 0 <= rate < 1:
             raise ValueError(f"{who}: {name} must be in [0, 1); got {rate!r}")
+
+
+def _masked(who: str, carry: Any, x: Any, makes: str) -> tuple[Any, Any]:
+    """(x_t, masks), when both are there and the masks of the state are like the state."""
+    if not (isinstance(x, tuple) and len(x) == 2):
+        raise ValueError(f"{who}: the cell reads (x_t, masks), masks made by {makes}")
+    masks: Any = x[1].get("state") if isinstance(x[1], dict) else x[1]
+    shapes = [optree.tree_map(lambda a: tuple(np.shape(a)), t) for t in (carry, masks)]
+    if optree.tree_structure(masks) != optree.tree_structure(carry) or shapes[0] != shapes[1]:
+        raise ValueError(
+            f"{who}: the state at one node has the shapes {shapes[0]}, its masks {shapes[1]}; they "
+            f"must agree, as {makes} makes them"
+        )
+    return x
 
 
 class Dropout(Wrapped):
@@ -36,8 +51,11 @@ class Dropout(Wrapped):
         rc.unroll(rc.Dropout(cell), params, xs, memory=masks)
     """
 
+    def shapes(self) -> Params:
+        return shapes_of(self.cell)
+
     def __call__(self, params: Params, carry: Any, x: Any) -> tuple[Any, Any]:
-        values, masks = x
+        values, masks = _masked("Dropout", carry, x, "dropout_masks")
         kept = optree.tree_map(lambda s, m: s * m, carry, masks["state"])
         return self.cell(params, kept, values * masks["x"])
 
@@ -73,8 +91,11 @@ class Zoneout(Wrapped):
     must be a part of the state, and y_t is that part of s_t.
     """
 
+    def shapes(self) -> Params:
+        return shapes_of(self.cell)
+
     def __call__(self, params: Params, carry: Any, x: Any) -> tuple[Any, Any]:
-        values, masks = x
+        values, masks = _masked("Zoneout", carry, x, "zoneout_masks")
         new, y = self.cell(params, carry, values)
         kept = optree.tree_map(lambda s, n, m: m * s + (1 - m) * n, carry, new, masks)
         leaves = zip(optree.tree_leaves(new), optree.tree_leaves(kept), strict=True)

@@ -39,6 +39,7 @@ def unroll(
 
     Raises ValueError naming the argument whose shape does not fit.
     """
+    check_cell("unroll", cell, params, xs, carry)
     xs, time, batch = _extent(xs, (carry, memory), lengths, steps)
     size = 1 if batch is None else batch
     given = _lengths(lengths, time, size)
@@ -101,6 +102,42 @@ def _lengths(lengths: Any, time: int, size: int) -> np.ndarray:
         bad = int(np.flatnonzero((given < 0) | (given > time))[0])
         raise ValueError(f"unroll: lengths[{bad}] is {given[bad]}; xs has {time} time steps")
     return given.astype(np.int64)
+
+
+def check_cell(who: str, cell: Any, params: Any, xs: Any, carry: Any) -> None:
+    """Raise ValueError for parameters, inputs or a state that a shipped cell cannot take, naming
+    the argument and the shape it should have."""
+    if hasattr(cell, "shapes"):
+        check_params(who, repr(cell), cell.shapes(), params)
+    size = getattr(cell, "input_size", None)
+    first = next(iter(optree.tree_leaves(xs)), None)
+    if size and first is not None and np.ndim(first) > 1 and np.shape(first)[-1] != size:
+        raise ValueError(
+            f"{who}: xs must be (T, B, {size}) or (T, {size}) for {cell!r}; got shape "
+            f"{tuple(np.shape(first))}"
+        )
+    if carry is None or not hasattr(cell, "zero_state"):
+        return
+    wanted, spec = optree.tree_flatten(cell.zero_state(np.float64))
+    leaves, found = optree.tree_flatten(carry)
+    sizes = [(*np.shape(c)[:-1], z.shape[-1]) for c, z in zip(leaves, wanted, strict=False)]
+    if spec != found or any(np.shape(c) != s for c, s in zip(leaves, sizes, strict=True)):
+        like = optree.tree_unflatten(spec, [("B", z.shape[-1]) for z in wanted])
+        got = optree.tree_map(lambda c: tuple(np.shape(c)), carry)
+        raise ValueError(f"{who}: carry must have the shapes {like} for {cell!r}; got {got}")
+
+
+def check_params(who: str, cell: str, shapes: Any, params: Any, at: str = "params") -> None:
+    """`params` against a table of shapes, nested like them; further entries do not matter."""
+    for name, shape in shapes.items():
+        here = f"{at}[{name!r}]"
+        if not isinstance(params, dict) or name not in params:
+            raise ValueError(f"{who}: {here} is missing; {cell} needs {sorted(shapes)}")
+        if isinstance(shape, dict):
+            check_params(who, cell, shape, params[name], here)
+        elif np.shape(params[name]) != shape:
+            found = tuple(np.shape(params[name]))
+            raise ValueError(f"{who}: {here} has shape {found}; {cell} needs {shape}")
 
 
 def start_state(who: str, cell: Any, params: Any) -> Any:

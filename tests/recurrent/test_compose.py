@@ -290,7 +290,44 @@ def test_no_steps_and_no_sequences(net, time, batch):
         ),
         (
             lambda: NETS["both"](NETS["both"].init(0), np.ones((4, 2, 5))),
-            "bidirectional: xs must be (T, B, 3) or (T, 3); got shape (4, 2, 5)",
+            "unroll: xs must be (T, B, 3) or (T, 3) for GRU(3, 4); got shape (4, 2, 5)",
+        ),
+        (
+            lambda: NETS["both"](NETS["both"].init(0), np.ones((4, 2, 3)), carry=np.ones((3, 4))),
+            "bidirectional: carry must be a pair of states, of the cell that reads forwards and of "
+            "the one that reads backwards; got ndarray",
+        ),
+        (
+            lambda: (n := NETS["lookahead 1"])(
+                n.init(0), np.ones((4, 2, 3)), carry=((np.ones((2, 2)),) * 2, np.ones((2, 2)))
+            ),
+            "bidirectional: carry must have the shapes (('B', 2), ('B', 2)) for LSTM(3, 2); got "
+            "(2, 2)",
+        ),
+        (
+            lambda: rc.unroll(
+                c := DEEP["stack"], c.init(0) | {"layer1": rc.GRU(4, 2).init(0)}, np.ones((4, 2, 3))
+            ),
+            "unroll: params['layer1']['W_i'] is missing; stack(RNN(3, 4), LSTM(4, 2), GRU(2, 3)) "
+            "needs ['U_f', 'U_g', 'U_i', 'U_o', 'W_f', 'W_g', 'W_i', 'W_o', 'b_f', 'b_g', 'b_i', "
+            "'b_o']",
+        ),
+        (
+            lambda: rc.unroll(
+                DEEP["input"], rc.deep_input(rc.GRU(6, 4), [3, 6]).init(0), np.ones((4, 2, 3))
+            ),
+            "unroll: params['cell']['W_r'] has shape (6, 4); deep_input(GRU(5, 4), [3, 6]) needs "
+            "(5, 4)",
+        ),
+        (
+            lambda: rc.unroll(c := DEEP["stack"], c.init(0), np.ones((4, 3)), carry=np.ones(4)),
+            "unroll: carry must have the shapes (('B', 4), (('B', 2), ('B', 2)), ('B', 3)) for "
+            "stack(RNN(3, 4), LSTM(4, 2), GRU(2, 3)); got (4,)",
+        ),
+        (
+            lambda: rc.stack(rc.RNN(3, 4), mg.tanh),
+            f"stack: layer 1 must be a cell with init, zero_state, input_size and output_size; got "
+            f"{mg.tanh!r}",
         ),
         (
             lambda: NETS["layers"](NETS["layers"].init(0), np.ones((4, 2, 3)), carry=(None,)),

@@ -178,6 +178,27 @@ def test_tied_weights_are_one_tensor_with_the_gradients_of_both_uses():
             "tied_logits: hs must be (..., 4) for an embedding of shape (6, 4); got (3, 5)",
         ),
         (
+            lambda: rc.unroll(rc.Zoneout(c := CELLS["lstm"]), c.init(0), np.ones((T, B, 3))),
+            "Zoneout: the cell reads (x_t, masks), masks made by zoneout_masks",
+        ),
+        (
+            lambda: rc.unroll(
+                rc.Zoneout(c := CELLS["lstm"]), c.init(0), (np.ones((T, B, 3)), np.ones((T, B, 4)))
+            ),
+            "Zoneout: the state at one node has the shapes ((4,), (4,)), its masks (4,); they must "
+            "agree, as zoneout_masks makes them",
+        ),
+        (
+            lambda: rc.unroll(
+                rc.Dropout(c := CELLS["rnn"]),
+                c.init(0),
+                np.ones((T, B, 3)),
+                memory={"x": np.ones((B, 3)), "state": np.ones((B, 5))},
+            ),
+            "Dropout: the state at one node has the shapes (4,), its masks (5,); they must agree, "
+            "as dropout_masks makes them",
+        ),
+        (
             lambda: rc.Zoneout(c := rc.deep_output(CELLS["rnn"], [2]))(
                 c.init(0), np.zeros(4), (np.ones(3), np.zeros(4))
             ),

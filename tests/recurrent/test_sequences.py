@@ -164,7 +164,7 @@ def test_symbols_as_inputs():
         ),
         (
             lambda c, p: rc.unroll(c, p, np.ones((4, 2, 5))),
-            r"matmul: the inner lengths of \(5,\) @ \(3, 4\) differ",
+            r"unroll: xs must be \(T, B, 3\) or \(T, 3\) for RNN\(3, 4\); got shape \(4, 2, 5\)",
         ),
         (lambda c, p: rc.unroll(c, p, None), "give the number of steps"),
         (lambda c, p: rc.unroll(c, p, np.ones((4, 2, 3)), steps=5), "steps=5 but xs has 4"),
@@ -182,3 +182,37 @@ def test_bad_arguments(call, message):
     cell = rc.RNN(3, 4)
     with pytest.raises(ValueError, match=message):
         call(cell, cell.init(0))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"xs": np.ones((5, 2, 4))},
+            "unroll: xs must be (T, B, 3) or (T, 3) for LSTM(3, 4); got shape (5, 2, 4)",
+        ),
+        (
+            {"params": rc.LSTM(3, 5).init(0)},
+            "unroll: params['W_i'] has shape (3, 5); LSTM(3, 4) needs (3, 4)",
+        ),
+        (
+            {"params": rc.GRU(3, 4).init(0)},
+            "unroll: params['W_i'] is missing; LSTM(3, 4) needs ['U_f', 'U_g', 'U_i', 'U_o', "
+            "'W_f', 'W_g', 'W_i', 'W_o', 'b_f', 'b_g', 'b_i', 'b_o']",
+        ),
+        (
+            {"carry": np.zeros((2, 4))},
+            "unroll: carry must have the shapes (('B', 4), ('B', 4)) for LSTM(3, 4); got (2, 4)",
+        ),
+        (
+            {"carry": (np.zeros((2, 4)), np.zeros((2, 5)))},
+            "unroll: carry must have the shapes (('B', 4), ('B', 4)) for LSTM(3, 4); got ((2, 4), "
+            "(2, 5))",
+        ),
+    ],
+)
+def test_what_does_not_fit_a_shipped_cell_is_named(change, message):
+    cell = rc.LSTM(3, 4)
+    with pytest.raises(ValueError) as caught:
+        rc.unroll(cell, **({"params": cell.init(0), "xs": np.ones((5, 2, 3))} | change))
+    assert str(caught.value) == message
