@@ -149,9 +149,7 @@ def main() -> None:
     torch = importlib.util.find_spec("torch") is not None
     if not torch:
         print("torch is not installed: its columns are left out (pip install torch==2.13.0)")
-    names = [
-        n for n in CASES if not args.filter or any(f.lower() in n.lower() for f in args.filter)
-    ]
+    names = [n for n in CASES if not args.filter or any(f in n.split() for f in args.filter)]
     sizes = "; ".join(f"{k}: T={t} B={b} I={i} H={h}" for k, (t, b, i, h) in SIZES.items())
     print(f"forward + backward, float32, {len(os.sched_getaffinity(0))} cores.  {sizes}\n")
     print(f"{'case':18} {'minigrad':>12}   peers (times as long)")

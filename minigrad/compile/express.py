@@ -10,6 +10,7 @@ kind; it then runs step by step.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -71,8 +72,11 @@ class Express:
             address(self.objects), address(self.checks), len(self.checks), address(self.to_write),
             len(self.to_write), address(self.wrong),
         )  # fmt: skip
-        self.run_one = self.schedule.call if threads == 1 else None
-        self.one = self.schedule.work[0]
+        self.pack = struct.Struct(f"{len(self.objects)}q").pack_into
+        self.alone = threads == 1
+        self.box = np.array([*self.from_python, *self.schedule.work[0]], np.int64)
+        self.run_alone = module.bind_and_run.run
+        self.box_at = address(self.box)
 
     # -- what is fixed at tracing time
     # -----------------------------------------------------------------
@@ -213,12 +217,12 @@ class Express:
             if type(x) is not np.ndarray:
                 return None
         results = [np.empty(shape, dtype) for shape, dtype in self.empty]
-        self.objects[:] = [id(x) for x in arrays] + [id(x) for x in results]
+        self.pack(self.objects, 0, *map(id, arrays), *map(id, results))
+        if self.alone:
+            self.run_alone(self.box_at)
+            return None if self.wrong[0] else results
         self.bind(*self.from_python)
         if self.wrong[0]:
             return None
-        if self.run_one is not None:
-            self.run_one(*self.one)
-        else:
-            self.schedule.run()
+        self.schedule.run()
         return results

@@ -34,6 +34,7 @@ from minigrad.compile.native import kernel
 from minigrad.compile.vectors import REALS
 
 bind = kernel(glue.bind)
+bind_and_run = kernel(glue.bind_and_run)
 sequence = kernel(glue.sequence)
 zero = kernel(glue.zero)
 copy_float32 = kernel(glue.copying(REALS["float32"]))
@@ -123,6 +124,14 @@ def bind(
             row = targets + i * 16
             array = k.index(objects, k.index(row, 0))
             k.put_index(k.index(row, 1), 0, k.index(array + DATA, 0))
+
+
+def bind_and_run(k: Builder, box: Int) -> None:
+    """`bind` and, if nothing is wrong, `sequence`: their arguments one after the other in `box`."""
+    words = [k.index(box, i) for i in range(10)]
+    bind(k, *words[:6])
+    with k.when(k.index(words[5], 0).equals(0)):
+        sequence(k, *words[6:])
 
 
 def sequence(k: Builder, items: Int, count: Int, arrived: Int, give_way: Int) -> None:
