@@ -111,9 +111,10 @@ class Stack:
         follows("stack", cells)
         self.cells = tuple(cells)
         self.input_size, self.output_size = cells[0].input_size, output_size(cells[-1])
-        self.hidden_size = cells[-1].hidden_size
-        self.state_names = tuple(f"{n}_{k}" for k, c in enumerate(cells) for n in c.state_names)
-        self.name = "stack of " + ", ".join(c.name for c in cells)
+        self.hidden_size = getattr(cells[-1], "hidden_size", self.output_size)
+        names = [getattr(cell, "state_names", ()) for cell in cells]
+        self.state_names = tuple(f"{n}_{k}" for k, own in enumerate(names) for n in own)
+        self.name = "stack of " + ", ".join(getattr(c, "name", type(c).__name__) for c in cells)
 
     def __repr__(self) -> str:
         return f"stack({', '.join(map(repr, self.cells))})"

@@ -78,7 +78,7 @@ def _parts(who: str, net: Any, params: Any) -> list[list[tuple[Cell, Params]]]:
         ways = (net.cell, "forward"), (net.backward_cell, "backward")
         return [[_checked(who, cell, part(name)) for cell, name in ways]]
     if isinstance(net, OverTime) and not net.reverse:
-        return [[_checked(who, net.cell, params)]]
+        return _parts(who, net.cell, params)
     return [[_checked(who, net, params)]]
 
 

@@ -74,7 +74,8 @@ def dropout_masks(
         return ((rng.random((batch, size)) >= rate) / (1 - rate)).astype(dtype)
 
     parts, spec = optree.tree_flatten(cell.zero_state(dtype))
-    names = cell.state_names or [""] * len(parts)
+    names = getattr(cell, "state_names", ())
+    names = names if len(names) == len(parts) else [""] * len(parts)
     masks = [
         mask(part.shape[-1], 0.0 if name.split("_")[0] == "c" else state)
         for name, part in zip(names, parts, strict=True)

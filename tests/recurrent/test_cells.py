@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 import recurrent as rc
+from minigrad.compile import program, threads
 
 from ..laws import close
 from .checks import against, laws, random_params
@@ -206,6 +207,29 @@ def test_compiled_code_knows_every_op(name):
 
 
 @pytest.mark.parametrize("name", VARIANTS)
+def test_single_precision_with_any_number_of_threads(name, monkeypatch):
+    """float32 throughout, close to the reference; the same bits for 1, 2 and 3 threads."""
+    cell = VARIANTS[name]
+    args = optree.tree_map(lambda a: a.astype(np.float32), arguments(cell, 3))
+
+    def step(t):
+        out = unrolled(cell)(t)
+        return out, mg.vjp(out, t, optree.tree_map(mg.ones_like, out))
+
+    wanted = optree.tree_leaves(mg.reference(step(mg.tensors(args))))
+    monkeypatch.setattr(program, "SPLIT", 0)
+    bits = set()
+    for count in (1, 2, 3):
+        monkeypatch.setattr(threads, "count", lambda n=count: n)
+        found = optree.tree_leaves(mg.function(step)(args))
+        bits.add(b"".join(a.tobytes() for a in found))
+        for a, b in zip(found, wanted, strict=True):
+            assert a.dtype == b.dtype == np.float32
+            np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-4)
+    assert len(bits) == 1
+
+
+@pytest.mark.parametrize("name", VARIANTS)
 def test_ragged_is_the_loop_over_each_sequence(name):
     """Laws 2 and 3: values and gradients of a ragged batch, whose padding is NaN, against a Python
     loop over each sequence on its own."""
@@ -365,9 +389,7 @@ def test_ridge_is_the_normal_equation():
     a = np.concatenate([y.reshape(20, 3), np.ones((20, 1))], axis=1)
     w = np.linalg.solve(a.T @ a + 0.7 * np.diag([1, 1, 1, 0]), a.T @ d.reshape(20, 2))
     close(found, {"V": w[:3], "c": w[3]}, 1e-12)
-    with pytest.raises(
-        ValueError, match=r"must have the leading axes of ys, \(4, 5, 'D'\)"
-    ):
+    with pytest.raises(ValueError, match=r"must have the leading axes of ys, \(4, 5, 'D'\)"):
         rc.ridge_readout(y, d[:3])
     with pytest.raises(ValueError, match="ridge must be at least 0; got -1"):
         rc.ridge_readout(y, d, -1)

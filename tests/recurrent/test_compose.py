@@ -103,6 +103,29 @@ def test_a_stack_is_its_layers_one_after_the_other(lengths):
     close(c, a, 1e-12)
 
 
+def test_a_stack_of_cells_of_ones_own():
+    """With no more than init, zero_state and sizes."""
+
+    class Leaky:
+        input_size = hidden_size = 3
+
+        def init(self, seed):
+            return {"a": np.full(3, 0.9)}
+
+        def zero_state(self, dtype):
+            return np.zeros((1, 3), dtype)
+
+        def __call__(self, p, h, x):
+            h = p["a"] * h + (1 - p["a"]) * x
+            return h, h
+
+    deep = rc.stack(rc.LSTM(2, 3), Leaky(), Leaky())
+    args = {"p": deep.init(0), "x": np.random.default_rng(0).standard_normal((4, 3, 2))}
+    laws(lambda t: rc.unroll(deep, t["p"], t["x"], lengths=LENGTHS), args)
+    masks = rc.dropout_masks(deep, np.random.default_rng(0), 3, 0.5, 0.5)
+    rc.unroll(rc.Dropout(deep), args["p"], args["x"], memory=masks)
+
+
 def torch_run(cell, t):
     """The deep RNNs of Pascanu et al. 2014 in torch, for a whole batch."""
     import torch

@@ -77,6 +77,12 @@ def weights(op_type="LSTM", **changes):
     return {k: v for k, v in tensors.items() if v is not None}
 
 
+def test_a_net_of_one_direction_is_its_cell():
+    net, params = ROUND["stack"], random_params(ROUND["stack"], 0)
+    for same in (rc.over_time(net), rc.layered(*net.cells)):
+        close(rc.to_torch(same, params), rc.to_torch(net, params), 0)
+
+
 Z = np.zeros
 LAYERS = ROUND["layers"]
 
