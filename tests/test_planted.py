@@ -214,11 +214,12 @@ def test_consistency_is_not_correctness(monkeypatch):
 def test_a_swapped_child_order_is_noticed(cell, monkeypatch):
     trees = rc.Tree.parse(["(3 (2 (2 a) (2 b)) (4 c))", "(2 (2 e) (3 (3 f) (1 h)))"])
     fold_is_a_recursion(cell(2, 3), trees)
-    straight = Structure.forest
-    monkeypatch.setattr(
-        Structure,
-        "forest",
-        staticmethod(lambda children, slots=None: straight([c[::-1] for c in children], slots)),
-    )
+    straight = rc.trees._family
+
+    def swapped(count, number):
+        child, parent, slot = straight(count, number)
+        return child, parent, count[parent] - 1 - slot
+
+    monkeypatch.setattr(rc.trees, "_family", swapped)
     with pytest.raises(AssertionError, match="off by"):
         fold_is_a_recursion(cell(2, 3), trees)

@@ -67,7 +67,7 @@ class Express:
         module = glue.kernels()
         self.bind = module.bind.run
         self.wrong = np.zeros(1, np.int64)
-        self.objects = np.zeros(len(inputs) + len(self.empty), np.int64)
+        self.objects: Any = np.zeros(len(inputs) + len(self.empty), np.int64)
         self.from_python = (
             address(self.objects), address(self.checks), len(self.checks), address(self.to_write),
             len(self.to_write), address(self.wrong),
