@@ -574,7 +574,7 @@ def prepare_kernel(k: Builder, real: Real, what: tuple, table: Int, start: Int, 
 def outers_kernel(k: Builder, real: Real, what: tuple, table: Int, part: Int, parts: Int) -> None:
     """This thread's columns of every product of stacked rows."""
     t = k.table(table)
-    unit = 48 * 4 // real.bytes  # whole panels, so that only the last thread has partial vectors
+    unit = k.lanes_of(real)  # whole vectors: only the last thread has a partial one
     for a, lda, d, ldd, first, nodes, rows, columns, out, ldout, sums in what:
         n, r = t[columns], t[first]
         share = ((n + (unit - 1)) // unit + parts - 1) // parts * unit

@@ -540,7 +540,7 @@ class Runner:
         found = [first]
         for stage, name in ((0, "pre"), (1, "core"), (2, "post")):
             if plan.places(stage) and self.n:
-                work = self._levels() if stage == 1 else self._shares()
+                work = self._levels() if stage == 1 else self._shares(stage)
                 f = getattr(self.kernels, name).address
                 found.append([[(f, tables[k], a, b)] for k, (a, b) in enumerate(work)])
         if plan.outers:
@@ -551,9 +551,11 @@ class Runner:
                 found.append([[(copy, address(self.rests), 0, len(self.rests))]])
         return found
 
-    def _shares(self) -> list[tuple[int, int]]:
-        """Each thread's rows of a stage outside the loop: whole chunks."""
-        share = -(-self.n // (self.threads * BLOCK)) * BLOCK
+    def _shares(self, stage: int) -> list[tuple[int, int]]:
+        """Each thread's rows of a stage outside the loop; whole chunks where column sums are kept
+        by chunk."""
+        unit = BLOCK if any(place[0] == stage for place in self.program.plan.columns) else 8
+        share = -(-self.n // (self.threads * unit)) * unit
         cuts = [(k * share, min(self.n, (k + 1) * share)) for k in range(self.threads)]
         return [c for c in cuts if c[0] < c[1]]
 
