@@ -11,6 +11,7 @@ kind; it then runs step by step.
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ from ..recur import PROJ
 from . import glue
 from .glue import address
 from .program import Runner, Schedule
+
+LARGE = 2**16  # bytes of a result from which memory of dropped results is used again
 
 
 class Slow(Exception):
@@ -72,6 +75,12 @@ class Express:
             address(self.objects), address(self.checks), len(self.checks), address(self.to_write),
             len(self.to_write), address(self.wrong),
         )  # fmt: skip
+        self.rooms: dict[int, np.ndarray] = {}
+        self.makers: list[tuple] = []  # of each result: what makes its array, and from what
+        for k, (shape, dtype) in enumerate(self.empty):
+            size = int(np.prod(shape)) * dtype.itemsize
+            small = (np.empty, shape, dtype)
+            self.makers.append(small if size < LARGE else (self._room, k, size, shape, dtype))
         self.pack = struct.Struct(f"{len(self.objects)}q").pack_into
         self.alone = threads == 1
         self.box = np.array([*self.from_python, *self.schedule.work[0]], np.int64)
@@ -201,6 +210,17 @@ class Express:
         self.checks = np.array(rows, np.int64).reshape(-1, glue.CHECK)
         self.to_write = np.array(self.targets, np.int64).reshape(-1, 2)
 
+    def _room(self, k: int, size: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """An array for a large result, in an earlier result's memory if nobody holds that any more.
+
+        (Memory that is new to the process costs more to touch than to fill.)
+        """
+        room = self.rooms.pop(k, None)
+        if room is None or sys.getrefcount(room) > 2:  # ours and the call's own; more: in use
+            room = np.empty(size, np.uint8)
+        self.rooms[k] = room
+        return room.view(dtype).reshape(shape)
+
     # -- a call
     # ------------------------------------------------------------------------------------------
 
@@ -216,7 +236,7 @@ class Express:
         for x in arrays:
             if type(x) is not np.ndarray:
                 return None
-        results = [np.empty(shape, dtype) for shape, dtype in self.empty]
+        results = [make(*what) for make, *what in self.makers]
         self.pack(self.objects, 0, *map(id, arrays), *map(id, results))
         if self.alone:
             self.run_alone(self.box_at)

@@ -389,3 +389,24 @@ def test_truth_values_as_inputs_run_through_evaluate():
     f = mg.function(run)
     assert "truth values" in f.explain(*args)
     close(f(*args), mg.reference(run(*map(mg.asarray, args))), 1e-11)
+
+
+def test_large_results_use_dropped_memory_only(monkeypatch):
+    """A result, or a view of one, that somebody holds is never written again."""
+    cell = rc.RNN(3, 64)
+    rng = np.random.default_rng(0)
+    p, xs = cell.init(0), rng.standard_normal((2, 400, 8, 3))
+    f = mg.function(lambda p, x: rc.unroll(cell, p, x)[1])
+    first = f(p, xs[0])
+    copy, view = first.copy(), first[3:5, ::2].T
+    assert first.nbytes > 2**16
+    second = f(p, xs[1])
+    assert not np.shares_memory(first, second)
+    del first
+    third = f(p, xs[1])
+    assert not np.shares_memory(view, third)
+    np.testing.assert_array_equal(view, copy[3:5, ::2].T)
+    del second, third
+    for x in (xs[0], xs[1], xs[0]):
+        last = f(p, x)
+    np.testing.assert_array_equal(last, copy)
