@@ -28,6 +28,7 @@ class Cell:
 
     name = "cell"
     state_names: tuple[str, ...] = ("h",)
+    ones: tuple[str, ...] = ()  # parameters that start at 1
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         self.input_size = self.positive("input_size", input_size)
@@ -58,9 +59,11 @@ class Cell:
 
     def init(self, seed: int = 0) -> Params:
         """Fresh float64 parameters: input weights W uniform (Glorot and Bengio 2010), recurrent
-        weights U orthogonal (Saxe et al. 2014), biases 0; the same for the same seed."""
+        weights U orthogonal (Saxe et al. 2014), biases 0 (1 for those named in `ones`); the
+        same for the same seed."""
         rng = np.random.default_rng(seed)
-        return {name: _initial(name, shape, rng) for name, shape in self.shapes().items()}
+        params = {name: _initial(name, shape, rng) for name, shape in self.shapes().items()}
+        return params | {name: np.ones_like(params[name]) for name in self.ones}
 
     def zero_state(self, dtype: Any = np.float64) -> Any:
         """The state before the first step, one row: (1, hidden_size), or a tuple of those."""
@@ -202,14 +205,10 @@ class LSTM(Cell):
 
     name = "LSTM"
     state_names = ("h", "c")
+    ones: tuple[str, ...] = ("b_f",)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return self.gate_shapes("ifog")
-
-    def init(self, seed: int = 0) -> Params:
-        params = super().init(seed)
-        params["b_f"] = np.ones_like(params["b_f"])
-        return params
 
     def __call__(self, params: Params, carry: Any, x: Any) -> tuple[Any, Any]:
         h, c = carry
@@ -322,6 +321,7 @@ class TreeLSTM(TreeCell):
 
     name = "Tree-LSTM"
     state_names = ("h", "c")
+    ones: tuple[str, ...] = ("b_f",)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         i, h, places = self.input_size, self.hidden_size, range(self.arity)
@@ -331,11 +331,6 @@ class TreeLSTM(TreeCell):
             **{f"U_f_{k}{j}": (h, h) for k in places for j in places},
             **{f"b_{g}": (h,) for g in "ifou"},
         }
-
-    def init(self, seed: int = 0) -> Params:
-        params = super().init(seed)
-        params["b_f"] = np.ones_like(params["b_f"])
-        return params
 
     def __call__(self, params: Params, carry: Any, x: Any) -> tuple[Any, Any]:
         children = self.children(carry)

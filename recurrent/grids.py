@@ -48,6 +48,7 @@ class MDLSTM(TreeLSTM):
 
     def __init__(self, input_size: int, hidden_size: int, dims: int = 2) -> None:
         super().__init__(input_size, hidden_size, arity=dims)
+        self.ones = tuple(f"b_f_{d}" for d in range(dims))
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         i, h, axes = self.input_size, self.hidden_size, range(self.arity)
@@ -59,10 +60,6 @@ class MDLSTM(TreeLSTM):
             **{f"b_{g}": (h,) for g in gates},
             **{p: (h,) for p in peep},
         }
-
-    def init(self, seed: int = 0) -> Params:
-        params = RecursiveNet.init(self, seed)  # type: ignore[arg-type]
-        return params | {k: np.ones_like(v) for k, v in params.items() if k.startswith("b_f")}
 
     def __call__(self, params: Params, carry: Any, x: Any) -> tuple[Any, Any]:
         back = self.children(carry)

@@ -49,14 +49,10 @@ class CoupledLSTM(Cell):
 
     name = "LSTM with coupled gates"
     state_names = ("h", "c")
+    ones: tuple[str, ...] = ("b_f",)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return self.gate_shapes("fog")
-
-    def init(self, seed: int = 0) -> Params:
-        params = super().init(seed)
-        params["b_f"] = np.ones_like(params["b_f"])
-        return params
 
     def __call__(self, params: Params, carry: Any, x: Any) -> tuple[Any, Any]:
         h, c = carry

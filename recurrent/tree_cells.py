@@ -66,15 +66,11 @@ class ChildSumTreeLSTM(Cell):
 
     name = "child-sum Tree-LSTM"
     state_names = ("h", "fc")
+    ones: tuple[str, ...] = ("b_f",)
     sums_children = True
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return self.gate_shapes("ifou")
-
-    def init(self, seed: int = 0) -> Params:
-        params = super().init(seed)
-        params["b_f"] = np.ones_like(params["b_f"])
-        return params
 
     def __call__(self, params: Params, carry: Any, x: Any) -> tuple[Any, Any]:
         (s, fc), (x, above) = carry, x

@@ -14,7 +14,7 @@ from typing import Any
 
 from . import functions as fn
 from .lower import CHEAP, MASKS, Row
-from .plan import LEAVES, Plan, Segment
+from .plan import Plan, Segment
 from .vectors import Builder, Int, Real
 
 BLOCK = 256  # rows of a chunk; column sums are kept per chunk, so thread counts do not change them
@@ -585,6 +585,3 @@ def outers_kernel(k: Builder, real: Real, what: tuple, table: Int, part: Int, pa
                 t[3], t[a] + r * t[lda], t[lda], t[d] + r * t[ldd], t[ldd], t[nodes], t[rows],
                 start, stop, t[out], t[ldout], t[5], 0, t[sums], t[6],
             )  # fmt: skip
-
-
-__all__ = ["BLOCK", "LEAVES", "Description"]
