@@ -10,7 +10,7 @@ import numpy as np
 import optree
 
 from .graph import Tensor
-from .ops import asarray
+from .ops.arrays import asarray
 
 
 def float_leaves(who: str, what: str, tree: Any) -> list[Tensor]:

@@ -23,7 +23,9 @@ import optree
 
 from .arguments import float_leaves, matching_leaves, wrt_leaves
 from .graph import Tensor, placeholder, toposort
-from .ops import add_n, eye, ones_like, reshape, stop_gradient, zeros_like
+from .ops.arrays import eye
+from .ops.broadcast import ones_like, reshape, zeros_like
+from .ops.elementwise import add_n, stop_gradient
 
 __all__ = ["grad", "hessian", "jacobian", "jvp", "stop_gradient", "vjp"]
 

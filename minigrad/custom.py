@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from .graph import Primitive, Shape, Tensor, bind
-from .ops import ArrayLike, asarray, operands
+from .ops.arrays import asarray
+from .ops.broadcast import operands
+from .ops.table import ArrayLike
 
 
 def primitive(

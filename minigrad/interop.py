@@ -19,8 +19,8 @@ from .graph import Tensor
 
 UFUNCS: dict[np.ufunc, Callable[..., Any]] = {
     np.add: ops.add, np.subtract: ops.subtract, np.multiply: ops.multiply, np.divide: ops.divide,
-    np.power: ops.power, np.matmul: ops.matmul, np.vecdot: ops.vecdot, np.negative: ops.negative,
-    np.positive: ops.identity, np.absolute: ops.abs, np.sign: ops.sign, np.square: ops.square,
+    np.power: ops.pow, np.matmul: ops.matmul, np.vecdot: ops.vecdot, np.negative: ops.negative,
+    np.positive: ops.positive, np.absolute: ops.abs, np.sign: ops.sign, np.square: ops.square,
     np.exp: ops.exp, np.log: ops.log, np.log1p: ops.log1p, np.sqrt: ops.sqrt, np.sin: ops.sin,
     np.cos: ops.cos, np.tanh: ops.tanh, np.maximum: ops.maximum, np.minimum: ops.minimum,
     np.equal: ops.equal, np.not_equal: ops.not_equal, np.less: ops.less,

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
 from .graph import Tensor
-from .ops import asarray
+from .ops.arrays import asarray
 from .tracing import path_name
 
 

@@ -18,7 +18,8 @@ import numpy as np
 
 from .evaluate import Env, compute, demand
 from .graph import Tensor, toposort
-from .ops import EINSUM, SCATTER, TAKE, add_rows
+from .ops.contract import EINSUM
+from .ops.indexing import SCATTER, TAKE, add_rows
 from .recur import PROJ, RECUR, ROW, Block, Index, Via, domain_kinds, domains
 from .structure import Structure
 

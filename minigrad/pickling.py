@@ -21,7 +21,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from .graph import CONSTANT, INPUT, Primitive, Tensor
-from .ops import TABLE
+from .ops.table import TABLE
 from .recur import PROJ, RECUR, ROW, SHARED, Block, Via
 from .structure import SINGLE, Structure
 

@@ -31,7 +31,7 @@ FORMS = {
     "absorb": Form("{} * {}", r"{} \odot {}", 2),
     "divide": Form("{} / {}", r"\frac{{{}}}{{{}}}", 2),
     "negative": Form("-{}", "-{}", 3),
-    "power": Form("{} ** {}", "{}^{{{}}}", 4),
+    "pow": Form("{} ** {}", "{}^{{{}}}", 4),
     "square": Form("{} ** 2", "{}^{{2}}", 4),
     "exp": Form("exp({})", r"e^{{{}}}"),
     "log": Form("log({})", r"\log\left({}\right)"),
@@ -113,8 +113,8 @@ def _node(t: Tensor, parts: list[tuple[str, int]], tex: bool) -> tuple[str, int]
     if name == "add":
         return " + ".join(p for p, _ in parts), 1
     free = name in CALLS or (tex and name == "divide")
-    level = form.binds + (name in ("subtract", "divide", "power", "square"))
-    first = level if name in ("power", "square") else form.binds
+    level = form.binds + (name in ("subtract", "divide", "pow", "square"))
+    first = level if name in ("pow", "square") else form.binds
     words = [
         p if free else _bracket((p, b), level if k else first, tex)
         for k, (p, b) in enumerate(parts)

@@ -19,7 +19,7 @@ import optree
 from optree import tree_leaves as leaves_of
 
 from .graph import CONSTANT, INPUT, Tensor, Trace, placeholder, toposort, trace_call, where_recorded
-from .ops import asarray
+from .ops.arrays import asarray
 from .recur import ROW, SHARED, Block, Index, Via, proj, recurrence
 from .structure import Structure
 

@@ -16,18 +16,10 @@ import optree
 
 from .autodiff import cotangents
 from .graph import Tensor, Trace, placeholder, rebuild, toposort, trace_call
-from .ops import (
-    ADD,
-    add_n,
-    asarray,
-    broadcast_to,
-    concat,
-    expand_dims,
-    moveaxis,
-    ones_like,
-    stack,
-    zeros,
-)
+from .ops.arrays import asarray, zeros
+from .ops.broadcast import broadcast_to, ones_like
+from .ops.elementwise import ADD, add_n
+from .ops.movement import concat, expand_dims, moveaxis, stack
 from .recur import PROJ, RECUR, ROW, SHARED, Block, Via, proj, pulled_back, recurrence
 from .structure import SINGLE, independent
 from .tracing import name_of, refuse_captured, traces_of

@@ -34,7 +34,7 @@ SYMBOLS = {
     "sigmoid": "σ",
     "einsum": "matmul",
     "sum": "Σ",
-    "power": "^",
+    "pow": "^",
     "permute_dims": "transpose",
 }
 

@@ -19,7 +19,7 @@ import optree
 from ..evaluate import compute, demand, run
 from ..graph import CONSTANT, INPUT, Tensor, Trace, _traces, placeholder, toposort, trace_call
 from ..levels import run_levels
-from ..ops import asarray
+from ..ops.arrays import asarray
 from ..recur import PROJ, RECUR
 from ..structure import Structure
 from ..tracing import name_of, path_name

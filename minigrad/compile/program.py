@@ -14,7 +14,7 @@ import numpy as np
 
 from ..evaluate import compute
 from ..graph import Tensor, toposort
-from ..ops import add_rows
+from ..ops.indexing import add_rows
 from ..recur import PROJ, ROW, Block, Via, domain_kinds
 from ..structure import Structure
 from . import cache, gemm, glue, threads

@@ -196,7 +196,7 @@ BINARY = {
     "subtract": (lambda a, b: a - b,) * 2,
     "multiply": (lambda a, b: a * b,) * 2,
     "divide": (lambda a, b: a / b,) * 2,
-    "power": (lambda a, b: mg.abs(a) ** b, lambda a, b: a.abs() ** b),
+    "pow": (lambda a, b: mg.abs(a) ** b, lambda a, b: a.abs() ** b),
     "maximum": (mg.maximum, torch.maximum),
     "minimum": (mg.minimum, torch.minimum),
     "where": (lambda a, b: mg.where(a > b, a * b, b), lambda a, b: torch.where(a > b, a * b, b)),

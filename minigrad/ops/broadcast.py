@@ -1,0 +1,161 @@
+"""Broadcasting and its dual, the sum: how operands are made equal in shape, and the way back.
+
+Elementwise operands are made equal in shape and dtype by explicit `broadcast_to` and `astype` nodes
+when they are recorded, so unbroadcasting is just the rule of `broadcast_to`.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..graph import Shape, Tensor, bind, constant
+from ..sites import running
+from .arrays import asarray, astype
+from .table import FLOAT, ArrayLike, movement_row, per_input, reduced, row
+
+__all__ = ["broadcast_to", "full_like", "ones_like", "reshape", "zeros_like"]
+
+
+def _reshape_shape(x: Tensor, shape: Shape) -> tuple[Shape, np.dtype]:
+    if math.prod(shape) != x.size:
+        raise ValueError(f"{x.size} elements of shape {x.shape} do not fill shape {shape}")
+    return shape, x.dtype
+
+
+def _broadcast_shape(x: Tensor, shape: Shape) -> tuple[Shape, np.dtype]:
+    try:
+        fits = np.broadcast_shapes(x.shape, shape) == shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(f"shape {x.shape} does not broadcast to {shape}")
+    return shape, x.dtype
+
+
+def unbroadcast(g: Tensor, y: Tensor, x: Tensor, shape: Shape) -> Tensor:
+    pad = len(shape) - x.ndim
+    axis = tuple(
+        k - len(shape) for k, n in enumerate(shape) if k < pad or (x.shape[k - pad] == 1 and n != 1)
+    )
+    return reshape(bind(SUM, g, axis=axis), x.shape) if axis else reshape(g, x.shape)
+
+
+def _broadcast_numpy(x: Any, shape: Shape, own: int | None = None) -> Any:
+    if own is not None:  # with a row axis: pad after it, not before it
+        x = np.reshape(x, x.shape[:1] + (1,) * (len(shape) - 1 - own) + x.shape[1:])
+    return np.broadcast_to(x, shape)
+
+
+def spread(y: Tensor, x: Tensor, axis: tuple[int, ...]) -> Tensor:
+    """A reduction's result (or cotangent) back at the shape of its operand."""
+    kept = tuple(1 if k - x.ndim in axis else n for k, n in enumerate(x.shape))
+    return broadcast_to(reshape(y, kept), x.shape)
+
+
+def _np_sum(x: Any, axis: tuple[int, ...]) -> Any:
+    return np.sum(x, axis=axis, dtype=x.dtype)
+
+
+RESHAPE = movement_row(
+    "reshape", _reshape_shape, lambda x, shape: np.reshape(x, shape),
+    lambda g, y, x, shape: reshape(g, x.shape), rows=lambda n, node, a: {"shape": (n, *a["shape"])},
+)  # fmt: skip
+BROADCAST = movement_row(
+    "broadcast_to", _broadcast_shape, _broadcast_numpy, unbroadcast,
+    rows=lambda n, node, a: {"shape": (n, *a["shape"]), "own": node.inputs[0].ndim},
+)  # fmt: skip
+SUM = row(
+    "sum",
+    "reduction",
+    reduced,
+    _np_sum,
+    per_input(lambda g, y, x, axis: spread(g, x, axis)),
+    linear=True,
+)
+
+
+def reshape(x: ArrayLike, /, shape: int | Sequence[int]) -> Tensor:
+    """The same elements in C order at another shape; one -1 is worked out."""
+    t = asarray(x)
+    new = [operator.index(n) for n in (shape if isinstance(shape, (tuple, list)) else (shape,))]
+    if new.count(-1) > 1 or any(n < -1 for n in new):
+        raise ValueError(
+            f"reshape: shape {tuple(new)} may hold one -1 and no other negative length"
+        )
+    if -1 in new:
+        rest = math.prod(n for n in new if n != -1)
+        if rest and t.size % rest:
+            raise ValueError(
+                f"reshape: {t.size} elements of shape {t.shape} do not fill {tuple(new)}"
+            )
+        new[new.index(-1)] = t.size // rest if rest else 0
+    return t if tuple(new) == t.shape else bind(RESHAPE, t, shape=tuple(new))
+
+
+def broadcast_to(x: ArrayLike, /, shape: Sequence[int]) -> Tensor:
+    """x repeated to `shape` by NumPy's rule."""
+    t = asarray(x)
+    return t if t.shape == tuple(shape) else bind(BROADCAST, t, shape=tuple(shape))
+
+
+def kept(y: Tensor, x: Tensor, axis: tuple[int, ...], keepdims: bool) -> Tensor:
+    if not keepdims:
+        return y
+    return reshape(y, tuple(1 if k - x.ndim in axis else n for k, n in enumerate(x.shape)))
+
+
+def full_like(x: ArrayLike, /, fill_value: Any, *, dtype: Any = None) -> Tensor:
+    x = asarray(x)
+    return broadcast_to(
+        constant(fill_value, dtype or x.dtype), x.shape
+    )  # one number, not x.size of them
+
+
+def zeros_like(x: ArrayLike, /, *, dtype: Any = None) -> Tensor:
+    return full_like(x, 0, dtype=dtype)
+
+
+def ones_like(x: ArrayLike, /, *, dtype: Any = None) -> Tensor:
+    return full_like(x, 1, dtype=dtype)
+
+
+def operands(op: str, *xs: ArrayLike, float_only: bool = False) -> list[Tensor]:
+    """The operands as Tensors of one dtype (NumPy promotion, Python numbers weak) and one shape."""
+    tensors = [x for x in xs if isinstance(x, Tensor)]
+    if len(tensors) == len(xs):
+        first = tensors[0]
+        if all(t.shape == first.shape and t.dtype == first.dtype for t in tensors[1:]) and (
+            not float_only or first.dtype.kind == "f"
+        ):
+            return tensors
+    weak = [type(x) in (bool, int, float) for x in xs]
+    arrays = [
+        x if w or isinstance(x, Tensor) else asarray(x) for x, w in zip(xs, weak, strict=True)
+    ]
+    try:
+        dtype = np.result_type(*(x if w else x.dtype for x, w in zip(arrays, weak, strict=True)))
+    except OverflowError as error:
+        raise TypeError(f"{op}: {error}") from None
+    if float_only and dtype.kind != "f":
+        dtype = FLOAT
+    try:
+        shape = np.broadcast_shapes(
+            *(() if w else x.shape for x, w in zip(arrays, weak, strict=True))
+        )
+    except ValueError:
+        shapes = " and ".join(str(() if w else x.shape) for x, w in zip(arrays, weak, strict=True))
+        at = running()
+        raise ValueError(f"{op}: shapes {shapes} do not broadcast to one shape{at}") from None
+    out = []
+    for x, w in zip(arrays, weak, strict=True):
+        try:
+            t = constant(x, dtype) if w else x if x.dtype == dtype else astype(x, dtype)
+        except OverflowError as error:
+            raise OverflowError(f"{op}: {error}") from None
+        out.append(t if t.shape == shape else broadcast_to(t, shape))
+    return out

@@ -1,0 +1,300 @@
+"""Elementwise ops: arithmetic, comparison, choice, rounding.  Those of analysis are in `functions`.
+
+Each op is declared once, by `unary` or `binary`: its name, its meaning, and per input one rule
+`(ct, out, *inputs) -> cotangent`.  An op without rules has derivative zero wherever it has one
+(`floor`, `sign`, comparisons).
+
+Conventions: integers and booleans enter floating-point functions as float64; at a tie the sides of
+`maximum` and `minimum` get half the gradient each; 0 * inf is 0 in a derivative where the incoming
+cotangent is exactly 0 (`absorb`), so `where(x > 0, sqrt(x), 0)` has gradient 0 at 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..graph import Shape, Tensor, bind
+from .arrays import asarray, astype
+from .broadcast import broadcast_to, full_like, operands, zeros_like
+from .table import BOOL, ArrayLike, per_input, row, same
+
+__all__ = [
+    "abs", "add", "bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_or",
+    "bitwise_right_shift", "bitwise_xor", "ceil", "clip", "copysign", "divide", "equal", "floor",
+    "floor_divide", "greater", "greater_equal", "isfinite", "isinf", "isnan", "less", "less_equal",
+    "logical_and", "logical_not", "logical_or", "logical_xor", "maximum", "minimum", "multiply",
+    "nan_to_num", "negative", "nextafter", "not_equal", "positive", "reciprocal", "relu",
+    "remainder", "round", "sign", "signbit", "sqrt", "square", "stop_gradient", "subtract", "trunc",
+    "where",
+]  # fmt: skip
+
+
+# -- how an op is declared -------------------------------------------------------------------------
+
+
+def _elementwise(name: str, numpy: Any, rules: Sequence[Any], shape: Any, more: dict) -> Any:
+    return row(name, "elementwise", shape, numpy, per_input(*rules) if any(rules) else None, **more)
+
+
+def unary(
+    name: str, doc: str, numpy: Any, rule: Any = None, *, floats: bool = True, shape: Any = same,
+    **more: Any,
+) -> Callable[[ArrayLike], Tensor]:  # fmt: skip
+    """Declare an op of one operand; `floats`: integers enter as float64."""
+    op = _elementwise(name, numpy, [rule], shape, more)
+
+    def f(x: ArrayLike, /) -> Tensor:
+        return bind(op, *operands(name, x, float_only=floats))
+
+    f.__name__ = f.__qualname__ = name
+    f.__doc__ = f"{doc}, elementwise; any shape."
+    return f
+
+
+def binary(
+    name: str, doc: str, numpy: Any, left: Any = None, right: Any = None, *, floats: bool = False,
+    shape: Any = same, cast: Any = None, **more: Any,
+) -> Callable[[ArrayLike, ArrayLike], Tensor]:  # fmt: skip
+    """Declare an op of two operands, which are broadcast and promoted; `cast`: then made that."""
+    op = _elementwise(name, numpy, [left, right], shape, more)
+
+    def f(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
+        pair = operands(name, x1, x2, float_only=floats)
+        return bind(op, *(pair if cast is None else [astype(t, cast) for t in pair]))
+
+    f.__name__ = f.__qualname__ = name
+    f.__doc__ = f"{doc}, elementwise; shapes broadcast, dtypes promote as in NumPy."
+    return f
+
+
+def numbers(*xs: Tensor) -> tuple[Shape, np.dtype]:
+    if xs[0].dtype == BOOL:
+        raise TypeError("booleans are not numbers; use ~, != or mg.astype")
+    return same(*xs)
+
+
+def _integers(*xs: Tensor) -> tuple[Shape, np.dtype]:
+    if xs[0].dtype.kind == "f":
+        raise TypeError("bits are those of integers and booleans; compare first, as in (t > 0)")
+    return same(*xs)
+
+
+def _truth(*xs: Tensor) -> tuple[Shape, np.dtype]:
+    return xs[0].shape, BOOL
+
+
+def pick(ct: Tensor, mask: Tensor) -> Tensor:
+    """ct where the mask holds, else exactly 0."""
+    return where(mask, ct, zeros_like(ct))
+
+
+# -- arithmetic ------------------------------------------------------------------------------------
+
+
+def _sum_arrays(*xs: Any) -> Any:
+    total = xs[0]
+    for x in xs[1:]:
+        total = total + x
+    return total
+
+
+ADD = row(
+    "add", "elementwise", same, _sum_arrays, lambda ct, node, wanted: [ct] * len(wanted),
+    cheap=True, linear=True, scalar="add",
+)  # n-ary: also the sum of several cotangents  # fmt: skip
+
+
+def add(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
+    """x1 + x2, elementwise; shapes broadcast, dtypes promote as in NumPy."""
+    return bind(ADD, *operands("add", x1, x2))
+
+
+def add_n(xs: Sequence[Tensor]) -> Tensor:
+    """The sum of several Tensors of one shape and dtype, as one node."""
+    return xs[0] if len(xs) == 1 else bind(ADD, *xs)
+
+
+subtract = binary(
+    "subtract", "x1 - x2", np.subtract, lambda g, y, a, b: g, lambda g, y, a, b: negative(g),
+    shape=numbers, cheap=True, linear=True, scalar="sub",
+)  # fmt: skip
+multiply = binary(
+    "multiply", "x1 * x2", np.multiply,
+    lambda g, y, a, b: multiply(g, b), lambda g, y, a, b: multiply(g, a),
+    cheap=True, scalar="mul",
+)  # fmt: skip
+absorb = binary(
+    "absorb", "x1 * x2, and 0 wherever x1 is exactly 0 (the product of singular rules)",
+    lambda a, b: np.where(a == 0, a, a * b),  # a == 0 keeps a's dtype and zero
+    lambda g, y, a, b: absorb(g, b), lambda g, y, a, b: absorb(g, a),
+    cheap=True, scalar="absorb",
+)  # fmt: skip
+divide = binary(
+    "divide", "x1 / x2", np.divide, lambda g, y, a, b: absorb(g, divide(1, b)),
+    lambda g, y, a, b: absorb(negative(g), divide(y, b)), floats=True, cheap=True, scalar="div",
+)  # fmt: skip
+floor_divide = binary(
+    "floor_divide", "x1 / x2 rounded down (slope 0)", np.floor_divide, shape=numbers
+)
+remainder = binary(
+    "remainder", "x1 - x2 * floor(x1 / x2), with the sign of x2", np.remainder,
+    lambda g, y, a, b: g, lambda g, y, a, b: absorb(negative(g), floor_divide(a, b)),
+    shape=numbers,
+)  # fmt: skip
+negative = unary(
+    "negative", "-x", np.negative, lambda g, y, a: negative(g),
+    floats=False, shape=numbers, cheap=True, linear=True, scalar="neg",
+)  # fmt: skip
+positive = unary(
+    "identity", "x itself, as a node of its own", lambda x: x, lambda g, y, a: g,
+    floats=False, cheap=True, linear=True, scalar="identity",
+)  # fmt: skip
+stop_gradient = unary(
+    "stop_gradient", "x, as a constant to every derivative", lambda x: x,
+    floats=False, cheap=True, scalar="identity",
+)  # fmt: skip
+square = unary(
+    "square", "x * x", np.square, lambda g, y, a: multiply(g, multiply(2, a)),
+    floats=False, cheap=True, scalar="square",
+)  # fmt: skip
+sqrt = unary(
+    "sqrt", "The square root", np.sqrt, lambda g, y, a: absorb(g, divide(0.5, y)), scalar="sqrt"
+)
+abs = unary(
+    "abs", "|x|, with slope 0 at 0", np.abs, lambda g, y, a: multiply(g, sign(a)),
+    floats=False, scalar="abs",
+)  # fmt: skip
+sign = unary("sign", "The sign of x (slope 0)", np.sign, floats=False, scalar="sign")
+
+
+def reciprocal(x: ArrayLike, /) -> Tensor:
+    """1 / x, elementwise; any shape."""
+    return divide(1, x)
+
+
+# -- rounding --------------------------------------------------------------------------------------
+
+floor = unary("floor", "x rounded down (slope 0)", np.floor, floats=False)
+ceil = unary("ceil", "x rounded up (slope 0)", np.ceil, floats=False)
+trunc = unary("trunc", "x rounded towards 0 (slope 0)", np.trunc, floats=False)
+round = unary("round", "x rounded, halves to even (slope 0)", np.rint, floats=False)
+nextafter = binary(
+    "nextafter", "The next number after x1 towards x2 (slope 0)", np.nextafter, floats=True
+)
+copysign = binary(
+    "copysign", "|x1| with the sign of x2 (slope 0 by x2, and at x1 = 0)", np.copysign,
+    lambda g, y, a, b: multiply(g, multiply(sign(a), sign(y))), floats=True,
+)  # fmt: skip
+
+
+# -- choice ----------------------------------------------------------------------------------------
+
+
+def _tie(ct: Tensor, wins: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    return multiply(ct, where(equal(a, b), full_like(ct, 0.5), astype(wins, ct.dtype)))
+
+
+relu = unary(
+    "relu", "max(x, 0), with slope 0 at 0", lambda x: np.maximum(x, 0),
+    lambda g, y, a: pick(g, greater(a, 0)), floats=False, scalar="relu",
+)  # fmt: skip
+maximum = binary(
+    "maximum", "The larger of x1 and x2 (NaN propagates; at a tie each gets half the gradient)",
+    np.maximum, lambda g, y, a, b: _tie(g, greater(a, b), a, b),
+    lambda g, y, a, b: _tie(g, greater(b, a), a, b), scalar="maximum",
+)  # fmt: skip
+minimum = binary(
+    "minimum", "The smaller of x1 and x2 (NaN propagates; at a tie each gets half the gradient)",
+    np.minimum, lambda g, y, a, b: _tie(g, less(a, b), a, b),
+    lambda g, y, a, b: _tie(g, less(b, a), a, b), scalar="minimum",
+)  # fmt: skip
+WHERE = _elementwise(
+    "where", np.where,
+    [None, lambda g, y, c, a, b: pick(g, c), lambda g, y, c, a, b: where(c, zeros_like(g), g)],
+    lambda c, a, b: (a.shape, a.dtype), {"cheap": True, "scalar": "where"},
+)  # fmt: skip
+
+
+def where(condition: ArrayLike, x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
+    """x1 where the condition holds, else x2; the side not taken gets gradient exactly 0.  Shapes
+    broadcast."""
+    a, b = operands("where", x1, x2)
+    c = astype(condition, BOOL)
+    try:
+        shape = np.broadcast_shapes(c.shape, a.shape)
+    except ValueError:
+        raise ValueError(
+            f"where: shapes {c.shape} and {a.shape} do not broadcast to one shape"
+        ) from None
+    return bind(WHERE, *(broadcast_to(t, shape) for t in (c, a, b)))
+
+
+def clip(x: ArrayLike, /, min: ArrayLike = None, max: ArrayLike = None) -> Tensor:
+    """x kept within [min, max]; exactly at a bound the slope is 1/2 (a tie of maximum or
+    minimum)."""
+    t = asarray(x)
+    t = t if min is None else maximum(t, min)
+    return t if max is None else minimum(t, max)
+
+
+def nan_to_num(
+    x: ArrayLike, /, *, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
+) -> Tensor:
+    """x with NaN and the infinities replaced (by default: 0 and the dtype's largest numbers); those
+    get gradient 0."""
+    t = asarray(x)
+    if t.dtype.kind != "f":
+        return t
+    top = np.finfo(t.dtype).max
+    t = where(isnan(t), nan, t)
+    t = where(equal(t, np.inf), top if posinf is None else posinf, t)
+    return where(equal(t, -np.inf), -top if neginf is None else neginf, t)
+
+
+# -- comparison and logic --------------------------------------------------------------------------
+
+
+def _test(name: str, doc: str, numpy: Any, scalar: str | None, **more: Any) -> Any:
+    return binary(name, doc, numpy, shape=_truth, cheap=True, scalar=scalar, **more)
+
+
+equal = _test("equal", "x1 == x2", np.equal, "equal")
+not_equal = _test("not_equal", "x1 != x2", np.not_equal, "not_equal")
+less = _test("less", "x1 < x2", np.less, "less")
+less_equal = _test("less_equal", "x1 <= x2", np.less_equal, "less_equal")
+greater = _test("greater", "x1 > x2", np.greater, "greater")
+greater_equal = _test("greater_equal", "x1 >= x2", np.greater_equal, "greater_equal")
+logical_and = _test("logical_and", "x1 and x2", np.logical_and, "and", cast=BOOL)
+logical_or = _test("logical_or", "x1 or x2", np.logical_or, "or", cast=BOOL)
+logical_xor = _test("logical_xor", "x1 or x2, not both", np.logical_xor, "not_equal", cast=BOOL)
+isnan = unary("isnan", "Whether x is NaN", np.isnan, floats=False, shape=_truth)
+isinf = unary("isinf", "Whether x is infinite", np.isinf, floats=False, shape=_truth)
+isfinite = unary(
+    "isfinite", "Whether x is neither NaN nor infinite", np.isfinite, floats=False, shape=_truth
+)
+signbit = unary("signbit", "Whether the sign bit of x is set", np.signbit, shape=_truth)
+LOGICAL_NOT = _elementwise(
+    "logical_not", np.logical_not, [None], _truth, {"cheap": True, "scalar": "not"}
+)
+
+
+def logical_not(x: ArrayLike, /) -> Tensor:
+    """not x, elementwise; any shape."""
+    return bind(LOGICAL_NOT, astype(x, BOOL))
+
+
+def _bits(name: str, doc: str, numpy: Any) -> Any:
+    return binary(name, f"{doc} of integers or booleans", numpy, shape=_integers)
+
+
+bitwise_and = _bits("bitwise_and", "x1 & x2", np.bitwise_and)
+bitwise_or = _bits("bitwise_or", "x1 | x2", np.bitwise_or)
+bitwise_xor = _bits("bitwise_xor", "x1 ^ x2", np.bitwise_xor)
+bitwise_left_shift = _bits("bitwise_left_shift", "x1 << x2", np.left_shift)
+bitwise_right_shift = _bits("bitwise_right_shift", "x1 >> x2", np.right_shift)
+bitwise_invert = unary(
+    "bitwise_invert", "~x of integers or booleans", np.invert, floats=False, shape=_integers
+)

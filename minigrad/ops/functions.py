@@ -1,0 +1,255 @@
+"""Elementwise functions of analysis: exponentials, logarithms and powers, trigonometric and
+hyperbolic ones with their inverses, and the activations made of them.
+
+Declared like the ops of `elementwise`, whose conventions hold here.  Slopes are written so that
+they stay finite and exact where the function is: sigmoid(+-1000), log_sigmoid(-1000),
+logaddexp(-inf, -inf), hypot(0, 0), sinc at 0 to every order.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..graph import Tensor, bind
+from .arrays import asarray, astype
+from .broadcast import operands, zeros_like
+from .elementwise import (
+    absorb,
+    add,
+    binary,
+    divide,
+    equal,
+    isinf,
+    less_equal,
+    logical_and,
+    multiply,
+    negative,
+    numbers,
+    sqrt,
+    square,
+    subtract,
+    unary,
+    where,
+)  # fmt: skip
+from .table import FLOAT, ArrayLike, per_input, row, same
+
+__all__ = [
+    "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cos", "cosh", "erf", "exp",
+    "expm1", "gelu", "hypot", "log", "log10", "log1p", "log2", "log_sigmoid", "logaddexp", "pow",
+    "sigmoid", "silu", "sin", "sinc", "sinh", "softplus", "tan", "tanh", "xlogy",
+]  # fmt: skip
+
+
+def _over(ct: Tensor, slope: Tensor) -> Tensor:
+    return absorb(ct, divide(1, slope))
+
+
+def _outside(a: Tensor) -> Tensor:
+    """1 - a ** 2, without cancelling near 1."""
+    return multiply(subtract(1, a), add(1, a))
+
+
+# -- exponentials and logarithms -------------------------------------------------------------------
+
+exp = unary("exp", "e ** x", np.exp, lambda g, y, a: absorb(g, y), scalar="exp")
+expm1 = unary("expm1", "e ** x - 1", np.expm1, lambda g, y, a: absorb(g, add(y, 1)))
+log = unary("log", "The natural logarithm", np.log, lambda g, y, a: _over(g, a), scalar="log")
+log1p = unary("log1p", "log(1 + x)", np.log1p, lambda g, y, a: _over(g, add(a, 1)), scalar="log1p")
+log2 = unary(
+    "log2", "The logarithm to base 2", np.log2, lambda g, y, a: _over(g, multiply(a, math.log(2)))
+)
+log10 = unary(
+    "log10", "The logarithm to base 10", np.log10,
+    lambda g, y, a: _over(g, multiply(a, math.log(10))),
+)  # fmt: skip
+
+
+def _share(ct: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """e^a / (e^a + e^b), one half where both are the same infinity."""
+    gap = where(logical_and(equal(a, b), isinf(a)), zeros_like(a), subtract(a, b))
+    return multiply(ct, sigmoid(gap))
+
+
+logaddexp = binary(
+    "logaddexp", "log(e ** x1 + e ** x2), without overflow", np.logaddexp,
+    lambda g, y, a, b: _share(g, a, b), lambda g, y, a, b: _share(g, b, a), floats=True,
+)  # fmt: skip
+
+
+def _log_or_zero(a: Tensor, b: Tensor) -> Tensor:
+    return where(logical_and(equal(a, 0), less_equal(b, 0)), zeros_like(b), log(b))
+
+
+xlogy = binary(
+    "xlogy", "x1 * log(x2), and 0 where x1 is 0 (unless x2 is NaN)",
+    lambda a, b: np.where((a == 0) & ~np.isnan(b), np.zeros_like(a), a * np.log(b)),
+    lambda g, y, a, b: absorb(g, _log_or_zero(a, b)),
+    lambda g, y, a, b: absorb(g, absorb(a, divide(1, b))), floats=True,
+)  # fmt: skip
+
+
+# -- powers ----------------------------------------------------------------------------------------
+
+
+def _power_base(ct: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    slope = multiply(b, _pow(a, subtract(b, 1)))
+    return absorb(ct, where(equal(b, 0), zeros_like(b), slope))  # x ** 0 has slope 0 even at x = 0
+
+
+def _power_exponent(ct: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    return absorb(ct, where(equal(a, 0), zeros_like(a), multiply(y, log(a))))
+
+
+_pow = binary("pow", "x1 ** x2", np.power, _power_base, _power_exponent, shape=numbers)
+
+
+def pow(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
+    """x1 ** x2, elementwise; shapes broadcast, dtypes promote as in NumPy.
+
+    x ** 0 has slope 0; the derivative by the exponent is 0 at base 0, NaN below 0.  Integers to a
+    negative power known when recorded are fractions, so float64.
+    """
+    if type(x2) is int and x2 == 2:
+        return square(x1)
+    whole = not isinstance(x2, Tensor) and asarray(x1).dtype.kind != "f"
+    if whole and np.any(np.asarray(x2) < 0):
+        x1 = astype(x1, FLOAT)
+    return _pow(x1, x2)
+
+
+# -- trigonometric, hyperbolic, and their inverses -------------------------------------------------
+
+sin = unary("sin", "The sine", np.sin, lambda g, y, a: multiply(g, cos(a)), scalar="sin")
+cos = unary(
+    "cos", "The cosine", np.cos, lambda g, y, a: multiply(g, negative(sin(a))), scalar="cos"
+)
+tan = unary("tan", "The tangent", np.tan, lambda g, y, a: multiply(g, add(1, square(y))))
+asin = unary("asin", "The arc sine", np.arcsin, lambda g, y, a: _over(g, sqrt(_outside(a))))
+acos = unary(
+    "acos", "The arc cosine", np.arccos, lambda g, y, a: _over(negative(g), sqrt(_outside(a)))
+)
+atan = unary("atan", "The arc tangent", np.arctan, lambda g, y, a: _over(g, add(1, square(a))))
+sinh = unary("sinh", "The hyperbolic sine", np.sinh, lambda g, y, a: absorb(g, cosh(a)))
+cosh = unary("cosh", "The hyperbolic cosine", np.cosh, lambda g, y, a: absorb(g, sinh(a)))
+tanh = unary(
+    "tanh", "The hyperbolic tangent", np.tanh,
+    lambda g, y, a: multiply(g, subtract(1, square(y))), scalar="tanh",
+)  # fmt: skip
+asinh = unary("asinh", "The inverse of sinh", np.arcsinh, lambda g, y, a: _over(g, hypot(a, 1)))
+acosh = unary(
+    "acosh", "The inverse of cosh", np.arccosh,
+    lambda g, y, a: _over(g, multiply(sqrt(subtract(a, 1)), sqrt(add(a, 1)))),
+)  # fmt: skip
+atanh = unary("atanh", "The inverse of tanh", np.arctanh, lambda g, y, a: _over(g, _outside(a)))
+
+
+def _ratio(a: Tensor, length: Tensor) -> Tensor:
+    """a / length, and 0 where the length is 0."""
+    return where(equal(length, 0), zeros_like(a), divide(a, length))
+
+
+hypot = binary(
+    "hypot", "sqrt(x1 ** 2 + x2 ** 2), without overflow (slope 0 at the origin)", np.hypot,
+    lambda g, y, a, b: multiply(g, _ratio(a, y)), lambda g, y, a, b: multiply(g, _ratio(b, y)),
+    floats=True,
+)  # fmt: skip
+
+
+def _turn(ct: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """ct * a / (a ** 2 + b ** 2)."""
+    length = hypot(a, b)
+    return absorb(ct, _ratio(_ratio(a, length), length))
+
+
+atan2 = binary(
+    "atan2", "The angle of the point (x2, x1), in (-pi, pi] (slope 0 at the origin)", np.arctan2,
+    lambda g, y, a, b: _turn(g, b, a), lambda g, y, a, b: _turn(negative(g), a, b), floats=True,
+)  # fmt: skip
+
+
+def _sinc_numpy(x: Any, order: int) -> Any:
+    """The derivative of that order of sin(u) / u at u = pi x, by x.
+
+    With f(u) = sin(u) / u, differentiating u f = sin u n times gives
+    u f(n) + n f(n-1) = sin(u + n pi / 2), used forwards where it is stable; near 0 the series.
+    """
+    u = np.pi * x
+    near = np.abs(u) < order + 1
+    far = np.where(near, 1, u)
+    y = np.sin(far) / far
+    for n in range(1, order + 1):
+        y = (np.sin(far + n * np.pi / 2) - n * y) / far
+    small = np.where(near, u, 0)
+    total = np.zeros_like(u)
+    for k in range((order + 1) // 2, order + 16):
+        scale = math.perm(2 * k, order) / math.factorial(2 * k + 1)
+        total = total + (-1) ** k * scale * small ** (2 * k - order)
+    return np.pi**order * np.where(near, total, y)
+
+
+SINC = row(
+    "sinc", "elementwise", lambda x, order: same(x), _sinc_numpy,
+    per_input(lambda g, y, x, order: multiply(g, bind(SINC, x, order=order + 1))),
+)  # fmt: skip
+
+
+def sinc(x: ArrayLike, /) -> Tensor:
+    """sin(pi x) / (pi x), and 1 at 0, elementwise; any shape.  Smooth at 0 to every order."""
+    return bind(SINC, *operands("sinc", x, float_only=True), order=0)
+
+
+# -- activations -----------------------------------------------------------------------------------
+
+
+def _sigmoid_numpy(x: Any) -> Any:
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1 / (1 + e), e / (1 + e))
+
+
+def _erf_numpy(x: Any) -> Any:
+    return np.asarray(_math_erf(x), dtype=x.dtype)  # NumPy has none; the C library's is exact
+
+
+_math_erf = np.frompyfunc(math.erf, 1, 1)
+
+sigmoid = unary(
+    "sigmoid", "1 / (1 + e ** -x), without overflow", _sigmoid_numpy,
+    lambda g, y, a: multiply(g, multiply(y, subtract(1, y))), scalar="sigmoid",
+)  # fmt: skip
+softplus = unary(
+    "softplus", "log(1 + e ** x), without overflow",
+    lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))),
+    lambda g, y, a: multiply(g, sigmoid(a)),
+)  # fmt: skip
+erf = unary(
+    "erf", "The error function", _erf_numpy,
+    lambda g, y, a: multiply(g, multiply(2 / math.sqrt(math.pi), exp(negative(square(a))))),
+)  # fmt: skip
+
+
+def log_sigmoid(x: ArrayLike, /) -> Tensor:
+    """log(sigmoid(x)), without underflow, elementwise; any shape."""
+    return negative(softplus(negative(x)))
+
+
+def silu(x: ArrayLike, /) -> Tensor:
+    """x * sigmoid(x), elementwise; any shape (Elfwing et al. 2018)."""
+    (t,) = operands("silu", x, float_only=True)
+    return multiply(t, sigmoid(t))
+
+
+def gelu(x: ArrayLike, /, *, approximate: bool = False) -> Tensor:
+    """x times the normal distribution function at x, elementwise; any shape (Hendrycks & Gimpel).
+
+    approximate: its tanh form, 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x ** 3))).
+    """
+    (t,) = operands("gelu", x, float_only=True)
+    if approximate:
+        bend = multiply(t, add(1, multiply(0.044715, square(t))))
+        turn = tanh(multiply(math.sqrt(2 / math.pi), bend))
+    else:
+        turn = erf(multiply(t, math.sqrt(0.5)))
+    return multiply(multiply(0.5, t), add(1, turn))

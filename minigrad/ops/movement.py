@@ -1,0 +1,189 @@
+"""Movement: the same elements elsewhere.  In dual pairs, each the vjp of the other: slice/place,
+concat/slices, and permutations with their inverses."""
+
+from __future__ import annotations
+
+import builtins
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..graph import Shape, Tensor, bind
+from .arrays import asarray, promoted
+from .broadcast import reshape
+from .table import ArrayLike, axes_of, movement_row
+
+__all__ = [
+    "concat", "expand_dims", "flip", "matrix_transpose", "moveaxis", "permute_dims", "squeeze",
+    "stack",
+]  # fmt: skip
+
+
+def _permute_shape(x: Tensor, axes: tuple[int, ...]) -> tuple[Shape, np.dtype]:
+    if sorted(axes) != list(range(-x.ndim, 0)):
+        raise ValueError(f"axes {axes} are not a permutation of the {x.ndim} axes")
+    return tuple(x.shape[a] for a in axes), x.dtype
+
+
+def _permute_numpy(x: Any, axes: tuple[int, ...]) -> Any:
+    return np.transpose(x, (*range(x.ndim - len(axes)), *axes))
+
+
+def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
+    n = len(axes)
+    return tuple(int(k) - n for k in np.argsort([a + n for a in axes]))
+
+
+Bounds = tuple[
+    tuple[int | None, int | None, int | None], ...
+]  # slices as data: they hash on every Python
+
+
+def _slices(index: Bounds) -> tuple[Any, ...]:
+    return (..., *(slice(*bounds) for bounds in index))
+
+
+def _slice_shape(x: Tensor, index: Bounds) -> tuple[Shape, np.dtype]:
+    lengths = [len(range(*slice(*b).indices(n))) for b, n in zip(index, x.shape, strict=True)]
+    return tuple(lengths), x.dtype
+
+
+def _place_numpy(x: Any, index: Bounds, shape: Shape) -> Any:
+    whole = np.zeros(x.shape[: x.ndim - len(index)] + shape, x.dtype)
+    whole[_slices(index)] = x
+    return whole
+
+
+def _concat_shape(*xs: Tensor, axis: int) -> tuple[Shape, np.dtype]:
+    def rest(t: Tensor) -> Shape:
+        return t.shape[:axis] + t.shape[t.ndim + axis + 1 :]
+
+    for k, x in enumerate(xs):
+        if x.ndim != xs[0].ndim or rest(x) != rest(xs[0]):
+            raise ValueError(
+                f"operand {k} of shape {x.shape} does not join {xs[0].shape} along axis {axis}"
+            )
+    shape = list(xs[0].shape)
+    shape[axis] = builtins.sum(x.shape[axis] for x in xs)
+    return tuple(shape), xs[0].dtype
+
+
+def _concat_numpy(*xs: Any, axis: int, rows: int | None = None) -> Any:
+    if rows is not None:  # operands all rows share get a row axis first
+        ndim = builtins.max(np.ndim(x) for x in xs)
+        xs = tuple(
+            x if np.ndim(x) == ndim else np.broadcast_to(x, (rows, *np.shape(x))) for x in xs
+        )
+    return np.concatenate(xs, axis=axis)
+
+
+def _concat_vjp(ct: Tensor, node: Tensor, wanted: Sequence[bool]) -> list[Tensor | None]:
+    axis, grads, start = node.attrs["axis"], [], 0
+    for x, want in zip(node.inputs, wanted, strict=True):
+        bounds: list[Any] = [(None, None, None)] * x.ndim
+        bounds[axis] = (start, start + x.shape[axis], None)
+        grads.append(bind(SLICE, ct, index=tuple(bounds)) if want else None)
+        start += x.shape[axis]
+    return grads  # type: ignore[return-value]
+
+
+PERMUTE = movement_row(
+    "permute_dims", _permute_shape, _permute_numpy,
+    lambda g, y, x, axes: permute_dims(g, _inverse(axes)), rows=None,
+)  # fmt: skip
+SLICE = movement_row(
+    "slice", _slice_shape, lambda x, index: x[_slices(index)],
+    lambda g, y, x, index: bind(PLACE, g, index=index, shape=x.shape), rows=None,
+)  # fmt: skip
+PLACE = movement_row(
+    "place", lambda x, index, shape: (shape, x.dtype), _place_numpy,
+    lambda g, y, x, index, shape: bind(SLICE, g, index=index), rows=None,
+)  # fmt: skip
+CONCAT = movement_row(
+    "concat",
+    _concat_shape,
+    _concat_numpy,
+    vjp=_concat_vjp,
+    rows=lambda n, node, a: {**a, "rows": n},
+)
+
+
+def permute_dims(x: ArrayLike, /, axes: Sequence[int]) -> Tensor:
+    """The axes in another order."""
+    t = asarray(x)
+    axes = tuple(operator.index(a) for a in axes)
+    if not all(-t.ndim <= a < t.ndim for a in axes):
+        raise ValueError(f"permute_dims: axes {axes} are out of range for shape {t.shape}")
+    axes = tuple(a - t.ndim if a >= 0 else a for a in axes)
+    return t if axes == tuple(range(-t.ndim, 0)) else bind(PERMUTE, t, axes=axes)
+
+
+def matrix_transpose(x: ArrayLike, /) -> Tensor:
+    """The last two axes exchanged."""
+    t = asarray(x)
+    if t.ndim < 2:
+        raise ValueError(f"matrix_transpose: needs at least two axes; got shape {t.shape}")
+    return permute_dims(t, (*range(t.ndim - 2), -1, -2))
+
+
+def transpose(t: Tensor) -> Tensor:
+    return permute_dims(t, tuple(reversed(range(t.ndim))))
+
+
+def moveaxis(x: ArrayLike, source: int, destination: int, /) -> Tensor:
+    """One axis moved to another place, the others in order."""
+    t = asarray(x)
+    (here,), (there,) = axes_of("moveaxis", t, source), axes_of("moveaxis", t, destination)
+    order = [k for k in range(-t.ndim, 0) if k != here]
+    order.insert(there + t.ndim, here)
+    return permute_dims(t, order)
+
+
+def expand_dims(x: ArrayLike, /, *, axis: int = 0) -> Tensor:
+    """A new axis of length 1 at place `axis` of the result."""
+    t = asarray(x)
+    if not -t.ndim - 1 <= axis <= t.ndim:
+        raise ValueError(f"expand_dims: axis {axis} is out of range for shape {t.shape}")
+    k = axis % (t.ndim + 1)
+    return reshape(t, (*t.shape[:k], 1, *t.shape[k:]))
+
+
+def squeeze(x: ArrayLike, /, axis: Any = None) -> Tensor:
+    """Without the given axes, which must have length 1 (None: all such axes)."""
+    t = asarray(x)
+    axes = axes_of(
+        "squeeze", t, axis if axis is not None else [k for k, n in enumerate(t.shape) if n == 1]
+    )
+    if any(t.shape[a] != 1 for a in axes):
+        raise ValueError(f"squeeze: an axis of {axis} is not 1 long in shape {t.shape}")
+    return reshape(t, tuple(n for k, n in enumerate(t.shape) if k - t.ndim not in axes))
+
+
+def concat(arrays: Sequence[ArrayLike], /, *, axis: int = 0) -> Tensor:
+    """The arrays joined along an axis they have."""
+    if not len(arrays):
+        raise ValueError("concat: needs at least one array")
+    xs = promoted(*arrays)
+    (axis,) = axes_of("concat", xs[0], axis)
+    return xs[0] if len(xs) == 1 else bind(CONCAT, *xs, axis=axis)
+
+
+def stack(arrays: Sequence[ArrayLike], /, *, axis: int = 0) -> Tensor:
+    """The arrays, all of one shape, joined along a new axis."""
+    xs = [asarray(x) for x in arrays]
+    if not xs:
+        raise ValueError("stack: needs at least one array")
+    for k, x in enumerate(xs):
+        if x.shape != xs[0].shape:
+            raise ValueError(f"stack: operand {k} has shape {x.shape}, operand 0 has {xs[0].shape}")
+    return concat([expand_dims(x, axis=axis) for x in xs], axis=axis)
+
+
+def flip(x: ArrayLike, /, *, axis: Any = None) -> Tensor:
+    """Reversed along `axis` (None: all axes)."""
+    t = asarray(x)
+    axes = axes_of("flip", t, axis)
+    step = tuple((None, None, -1 if k - t.ndim in axes else None) for k in range(t.ndim))
+    return bind(SLICE, t, index=step) if axes else t

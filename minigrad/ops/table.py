@@ -1,0 +1,71 @@
+"""The table of primitives and what its rows are made with: one row per op, whatever file it is in.
+
+Sits right above `graph`.  A row states an op's shape rule, its NumPy meaning and its vjp.  Axes are
+stored counted from the end, so that a leading row axis changes nothing.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..graph import Primitive, Shape, Tensor
+
+ArrayLike = Any  # a Tensor, an array, a (nested list of) Python number(s)
+FLOAT = np.dtype(np.float64)
+BOOL = np.dtype(np.bool_)
+TABLE: dict[str, Primitive] = {}  # every primitive by name
+
+
+def per_input(*rules: Callable[..., Tensor | None] | None) -> Callable[..., list[Tensor | None]]:
+    """A vjp rule from one function `(ct, out, *inputs, **attrs)` per input; None: that input has no
+    gradient."""
+
+    def vjp(ct: Tensor, node: Tensor, wanted: Sequence[bool]) -> list[Tensor | None]:
+        return [
+            rule(ct, node, *node.inputs, **node.attrs) if want and rule else None
+            for rule, want in zip(rules, wanted, strict=True)
+        ]
+
+    return vjp
+
+
+def row(name: str, kind: str, shape: Any, numpy: Any, vjp: Any = None, **more: Any) -> Primitive:
+    TABLE[name] = Primitive(name, kind, shape, numpy, vjp, **more)
+    return TABLE[name]
+
+
+def movement_row(
+    name: str, shape: Any, numpy: Any, *rules: Any, rows: Any, vjp: Any = None
+) -> Primitive:
+    vjp = vjp or (per_input(*rules) if rules else None)
+    return row(name, "movement", shape, numpy, vjp, rows=rows, cheap=True, linear=True)
+
+
+def same(*xs: Tensor, **_: Any) -> tuple[Shape, np.dtype]:
+    return xs[0].shape, xs[0].dtype
+
+
+def reduced(x: Tensor, axis: tuple[int, ...]) -> tuple[Shape, np.dtype]:
+    keep = [n for k, n in enumerate(x.shape) if k - x.ndim not in axis]
+    return tuple(keep), x.dtype
+
+
+def axes_of(op: str, x: Tensor, axis: int | Sequence[int] | None) -> tuple[int, ...]:
+    """Axes as a sorted tuple counted from the end."""
+    if axis is None:
+        return tuple(range(-x.ndim, 0))
+    try:
+        given = [operator.index(a) for a in (axis if isinstance(axis, (tuple, list)) else (axis,))]
+    except TypeError:
+        raise TypeError(f"{op}: an axis is an integer; got {axis!r}") from None
+    for a in given:
+        if not -x.ndim <= a < x.ndim:
+            raise ValueError(f"{op}: axis {a} is out of range for shape {x.shape}")
+    out = tuple(sorted(a - x.ndim if a >= 0 else a for a in given))
+    if len(set(out)) < len(out):
+        raise ValueError(f"{op}: an axis is given twice in {axis}")
+    return out
