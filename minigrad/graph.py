@@ -174,6 +174,8 @@ def bind(op: Primitive, *inputs: Tensor, **attrs: Any) -> Tensor:
 def constant(value: Any, dtype: Any = None, name: str | None = None) -> Tensor:
     """A leaf holding a read-only snapshot of `value`: changing the caller's array later changes
     nothing."""
+    if isinstance(value, np.ndarray) and hasattr(value, "mask"):  # np.ma is imported when asked for
+        raise TypeError("a masked array would lose its mask; give its .data, and the mask apart")
     array = np.array(value, dtype=dtype, order="C")
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
         raise TypeError(
