@@ -21,6 +21,7 @@ from typing import Any
 
 import optree
 
+from . import sites
 from .arguments import float_leaves, matching_leaves, wrt_leaves
 from .graph import Tensor, placeholder, toposort
 from .ops.arrays import eye
@@ -43,9 +44,20 @@ def cotangents(
         if output in active:
             arrived.setdefault(output, []).append(seed)
     result: dict[Tensor, Any] = {}
+    sites.rules.append(None)
+    try:
+        _pull(order, arrived, wanted, active, result)
+    finally:
+        sites.rules.pop()
+    return result
+
+
+def _pull(order: list, arrived: dict, wanted: set, active: set, result: dict) -> None:
+    """The loop of `cotangents`; what a rule records is marked with the node the rule is for."""
     for node in reversed(order):
         if node not in arrived:
             continue
+        sites.rules[-1] = node.op.name, node.name, node.site
         ct = (node.op.collect or add_n)(arrived.pop(node))
         if node in wanted:
             result[node] = ct
@@ -61,7 +73,6 @@ def cotangents(
                         f"for an input of shape {x.shape}"
                     )
                 arrived.setdefault(x, []).append(g)
-    return result
 
 
 def _dependents(order: Sequence[Tensor], sources: set[Tensor]) -> set[Tensor]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import linecache
 import sys
-from types import CodeType
+from typing import Any
 
-Site = tuple[CodeType, int]
+Site = tuple[Any, ...]  # (code, instruction), and the Rule for what a vjp rule recorded
+Rule = tuple[str, str | None, Site | None]  # op, name and site of the node that was differentiated
+rules: list[Rule | None] = [None]  # the rule that is running, innermost last
 OURS = ("minigrad", "recurrent", "viz")  # packages whose frames are never "the user's line"
 
 
@@ -20,18 +22,33 @@ def here(depth: int = 1) -> Site | None:
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
         if module.partition(".")[0] not in OURS:
-            return frame.f_code, frame.f_lasti
+            rule = rules[-1]
+            place = frame.f_code, frame.f_lasti
+            return place if rule is None else (*place, rule)
         frame = frame.f_back  # type: ignore[assignment]
     return None
 
 
 def line(site: Site) -> str:
     """'file.py:12: h = tanh(a)'."""
-    code, lasti = site
+    code, lasti = site[:2]
     lines = list(code.co_positions())
     number = (lines[lasti // 2][0] if lasti // 2 < len(lines) else None) or code.co_firstlineno
     text = linecache.getline(code.co_filename, number).strip()
     return f"{code.co_filename}:{number}" + (f": {text}" if text else "")
+
+
+def rule_of(site: Site | None) -> Rule | None:
+    """The node whose vjp rule recorded the node with this site; None for a forward node."""
+    return site[2] if site is not None and len(site) > 2 else None
+
+
+def order_of(site: Site | None) -> int:
+    """0 for a forward node, 1 for what a vjp rule recorded, 2 for what the rule of that did, ..."""
+    order, rule = 0, rule_of(site)
+    while rule is not None:
+        order, rule = order + 1, rule_of(rule[2])
+    return order
 
 
 def running() -> str:

@@ -136,7 +136,7 @@ LAYERS = {  # what each module of the engine may import, at the top of the file
     "graph": {"reading", "sites"},
     "structure": {"ordering"},
     "ops": {"graph", "reading", "sites"},
-    "autodiff": {"graph", "ops", "arguments", "reading"},
+    "autodiff": {"graph", "ops", "arguments", "reading", "sites"},
     "recur": {"autodiff", "graph", "ops", "structure"},
     "evaluate": {"graph", "structure", "recur", "reading"},
 }

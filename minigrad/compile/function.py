@@ -30,7 +30,7 @@ from .program import Pool, Rows, Runner, program_for
 KEPT = 64  # traces of one function
 
 
-def function(f: Callable) -> Function:
+def function(f: Callable, *, nan_check: bool | str | Sequence[str] = False) -> Function:
     """Compile `f(*pytrees of arrays, numbers and Structures) -> pytree`, for repeated calls with
     new values.
 
@@ -38,8 +38,16 @@ def function(f: Callable) -> Function:
     arrays and is traced once per signature: shapes and dtypes of arrays, and values of everything
     else (numbers, strings, cells, Structures).  Tensors it captures are constants.  `.graph(*args)`
     gives the traced outputs, `.explain(*args)` says in words how they are run.
+
+    nan_check: True, or the kinds ("nan", "inf") that count: every call looks its results over, and
+               where one holds such a value it raises FloatingPointError naming the op that made the
+               first of them, forward or backward, with its step, sample and line
+               (`minigrad.testing.first_nonfinite`).  The results are scanned once; the search costs
+               another run, in NumPy, and only takes place when there is something to find.
     """
-    return Function(f)
+    if nan_check is False:
+        return Function(f)
+    return Checked(f, ("nan", "inf") if nan_check is True else nan_check)
 
 
 def flatten(args: Any) -> tuple[list[Any], Any]:
@@ -104,6 +112,49 @@ class Function:
         elif len(self.traces) > 1:
             self.traces.move_to_end(key)
         return known
+
+
+class Checked(Function):
+    """A Function that refuses to return NaN or infinity: what `function(f, nan_check=...)` gives."""
+
+    def __init__(self, f: Callable, kinds: str | Sequence[str]):
+        from ..testing.nonfinite import classes_of
+
+        super().__init__(f)
+        self.kinds, self.classes = kinds, classes_of(kinds)
+
+    def __call__(self, *args: Any) -> Any:
+        results = super().__call__(*args)
+        if not _traces and any(map(self._bad, optree.tree_leaves(results))):
+            raise FloatingPointError(self._words(args, results))
+        return results
+
+    def _bad(self, x: Any) -> bool:
+        from ..testing.nonfinite import bad_elements
+
+        return isinstance(x, np.ndarray) and bool(bad_elements(x, self.classes).any())
+
+    def _words(self, args: tuple, results: Any) -> str:
+        """What is wrong, where it comes from, and what to do."""
+        from ..testing.nonfinite import find
+
+        paths, values, _ = optree.tree_flatten_with_path(results)
+        which = [path_name("", p) for p, x in zip(paths, values, strict=True) if self._bad(x)]
+        more = f" and {len(which) - 3} more" if len(which) > 3 else ""
+        named = f"result {', '.join(which[:3])}{more}" if all(which) else "the result"
+        leaves, spec = flatten(args)
+        with self.lock:
+            traced = self._traced(args, leaves, spec)
+            given = {ph: np.asarray(leaves[k]) for k, ph in traced.inputs}
+        kinds = " or ".join(["NaN"] * ("nan" in self.classes) + ["inf"] * ("+inf" in self.classes))
+        head = f"{self.__name__}: {named} holds {kinds}"
+        finding = find(traced.result, given, kinds=self.kinds)
+        if finding is None:
+            return (
+                f"{head}, which the reference evaluation of the same graph does not give. The "
+                "values lie at the edge of the dtype's range, where rounding decides; scale them"
+            )
+        return f"{head}. It began here:\n{finding}\nWhat to do: {finding.remedy}"
 
 
 def _leaf_key(x: Any) -> Any:
@@ -180,7 +231,8 @@ class Traced:
         for t in order:
             if t not in needed or t not in varying or t.op in (INPUT, CONSTANT, PROJ):
                 continue
-            dead = [i for i in t.inputs if last.get(i) is t and i not in keep and i.op is not RECUR]
+            inputs = dict.fromkeys(t.inputs)  # y * y reads y once
+            dead = [i for i in inputs if last.get(i) is t and i not in keep and i.op is not RECUR]
             if t.op is RECUR:
                 pool = pools.setdefault(number, Pool())
                 self.steps.append(self._recur(t, demands[t], dead, pool))
