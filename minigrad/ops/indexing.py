@@ -1,23 +1,27 @@
-"""Indexing: `take` and its dual `scatter`, and what `t[...]` records."""
+"""Indexing: `take` and its dual `scatter`, and what `t[...]` records.
+
+There is one gather: `take` along the first axis.  Several index arrays, and `take_along_axis`, are
+that gather on the indexed axes flattened to one, so their gradient is one scatter-add.
+"""
 
 from __future__ import annotations
 
 import builtins
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..graph import Shape, Tensor, bind
-from .arrays import asarray
+from ..graph import CONSTANT, Shape, Tensor, bind
+from .arrays import asarray, astype
 from .broadcast import reshape
 from .elementwise import greater_equal, less, logical_or, where
 from .movement import SLICE, permute_dims
 from .table import BOOL, ArrayLike, axes_of, movement_row
 
-__all__ = ["scatter", "take"]
+__all__ = ["scatter", "take", "take_along_axis"]
 
 
 def _take_shape(x: Tensor, index: Tensor) -> tuple[Shape, np.dtype]:
@@ -110,22 +114,82 @@ SCATTER = movement_row(
 
 
 def take(x: ArrayLike, indices: ArrayLike, /, *, axis: int = 0) -> Tensor:
-    """The rows of `axis` numbered by the integer array `indices`; a row taken twice gets both
-    gradients."""
+    """The rows of `axis` numbered by the integer array `indices`, whose axes take the place of
+    `axis`; negative numbers count from the end.  A row taken twice gets both gradients."""
     t, index = asarray(x), asarray(indices)
     (k,) = axes_of("take", t, axis)
-    if index._value is not None:
+    if index.dtype.kind in "iu" and index._value is not None:
         try:
             check_rows(index._value, t.shape[k])
         except IndexError as error:
             raise IndexError(f"take: {error} (shape {t.shape}, axis {axis})") from None
-    if k == -t.ndim:
-        return bind(TAKE, t, index)
-    k += t.ndim
-    front = permute_dims(t, (k, *range(k), *range(k + 1, t.ndim)))
-    y = bind(TAKE, front, index)
-    n = index.ndim
-    return permute_dims(y, (*range(n, n + k), *range(n), *range(n + k, y.ndim)))
+    return _gather(t, index, (k + t.ndim,), k + t.ndim)
+
+
+def take_along_axis(x: ArrayLike, indices: ArrayLike, /, *, axis: int = -1) -> Tensor:
+    """out[..., j, ...] = x[..., indices[..., j, ...], ...] along `axis`: the companion of
+    `argsort` and `argmax`.
+
+    x and the integer array `indices` have the same number of axes and broadcast on the others.
+    """
+    t, index = asarray(x), asarray(indices)
+    (k,) = axes_of("take_along_axis", t, axis)
+    if index.dtype.kind not in "iu":
+        raise TypeError(f"take_along_axis: the indices must be integers; got {index.dtype}")
+    try:
+        fits = t.ndim == index.ndim
+        np.broadcast_shapes(*(_without(s, k + t.ndim) for s in (t.shape, index.shape)))
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"take_along_axis: indices of shape {index.shape} do not fit shape {t.shape}: as many "
+            f"axes are needed, of equal lengths (or 1) except along axis {axis}"
+        )
+    keys: list[Any] = [np.arange(n) for n in t.shape]
+    keys = [r.reshape(-1, *(1,) * (t.ndim - 1 - n)) for n, r in enumerate(keys)]
+    keys[k] = index
+    flat = _flat_index(keys, t.shape, lambda error: f"take_along_axis: {error} (shape {t.shape})")
+    return _gather(t, flat, tuple(range(t.ndim)), 0)
+
+
+def _without(shape: Shape, axis: int) -> Shape:
+    return shape[:axis] + shape[axis + 1 :]
+
+
+def _gather(t: Tensor, index: ArrayLike, axes: Sequence[int], place: int) -> Tensor:
+    """The rows `index` of the given axes of t, taken as one; the index's axes go before axis
+    `place` of what is left."""
+    rest = [k for k in range(t.ndim) if k not in axes]
+    front = permute_dims(t, (*axes, *rest))
+    if len(axes) > 1:
+        front = reshape(front, (math.prod(t.shape[k] for k in axes), *front.shape[len(axes) :]))
+    y = bind(TAKE, front, asarray(index))
+    n = y.ndim - len(rest)
+    return permute_dims(y, (*range(n, n + place), *range(n), *range(n + place, y.ndim)))
+
+
+def _flat_index(keys: Sequence[Any], sizes: Sequence[int], words: Callable[[Any], str]) -> Any:
+    """One index into axes of these sizes, flattened, from one index array for each."""
+    flat: Any = 0
+    for k, n in zip(keys, sizes, strict=True):
+        known = k._value if isinstance(k, Tensor) and k.op is CONSTANT else k
+        if not isinstance(known, Tensor):
+            try:
+                check_rows(known, n)
+            except IndexError as error:
+                raise IndexError(words(error)) from None
+        if len(keys) == 1:
+            return k  # `take` counts negative rows from the end itself
+        if isinstance(known, Tensor):
+            k = astype(known, np.int64)  # a row that does not exist must not become another one's
+            outside = logical_or(less(k, -n), greater_equal(k, n))
+            k = where(outside, math.prod(sizes), where(less(k, 0), k + n, k))
+        else:
+            k = known.astype(np.int64)
+            k = np.where(k < 0, k + n, k)
+        flat = flat * n + k
+    return flat
 
 
 def scatter(x: ArrayLike, indices: ArrayLike, size: int, /) -> Tensor:
@@ -144,103 +208,125 @@ def scatter(x: ArrayLike, indices: ArrayLike, size: int, /) -> Tensor:
 
 
 def getitem(t: Tensor, key: Any) -> Tensor:
-    """Basic indexing (views), one integer or boolean array (a NumPy mask is resolved now), or
-    both."""
-    keys = list(key) if isinstance(key, tuple) else [key]
-    keys = [np.asarray(k, None if k else int) if isinstance(k, list) else k for k in keys]
-    if any(isinstance(k, Tensor) and k.dtype == BOOL for k in keys):
-        raise TypeError(
-            "a Tensor mask would make the shape depend on values; use mg.where(mask, x, 0)"
-        )
-    _check_masks(t, keys)
-    keys = [k for key in keys for k in (np.nonzero(key) if _is_mask(key) else (key,))]
-    used = _count(keys)
-    if used > t.ndim:
-        raise IndexError(f"too many indices for shape {t.shape}: {len(keys)} were given")
-    if not any(k is Ellipsis for k in keys):
-        keys.append(Ellipsis)
-    at = next(n for n, k in enumerate(keys) if k is Ellipsis)
-    keys[at : at + 1] = [slice(None)] * (t.ndim - used)
-    arrays = [
-        n for n, k in enumerate(keys)
-        if isinstance(k, Tensor) and k.dtype.kind in "iu" or isinstance(k, np.ndarray) and k.ndim
-    ]  # fmt: skip
-    basic = [slice(None) if n in arrays else k for n, k in enumerate(keys)]
-    y = _basic(t, basic)
+    """t[key] by NumPy's rules: integers, slices, None, ..., integer arrays (or Tensors) and boolean
+    masks, mixed.
+
+    A mask is resolved now, so it is a NumPy array, a list or a constant Tensor.  The axes of index
+    arrays stand where the arrays stood, or first if a slice, None or ... stands between them.  A
+    row out of range is refused even where NumPy reads nothing.
+    """
+    pairs = _expanded(t, [_checked(t, k) for k in (key if isinstance(key, tuple) else (key,))])
+    y = _basic(t, [k for k, _ in pairs])
+    arrays = [(n, index) for n, (_, index) in enumerate(pairs) if index is not None]
     if not arrays:
         return y
-    if len(arrays) > 1:
-        return _joint_take(y, basic, [(n, keys[n]) for n in arrays])
-    place = _count(basic[: arrays[0]], out=True)
-    return take(y, keys[arrays[0]], axis=place)
+    joined = [n for n, (k, index) in enumerate(pairs) if index is not None or isinstance(k, int)]
+    adjacent = joined[-1] - joined[0] == len(joined) - 1
+    kept = [n for n, (k, _) in enumerate(pairs) if k is not Ellipsis and not isinstance(k, int)]
+    axes = [kept.index(n) for n, _ in arrays]
+
+    def words(error: Any) -> str:
+        return f"index {key!r} of shape {t.shape}: {error}"
+
+    try:
+        np.broadcast_shapes(*(index.shape for _, index in arrays))
+    except ValueError:
+        shapes = " and ".join(str(index.shape) for _, index in arrays)
+        raise IndexError(words(f"index arrays of shapes {shapes} do not broadcast")) from None
+    flat = _flat_index([index for _, index in arrays], [y.shape[a] for a in axes], words)
+    return _gather(y, flat, axes, len([n for n in kept if n < joined[0]]) if adjacent else 0)
+
+
+def _checked(t: Tensor, k: Any) -> Any:
+    """One entry of a key as None, ..., a slice, an int, an integer Tensor, or a NumPy array of
+    integers or booleans."""
+    if k is None or k is Ellipsis:
+        return k
+    if isinstance(k, slice):
+        bounds = (k.start, k.stop, k.step)
+        try:
+            return slice(*(b if b is None else operator.index(b) for b in bounds))
+        except TypeError:
+            raise TypeError(f"the bounds of a slice are integers or None; got {k!r}") from None
+    if isinstance(k, (list, tuple)):
+        k = asarray(k) if k else np.zeros(0, int)
+        k = k._value if isinstance(k, Tensor) and k.op is CONSTANT else k
+        k = k.astype(int) if isinstance(k, np.ndarray) and not k.size else k
+    elif isinstance(k, (bool, np.bool_)):
+        k = np.asarray(k)
+    if isinstance(k, Tensor) and k.dtype == BOOL:
+        if k.op is not CONSTANT:
+            raise TypeError(
+                "a Tensor mask would make the shape depend on values; use mg.where(mask, x, 0), or "
+                "a NumPy mask"
+            )
+        k = k._value
+    if isinstance(k, (Tensor, np.ndarray)) and (k.ndim or k.dtype == BOOL or isinstance(k, Tensor)):
+        if k.dtype.kind in "iub":
+            return k
+    elif hasattr(k, "__index__"):
+        return operator.index(k)
+    raise TypeError(
+        "an index of a Tensor is an integer, a slice, None, ... or an integer or boolean array; "
+        f"got {k!r} for shape {t.shape}"
+    )
+
+
+def _expanded(t: Tensor, keys: list[Any]) -> list[tuple[Any, Any]]:
+    """Pairs (basic key, index array or None), one per axis used or made, and one for a written ...;
+    an index array selects from what its basic key leaves."""
+    widths = [0 if k is None or k is Ellipsis else k.ndim if _is_mask(k) else 1 for k in keys]
+    used = builtins.sum(widths)
+    if used > t.ndim:
+        raise IndexError(f"too many indices for shape {t.shape}: {used} axes were indexed")
+    if builtins.sum(k is Ellipsis for k in keys) > 1:
+        raise IndexError(f"'...' may stand once in an index; got {keys!r} for shape {t.shape}")
+    whole = [(slice(None), None)] * (t.ndim - used)
+    pairs: list[tuple[Any, Any]] = []
+    axis = 0
+    for k, width in zip(keys, widths, strict=True):
+        if k is Ellipsis:
+            pairs += [(k, None), *whole]
+            axis, whole = axis + len(whole), []
+        elif _is_mask(k):
+            if t.shape[axis : axis + width] != k.shape:
+                raise IndexError(
+                    f"a mask of shape {k.shape} does not fit shape {t.shape} from axis {axis} on"
+                )
+            if not width:  # True or False: a new axis of length 1 or 0
+                pairs.append((None, np.arange(int(k))))
+            pairs += [(slice(None), index) for index in (np.nonzero(k) if width else ())]
+        elif isinstance(k, (Tensor, np.ndarray)):
+            pairs.append((slice(None), k))
+        else:
+            pairs.append((k, None))
+        axis += width
+    return pairs + whole
 
 
 def _is_mask(key: Any) -> bool:
     return isinstance(key, np.ndarray) and key.dtype == BOOL
 
 
-def _check_masks(t: Tensor, keys: Sequence[Any]) -> None:
-    """A mask must have the lengths of the axes it selects from."""
-    widths = [k.ndim if _is_mask(k) else int(not (k is None or k is Ellipsis)) for k in keys]
-    for n, key in enumerate(keys):
-        if _is_mask(key):
-            behind = any(k is Ellipsis for k in keys[:n])
-            axis = t.ndim - builtins.sum(widths[n:]) if behind else builtins.sum(widths[:n])
-            if t.shape[axis : axis + key.ndim] != key.shape:
-                raise IndexError(f"a mask of shape {key.shape} does not fit shape {t.shape}")
-
-
-def _count(keys: Sequence[Any], out: bool = False) -> int:
-    """How many axes the keys use up (or, with `out`, make)."""
-    hidden = (lambda k: isinstance(k, (int, np.integer))) if out else (lambda k: k is None)
-    return builtins.sum(1 for k in keys if k is not Ellipsis and not hidden(k))
-
-
 def _basic(t: Tensor, keys: Sequence[Any]) -> Tensor:
+    """A view: integers, slices and None, one entry per axis used or made."""
     bounds, shape, axis = [], [], 0
     for k in keys:
         if k is None:
             shape.append(1)
+        if k is None or k is Ellipsis:
             continue
         n = t.shape[axis]
         if isinstance(k, slice):
             bounds.append((k.start, k.stop, k.step))
             shape.append(len(range(*k.indices(n))))
         else:
-            if isinstance(k, (bool, np.bool_)) or not hasattr(k, "__index__"):
-                raise TypeError(
-                    "an index of a Tensor is an integer, a slice, None, ... or an integer or "
-                    f"boolean array; got {k!r}"
-                )
-            i = operator.index(k)
-            if not -n <= i < n:
-                raise IndexError(f"index {i} is out of range for axis {axis} of shape {t.shape}")
-            i %= n
-            bounds.append((i, i + 1, None))
+            if not -n <= k < n:
+                raise IndexError(f"index {k} is out of range for axis {axis} of shape {t.shape}")
+            bounds.append((k % n, k % n + 1, None))
         axis += 1
     whole = all(
         b in ((None, None, None), (0, n, None)) for b, n in zip(bounds, t.shape, strict=True)
     )
     y = t if whole else bind(SLICE, t, index=tuple(bounds))
     return reshape(y, tuple(shape))
-
-
-def _joint_take(y: Tensor, basic: Sequence[Any], arrays: Sequence[tuple[int, Any]]) -> Tensor:
-    """Several index arrays on neighbouring axes: flatten those axes and take along the flat one."""
-    places = [_count(basic[:n], out=True) for n, _ in arrays]
-    if places != list(range(places[0], places[0] + len(places))):
-        raise IndexError(
-            "several index arrays must stand side by side; use mg.take along one axis at a time"
-        )
-    sizes = [y.shape[p] for p in places]
-    flat: Any = 0
-    for (_, k), n in zip(arrays, sizes, strict=True):
-        if isinstance(k, Tensor):  # a row that does not exist must not become another one's
-            outside = logical_or(less(k, -n), greater_equal(k, n))
-            k = where(outside, math.prod(sizes), where(less(k, 0), k + n, k))
-        else:
-            check_rows(k, n)
-            k = np.where(k < 0, k + n, k)
-        flat = flat * n + k
-    y = reshape(y, (*y.shape[: places[0]], math.prod(sizes), *y.shape[places[-1] + 1 :]))
-    return take(y, flat, axis=places[0])
