@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .compile.scalar import code
 from .graph import Primitive, Shape, Tensor, bind
 from .ops.arrays import asarray
 from .ops.broadcast import operands
@@ -37,14 +38,21 @@ def primitive(
             None: the derivative is zero.
     kind  : "elementwise", or anything else for an op that looks at whole arrays (run row by row
     inside a recurrence).
-    scalar: not used yet; inside a recurrence the op runs in NumPy.
+    scalar: the op on one element as an expression of x (and y, z), such as "x * sigmoid(x)", for
+            `mg.function` to compile; without it a recurrence that uses the op runs in NumPy.
 
-    Raises ValueError where `vjp` returns the wrong number of cotangents, or one of another shape.
+    Raises ValueError where `vjp` returns the wrong number of cotangents, or one of another shape,
+    and where `scalar` is not such an expression.
     """
     if not isinstance(name, str) or not name:
         raise ValueError(f"primitive: name must be a word; got {name!r}")
     if shape is None and kind != "elementwise":
         raise ValueError(f"primitive {name}: an op of kind {kind!r} needs a shape rule")
+
+    if scalar is not None:
+        if kind != "elementwise":
+            raise ValueError(f"primitive {name}: scalar is for elementwise ops, not {kind!r}")
+        code(scalar)  # refuses what the compiler does not know
 
     def shape_rule(*inputs: Tensor, **attrs: Any) -> tuple[Shape, np.dtype]:
         attrs.pop("rows", None)

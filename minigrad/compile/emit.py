@@ -9,48 +9,32 @@ No sizes and no cell appear in either.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from . import functions as fn
+from . import scalar
 from .lower import CHEAP, MASKS, Row
 from .plan import Plan, Segment
 from .vectors import Builder, Int, Real
 
 BLOCK = 256  # rows of a chunk; column sums are kept per chunk, so thread counts do not change them
+ADD = "x + y"  # of any number of operands
 
-UNARY: dict[str, Callable[[Builder, Any], Any]] = {
-    "negative": lambda k, a: -a,
-    "exp": lambda k, a: fn.exp(a),
-    "log": lambda k, a: fn.log(a),
-    "log1p": lambda k, a: fn.log1p(a),
-    "sqrt": lambda k, a: fn.sqrt(a),
-    "square": lambda k, a: a * a,
-    "tanh": lambda k, a: fn.tanh(a),
-    "sigmoid": lambda k, a: fn.sigmoid(a),
-    "relu": lambda k, a: k.maximum(a, 0.0),
-    "abs": lambda k, a: k.abs(a),
-    "sign": lambda k, a: k.select(a > 0.0, 1.0, k.select(a < 0.0, -1.0, a * 0.0)),
-    "identity": lambda k, a: a,
-    "cast": lambda k, a: a,
-    "logical_not": lambda k, a: ~a,
-}
-BINARY: dict[str, Callable[[Builder, Any, Any], Any]] = {
-    "subtract": lambda k, a, b: a - b,
-    "multiply": lambda k, a, b: a * b,
-    "divide": lambda k, a, b: a / b,
-    "absorb": lambda k, a, b: k.select(a.equals(0.0), a, a * b),
-    "maximum": lambda k, a, b: k.maximum(a, b),
-    "minimum": lambda k, a, b: k.minimum(a, b),
-    "equal": lambda k, a, b: a.equals(b),
-    "not_equal": lambda k, a, b: a.differs(b),
-    "less": lambda k, a, b: a < b,
-    "less_equal": lambda k, a, b: a <= b,
-    "greater": lambda k, a, b: a > b,
-    "greater_equal": lambda k, a, b: a >= b,
-    "logical_and": lambda k, a, b: a & b,
-    "logical_or": lambda k, a, b: a | b,
-}
+
+def vector_functions(k: Builder, real: Real) -> dict[str, Any]:
+    """The functions that an op's `scalar` may use, on vectors."""
+
+    def vector(a: Any) -> Any:
+        return k.const(float(a), real) if isinstance(a, (int, float)) else a
+
+    return fn.TABLE | {
+        "abs": k.abs,
+        "maximum": lambda a, b: k.maximum(vector(a), b),
+        "minimum": lambda a, b: k.minimum(vector(a), b),
+        "where": lambda mask, a, b: k.select(mask, vector(a), b),
+        "equal": lambda a, b: a.equals(b),
+        "differs": lambda a, b: a.differs(b),
+    }
 
 
 class Entries:
@@ -305,7 +289,7 @@ class _Pass:
         if r.op in FOLDS:
             self.loop(length)[1].append((r.op, v, number[r.args[0]]))
             return
-        self.code(r).append((r.op, v, *(number[a] for a in r.args)))
+        self.code(r).append((r.scalar, v, *(number[a] for a in r.args)))
         if r.size == 1:
             known.add(r)
         else:
@@ -328,7 +312,7 @@ class _Pass:
                     stack += missing
                     continue
                 v = number.setdefault(a, len(number))
-                self.code(a).append((a.op, v, *(number[b] for b in a.args)))
+                self.code(a).append((a.scalar, v, *(number[b] for b in a.args)))
             else:
                 v = number.setdefault(a, len(number))
                 self.code(a).append(self.of._load(a, v))
@@ -518,18 +502,13 @@ def _one(
     elif op == "column_scalar":
         row = t[rest[0]] + (r // BLOCK) * t[rest[1]]
         k.put(row, 0, k.broadcast(row, 0, real) + known[v].rounded())
-    elif op in UNARY:
-        a = known[rest[0]]
-        known[v] = k.select(a, k.const(1.0, real), 0.0) if op == "cast" else UNARY[op](k, a)
-    elif op == "add":
+    elif op == ADD:
         total = known[rest[0]]
         for a in rest[1:]:
             total = total + known[a]
         known[v] = total
-    elif op == "where":
-        known[v] = k.select(known[rest[0]], known[rest[1]], known[rest[2]])
     else:
-        known[v] = BINARY[op](k, known[rest[0]], known[rest[1]])
+        known[v] = scalar.compute(op, vector_functions(k, real), [known[a] for a in rest])
 
 
 def _gather_slot(k: Builder, real: Real, what: tuple, table: Int, t: Any, a: Int, b: Int) -> None:

@@ -14,17 +14,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..graph import CONSTANT, Tensor
+from ..ops.table import TABLE
 from ..recur import Block, Via, domains
 
-ELEMENTWISE = frozenset(
-    "add subtract multiply absorb divide negative exp log log1p sqrt square sin cos tanh sigmoid "
-    "relu abs "
-    "sign maximum minimum where identity stop_gradient equal not_equal less less_equal greater "
-    "greater_equal logical_and logical_or logical_not".split()
-)
-MASKS = frozenset(
-    "equal not_equal less less_equal greater greater_equal "
-    "logical_and logical_or logical_not".split()
+LOGIC = frozenset("logical_and logical_or logical_xor logical_not".split())
+MASKS = LOGIC.union(
+    "equal not_equal less less_equal greater greater_equal isnan isinf isfinite".split()
 )
 CHEAP = (
     frozenset(
@@ -34,7 +29,7 @@ CHEAP = (
     )
     | MASKS
 )
-NO_CODE = frozenset(["sin", "cos"])  # known ops whose vector function does not exist yet
+CAST = "where(x, 1.0, 0.0)"  # a truth value as a number
 
 
 class Unsupported(Exception):
@@ -47,7 +42,7 @@ class Unsupported(Exception):
 class Row:
     """One vector of `size` elements (1: a number) per structure node.
 
-    op: an elementwise op, "sum" or "max" over the vector, or
+    op: an elementwise op (a user's own: its expression), "sum" or "max" over the vector, or
         in     an argument by row          slot   the state that arrives
         vec    a shared vector             const  a number in the code
         prod   args[0] times a shared matrix      z   the sum of products and shared vectors
@@ -65,6 +60,12 @@ class Row:
 
     def __repr__(self) -> str:
         return f"<{self.op}[{self.size}]>"
+
+    @property
+    def scalar(self) -> str:
+        """The op on one element."""
+        known = TABLE.get(self.op)
+        return CAST if self.op == "cast" else self.op if known is None else str(known.scalar)
 
 
 @dataclass
@@ -111,7 +112,7 @@ class Lowering:
                 for key, t in block.ports.items()
                 if key[1] in leaves and key[0] in wired
             }
-        self.rows = {t: self.sized(t) for t in rows}
+        self.rows = {t: self._leaving(t) for t in rows}
         self.sums = {t: self.sum_of(t) for t in sums}
         self._accumulators()
 
@@ -133,11 +134,16 @@ class Lowering:
     def sized(self, t: Tensor) -> Row:
         """The row node of a tensor that leaves the block, as long as the tensor is."""
         row = self.row(t)
-        if row.op == "const" or row.op == "vec" or row.size != t.size:
+        if row.op in ("const", "vec") or row.size != t.size:
             return self.node("identity", (row,), t.size)
         if row.op in MASKS:
             raise Unsupported(f"{t.op.name}: a truth value that leaves the block")
         return row
+
+    def _leaving(self, t: Tensor) -> Row:
+        """An argument that leaves as it came is copied: what leaves is computed."""
+        row = self.sized(t)
+        return self.node("identity", (row,), t.size) if row.op == "in" else row
 
     def row(self, t: Tensor) -> Row:
         stack = [t]
@@ -168,14 +174,15 @@ class Lowering:
             return self.node("in", (), _length(t), t)
         name = t.op.name
         args = tuple(self.of[i] for i in t.inputs)
-        if name in NO_CODE:
-            raise Unsupported(f"{name}: no vector function for it yet")
         if name == "astype" and args[0].op in MASKS:
             return self.node("cast", args, _length(t))
-        if name in ELEMENTWISE:
-            if name in ("identity", "stop_gradient"):
+        if name != "where" and name not in LOGIC and any(a.op in MASKS for a in args):
+            raise Unsupported(f"{name} of truth values")
+        if t.op.scalar is not None and not t.attrs:
+            if t.op.scalar == "x":
                 return args[0]
-            return self.node(name, args, max(a.size for a in args))
+            known = TABLE.get(name) is t.op  # a user's op goes by its expression
+            return self.node(name if known else t.op.scalar, args, max(a.size for a in args))
         if t.op.kind == "movement" and name in ("reshape", "broadcast_to", "permute_dims"):
             if t.size == args[0].size or args[0].size == 1:
                 _length(t)

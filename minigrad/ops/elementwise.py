@@ -103,7 +103,7 @@ def _sum_arrays(*xs: Any) -> Any:
 
 ADD = row(
     "add", "elementwise", same, _sum_arrays, lambda ct, node, wanted: [ct] * len(wanted),
-    cheap=True, linear=True, scalar="add",
+    cheap=True, linear=True, scalar="x + y",
 )  # n-ary: also the sum of several cotangents  # fmt: skip
 
 
@@ -119,22 +119,22 @@ def add_n(xs: Sequence[Tensor]) -> Tensor:
 
 subtract = binary(
     "subtract", "x1 - x2", np.subtract, lambda g, y, a, b: g, lambda g, y, a, b: negative(g),
-    shape=numbers, cheap=True, linear=True, scalar="sub",
+    shape=numbers, cheap=True, linear=True, scalar="x - y",
 )  # fmt: skip
 multiply = binary(
     "multiply", "x1 * x2", np.multiply,
     lambda g, y, a, b: multiply(g, b), lambda g, y, a, b: multiply(g, a),
-    cheap=True, scalar="mul",
+    cheap=True, scalar="x * y",
 )  # fmt: skip
 absorb = binary(
     "absorb", "x1 * x2, and 0 wherever x1 is exactly 0 (the product of singular rules)",
     lambda a, b: np.where(a == 0, a, a * b),  # a == 0 keeps a's dtype and zero
     lambda g, y, a, b: absorb(g, b), lambda g, y, a, b: absorb(g, a),
-    cheap=True, scalar="absorb",
+    cheap=True, scalar="where(equal(x, 0.0), x, x * y)",
 )  # fmt: skip
 divide = binary(
     "divide", "x1 / x2", np.divide, lambda g, y, a, b: absorb(g, divide(1, b)),
-    lambda g, y, a, b: absorb(negative(g), divide(y, b)), floats=True, cheap=True, scalar="div",
+    lambda g, y, a, b: absorb(negative(g), divide(y, b)), floats=True, cheap=True, scalar="x / y",
 )  # fmt: skip
 floor_divide = binary(
     "floor_divide", "x1 / x2 rounded down (slope 0)", np.floor_divide, shape=numbers
@@ -146,28 +146,34 @@ remainder = binary(
 )  # fmt: skip
 negative = unary(
     "negative", "-x", np.negative, lambda g, y, a: negative(g),
-    floats=False, shape=numbers, cheap=True, linear=True, scalar="neg",
+    floats=False, shape=numbers, cheap=True, linear=True, scalar="-x",
 )  # fmt: skip
 positive = unary(
     "identity", "x itself, as a node of its own", lambda x: x, lambda g, y, a: g,
-    floats=False, cheap=True, linear=True, scalar="identity",
+    floats=False, cheap=True, linear=True, scalar="x",
 )  # fmt: skip
 stop_gradient = unary(
     "stop_gradient", "x, as a constant to every derivative", lambda x: x,
-    floats=False, cheap=True, scalar="identity",
+    floats=False, cheap=True, scalar="x",
 )  # fmt: skip
 square = unary(
     "square", "x * x", np.square, lambda g, y, a: multiply(g, multiply(2, a)),
-    floats=False, cheap=True, scalar="square",
+    floats=False, cheap=True, scalar="x * x",
 )  # fmt: skip
 sqrt = unary(
-    "sqrt", "The square root", np.sqrt, lambda g, y, a: absorb(g, divide(0.5, y)), scalar="sqrt"
+    "sqrt", "The square root", np.sqrt, lambda g, y, a: absorb(g, divide(0.5, y)), scalar="sqrt(x)"
 )
 abs = unary(
     "abs", "|x|, with slope 0 at 0", np.abs, lambda g, y, a: multiply(g, sign(a)),
-    floats=False, scalar="abs",
+    floats=False, scalar="abs(x)",
 )  # fmt: skip
-sign = unary("sign", "The sign of x (slope 0)", np.sign, floats=False, scalar="sign")
+sign = unary(
+    "sign",
+    "The sign of x (slope 0)",
+    np.sign,
+    floats=False,
+    scalar="where(x > 0.0, 1.0, where(x < 0.0, -1.0, x * 0.0))",
+)
 
 
 def reciprocal(x: ArrayLike, /) -> Tensor:
@@ -199,22 +205,22 @@ def _tie(ct: Tensor, wins: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
 relu = unary(
     "relu", "max(x, 0), with slope 0 at 0", lambda x: np.maximum(x, 0),
-    lambda g, y, a: pick(g, greater(a, 0)), floats=False, scalar="relu",
+    lambda g, y, a: pick(g, greater(a, 0)), floats=False, scalar="maximum(x, 0.0)",
 )  # fmt: skip
 maximum = binary(
     "maximum", "The larger of x1 and x2 (NaN propagates; at a tie each gets half the gradient)",
     np.maximum, lambda g, y, a, b: _tie(g, greater(a, b), a, b),
-    lambda g, y, a, b: _tie(g, greater(b, a), a, b), scalar="maximum",
+    lambda g, y, a, b: _tie(g, greater(b, a), a, b), scalar="maximum(x, y)",
 )  # fmt: skip
 minimum = binary(
     "minimum", "The smaller of x1 and x2 (NaN propagates; at a tie each gets half the gradient)",
     np.minimum, lambda g, y, a, b: _tie(g, less(a, b), a, b),
-    lambda g, y, a, b: _tie(g, less(b, a), a, b), scalar="minimum",
+    lambda g, y, a, b: _tie(g, less(b, a), a, b), scalar="minimum(x, y)",
 )  # fmt: skip
 WHERE = _elementwise(
     "where", np.where,
     [None, lambda g, y, c, a, b: pick(g, c), lambda g, y, c, a, b: where(c, zeros_like(g), g)],
-    lambda c, a, b: (a.shape, a.dtype), {"cheap": True, "scalar": "where"},
+    lambda c, a, b: (a.shape, a.dtype), {"cheap": True, "scalar": "where(x, y, z)"},
 )  # fmt: skip
 
 
@@ -261,23 +267,39 @@ def _test(name: str, doc: str, numpy: Any, scalar: str | None, **more: Any) -> A
     return binary(name, doc, numpy, shape=_truth, cheap=True, scalar=scalar, **more)
 
 
-equal = _test("equal", "x1 == x2", np.equal, "equal")
-not_equal = _test("not_equal", "x1 != x2", np.not_equal, "not_equal")
-less = _test("less", "x1 < x2", np.less, "less")
-less_equal = _test("less_equal", "x1 <= x2", np.less_equal, "less_equal")
-greater = _test("greater", "x1 > x2", np.greater, "greater")
-greater_equal = _test("greater_equal", "x1 >= x2", np.greater_equal, "greater_equal")
-logical_and = _test("logical_and", "x1 and x2", np.logical_and, "and", cast=BOOL)
-logical_or = _test("logical_or", "x1 or x2", np.logical_or, "or", cast=BOOL)
-logical_xor = _test("logical_xor", "x1 or x2, not both", np.logical_xor, "not_equal", cast=BOOL)
-isnan = unary("isnan", "Whether x is NaN", np.isnan, floats=False, shape=_truth)
-isinf = unary("isinf", "Whether x is infinite", np.isinf, floats=False, shape=_truth)
+equal = _test("equal", "x1 == x2", np.equal, "equal(x, y)")
+not_equal = _test("not_equal", "x1 != x2", np.not_equal, "differs(x, y)")
+less = _test("less", "x1 < x2", np.less, "x < y")
+less_equal = _test("less_equal", "x1 <= x2", np.less_equal, "x <= y")
+greater = _test("greater", "x1 > x2", np.greater, "x > y")
+greater_equal = _test("greater_equal", "x1 >= x2", np.greater_equal, "x >= y")
+logical_and = _test("logical_and", "x1 and x2", np.logical_and, "x & y", cast=BOOL)
+logical_or = _test("logical_or", "x1 or x2", np.logical_or, "x | y", cast=BOOL)
+logical_xor = _test(
+    "logical_xor", "x1 or x2, not both", np.logical_xor, "(x & ~y) | (~x & y)", cast=BOOL
+)
+isnan = unary(
+    "isnan", "Whether x is NaN", np.isnan, floats=False, shape=_truth, scalar="differs(x, x)"
+)
+isinf = unary(
+    "isinf",
+    "Whether x is infinite",
+    np.isinf,
+    floats=False,
+    shape=_truth,
+    scalar="equal(abs(x), inf)",
+)
 isfinite = unary(
-    "isfinite", "Whether x is neither NaN nor infinite", np.isfinite, floats=False, shape=_truth
+    "isfinite",
+    "Whether x is neither NaN nor infinite",
+    np.isfinite,
+    floats=False,
+    shape=_truth,
+    scalar="abs(x) < inf",
 )
 signbit = unary("signbit", "Whether the sign bit of x is set", np.signbit, shape=_truth)
 LOGICAL_NOT = _elementwise(
-    "logical_not", np.logical_not, [None], _truth, {"cheap": True, "scalar": "not"}
+    "logical_not", np.logical_not, [None], _truth, {"cheap": True, "scalar": "~x"}
 )
 
 

@@ -54,16 +54,24 @@ def _outside(a: Tensor) -> Tensor:
 
 # -- exponentials and logarithms -------------------------------------------------------------------
 
-exp = unary("exp", "e ** x", np.exp, lambda g, y, a: absorb(g, y), scalar="exp")
-expm1 = unary("expm1", "e ** x - 1", np.expm1, lambda g, y, a: absorb(g, add(y, 1)))
-log = unary("log", "The natural logarithm", np.log, lambda g, y, a: _over(g, a), scalar="log")
-log1p = unary("log1p", "log(1 + x)", np.log1p, lambda g, y, a: _over(g, add(a, 1)), scalar="log1p")
+exp = unary("exp", "e ** x", np.exp, lambda g, y, a: absorb(g, y), scalar="exp(x)")
+expm1 = unary(
+    "expm1", "e ** x - 1", np.expm1, lambda g, y, a: absorb(g, add(y, 1)), scalar="expm1(x)"
+)
+log = unary("log", "The natural logarithm", np.log, lambda g, y, a: _over(g, a), scalar="log(x)")
+log1p = unary(
+    "log1p", "log(1 + x)", np.log1p, lambda g, y, a: _over(g, add(a, 1)), scalar="log1p(x)"
+)
 log2 = unary(
-    "log2", "The logarithm to base 2", np.log2, lambda g, y, a: _over(g, multiply(a, math.log(2)))
+    "log2",
+    "The logarithm to base 2",
+    np.log2,
+    lambda g, y, a: _over(g, multiply(a, math.log(2))),
+    scalar="log(x) * 1.4426950408889634",
 )
 log10 = unary(
     "log10", "The logarithm to base 10", np.log10,
-    lambda g, y, a: _over(g, multiply(a, math.log(10))),
+    lambda g, y, a: _over(g, multiply(a, math.log(10))), scalar="log(x) * 0.4342944819032518",
 )  # fmt: skip
 
 
@@ -76,6 +84,7 @@ def _share(ct: Tensor, a: Tensor, b: Tensor) -> Tensor:
 logaddexp = binary(
     "logaddexp", "log(e ** x1 + e ** x2), without overflow", np.logaddexp,
     lambda g, y, a, b: _share(g, a, b), lambda g, y, a, b: _share(g, b, a), floats=True,
+    scalar="where(equal(x, y), x + 0.6931471805599453, maximum(x, y) + log1p(exp(-abs(x - y))))",
 )  # fmt: skip
 
 
@@ -88,6 +97,7 @@ xlogy = binary(
     lambda a, b: np.where((a == 0) & ~np.isnan(b), np.zeros_like(a), a * np.log(b)),
     lambda g, y, a, b: absorb(g, _log_or_zero(a, b)),
     lambda g, y, a, b: absorb(g, absorb(a, divide(1, b))), floats=True,
+    scalar="where(equal(x, 0.0), where(differs(y, y), y, 0.0), x * log(y))",
 )  # fmt: skip
 
 
@@ -122,21 +132,36 @@ def pow(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
 
 # -- trigonometric, hyperbolic, and their inverses -------------------------------------------------
 
-sin = unary("sin", "The sine", np.sin, lambda g, y, a: multiply(g, cos(a)), scalar="sin")
+sin = unary("sin", "The sine", np.sin, lambda g, y, a: multiply(g, cos(a)), scalar="sin(x)")
 cos = unary(
-    "cos", "The cosine", np.cos, lambda g, y, a: multiply(g, negative(sin(a))), scalar="cos"
+    "cos", "The cosine", np.cos, lambda g, y, a: multiply(g, negative(sin(a))), scalar="cos(x)"
 )
-tan = unary("tan", "The tangent", np.tan, lambda g, y, a: multiply(g, add(1, square(y))))
+tan = unary(
+    "tan",
+    "The tangent",
+    np.tan,
+    lambda g, y, a: multiply(g, add(1, square(y))),
+    scalar="sin(x) / cos(x)",
+)
 asin = unary("asin", "The arc sine", np.arcsin, lambda g, y, a: _over(g, sqrt(_outside(a))))
 acos = unary(
     "acos", "The arc cosine", np.arccos, lambda g, y, a: _over(negative(g), sqrt(_outside(a)))
 )
 atan = unary("atan", "The arc tangent", np.arctan, lambda g, y, a: _over(g, add(1, square(a))))
-sinh = unary("sinh", "The hyperbolic sine", np.sinh, lambda g, y, a: absorb(g, cosh(a)))
-cosh = unary("cosh", "The hyperbolic cosine", np.cosh, lambda g, y, a: absorb(g, sinh(a)))
+_SINH = (  # e^x / 2 is the square of e^(x / 2), halved: it overflows where sinh does
+    "where(abs(x) < 20.0, 0.5 * (expm1(x) - expm1(-x)),"
+    " 0.5 * exp(0.5 * x) * exp(0.5 * x) - 0.5 * exp(-0.5 * x) * exp(-0.5 * x))"
+)
+_COSH = "0.5 * exp(0.5 * x) * exp(0.5 * x) + 0.5 * exp(-0.5 * x) * exp(-0.5 * x)"
+sinh = unary(
+    "sinh", "The hyperbolic sine", np.sinh, lambda g, y, a: absorb(g, cosh(a)), scalar=_SINH
+)
+cosh = unary(
+    "cosh", "The hyperbolic cosine", np.cosh, lambda g, y, a: absorb(g, sinh(a)), scalar=_COSH
+)
 tanh = unary(
     "tanh", "The hyperbolic tangent", np.tanh,
-    lambda g, y, a: multiply(g, subtract(1, square(y))), scalar="tanh",
+    lambda g, y, a: multiply(g, subtract(1, square(y))), scalar="tanh(x)",
 )  # fmt: skip
 asinh = unary("asinh", "The inverse of sinh", np.arcsinh, lambda g, y, a: _over(g, hypot(a, 1)))
 acosh = unary(
@@ -217,16 +242,17 @@ _math_erf = np.frompyfunc(math.erf, 1, 1)
 
 sigmoid = unary(
     "sigmoid", "1 / (1 + e ** -x), without overflow", _sigmoid_numpy,
-    lambda g, y, a: multiply(g, multiply(y, subtract(1, y))), scalar="sigmoid",
+    lambda g, y, a: multiply(g, multiply(y, subtract(1, y))), scalar="sigmoid(x)",
 )  # fmt: skip
 softplus = unary(
     "softplus", "log(1 + e ** x), without overflow",
     lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))),
-    lambda g, y, a: multiply(g, sigmoid(a)),
+    lambda g, y, a: multiply(g, sigmoid(a)), scalar="maximum(x, 0.0) + log1p(exp(-abs(x)))",
 )  # fmt: skip
 erf = unary(
     "erf", "The error function", _erf_numpy,
     lambda g, y, a: multiply(g, multiply(2 / math.sqrt(math.pi), exp(negative(square(a))))),
+    scalar="erf(x)",
 )  # fmt: skip
 
 
