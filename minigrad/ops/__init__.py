@@ -1,37 +1,43 @@
 """Array functions and their primitives, under their array-API names.
 
 `table` holds the rows, `arrays` and `broadcast` bring operands in, and one file per kind of op
-follows: `elementwise` and `functions`, `movement`, `indexing`, `reduce`, `contract`.  `operators`
-gives them to `Tensor`.  Each file lists its public functions in `__all__`: they are the functions
-of `minigrad`, which has no list of its own.
+follows: `elementwise` and `functions`, `movement`, `indexing`, `order`, `reduce`, `cumulative`,
+`contract`.  `operators` gives them to `Tensor`.  Each file lists its public functions in `__all__`:
+they are the functions of `minigrad`, which has no list of its own.
 """
 
 from . import (
     arrays,
     broadcast,
     contract,
+    cumulative,
     elementwise,
     functions,
     indexing,
     movement,
     operators,
+    order,
     reduce,
 )
 from .arrays import *
 from .broadcast import *
 from .contract import *
+from .cumulative import *
 from .elementwise import *
 from .functions import *
 from .indexing import *
 from .movement import *
+from .order import *
 from .reduce import *
 
 __all__: list[str] = []
 __all__ += arrays.__all__
 __all__ += broadcast.__all__
 __all__ += contract.__all__
+__all__ += cumulative.__all__
 __all__ += elementwise.__all__
 __all__ += functions.__all__
 __all__ += indexing.__all__
 __all__ += movement.__all__
+__all__ += order.__all__
 __all__ += reduce.__all__

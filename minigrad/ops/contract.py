@@ -1,23 +1,34 @@
-"""Contractions: `einsum` is the only primitive; `matmul`, `tensordot` and `outer` record it."""
+"""Contractions: `einsum` is the only primitive; `matmul`, `vecdot`, `tensordot` and `outer` record
+it.  Then what else belongs to matrices and vectors: diagonals, triangles, the cross product.
+
+Letters do not broadcast inside the primitive.  An operand that is repeated along an axis loses that
+axis and its letter when recorded: nothing is copied, and the way back sums inside the product.
+"""
 
 from __future__ import annotations
 
 import builtins
 import math
 from collections.abc import Sequence
+from string import ascii_letters
 from typing import Any
 
 import numpy as np
 
 from ..graph import Shape, Tensor, bind
 from ..sites import running
-from .arrays import eye, promoted
-from .broadcast import broadcast_to, reshape
-from .elementwise import multiply
+from .arrays import asarray, eye, promoted
+from .broadcast import broadcast_to, operands, reshape, zeros_like
+from .cumulative import part
+from .elementwise import multiply, subtract, where
+from .movement import SLICE, concat
 from .reduce import sum
 from .table import ArrayLike, axes_of, row
 
-__all__ = ["einsum", "matmul", "outer", "tensordot", "vecdot"]
+__all__ = [
+    "cross", "diagonal", "einsum", "matmul", "outer", "tensordot", "trace", "tril", "triu",
+    "vecdot",
+]  # fmt: skip
 
 
 def _einsum_shape(*xs: Tensor, subs: tuple[str, ...], out: str) -> tuple[Shape, np.dtype]:
@@ -126,31 +137,79 @@ LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMOPQRSTUVWXYZ"  # N is the row 
 EINSUM = row("einsum", "contraction", _einsum_shape, _einsum_numpy, _einsum_vjp)
 
 
+def _fit(t: Tensor, at: int, names: str, sizes: Sequence[int]) -> tuple[Tensor, str]:
+    """t without those of its axes from `at` on along which it is repeated to reach `sizes`; and of
+    their `names`, those of the axes it keeps."""
+    own = t.shape[at : at + len(names)]
+    stays = [n == size for n, size in zip(own, sizes, strict=True)]
+    shape = [n for n, stay in zip(own, stays, strict=True) if stay]
+    letters = "".join(c for c, stay in zip(names, stays, strict=True) if stay)
+    return reshape(t, (*t.shape[:at], *shape, *t.shape[at + len(names) :])), letters
+
+
+def _common(op: str, what: str, shapes: Sequence[Shape]) -> Shape:
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        given = " and ".join(str(s) for s in shapes)
+        raise ValueError(f"{op}: {what} {given} do not broadcast{running()}") from None
+
+
 def einsum(subscripts: str, *operands: ArrayLike) -> Tensor:
-    """`numpy.einsum` with explicit or implicit output, without "..."; at least one operand."""
+    """`numpy.einsum`: sums of products of the operands, named by the letters of their axes.
+
+    subscripts: "ij,jk->ik"; letters missing on the right are summed over.  "..." stands for any
+    number of axes, which broadcast.  Without "->" the result has "...", then the letters that
+    occur once, in alphabetical order.  At least one operand; dtypes promote.
+    """
     text = subscripts.replace(" ", "")
     left, arrow, out = text.partition("->")
-    subs = tuple(left.split(","))
-    if "." in text or "N" in text or not all(c.isalpha() for s in (*subs, out) for c in s):
+    subs = left.split(",")
+    plain = [term.replace("...", "", 1) for term in (*subs, out)]
+    if not all(c in ascii_letters for c in "".join(plain)):
         raise ValueError(
-            f"einsum: subscripts are letters other than N, without '...'; got {subscripts!r}"
+            "einsum: subscripts are letters, at most one '...' for each operand, ',' and '->'; got "
+            f"{subscripts!r}"
         )
     if len(subs) != len(operands):
         raise ValueError(
             f"einsum: {subscripts!r} names {len(subs)} operands, {len(operands)} were given"
         )
+    used = "".join(plain[:-1])
     if not arrow:
-        out = "".join(sorted(c for c in set(left) - {","} if left.count(c) == 1))
-    if len(set(out)) < len(out) or not set(out) <= set(left):
+        out = "..." * ("..." in left) + "".join(sorted(c for c in used if used.count(c) == 1))
+    free = [c for c in LETTERS if c not in used]
+    if "N" in used:  # the row axis of a recurrence has this letter
+        subs, out = [s.replace("N", free[-1]) for s in subs], out.replace("N", free.pop())
+    tensors = promoted(*operands)
+    dots: list[tuple[int, int]] = []  # of each operand: where its '...' is, how many axes it means
+    for k, (t, term) in enumerate(zip(tensors, subs, strict=True)):
+        count = t.ndim - len(term.replace("...", "")) if "..." in term else 0
+        if count < 0:
+            raise ValueError(f"einsum: operand {k}, {term!r}, has more axes than shape {t.shape}")
+        dots.append((builtins.max(term.find("..."), 0), count))
+    spans = [t.shape[at : at + n] for t, (at, n) in zip(tensors, dots, strict=True)]
+    shape = _common("einsum", "the axes of '...',", spans)
+    if shape and "..." not in out:
+        raise ValueError(f"einsum: the output of {subscripts!r} has no place for '...'")
+    if len(shape) > len(free):
+        raise ValueError(f"einsum: {subscripts!r} has more axes than there are letters")
+    names = "".join(free[: len(shape)])
+    for k, (at, n) in enumerate(dots):
+        first = len(shape) - n
+        tensors[k], letters = _fit(tensors[k], at, names[first:], shape[first:])
+        subs[k] = subs[k].replace("...", letters)
+    out = out.replace("...", names)
+    if len(set(out)) < len(out) or not set(out) <= set("".join(subs)):
         raise ValueError(
             f"einsum: each output letter of {subscripts!r} must be an input letter, once"
         )
-    return bind(EINSUM, *promoted(*operands), subs=subs, out=out)
+    return bind(EINSUM, *tensors, subs=tuple(subs), out=out)
 
 
 def matmul(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
-    """The matrix product: (..., i, k) @ (..., k, j); a 1-D operand is a row on the left, a column
-    on the right."""
+    """The matrix product: (..., i, k) @ (..., k, j), batch axes broadcast; a 1-D operand is a row
+    on the left, a column on the right."""
     a, b = promoted(x1, x2)
     if not a.ndim or not b.ndim:
         raise ValueError(
@@ -158,31 +217,33 @@ def matmul(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
         )
     if a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
         raise ValueError(f"matmul: the inner lengths of {a.shape} @ {b.shape} differ{running()}")
-    la, lb = a.ndim - 2, b.ndim - 2
-    batch = LETTERS[3 : 3 + builtins.max(la, lb, 0)]
-    if la > 0 and lb > 0:  # einsum letters do not broadcast: make the batch axes equal
-        try:
-            shape = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-        except ValueError:
-            raise ValueError(
-                f"matmul: batch axes of {a.shape} @ {b.shape} do not broadcast{running()}"
-            ) from None
-        batch = LETTERS[3 : 3 + len(shape)]
-        a, b, la, lb = (
-            broadcast_to(a, shape + a.shape[-2:]),
-            broadcast_to(b, shape + b.shape[-2:]),
-            len(shape),
-            len(shape),
-        )
-    ba, bb = batch[len(batch) - builtins.max(la, 0) :], batch[len(batch) - builtins.max(lb, 0) :]
-    sa, oa = (ba + "ab", "a") if a.ndim > 1 else ("b", "")
-    sb, ob = (bb + "bc", "c") if b.ndim > 1 else ("b", "")
-    return bind(EINSUM, a, b, subs=(sa, sb), out=(ba if la >= lb else bb) + oa + ob)
+    shape = _common("matmul", f"batch axes of {a.shape} @ {b.shape},", (a.shape[:-2], b.shape[:-2]))
+    names = LETTERS[3 : 3 + len(shape)]
+    parts = []
+    for t, own in ((a, "ab"), (b, "bc")):
+        first = len(shape) - builtins.max(t.ndim - 2, 0)
+        fitted, letters = _fit(t, 0, names[first:], shape[first:])
+        parts.append((fitted, letters + own if t.ndim > 1 else "b"))
+    (a, sa), (b, sb) = parts
+    out = names + "".join(c for c in "ac" if c in sa + sb)
+    return bind(EINSUM, a, b, subs=(sa, sb), out=out)
 
 
 def vecdot(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Tensor:
-    """The sum of x1 * x2 along one axis."""
-    return sum(multiply(x1, x2), axis=axis)
+    """The sum of x1 * x2 along one axis, which is as long in both; the other axes broadcast."""
+    a, b = promoted(x1, x2)
+    (k,) = axes_of("vecdot", a if a.ndim >= b.ndim else b, axis)
+    if builtins.min(a.ndim, b.ndim) < -k or a.shape[k] != b.shape[k]:
+        raise ValueError(
+            f"vecdot: axis {axis} of shapes {a.shape} and {b.shape} is not as long in both"
+            f"{running()}"
+        )
+    shape = _common("vecdot", "shapes", (a.shape, b.shape))
+    names = LETTERS[: len(shape)]
+    (a, sa), (b, sb) = (
+        _fit(t, 0, names[len(shape) - t.ndim :], shape[len(shape) - t.ndim :]) for t in (a, b)
+    )
+    return bind(EINSUM, a, b, subs=(sa, sb), out=names.replace(names[k], ""))
 
 
 def outer(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
@@ -190,7 +251,7 @@ def outer(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
     a, b = promoted(x1, x2)
     if a.ndim != 1 or b.ndim != 1:
         raise ValueError(f"outer: needs two vectors; got shapes {a.shape} and {b.shape}")
-    return einsum("i,j->ij", a, b)
+    return bind(EINSUM, a, b, subs=("i", "j"), out="ij")
 
 
 def tensordot(
@@ -199,16 +260,83 @@ def tensordot(
     """Contract `axes` (a number: the last ones of x1 with the first ones of x2; or two lists) of x1
     and x2."""
     a, b = promoted(x1, x2)
-    if isinstance(axes, int):
+    if isinstance(axes, (int, np.integer)):
         if not 0 <= axes <= builtins.min(a.ndim, b.ndim):
             raise ValueError(f"tensordot: {axes} axes cannot be contracted in {a.shape}, {b.shape}")
         axes = (range(a.ndim - axes, a.ndim), range(axes))
+    try:
+        pairs = [list(axes[0]), list(axes[1])]
+    except (TypeError, IndexError):
+        raise TypeError(f"tensordot: axes is a number or two lists; got {axes!r}") from None
+    for t, own in zip((a, b), pairs, strict=True):
+        axes_of("tensordot", t, own)  # in range, and none given twice
+    ia, ib = ([t.shape[i] for i in own] for t, own in zip((a, b), pairs, strict=True))
+    if ia != ib:
+        raise ValueError(
+            f"tensordot: axes {pairs[0]} of {a.shape} do not pair with {pairs[1]} of {b.shape}"
+        )
     sa, sb = list(LETTERS[: a.ndim]), list(LETTERS[a.ndim : a.ndim + b.ndim])
-    ia = [axes_of("tensordot", a, i)[0] for i in axes[0]]
-    ib = [axes_of("tensordot", b, j)[0] for j in axes[1]]
-    if [a.shape[i] for i in ia] != [b.shape[j] for j in ib]:
-        raise ValueError(f"tensordot: axes {ia} of {a.shape} do not pair with {ib} of {b.shape}")
-    for i, j in zip(ia, ib, strict=True):
+    for i, j in zip(*pairs, strict=True):
         sb[j] = sa[i]
     out = [c for c in (*sa, *sb) if not (c in sa and c in sb)]
     return bind(EINSUM, a, b, subs=("".join(sa), "".join(sb)), out="".join(out))
+
+
+# -- matrices and vectors --------------------------------------------------------------------------
+
+
+def _matrices(op: str, x: ArrayLike) -> Tensor:
+    t = asarray(x)
+    if t.ndim < 2:
+        raise ValueError(f"{op}: needs matrices, (..., rows, columns); got shape {t.shape}")
+    return t
+
+
+def diagonal(x: ArrayLike, /, *, offset: int = 0) -> Tensor:
+    """The diagonals of matrices: (..., rows, columns) -> (..., length).
+
+    offset: how far above the main diagonal; below it if negative.  One outside is empty.
+    """
+    t = _matrices("diagonal", x)
+    rows, columns = t.shape[-2:]
+    down, right = builtins.max(-offset, 0), builtins.max(offset, 0)
+    n = builtins.max(builtins.min(rows - down, columns - right), 0)
+    start = down * columns + right
+    flat = reshape(t, (*t.shape[:-2], rows * columns))  # in it a step down and right is one stride
+    bounds = (start, start + (n - 1) * (columns + 1) + 1, columns + 1) if n else (0, 0, None)
+    return bind(SLICE, flat, index=((None, None, None),) * (flat.ndim - 1) + (bounds,))
+
+
+def trace(x: ArrayLike, /, *, offset: int = 0, dtype: Any = None) -> Tensor:
+    """The sums of diagonals: (..., rows, columns) -> (...).  offset as in `diagonal`, dtype as in
+    `sum`."""
+    return sum(diagonal(_matrices("trace", x), offset=offset), axis=-1, dtype=dtype)
+
+
+def tril(x: ArrayLike, /, *, k: int = 0) -> Tensor:
+    """The lower triangles of matrices (..., rows, columns): 0 above the k-th diagonal."""
+    t = _matrices("tril", x)
+    return where(np.tri(t.shape[-2], t.shape[-1], k, dtype=np.bool_), t, zeros_like(t))
+
+
+def triu(x: ArrayLike, /, *, k: int = 0) -> Tensor:
+    """The upper triangles of matrices (..., rows, columns): 0 below the k-th diagonal."""
+    t = _matrices("triu", x)
+    return where(~np.tri(t.shape[-2], t.shape[-1], k - 1, dtype=np.bool_), t, zeros_like(t))
+
+
+def cross(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Tensor:
+    """The cross product of vectors of three along one axis (counted from the end in both); the
+    other axes broadcast."""
+    a, b = operands("cross", x1, x2)
+    (k,) = axes_of("cross", a, axis)
+    if a.shape[k] != 3:
+        raise ValueError(f"cross: axis {axis} must be 3 long; got shape {a.shape}")
+    (a0, a1, a2), (b0, b1, b2) = ([part(t, k, (i, i + 1, None)) for i in range(3)] for t in (a, b))
+    return concat(
+        [
+            subtract(multiply(p, q), multiply(r, s))
+            for p, q, r, s in ((a1, b2, a2, b1), (a2, b0, a0, b2), (a0, b1, a1, b0))
+        ],
+        axis=k,
+    )

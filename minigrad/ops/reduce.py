@@ -1,126 +1,333 @@
-"""Reductions, and the normalised forms built on them (softmax, cross-entropy)."""
+"""Reductions, and the normalised forms built on them (softmax, cross-entropy).
+
+`axis` is an int, a tuple, or None for all axes.  Rules are written so that a slope is exact where
+the value is: ties of `max`, zeros of `prod`, `norm` at the origin, `std` of equal numbers.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..graph import Shape, Tensor, bind
+from ..graph import Shape, Tensor, bind, constant
+from ..sites import running
 from .arrays import asarray, astype
-from .broadcast import SUM, kept, reshape, spread, zeros_like
+from .broadcast import SUM, broadcast_to, kept, reshape, spread, zeros_like
+from .cumulative import CUMPROD, HEAD, TAIL, accumulated, part, product_before
 from .elementwise import (
     abs,
+    absorb,
     add,
+    bitwise_invert,
     divide,
     equal,
     less,
     multiply,
     negative,
+    not_equal,
     pick,
+    sqrt,
+    square,
     stop_gradient,
     subtract,
     where,
 )  # fmt: skip
-from .functions import exp, log
-from .movement import expand_dims
-from .table import FLOAT, ArrayLike, axes_of, per_input, reduced, row
+from .functions import exp, log, pow
+from .movement import concat, expand_dims, permute_dims
+from .table import BOOL, FLOAT, ArrayLike, axes_of, per_input, reduced, row
 
 __all__ = [
-    "argmax", "cross_entropy", "log_softmax", "logsumexp", "max", "mean", "min", "softmax", "sum",
+    "all", "any", "argmax", "argmin", "count_nonzero", "cross_entropy", "diff", "log_softmax",
+    "logsumexp", "max", "mean", "min", "norm", "prod", "softmax", "std", "sum", "var",
 ]  # fmt: skip
 
 
-def _reduced_max(x: Tensor, axis: tuple[int, ...]) -> tuple[Shape, np.dtype]:
-    if any(x.shape[a] == 0 for a in axis):
-        raise ValueError("the maximum of no elements is not defined")
-    return reduced(x, axis)
+# -- the primitives --------------------------------------------------------------------------------
+
+
+def _some(word: str) -> Callable[..., tuple[Shape, np.dtype]]:
+    """The shape rule of a reduction that means nothing over no elements."""
+
+    def shape(x: Tensor, axis: tuple[int, ...]) -> tuple[Shape, np.dtype]:
+        if 0 in [x.shape[a] for a in axis]:
+            raise ValueError(f"the {word} of no elements is not defined (shape {x.shape})")
+        return reduced(x, axis)
+
+    return shape
 
 
 def _max_vjp(g: Tensor, y: Tensor, x: Tensor, axis: tuple[int, ...]) -> Tensor:
-    wins = astype(
-        equal(x, spread(y, x, axis)), x.dtype
-    )  # ties share the gradient: weights sum to 1
-    share = divide(wins, spread(bind(SUM, wins, axis=axis), x, axis))
+    wins = astype(equal(x, spread(y, x, axis)), x.dtype)
+    share = divide(wins, spread(bind(SUM, wins, axis=axis), x, axis))  # of all ties: they sum to 1
     return multiply(spread(g, x, axis), stop_gradient(share))
 
 
+def _prod_vjp(g: Tensor, y: Tensor, x: Tensor, axis: tuple[int, ...]) -> Tensor:
+    """ct times the product of all other factors: those before times those behind, no division."""
+    order = [k for k in range(-x.ndim, 0) if k not in axis] + list(axis)
+    front = tuple(x.shape[k] for k in order[: x.ndim - len(axis)])
+    moved = permute_dims(x, order)
+    flat = reshape(moved, (*front, math.prod(x.shape[a] for a in axis)))
+    before, behind = (
+        product_before(bind(CUMPROD, flat, axis=-1, reverse=r), -1, r) for r in (False, True)
+    )
+    others = reshape(multiply(before, behind), moved.shape)
+    inverse = sorted(range(x.ndim), key=lambda k: order[k])
+    return absorb(spread(g, x, axis), permute_dims(others, inverse))
+
+
+def _norm_numpy(x: Any, axis: tuple[int, ...]) -> Any:
+    """Scaled by a power of two, so that squares neither overflow nor vanish and nothing rounds.
+    Complex x: the analytic continuation of the real norm."""
+    top = np.max(np.abs(x), axis=axis, keepdims=True, initial=0)
+    scale = np.ldexp(np.ones_like(top), np.frexp(top)[1] - 1)
+    z = x / scale
+    return np.squeeze(scale, axis) * np.sqrt(np.sum(z * z, axis=axis))
+
+
+def _norm_vjp(g: Tensor, y: Tensor, x: Tensor, axis: tuple[int, ...]) -> Tensor:
+    length = spread(y, x, axis)
+    unit = where(equal(length, 0), zeros_like(x), divide(x, length))
+    return multiply(spread(g, x, axis), unit)
+
+
+def _truth(x: Tensor, axis: tuple[int, ...]) -> tuple[Shape, np.dtype]:
+    return reduced(x, axis)[0], BOOL
+
+
+def _position(x: Tensor, axis: int) -> tuple[Shape, np.dtype]:
+    return _some("position of the largest or smallest")(x, (axis,))[0], np.dtype(np.int64)
+
+
 MAX = row(
-    "max", "reduction", _reduced_max, lambda x, axis: np.max(x, axis=axis), per_input(_max_vjp)
+    "max", "reduction", _some("maximum"), lambda x, axis: np.max(x, axis=axis), per_input(_max_vjp)
 )
-ARGMAX = row(
-    "argmax", "reduction", lambda x, axis: (_reduced_max(x, (axis,))[0], np.dtype(np.int64)),
-    lambda x, axis: np.argmax(x, axis=axis),
+PROD = row(
+    "prod", "reduction", reduced, lambda x, axis: np.prod(x, axis=axis, dtype=x.dtype),
+    per_input(_prod_vjp),
 )  # fmt: skip
+NORM = row("norm", "reduction", reduced, _norm_numpy, per_input(_norm_vjp))
+ANY = row("any", "reduction", _truth, lambda x, axis: np.any(x, axis=axis))
+ALL = row("all", "reduction", _truth, lambda x, axis: np.all(x, axis=axis))
+ARGMAX = row("argmax", "reduction", _position, lambda x, axis: np.argmax(x, axis=axis))
+ARGMIN = row("argmin", "reduction", _position, lambda x, axis: np.argmin(x, axis=axis))
 
 
-def sum(x: ArrayLike, /, *, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """The sum over `axis` (an int, a tuple, or None for all).  Booleans and small integers sum as
-    int64."""
+def _reduce(op: Any, t: Tensor, axis: Any, keepdims: bool) -> Tensor:
+    axes = axes_of(op.name, t, axis)
+    return kept(bind(op, t, axis=axes) if axes else t, t, axes, keepdims)
+
+
+def _floating(x: ArrayLike) -> Tensor:
     t = asarray(x)
-    if t.dtype.kind in "iub" and t.dtype.itemsize < 8:
-        t = astype(t, np.uint64 if t.dtype.kind == "u" else np.int64)
-    axes = axes_of("sum", t, axis)
-    return kept(bind(SUM, t, axis=axes) if axes else t, t, axes, keepdims)
+    return t if t.dtype.kind == "f" else astype(t, FLOAT)
 
 
-def mean(x: ArrayLike, /, *, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """The arithmetic mean over `axis`; of no elements: NaN."""
+def _length(op: str, t: Tensor, axis: Any) -> int:
+    return math.prod(t.shape[a] for a in axes_of(op, t, axis))
+
+
+# -- sums and products -----------------------------------------------------------------------------
+
+
+def sum(x: ArrayLike, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
+    """The sum over `axis`; of no elements: 0.  dtype: to sum in; booleans and small integers sum in
+    64 bits."""
+    return _reduce(SUM, accumulated("sum", x, dtype), axis, keepdims)
+
+
+def prod(x: ArrayLike, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
+    """The product over `axis`; of no elements: 1.  Gradients of every order are exact at zeros.
+
+    dtype: to multiply in; booleans and small integers multiply in 64 bits.
+    """
+    return _reduce(PROD, accumulated("prod", x, dtype), axis, keepdims)
+
+
+def count_nonzero(x: ArrayLike, /, *, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """How many elements over `axis` are not 0 (NaN is not), as int64."""
+    return sum(not_equal(x, 0), axis=axis, keepdims=keepdims)
+
+
+def diff(
+    x: ArrayLike, /, *, axis: int = -1, n: int = 1, prepend: ArrayLike | None = None,
+    append: ArrayLike | None = None,
+) -> Tensor:  # fmt: skip
+    """The differences x[1:] - x[:-1] along one axis, taken n times.
+
+    prepend, append: joined to x first; arrays that fit x but for that axis, or numbers.
+    """
     t = asarray(x)
-    t = t if t.dtype.kind == "f" else astype(t, FLOAT)
-    n = math.prod(t.shape[a] for a in axes_of("mean", t, axis))
-    total = sum(t, axis=axis, keepdims=keepdims)
-    return multiply(total, 1.0 / n) if n else divide(total, 0.0)
+    if n < 0:
+        raise ValueError(f"diff: n counts how often differences are taken; got {n}")
+    (k,) = axes_of("diff", t, axis)
+    one = tuple(1 if m - t.ndim == k else length for m, length in enumerate(t.shape))
+    ends = [e if e is None else asarray(e) for e in (prepend, append)]
+    ends = [broadcast_to(e, one) if e is not None and not e.ndim else e for e in ends]
+    t = concat([e for e in (ends[0], t, ends[1]) if e is not None], axis=k)
+    for _ in range(n):
+        t = subtract(part(t, k, TAIL), part(t, k, HEAD))
+    return t
+
+
+# -- means and spreads -----------------------------------------------------------------------------
+
+
+def mean(x: ArrayLike, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
+    """The arithmetic mean over `axis`; of no elements: NaN.  dtype: to sum and divide in, floating
+    point; integers and booleans use float64."""
+    t = _floating(x if dtype is None else astype(x, dtype))
+    if dtype is not None and t.dtype != np.dtype(dtype):
+        raise TypeError(f"mean: dtype is a floating-point one; got {np.dtype(dtype)}")
+    return divide(sum(t, axis=axis, keepdims=keepdims), float(_length("mean", t, axis)))
+
+
+def var(
+    x: ArrayLike, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False
+) -> Tensor:
+    """The variance over `axis`: squared distances from the mean, summed, by n - correction.
+
+    correction: 1 for an unbiased estimate.  With no more elements than that: NaN (or inf), quietly.
+    """
+    t = _floating(x)
+    off = square(subtract(t, mean(t, axis=axis, keepdims=True)))
+    n = _length("var", t, axis) - float(correction)
+    return divide(sum(off, axis=axis, keepdims=keepdims), n if n > 0 else 0.0)
+
+
+def std(
+    x: ArrayLike, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False
+) -> Tensor:
+    """The standard deviation over `axis`, the root of `var`; of equal numbers: 0 with slope 0."""
+    v = var(x, axis=axis, correction=correction, keepdims=keepdims)
+    return where(equal(v, 0), zeros_like(v), sqrt(v))
+
+
+def norm(x: ArrayLike, /, *, axis: Any = None, keepdims: bool = False, ord: float = 2) -> Tensor:
+    """The vector norm over `axis` (None: of the flat array), as the array API's vector_norm.
+
+    ord: 2, the length (neither overflows nor vanishes; slope 0 at the origin); 1, the sum of |x|;
+    inf and -inf, the largest and smallest |x| (ties share the gradient); 0, how many are not 0
+    (slope 0); another number p, sum(|x| ** p) ** (1 / p).
+    """
+    t = _floating(x)
+    if not isinstance(ord, (int, float, np.number)) or math.isnan(p := float(ord)):
+        raise ValueError(f"norm: ord is the number of a vector norm (2, 1, inf, ...); got {ord!r}")
+    axes = axes_of("norm", t, axis)
+    if p == 2 and axes:
+        return _reduce(NORM, t, axes, keepdims)
+    if p == 0:
+        return sum(not_equal(t, 0), axis=axes, dtype=t.dtype, keepdims=keepdims)
+    if p == 1 or not axes:
+        return sum(abs(t), axis=axes, keepdims=keepdims)
+    if math.isinf(p):
+        return (max if p > 0 else min)(abs(t), axis=axes, keepdims=keepdims)
+    top = _top(abs(t), axes)
+    top = where(equal(top, 0), 1.0, top)
+    total = sum(pow(divide(abs(t), top), p), axis=axes, keepdims=True)
+    zero = equal(total, 0)  # a root has an infinite slope there
+    root = pow(where(zero, 1.0, total), 1.0 / p)
+    return _dropped(where(zero, 0.0, multiply(top, root)), axes, keepdims)
+
+
+def _top(t: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """The maximum, axes kept, as a constant to take out before an overflow; 0 if infinite or of
+    no elements."""
+    if 0 in [t.shape[a] for a in axes]:
+        shape = [1 if k - t.ndim in axes else n for k, n in enumerate(t.shape)]
+        return broadcast_to(constant(0, t.dtype), shape)
+    top = stop_gradient(max(t, axis=axes, keepdims=True))
+    return where(less(abs(top), np.inf), top, zeros_like(top))  # inf - inf is NaN
+
+
+def _dropped(y: Tensor, axes: tuple[int, ...], keepdims: bool) -> Tensor:
+    """y without the axes of length 1 that a reduction kept."""
+    rest = tuple(n for k, n in enumerate(y.shape) if k - y.ndim not in axes)
+    return y if keepdims else reshape(y, rest)
+
+
+# -- largest, smallest, truth ----------------------------------------------------------------------
 
 
 def max(x: ArrayLike, /, *, axis: Any = None, keepdims: bool = False) -> Tensor:
     """The maximum over `axis`; NaN propagates; equal maxima share the gradient."""
-    t = asarray(x)
-    axes = axes_of("max", t, axis)
-    return kept(bind(MAX, t, axis=axes) if axes else t, t, axes, keepdims)
+    return _reduce(MAX, asarray(x), axis, keepdims)
 
 
 def min(x: ArrayLike, /, *, axis: Any = None, keepdims: bool = False) -> Tensor:
     """The minimum over `axis`; NaN propagates; equal minima share the gradient."""
-    return negative(max(negative(x), axis=axis, keepdims=keepdims))
-
-
-def argmax(x: ArrayLike, /, *, axis: int | None = -1) -> Tensor:
-    """The position of the first maximum along one axis (None: of the flat array), as int64."""
     t = asarray(x)
-    if axis is None:
-        t, axis = reshape(t, -1), -1
-    (axis,) = axes_of("argmax", t, axis)
-    return bind(ARGMAX, t, axis=axis)
+    if not _length("min", t, axis):
+        at = running()
+        raise ValueError(f"min: the minimum of no elements is not defined (shape {t.shape}){at}")
+    mirror = negative if t.dtype.kind == "f" else bitwise_invert  # -x of integers can overflow
+    return mirror(max(mirror(t), axis=axis, keepdims=keepdims))
+
+
+def _place(op: Any, x: ArrayLike, axis: int | None, keepdims: bool) -> Tensor:
+    t = asarray(x)
+    flat = reshape(t, -1) if axis is None else t
+    if isinstance(axis, (tuple, list)):
+        raise TypeError(f"{op.name}: axis is one integer or None; got {axis!r}")
+    (k,) = axes_of(op.name, flat, -1 if axis is None else axis)
+    return kept(bind(op, flat, axis=k), t, axes_of(op.name, t, axis), keepdims)
+
+
+def argmax(x: ArrayLike, /, *, axis: int | None = -1, keepdims: bool = False) -> Tensor:
+    """The position of the first maximum along one axis (None: of the flat array), as int64."""
+    return _place(ARGMAX, x, axis, keepdims)
+
+
+def argmin(x: ArrayLike, /, *, axis: int | None = -1, keepdims: bool = False) -> Tensor:
+    """The position of the first minimum along one axis (None: of the flat array), as int64."""
+    return _place(ARGMIN, x, axis, keepdims)
+
+
+def any(x: ArrayLike, /, *, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """Whether some element over `axis` is true, that is not 0; of no elements: False."""
+    return _reduce(ANY, astype(x, BOOL), axis, keepdims)
+
+
+def all(x: ArrayLike, /, *, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """Whether all elements over `axis` are true, that is not 0; of no elements: True."""
+    return _reduce(ALL, astype(x, BOOL), axis, keepdims)
+
+
+# -- normalised exponentials -----------------------------------------------------------------------
 
 
 def logsumexp(x: ArrayLike, /, *, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """log(sum(exp(x))) over `axis`, without overflow; of all -inf: -inf (with gradient 0)."""
-    t = asarray(x)
-    t = t if t.dtype.kind == "f" else astype(t, FLOAT)
-    axes_of("logsumexp", t, axis)
-    top = stop_gradient(max(t, axis=axis, keepdims=True))
-    top = where(less(abs(top), np.inf), top, zeros_like(top))  # inf - inf is NaN
-    total = sum(exp(subtract(t, top)), axis=axis, keepdims=True)
+    """log(sum(exp(x))) over `axis`, without overflow; of all -inf, or of no elements: -inf (with
+    gradient 0)."""
+    t = _floating(x)
+    axes = axes_of("logsumexp", t, axis)
+    top = _top(t, axes)
+    total = sum(exp(subtract(t, top)), axis=axes, keepdims=True)
     total = add(where(equal(total, 0), -np.inf, log(total)), top)  # log 0 has an infinite slope
-    return total if keepdims else reshape(total, sum(t, axis=axis).shape)
+    return _dropped(total, axes, keepdims)
 
 
-def softmax(x: ArrayLike, /, *, axis: int = -1) -> Tensor:
-    """exp(x) / sum(exp(x)) along `axis`."""
-    t = asarray(x)
-    axes_of("softmax", t, axis)
-    e = exp(subtract(t, stop_gradient(max(t, axis=axis, keepdims=True))))
-    return divide(e, sum(e, axis=axis, keepdims=True))
+def _shifted(op: str, x: ArrayLike, axis: Any) -> tuple[Tensor, tuple[int, ...]]:
+    """x with its maximum along the axes at 0."""
+    t = _floating(x)
+    axes = axes_of(op, t, axis)
+    return (subtract(t, stop_gradient(max(t, axis=axes, keepdims=True))) if t.size else t), axes
 
 
-def log_softmax(x: ArrayLike, /, *, axis: int = -1) -> Tensor:
-    """x - logsumexp(x) along `axis`."""
-    t = asarray(x)
-    axes_of("log_softmax", t, axis)
-    shifted = subtract(t, stop_gradient(max(t, axis=axis, keepdims=True)))
-    return subtract(shifted, log(sum(exp(shifted), axis=axis, keepdims=True)))
+def softmax(x: ArrayLike, /, *, axis: Any = -1) -> Tensor:
+    """exp(x) / sum(exp(x)) along `axis`; an entry of -inf has share 0 (all of them -inf: NaN)."""
+    t, axes = _shifted("softmax", x, axis)
+    e = exp(t)
+    return divide(e, sum(e, axis=axes, keepdims=True))
+
+
+def log_softmax(x: ArrayLike, /, *, axis: Any = -1) -> Tensor:
+    """x - logsumexp(x) along `axis`; an entry of -inf stays -inf (all of them -inf: NaN)."""
+    t, axes = _shifted("log_softmax", x, axis)
+    return subtract(t, log(sum(exp(t), axis=axes, keepdims=True)))
 
 
 def cross_entropy(logits: ArrayLike, labels: ArrayLike) -> Tensor:
@@ -130,16 +337,12 @@ def cross_entropy(logits: ArrayLike, labels: ArrayLike) -> Tensor:
     if y.dtype.kind not in "iu" or y.shape != z.shape[:-1]:
         raise ValueError(
             f"cross_entropy: labels must be integers of shape {z.shape[:-1]} for logits of shape "
-            f"{z.shape}; "
-            f"got {y.dtype} of shape {y.shape}"
+            f"{z.shape}; got {y.dtype} of shape {y.shape}"
         )
-    if (
-        y._value is not None
-        and y.size
-        and not (0 <= y._value.min() and y._value.max() < z.shape[-1])
-    ):
+    known = y._value
+    if known is not None and y.size and not (0 <= known.min() and known.max() < z.shape[-1]):
         raise ValueError(
-            f"cross_entropy: labels must lie in 0..{z.shape[-1] - 1}; got {y._value.ravel()[:8]}"
+            f"cross_entropy: labels must lie in 0..{z.shape[-1] - 1}; got {known.ravel()[:8]}"
         )
     hot = equal(expand_dims(y, axis=-1), np.arange(z.shape[-1], dtype=y.dtype))
     return negative(sum(pick(log_softmax(z), hot), axis=-1))

@@ -1,0 +1,94 @@
+"""Order: sorting and searching.  Positions are data; values move by them, so gradients move back.
+
+What has a shape that depends on values (`unique_values`, `nonzero`) is not recorded: take it of
+`t.numpy()`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..graph import Shape, Tensor, bind
+from .arrays import asarray, promoted
+from .indexing import take, take_along_axis
+from .table import ArrayLike, axes_of, row
+
+__all__ = ["argsort", "searchsorted", "sort"]
+
+INT = np.dtype(np.int64)
+
+
+def _argsort_numpy(x: Any, axis: int, descending: bool) -> Any:
+    if not descending:
+        return np.argsort(x, axis=axis, kind="stable").astype(INT)
+    # ascending from the far end, read backwards, keeps equal elements in their first order
+    far = np.argsort(np.flip(x, axis), axis=axis, kind="stable")
+    return x.shape[axis] - 1 - np.flip(far, axis).astype(INT)
+
+
+def _searchsorted_shape(x: Tensor, v: Tensor, side: str) -> tuple[Shape, np.dtype]:
+    if x.ndim != 1:
+        raise ValueError(f"the sorted array must be a vector; it has shape {x.shape}")
+    return v.shape, INT
+
+
+def _searchsorted_numpy(x: Any, v: Any, side: Any, rows: tuple[int, int] | None = None) -> Any:
+    """With `rows` = (n, ndim of v) either operand may have a row axis in front."""
+    if rows is None or np.ndim(x) == 1:
+        return np.asarray(np.searchsorted(x, v, side=side), INT)
+    n, ndim = rows
+    each = v if np.ndim(v) > ndim else np.broadcast_to(v, (n, *np.shape(v)))
+    pairs = zip(x, each, strict=True)
+    return np.array([np.searchsorted(s, w, side=side) for s, w in pairs], INT).reshape(each.shape)
+
+
+ARGSORT = row(
+    "argsort", "reduction", lambda x, axis, descending: (x.shape, INT), _argsort_numpy
+)
+SEARCHSORTED = row(
+    "searchsorted", "reduction", _searchsorted_shape, _searchsorted_numpy,
+    rows=lambda n, node, attrs: {**attrs, "rows": (n, node.inputs[1].ndim)},
+)  # fmt: skip
+
+
+def argsort(
+    x: ArrayLike, /, *, axis: int = -1, descending: bool = False, stable: bool = True
+) -> Tensor:
+    """The positions that sort x along one axis, as int64, in the shape of x.
+
+    Equal elements stay in their order, whatever `stable` says; NaN counts as larger than all.
+    """
+    t = asarray(x)
+    if not isinstance(axis, int):
+        raise TypeError(f"argsort: sorts along one axis, an integer; got {axis!r}")
+    (k,) = axes_of("argsort", t, axis)
+    return bind(ARGSORT, t, axis=k, descending=bool(descending))
+
+
+def sort(
+    x: ArrayLike, /, *, axis: int = -1, descending: bool = False, stable: bool = True
+) -> Tensor:
+    """x sorted along one axis, any shape; NaN counts as larger than all.
+
+    The gradient goes back to where each value came from; of equal values, to the first in order.
+    """
+    t = asarray(x)
+    positions = argsort(t, axis=axis, descending=descending, stable=stable)
+    return take_along_axis(t, positions, axis=axis)
+
+
+def searchsorted(
+    x1: ArrayLike, x2: ArrayLike, /, *, side: str = "left", sorter: ArrayLike | None = None
+) -> Tensor:
+    """Where the elements of x2 would enter the sorted vector x1: int64 in the shape of x2.
+
+    side: "left", before equal elements, or "right", behind them.  sorter: positions that sort x1.
+    """
+    if side not in ("left", "right"):
+        raise ValueError(f"searchsorted: side is 'left' or 'right'; got {side!r}")
+    t, v = promoted(x1, x2)
+    if sorter is not None:
+        t = take(t, sorter)
+    return bind(SEARCHSORTED, t, v, side=side)
