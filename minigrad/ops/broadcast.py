@@ -15,10 +15,10 @@ import numpy as np
 
 from ..graph import Shape, Tensor, bind, constant
 from ..sites import running
-from .arrays import asarray, astype
+from .arrays import asarray, astype, check_device
 from .table import FLOAT, ArrayLike, movement_row, per_input, reduced, row
 
-__all__ = ["broadcast_to", "full_like", "ones_like", "reshape", "zeros_like"]
+__all__ = ["broadcast_to", "empty_like", "full_like", "ones_like", "reshape", "zeros_like"]
 
 
 def _reshape_shape(x: Tensor, shape: Shape) -> tuple[Shape, np.dtype]:
@@ -79,8 +79,9 @@ SUM = row(
 )
 
 
-def reshape(x: ArrayLike, /, shape: int | Sequence[int]) -> Tensor:
-    """The same elements in C order at another shape; one -1 is worked out."""
+def reshape(x: ArrayLike, /, shape: int | Sequence[int], *, copy: bool | None = None) -> Tensor:
+    """The same elements in C order at another shape; one -1 is worked out.  `copy` changes nothing:
+    a Tensor is immutable."""
     t = asarray(x)
     new = [operator.index(n) for n in (shape if isinstance(shape, (tuple, list)) else (shape,))]
     if new.count(-1) > 1 or any(n < -1 for n in new):
@@ -109,19 +110,29 @@ def kept(y: Tensor, x: Tensor, axis: tuple[int, ...], keepdims: bool) -> Tensor:
     return reshape(y, tuple(1 if k - x.ndim in axis else n for k, n in enumerate(x.shape)))
 
 
-def full_like(x: ArrayLike, /, fill_value: Any, *, dtype: Any = None) -> Tensor:
+def full_like(
+    x: ArrayLike, /, fill_value: ArrayLike, *, dtype: Any = None, device: Any = None
+) -> Tensor:
+    """A Tensor with the shape and dtype of x, filled with one number or 0-d Tensor."""
+    check_device("full_like", device)
     x = asarray(x)
-    return broadcast_to(
-        constant(fill_value, dtype or x.dtype), x.shape
-    )  # one number, not x.size of them
+    value = asarray(fill_value, dtype=dtype or x.dtype)
+    return broadcast_to(value, x.shape)  # one number, not x.size of them
 
 
-def zeros_like(x: ArrayLike, /, *, dtype: Any = None) -> Tensor:
-    return full_like(x, 0, dtype=dtype)
+def empty_like(x: ArrayLike, /, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """Zeros with the shape and dtype of x."""
+    return full_like(x, 0, dtype=dtype, device=device)
 
 
-def ones_like(x: ArrayLike, /, *, dtype: Any = None) -> Tensor:
-    return full_like(x, 1, dtype=dtype)
+def zeros_like(x: ArrayLike, /, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """A Tensor with the shape and dtype of x, filled with 0."""
+    return full_like(x, 0, dtype=dtype, device=device)
+
+
+def ones_like(x: ArrayLike, /, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """A Tensor with the shape and dtype of x, filled with 1."""
+    return full_like(x, 1, dtype=dtype, device=device)
 
 
 def operands(op: str, *xs: ArrayLike, float_only: bool = False) -> list[Tensor]:
