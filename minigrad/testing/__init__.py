@@ -1,0 +1,27 @@
+"""Testing gradients: `check_grads` for recorded functions, `check_vjp` for anybody's.
+
+Importing this package imports neither hypothesis nor pytest; `strategies`, `laws`, `mutate` and
+`first_nonfinite` are loaded when they are first asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from .check import check_grads
+from .foreign import check_vjp
+from .verdicts import Finding, GradientError, Report, Verdict
+
+__all__ = [
+    "Finding", "GradientError", "Report", "Verdict", "check_grads", "check_vjp", "first_nonfinite",
+    "laws", "mutate", "strategies",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name == "first_nonfinite":
+        return import_module(".nonfinite", __name__).first_nonfinite
+    if name in ("strategies", "laws", "mutate"):
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

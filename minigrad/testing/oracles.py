@@ -1,0 +1,128 @@
+"""Slopes known without any derivative rule: what the gradients of `check_grads` are held against.
+
+Two oracles answer one question, the slope of every output of a `Point` along directions, each with
+an estimate of its own error:
+
+    complex_step   Im f(x + i h v) / h with h = 2**-100: no subtraction, so it is exact to rounding.
+                   Valid only where every op on the way is analytic (`widened.ANALYTIC`).
+    differences    (f(x + h v) - f(x - h v)) / 2h and both one-sided quotients, at eight steps h,
+                   extrapolated to h = 0 (Richardson 1911; Ridders 1982).  Valid for every op.
+
+Where an operand sits on a branch point (`widened.GAPS`), the point is a possible kink and only
+one-sided differences can tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .tape import Arrays, Point
+
+Move = list[Any]  # a direction: one array (or None, no move) per input
+NAMES = {np.dtype(np.longdouble): "long double"}
+STEP = 2.0**-100  # small enough that its square vanishes beside anything
+LEVELS, RATIO, FIRST = 8, 4.0, 0.125
+
+
+class Slopes(NamedTuple):
+    """Slopes of every output along several directions, each (directions, outputs).
+
+    plus, minus: to either side; equal except at a kink.  error: an estimate, of either.
+    infinite: the quotients grow without bound.
+    """
+
+    plus: Any
+    minus: Any
+    error: Any
+    infinite: Any
+    name: str
+
+
+def complex_step(p: Point, moves: Sequence[Move], single: bool = False) -> Slopes:
+    """Exact to rounding, at analytic points only.  `single`: in plain double precision."""
+    dtype = np.dtype(np.float64) if single else p.dtype
+    xs = [x.astype(dtype) for x in p.xs]
+    turn = np.array(1j, np.result_type(dtype, np.complex64)) * dtype.type(STEP)
+    rows = np.zeros((len(moves), len(p.y)), dtype)
+    for k, v in enumerate(moves):
+        rows[k] = np.imag(
+            p.at([x if d is None else x + turn * d for x, d in zip(xs, v, strict=True)])
+        )
+    rows /= dtype.type(STEP)
+    size = np.abs(rows)
+    finite = np.where(np.isfinite(size), size, 0)
+    error = 64 * np.finfo(dtype).eps * (size + finite.max(axis=0, initial=0) * 1e-3)
+    return Slopes(
+        rows, rows, error, np.isinf(rows), f"complex step ({NAMES.get(dtype, dtype.name)})"
+    )
+
+
+def differences(p: Point, moves: Sequence[Move], shrink: float = 1.0) -> Slopes:
+    """Extrapolated differences with one-sided slopes; the error estimate is part of the answer."""
+    eps = p.eps or float(np.finfo(p.dtype).eps)
+    ahead = np.zeros((LEVELS, len(moves), len(p.y)), p.dtype)
+    behind, steps = ahead.copy(), np.zeros((LEVELS, len(moves), 1), p.dtype)
+    for k, v in enumerate(moves):
+        h = shrink * FIRST * _scale(p.xs, v)
+        for level in range(LEVELS):
+            steps[level, k] = h
+            ahead[level, k] = p.at(
+                [x if d is None else x + h * d for x, d in zip(p.xs, v, strict=True)]
+            )
+            behind[level, k] = p.at(
+                [x if d is None else x - h * d for x, d in zip(p.xs, v, strict=True)]
+            )
+            h /= RATIO
+    with np.errstate(all="ignore"):
+        size = np.maximum(np.abs(ahead), np.abs(behind)) + np.abs(p.y)
+        noise = 8 * eps * size / steps
+        central, error = _extrapolate((ahead - behind) / (2 * steps), noise, 2)
+        plus, error_plus = _extrapolate((ahead - p.y) / steps, noise, 1)
+        minus, error_minus = _extrapolate((p.y - behind) / steps, noise, 1)
+        grows = _grows((ahead - p.y) / steps, noise) | _grows((p.y - behind) / steps, noise)
+        alone = np.isnan(plus) | np.isnan(minus)  # at the end of the domain there is one side
+        side = np.fmax(error_plus, error_minus)
+        apart = np.abs(plus - minus)
+        kink = alone | (apart > 1e-6 * np.fmax(np.abs(plus), np.abs(minus)) + 8 * side + error)
+        plus, minus = np.where(np.isnan(plus), minus, plus), np.where(np.isnan(minus), plus, minus)
+        plus, minus = np.where(kink, plus, central), np.where(kink, minus, central)
+        error = np.where(alone, np.fmin(error_plus, error_minus), np.where(kink, side, error))
+    name = f"differences ({NAMES.get(p.dtype, p.dtype.name)})"
+    return Slopes(plus, minus, error, grows, name)
+
+
+def _scale(xs: Arrays, v: Move) -> float:
+    """A step that suits the moved elements: a power of two, so that x + h is exact."""
+    size = np.concatenate([
+        np.abs(x[d != 0]).reshape(-1) for x, d in zip(xs, v, strict=True) if d is not None
+    ])  # fmt: skip
+    size = size[np.isfinite(size) & (size > 1e-6)]
+    return float(2.0 ** np.floor(np.log2(min(1.0, float(size.min()) if size.size else 1.0))))
+
+
+def _extrapolate(table: Any, noise: Any, power: int) -> tuple[Any, Any]:
+    """The limit at step 0 of quotients whose error goes by powers of the step, and its error:
+    of all entries of the triangle, the one that moved least from its two parents."""
+    best, error = table[-1], np.full(table.shape[1:], np.inf, table.dtype)
+    for column in range(1, min(LEVELS, 6)):
+        factor = RATIO ** (power * column)
+        new = (factor * table[1:] - table[:-1]) / (factor - 1)
+        noise = (factor * noise[1:] + noise[:-1]) / (factor - 1)
+        moved = 4 * np.fmax(np.abs(new - table[1:]), np.abs(new - table[:-1])) + noise
+        moved = np.where(np.isfinite(new), moved, np.inf)
+        for value, change in zip(new, moved, strict=True):
+            better = change < error
+            best, error = np.where(better, value, best), np.where(better, change, error)
+        table = new
+    return np.where(np.isinf(error), np.nan, best), error
+
+
+def _grows(quotients: Any, noise: Any) -> Any:
+    """Quotients that do not settle: each change is about as large as the one before, or larger."""
+    change = np.abs(np.diff(quotients, axis=0))
+    last = change[-4:]
+    grows = (last[1:] > 0.7 * last[:-1]).all(axis=0) & (last > 64 * noise[-4:]).all(axis=0)
+    return grows | np.isinf(quotients[-1])

@@ -1,0 +1,188 @@
+"""A recorded graph as a list of NumPy calls, to be run again with other leaf values in any number
+type: as recorded, in the platform's widest float, or in complex numbers.
+
+Nothing is recorded again and nothing is cast back, so that steps in a leaf are seen by the outputs
+to the last bit.  A `Point` is what an oracle sees of a function: how to run it, and where.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..graph import Tensor, toposort
+from ..ops.table import TABLE
+from ..transforms import unfold
+from .widened import ANALYTIC, GAPS, HELD, REAL
+
+Arrays = list[Any]
+EXTENDED = np.finfo(np.longdouble).nmant == 63  # the 80-bit format of x86
+WIDE: Any = np.dtype(np.longdouble if EXTENDED else np.float64)
+
+
+class Narrow(TypeError):
+    """An op on the tape cannot be run in the wide number type."""
+
+
+class Tape:
+    """A recorded graph as a list of calls.  Recurrences are written out; `stop_gradient` holds the
+    value it has at the base point when leaves move, since that is what it says it does."""
+
+    def __init__(self, outputs: Sequence[Tensor], leaves: Sequence[Tensor]) -> None:
+        outputs = list(outputs)
+        order = toposort(outputs)
+        if any(t.op.kind == "recur" for t in order):
+            outputs = unfold(outputs, expand=True)
+            order = toposort(outputs)
+        slot = {t: k for k, t in enumerate(order)}
+        self.order, self.outputs = order, [slot[t] for t in outputs]
+        self.leaves = [slot.get(t) for t in leaves]
+        steps = [(slot[t], t.op, [slot[i] for i in t.inputs], t.attrs) for t in order if t.inputs]
+        given = {k for k in self.leaves if k is not None}
+        moving, self.stops = set(given), False
+        for k, op, ins, _ in steps:
+            if op.name in HELD:
+                self.stops |= any(i in moving for i in ins)
+            elif any(i in moving for i in ins):
+                moving.add(k)
+        reached = {slot[t] for t in toposort(outputs, stop=lambda t: t.op.name in HELD)}
+        self.steps = [s for s in steps if s[0] not in given]
+        self.live = [s for s in self.steps if s[0] in moving and s[0] in reached]
+        self.complex = [(k, ANALYTIC.get(op.name) or op.numpy, i, a) for k, op, i, a in self.live]
+        self.analytic = all(_is_analytic(op) for _, op, _, _ in self.live)
+        self.opaque = sorted({op.name for _, op, _, _ in self.live if op.name not in ANALYTIC})
+
+    def base(self, values: Arrays, dtype: Any = None) -> Arrays:
+        """Every value at a point; dtype None: in the recorded types.  Raises Narrow."""
+        slots: Arrays = [None] * len(self.order)
+        for k, t in enumerate(self.order):
+            if t._value is not None and not t.inputs:
+                slots[k] = (
+                    t._value if dtype is None or t.dtype.kind != "f" else t._value.astype(dtype)
+                )
+        for at, value in zip(self.leaves, values, strict=True):
+            if at is not None:
+                slots[at] = value if dtype is None else np.asarray(value, dtype)
+        with np.errstate(all="ignore"):
+            for k, op, ins, attrs in self.steps:
+                args = [slots[i] for i in ins]
+                if dtype is None:
+                    slots[k] = op.numpy(*args, **attrs)
+                    continue
+                slots[k] = self._wide(k, op, args, attrs, dtype)
+        return slots
+
+    def _wide(self, k: int, op: Any, args: Arrays, attrs: Any, dtype: np.dtype) -> Any:
+        known = _is_known(op)
+        try:
+            out = np.asarray(_meaning(op)(*args, **attrs))
+        except Exception as error:
+            if known or dtype == np.float64:
+                raise
+            raise Narrow(op.name) from error
+        if self.order[k].dtype.kind == "f" and out.dtype != dtype:
+            if known or dtype == np.float64:
+                return out.astype(dtype)
+            raise Narrow(op.name)
+        return out
+
+    def moved(self, slots: Arrays, values: Arrays) -> Arrays:
+        """All values with the leaves elsewhere, from the base point's `slots`; complex or real."""
+        slots = list(slots)
+        turned = False
+        for at, value in zip(self.leaves, values, strict=True):
+            if at is not None:
+                slots[at] = value
+                turned = turned or np.iscomplexobj(value)
+        with np.errstate(all="ignore"):
+            if turned:
+                for k, f, ins, attrs in self.complex:
+                    slots[k] = f(*[slots[i] for i in ins], **attrs)
+            else:
+                for k, op, ins, attrs in self.live:
+                    slots[k] = _meaning(op)(*[slots[i] for i in ins], **attrs)
+        return slots
+
+    def flat(self, slots: Arrays) -> Any:
+        """The outputs as one vector."""
+        parts = [np.reshape(slots[k], -1) for k in self.outputs]
+        return np.concatenate(parts) if len(parts) != 1 else parts[0]
+
+
+def _is_known(op: Any) -> bool:
+    return op.name in TABLE and TABLE[op.name].numpy is op.numpy
+
+
+def _meaning(op: Any) -> Callable[..., Any]:
+    return REAL[op.name] if op.name in REAL and _is_known(op) else op.numpy
+
+
+def _is_analytic(op: Any) -> bool:
+    return op.name in ANALYTIC and _is_known(op)
+
+
+# -- a function at a point -------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class Point:
+    """A function of several arrays at one point, as an oracle sees it.
+
+    at(xs) -> all outputs as one vector; xs real or, where `analytic`, complex.
+    xs: the inputs in `dtype`, in which slopes are computed.    y: at(xs).
+    ties: whether an operand sits on a branch point; gaps(xs): the distances of those operands.
+    """
+
+    at: Callable[[Arrays], Any]
+    xs: Arrays
+    y: Any
+    dtype: np.dtype
+    analytic: bool
+    ties: bool = False
+    gaps: Callable[[Arrays], Any] | None = None
+    y_native: Any = None  # y as computed in the recorded types
+    eps: float = 0.0  # of `at`, where coarser than that of dtype
+
+
+def point_of(tape: Tape, xs: Arrays) -> Point:
+    """The tape at `xs`, in the widest type its ops can be run in."""
+    native = tape.base(xs)
+    dtype = WIDE
+    try:
+        slots = tape.base(xs, dtype)
+    except Narrow:
+        dtype = np.dtype(np.float64)
+        slots = tape.base(xs, dtype)
+    wide = [np.asarray(x, dtype) for x in xs]
+    marks = _ties(tape, slots, native)
+
+    def gaps(values: Arrays) -> Any:
+        moved = tape.moved(slots, values)
+        with np.errstate(all="ignore"):
+            parts = [g(*[moved[i] for i in ins], **a)[mask] for g, ins, a, mask in marks]
+        return np.concatenate([np.reshape(p, -1) for p in parts])
+
+    return Point(
+        lambda values: tape.flat(tape.moved(slots, values)), wide, tape.flat(slots), dtype,
+        tape.analytic, bool(marks), gaps, tape.flat(native),
+    )  # fmt: skip
+
+
+def _ties(tape: Tape, slots: Arrays, native: Arrays) -> list[tuple]:
+    """Operands at a branch point, or so near that the recorded type's rounding cannot tell."""
+    found = []
+    for _, op, ins, attrs in tape.live:
+        rule = GAPS.get(op.name)
+        if rule is None or not any(np.asarray(slots[i]).dtype.kind == "f" for i in ins):
+            continue
+        with np.errstate(all="ignore"):
+            attrs = {} if op.name == "astype" else attrs
+            gap = np.asarray(rule(*[np.asarray(slots[i]) for i in ins], **attrs))
+            near = np.asarray(rule(*[np.asarray(native[i]) for i in ins], **attrs))
+            mask = (gap == 0) | (np.abs(gap) <= 4 * np.abs(gap - near))
+        if mask.any():
+            found.append((rule, ins, attrs, mask))
+    return found
