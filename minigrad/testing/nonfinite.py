@@ -8,9 +8,11 @@ calls it when a result turns out bad.  It works in two passes over the graph:
   level, one row per node of the structure);
 * **backward**: from the bad elements of the outputs, back through the elements that made them bad.
   An op is put to the test: its bad inputs are replaced by finite numbers, then each input in turn
-  keeps its NaNs (or +inf, or -inf) alone.  Still bad with none of them: the op made the value
-  itself, it is an *origin*.  Bad with one of them: the walk goes on there.  What `where`, `minimum`
-  or `exp(-inf) = 0` stopped is never reached, so a deliberate mask is not blamed.
+  keeps its NaNs (or +inf, or -inf) alone.  If the result is the same NaN or infinity with none of
+  them, the op made it itself: an *origin*.  If it is with one of them, the walk goes on there; if
+  it takes several (inf - inf), it goes on at all of them.  What `where`, `minimum` or exp(-inf) = 0
+  stopped is never reached, so a deliberate mask is not blamed, not even for a NaN beside it that
+  swallows it (-inf - NaN is a NaN because of the NaN).
 
 Which elements of an input an element of a result depends on is the same place for an elementwise
 op, and for any other op what its vjp, the transposed map, returns for a cotangent marking the
@@ -39,7 +41,7 @@ from ..structure import Structure
 
 Mask = np.ndarray  # of bool: the elements in question of one value
 Key = tuple[int, ...]  # sorts origins: derivative order, then position in the evaluation
-PROBES = (0.5, 2.0, -0.5, 0.0)  # an op that is bad at all of these does not owe it to its input
+PROBES = (0.5, 2.0, -0.5, 0.0)  # stand in for bad inputs: what holds must hold with all of them
 CLASSES: dict[str, Callable[[Any], Any]] = {
     "nan": np.isnan,
     "+inf": lambda x: x == np.inf,
@@ -291,52 +293,55 @@ class _Search:
         if own.any() and (self.first is None or key < self.first[0]):
             self.first = key, t, xs, value, own, op, list(places)
 
-    def test(self, t: Tensor, xs: list, mask: Mask) -> _Verdict:
-        """Did `t` make the bad elements `mask` itself, and if not, which inputs did?"""
-        present = [
-            (k, c, where)
-            for k, x in enumerate(xs)
-            if np.asarray(x).dtype.kind == "f"
-            for c in self.classes
-            for where in [np.asarray(CLASSES[c](np.asarray(x)))]
-            if where.any()
-        ]
-        if not present:
+    def test(self, t: Tensor, xs: list, value: Any, mask: Mask) -> _Verdict:
+        """Did `t` make the bad elements `mask` of its value itself; if not, which inputs did?"""
+        wrong = {k: w for k, x in enumerate(xs) for w in [self.bad(x)] if w.any()}
+        if not wrong:
             return _Verdict(mask, {})
-        wrong = {k: self.bad(xs[k]) for k, _, _ in present}
 
-        def still(keep: tuple[int, Mask] | None, among: Mask) -> Mask:
-            """The elements that stay bad when all bad inputs but `keep` are replaced."""
-            for probe in PROBES:
-                if not among.any():
-                    break
-                trial = list(xs)
-                for k, w in wrong.items():
-                    replace = w & ~keep[1] if keep is not None and keep[0] == k else w
-                    trial[k] = np.where(replace, np.asarray(probe, xs[k].dtype), xs[k])
-                among = among & self.bad(t.op.numpy(*trial, **t.attrs))
-            return among
+        def trial(probe: float, kept: int | None = None, where: Any = True) -> Any:
+            """The result with all bad inputs replaced but those at `where` of input `kept`."""
+            new = list(xs)
+            for k, w in wrong.items():
+                gone = w & ~where if k == kept else w
+                new[k] = np.where(gone, np.asarray(probe, xs[k].dtype), xs[k])
+            return t.op.numpy(*new, **t.attrs)
 
-        own = still(None, mask)
+        def enough(*kept: Any) -> Mask:
+            """The elements of `mask` that are then still what they are: NaN, or that infinity."""
+            left = mask
+            for probe in PROBES if mask.any() else ():
+                x = trial(probe, *kept)
+                left = left & ((x == value) | (np.isnan(x) & np.isnan(value)))
+            return left
+
+        own = enough()
         into: dict[int, Mask] = {}
         unexplained = mask & ~own
-        for k, _, where in present:
-            guilty = still((k, where), mask)
-            unexplained = unexplained & ~guilty
-            self._into(into, t, xs, k, guilty, where)
+        for k in wrong:
+            for c in self.classes:
+                where = np.asarray(CLASSES[c](xs[k]))
+                if where.any():
+                    guilty = enough(k, where)
+                    unexplained = unexplained & ~guilty
+                    self._into(into, t, xs, k, guilty, where, own)
         for k, w in wrong.items() if unexplained.any() else ():  # bad only together
-            self._into(into, t, xs, k, unexplained, w)
+            self._into(into, t, xs, k, unexplained, w, own)
         return _Verdict(own, into)
 
-    def _into(self, into: dict, t: Tensor, xs: list, k: int, mask: Mask, where: Mask) -> None:
+    def _into(
+        self, into: dict, t: Tensor, xs: list, k: int, mask: Mask, where: Mask, own: Mask
+    ) -> None:
+        """Blame the elements of input k among `where` that the elements `mask` of t depend on."""
         if not mask.any():
             return
         key = t, k, mask.tobytes()
         if key not in self.known:
             self.known[key] = reads(t, xs, k, mask)
         hit = self.known[key] & where
-        hit = hit if hit.any() else where
-        into[k] = into[k] | hit if k in into else hit
+        if not hit.any() and (mask & ~own).any():  # the vjp did not tell: any of them
+            hit = where
+        add(into, k, hit)
 
     # -- the graph outside recurrences -------------------------------------------------------------
 
@@ -380,7 +385,7 @@ class _Search:
             self.origin(position, t, [], value(t), mask, places=places)
             return
         xs = [value(i) for i in t.inputs]
-        own, into = self.test(t, xs, mask)
+        own, into = self.test(t, xs, value(t), mask)
         self.origin(position, t, xs, value(t), own, places=places)
         for k, m in into.items():
             add(masks, t.inputs[k], m)
@@ -428,13 +433,12 @@ def add(masks: dict[Any, Mask], t: Any, mask: Mask) -> None:
     masks[t] = masks[t] | mask if t in masks else mask
 
 
-INFIX = {"add": " + ", "subtract": " - ", "multiply": " * ", "divide": " / ", "power": " ** "}
-SUMS = {"arrivals": "the sum of the states that arrive", "nodes": "the sum over the nodes"}
+INFIX = {"add": " + ", "subtract": " - ", "multiply": " * ", "divide": " / ", "pow": " ** "}
 
 
 def _cause(t: Tensor, op: str | None, numbers: Sequence[tuple], kind: str) -> str:
     """'log of -3.2', '0.0 / 0.0', 'einsum of 64 numbers up to 1e+200 and ...'."""
-    if t.op in (CONSTANT, INPUT):
+    if op is None and not t.inputs:
         what = "a parameter or input" if t.op is INPUT else "a constant"
         return f"{t.name or what} holds {kind}"
     if op is None and all(len(x) == 1 for x in numbers):
@@ -442,13 +446,15 @@ def _cause(t: Tensor, op: str | None, numbers: Sequence[tuple], kind: str) -> st
         if t.op.name in INFIX:
             return INFIX[t.op.name].join(words)
         return f"{t.op.name} of {words[0] if len(words) == 1 else '(' + ', '.join(words) + ')'}"
+    if op is not None:
+        numbers = [sum(numbers, ())]
     words = [
         f"{len(x)} number{'s' * (len(x) > 1)}"
         + (f" up to {max(map(abs, x)):.6g} in size" if x else "")
         for x in numbers
         if not x or isinstance(x[0], float)
     ]
-    return f"{SUMS[op] if op else t.op.name} of {' and '.join(words)}"
+    return f"{op or t.op.name} of {' and '.join(words)}"
 
 
 def _place(r: Tensor, t: Tensor, row: int | None) -> Place:
@@ -605,7 +611,7 @@ class _Interior:
                 level = len(self.structure.levels)
                 self.search.origin(
                     (*self.position, level), p, xs, np.where(m, np.sum(xs, axis=0), 0), summed,
-                    "nodes", [*self.places, (self.r, ref, None)],
+                    "sum over nodes", [*self.places, (self.r, ref, None)],
                 )  # fmt: skip
 
     def _row(self, home: Home, n: int, level: int, into: dict[int, Mask]) -> None:
@@ -655,5 +661,6 @@ class _Interior:
             if self.add(t, source, mask):
                 own &= ~self.search.bad(xs[-1])
         self.search.origin(
-            position, ph, xs, self.value(ph, n), own, "arrivals", [*self.places, (self.r, ph, n)]
-        )
+            position, ph, xs, self.value(ph, n), own, "sum over edges",
+            [*self.places, (self.r, ph, n)],
+        )  # fmt: skip
