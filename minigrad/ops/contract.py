@@ -103,9 +103,7 @@ def _einsum_vjp(ct: Tensor, node: Tensor, wanted: Sequence[bool]) -> list[Tensor
         known = set(out).union(*(s for s, _ in others))
         once = "".join(dict.fromkeys(subs[k]))
         reach = "".join(c for c in once if c in known)
-        g = bind(
-            EINSUM, ct, *(t for _, t in others), subs=(out, *(s for s, _ in others)), out=reach
-        )
+        g = _product((out, ct), *others, out=reach)
         size = dict(zip(subs[k], x.shape, strict=True))
         if (
             reach != once
@@ -120,6 +118,14 @@ def _einsum_vjp(ct: Tensor, node: Tensor, wanted: Sequence[bool]) -> list[Tensor
             g = bind(EINSUM, g, *mask, subs=(once, *pairs), out=fresh)
         grads.append(g)
     return grads
+
+
+def _product(*named: tuple[str, Tensor], out: str) -> Tensor:
+    """The contraction of named operands; a number times an array is elementwise, and fuses so."""
+    subs, xs = zip(*named, strict=True)
+    if sorted(subs) == sorted(("", out)):
+        return multiply(*(broadcast_to(x, xs[subs.index(out)].shape) for x in xs))
+    return bind(EINSUM, *xs, subs=subs, out=out)
 
 
 def _repeats(sub: str) -> list[tuple[str, int]]:

@@ -141,8 +141,10 @@ def _cumulative(
     op: Any, x: ArrayLike, axis: int | None, dtype: Any, initial: int, include_initial: bool
 ) -> Tensor:
     t = accumulated(op.name, x, dtype)
+    if not t.ndim:
+        raise ValueError(f"{op.name}: needs at least one axis; got a scalar")
     if axis is None:
-        if t.ndim != 1:
+        if t.ndim > 1:
             raise ValueError(f"{op.name}: shape {t.shape} needs axis=, one of its {t.ndim} axes")
         axis = -1
     if isinstance(axis, (tuple, list)):
