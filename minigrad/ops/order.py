@@ -53,6 +53,13 @@ SEARCHSORTED = row(
 )  # fmt: skip
 
 
+def _positions(op: str, t: Tensor, axis: Any, descending: bool) -> Tensor:
+    if axis is None or isinstance(axis, (tuple, list)):
+        raise TypeError(f"{op}: sorts along one axis, an integer; got {axis!r}")
+    (k,) = axes_of(op, t, axis)
+    return bind(ARGSORT, t, axis=k, descending=bool(descending))
+
+
 def argsort(
     x: ArrayLike, /, *, axis: int = -1, descending: bool = False, stable: bool = True
 ) -> Tensor:
@@ -60,11 +67,7 @@ def argsort(
 
     Equal elements stay in their order, whatever `stable` says; NaN counts as larger than all.
     """
-    t = asarray(x)
-    if not isinstance(axis, int):
-        raise TypeError(f"argsort: sorts along one axis, an integer; got {axis!r}")
-    (k,) = axes_of("argsort", t, axis)
-    return bind(ARGSORT, t, axis=k, descending=bool(descending))
+    return _positions("argsort", asarray(x), axis, descending)
 
 
 def sort(
@@ -72,11 +75,10 @@ def sort(
 ) -> Tensor:
     """x sorted along one axis, any shape; NaN counts as larger than all.
 
-    The gradient goes back to where each value came from; of equal values, to the first in order.
+    The gradient goes back to where each value came from; equal values came in their order.
     """
     t = asarray(x)
-    positions = argsort(t, axis=axis, descending=descending, stable=stable)
-    return take_along_axis(t, positions, axis=axis)
+    return take_along_axis(t, _positions("sort", t, axis, descending), axis=axis)
 
 
 def searchsorted(
