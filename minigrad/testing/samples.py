@@ -60,6 +60,7 @@ DOMAINS: dict[str, Callable[[Rng, Shape], Any]] = {
     "one": lambda rng, shape: _signed(rng, 1.0, 1.0, shape),
     "fractional": _fractional,
     "apart": _apart,
+    "spread": lambda rng, shape: 0.2 + 0.5 * rng.permutation(int(np.prod(shape))).reshape(shape),
 }
 
 
@@ -239,6 +240,23 @@ def _movements() -> Iterator[Sample]:
     yield s("stack", "0-d", lambda a, b: mg.stack([a, b, a]), real(), real())
     yield s("flip", "all", mg.flip, real(3, 3))
     yield s("flip", "one", lambda a: mg.flip(a, axis=0), real(2, 3))
+    yield s("split", "parts", lambda a: mg.split(a, 2, axis=1), real(3, 4))
+    yield s("split", "places", lambda a: mg.split(a, [1, 1, -1]), real(4))
+    yield s("unstack", "inner", lambda a: mg.unstack(a, axis=1), real(3, 3))
+    yield s("roll", "flat", lambda a: mg.roll(a, 2), real(3, 3))
+    yield s("roll", "two axes", lambda a: mg.roll(a, (1, -1), axis=(0, 1)), real(3, 3))
+    yield s("tile", "matrix", lambda a: mg.tile(a, (2, 1, 2)), real(2, 2))
+    yield s("tile", "0-d", lambda a: mg.tile(a, 3), real())
+    yield s("repeat", "flat", lambda a: mg.repeat(a, 2), real(2, 2))
+    yield s("repeat", "unevenly", lambda a: mg.repeat(a, [2, 0, 3], axis=1), real(3, 3))
+    yield s("pad", "zeros", lambda a: mg.pad(a, ((1, 0), (0, 2))), real(2, 2))
+    for mode in ("edge", "reflect", "wrap"):
+        yield s("pad", mode, lambda a, m=mode: mg.pad(a, ((1, 1), (2, 0)), m), real(3, 3))
+    yield s("meshgrid", "two", mg.meshgrid, real(2), real(3))
+    yield s("meshgrid", "by index", lambda a, b: mg.meshgrid(a, b, indexing="ij"), real(3), real(3))
+    yield s("broadcast_arrays", "three", mg.broadcast_arrays, real(3, 1), real(3), real())
+    yield s("full", "of a number", lambda a: mg.full((2, 3), a), real())
+    yield s("full_like", "of a number", lambda a, b: mg.full_like(a, b) * a, real(2, 3), real())
     yield s("slice", "steps", lambda a: a[1:, ::-2], real(3, 4))
     yield s("slice", "one row", lambda a: a[1], real(3, 3))
     yield s("slice", "nothing", lambda a: a[:0], real(3, 2))
@@ -251,6 +269,11 @@ def _movements() -> Iterator[Sample]:
     yield s("take", "nothing", lambda a: mg.take(a, np.zeros(0, int)), real(3))
     yield s("take", "pairs", lambda a: a[[0, 2, 0], [1, 1, 1]], real(3, 3))
     yield s("take", "mask", lambda a: a[MASK], real(3, 3))
+    yield s("take", "arrays apart", lambda a: a[ROWS % 2, :, ROWS], real(2, 2, 3))
+    pick = np.array([[2, 0, 2], [1, 1, 0], [0, 2, 1]])
+    yield s("take_along_axis", "last", lambda a: mg.take_along_axis(a, pick), real(3, 3))
+    yield s("take_along_axis", "rows", lambda a: mg.take_along_axis(a, pick[:2], axis=0),
+            real(3, 3))  # fmt: skip
     yield s("scatter", "twice", lambda a: mg.scatter(a, ROWS, 4), real(4, 3))
     yield s("scatter", "2-d rows", lambda a: mg.scatter(a, [[0, 1], [1, 1]], 2), real(2, 2, 2))
 
@@ -275,6 +298,40 @@ def _reductions() -> Iterator[Sample]:
         yield s(name, "0-d", f, of(domain))
         yield s(name, "of nothing wide", lambda a, f=f: f(a, axis=0), of(domain, 2, 0))
     yield s("sum", "empty", lambda a: mg.sum(a, axis=-1), real(2, 0))
+    for name in ("cumulative_sum", "cumulative_prod"):
+        f = getattr(mg, name)
+        yield s(name, "vector", f, real(4))
+        yield s(name, "square", lambda a, f=f: f(a, axis=0), real(3, 3))
+        yield s(name, "cube", lambda a, f=f: f(a, axis=1), real(2, 3, 2))
+        yield s(name, "from the start", lambda a, f=f: f(a, axis=-1, include_initial=True),
+                real(2, 3))  # fmt: skip
+        yield s(name, "empty", lambda a, f=f: f(a, axis=1), real(2, 0))
+        yield s(name, "backwards", _bound(name, axis=-1, reverse=True), real(2, 3))
+    for zeros in ([2.0, 0.0, 3.0], [0.0, 0.0, 4.0]):
+        yield s("cumulative_prod", f"of {zeros}", mg.cumulative_prod, at(*zeros))
+        yield s("prod", f"of {zeros}", mg.prod, at(*zeros))
+    for back in (False, True):
+        yield s("linear_recurrence", f"backwards: {back}", _bound(
+            "linear_recurrence", axis=-1, reverse=back), real(3, 3), real(3, 3))  # fmt: skip
+    yield s("linear_recurrence", "rows", _bound("linear_recurrence", axis=-2, reverse=False),
+            real(4, 2), real(4, 2))  # fmt: skip
+    yield s("prod", "empty", lambda a: mg.prod(a, axis=-1), real(2, 0))
+    for order in (1, 3, 2.5, np.inf, -np.inf):
+        yield s("norm", f"of order {order}", lambda a, p=order: mg.norm(a, axis=-1, ord=p),
+                of("spread", 3, 3))  # fmt: skip
+    yield s("norm", "at 0", lambda a: mg.norm(a, axis=-1), at([0.0, 0.0], [3.0, 4.0]), kink=True)
+    yield s("std", "of equal numbers", mg.std, at(2.0, 2.0, 2.0), kink=True)
+    for name in ("var", "std"):
+        f = getattr(mg, name)
+        yield s(name, "unbiased", lambda a, f=f: f(a, axis=0, correction=1), of("apart", 3, 3))
+    yield s("diff", "square", mg.diff, real(3, 3))
+    yield s("diff", "twice", lambda a: mg.diff(a, n=2, axis=0), real(4, 2))
+    yield s("diff", "joined", lambda a, b: mg.diff(a, prepend=0, append=b), real(2, 3), real(2, 1))
+    for down in (False, True):
+        yield s("sort", f"square, descending: {down}", lambda a, d=down: mg.sort(a, descending=d),
+                of("apart", 3, 3))  # fmt: skip
+    yield s("sort", "rows", lambda a: mg.sort(a, axis=0), of("apart", 3, 2))
+    yield s("sort", "ties", mg.sort, at(2.0, 1.0, 2.0), kink=True)
     for name in ("max", "min"):
         f = getattr(mg, name)
         yield s(name, "ties", f, at(2.0, 2.0, 1.0, 1.0), kink=True)
@@ -289,7 +346,10 @@ def _reductions() -> Iterator[Sample]:
     yield s("cross_entropy", "one", lambda z: mg.cross_entropy(z, 1), real(4))
 
 
-REDUCTIONS = {"sum": "real", "mean": "real", "max": "apart", "min": "apart", "logsumexp": "real"}
+REDUCTIONS = {
+    "logsumexp": "real", "max": "apart", "mean": "real", "min": "apart", "norm": "real",
+    "prod": "real", "sum": "real", "var": "real",
+}  # fmt: skip
 
 
 def _contractions() -> Iterator[Sample]:
@@ -313,6 +373,19 @@ def _contractions() -> Iterator[Sample]:
     yield s("einsum", "with itself", lambda a: mg.einsum("ij,jk->ik", a, a), real(3, 3))
     yield s("vecdot", "square", mg.vecdot, real(3, 3), real(3, 3))
     yield s("vecdot", "axis", lambda a, b: mg.vecdot(a, b, axis=0), real(3, 2), real(3, 1))
+    for name in ("diagonal", "trace"):
+        f = getattr(mg, name)
+        yield s(name, "square", f, real(3, 3))
+        yield s(name, "above", lambda a, f=f: f(a, offset=1), real(2, 2, 4))
+        yield s(name, "below", lambda a, f=f: f(a, offset=-1), real(3, 2))
+    for name in ("tril", "triu"):
+        f = getattr(mg, name)
+        yield s(name, "square", f, real(3, 3))
+        yield s(name, "oblong", lambda a, f=f: f(a, k=1), real(2, 2, 4))
+    yield s("cross", "square", mg.cross, real(3, 3), real(3, 3))
+    yield s("cross", "columns", lambda a, b: mg.cross(a, b, axis=0), real(3, 2), real(3, 1))
+    yield s("einsum", "...", lambda a, b: mg.einsum("...ij,jk->...ik", a, b), real(2, 2, 3),
+            real(3, 2))  # fmt: skip
     yield s("outer", "vectors", mg.outer, real(3), real(2))
     yield s("tensordot", "one", lambda a, b: mg.tensordot(a, b, axes=1), real(3, 3), real(3, 3))
     yield s("tensordot", "lists", lambda a, b: mg.tensordot(a, b, axes=([0, 1], [1, 0])),
@@ -389,11 +462,11 @@ def _recurrences() -> Iterator[Sample]:
     yield s("vmap", lambda a, b: mg.vmap(lambda x, y: mg.sin(x @ y), in_axes=(0, None))(a, b),
             real(3, 2), real(2, 2))  # fmt: skip
     rows = [1, 1, -1, 0]
-    table = lambda w, t: mg.recur(  # noqa: E731
+    table = lambda w, h, t: mg.recur(  # noqa: E731
         lambda shared, carry, x: (mg.tanh(shared * carry + x), x * carry),
-        mg.Structure.chain(4), initial=mg.ones((1, 2)), shared=w, inputs=mg.Indexed(t, rows),
+        mg.Structure.chain(4), initial=h, shared=w, inputs=mg.Indexed(t, rows),
     )  # fmt: skip
-    yield s("table", table, real(2), real(2, 2))
+    yield s("table", table, real(2), real(1, 2), real(2, 2))
 
 
 SAMPLES: tuple[Sample, ...] = (
@@ -401,11 +474,11 @@ SAMPLES: tuple[Sample, ...] = (
 )  # fmt: skip
 
 WITHOUT_DERIVATIVE = frozenset(
-    """arange asarray eye full full_like linspace ones ones_like zeros zeros_like
-    argmax ceil equal floor floor_divide greater greater_equal isfinite isinf isnan less less_equal
-    logical_and logical_not logical_or logical_xor nextafter not_equal round sign signbit
-    stop_gradient trunc bitwise_and bitwise_invert bitwise_left_shift bitwise_or bitwise_right_shift
-    bitwise_xor""".split()
+    """all any arange argmax argmin argsort asarray bitwise_and bitwise_invert bitwise_left_shift
+    bitwise_or bitwise_right_shift bitwise_xor ceil count_nonzero empty empty_like equal eye floor
+    floor_divide from_dlpack greater greater_equal isfinite isinf isnan less less_equal linspace
+    logical_and logical_not logical_or logical_xor nextafter not_equal ones ones_like round
+    searchsorted sign signbit stop_gradient trunc zeros zeros_like""".split()
 )  # creation, comparison, counting, rounding: zero or no derivative
 
 
