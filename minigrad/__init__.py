@@ -6,6 +6,7 @@ from .custom import primitive
 from .evaluate import evaluate, reference
 from .graph import Primitive, Tensor
 from .io import load, save, tensors
+from .namespace import *
 from .ops import *
 from .structure import Structure
 from .text import expr, latex

@@ -15,6 +15,8 @@ import numpy as np
 if TYPE_CHECKING:
     from .graph import Tensor
 
+VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12")  # of the array API standard, newest last
+
 
 class Readable:
     """What `Tensor` inherits; it has no fields of its own."""
@@ -46,6 +48,53 @@ class Readable:
             )
         return np.array(self.numpy(), dtype=dtype, copy=True if copy else None)
 
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        """The module `minigrad`: its functions are those of the array API standard."""
+        if api_version not in (None, *VERSIONS):
+            raise ValueError(
+                f"array API version {api_version!r} is not known here; {', '.join(VERSIONS)} are"
+            )
+        import minigrad
+
+        return minigrad
+
+    @property
+    def device(self) -> str:
+        return "cpu"
+
+    def to_device(self, device: Any, /, *, stream: Any = None) -> Any:
+        """Itself: there is only the device "cpu", without streams."""
+        if device != "cpu" or stream is not None:
+            raise ValueError(
+                f"a Tensor is on the device 'cpu', which has no streams; got {device!r}, {stream!r}"
+            )
+        return self
+
+    def __dlpack__(
+        self, *, stream: Any = None, max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None, copy: bool | None = None,
+    ) -> Any:  # fmt: skip
+        """The value for another array library, without its gradient.
+
+        A copy, because a consumer may write into it; copy=False hands out the read-only value,
+        which a consumer must accept as such (DLPack 1.0).
+        """
+        if stream is not None:
+            raise BufferError(f"a Tensor is on the CPU, which has no streams; got {stream!r}")
+        if dl_device not in (None, self.__dlpack_device__()):
+            raise BufferError(f"a Tensor is on the CPU, (1, 0); device {dl_device} was asked for")
+        if copy is not False:
+            return np.array(self.numpy()).__dlpack__()
+        if max_version is None or max_version < (1, 0):
+            raise BufferError(
+                "the value of a Tensor is read-only, which DLPack before 1.0 cannot say; leave out "
+                "copy=False"
+            )
+        return self.numpy().__dlpack__(max_version=max_version)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 1, 0
+
     def item(self) -> Any:
         if self.size != 1:
             raise ValueError(
@@ -61,6 +110,9 @@ class Readable:
 
     def __int__(self) -> int:
         return int(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
 
     def __index__(self) -> int:
         if not np.issubdtype(self.dtype, np.integer):

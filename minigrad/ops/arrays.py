@@ -116,7 +116,7 @@ def full(
         from .broadcast import broadcast_to
 
         value = asarray(fill_value, dtype=dtype)
-        return broadcast_to(value, tuple(shape) if isinstance(shape, (tuple, list)) else (shape,))
+        return broadcast_to(value, np.broadcast_shapes(shape))  # an int too
     return constant(np.full(shape, fill_value, dtype))
 
 

@@ -157,7 +157,7 @@ def moveaxis(
     return permute_dims(t, order)
 
 
-def expand_dims(x: ArrayLike, /, *, axis: int | Sequence[int] = 0) -> Tensor:
+def expand_dims(x: ArrayLike, /, axis: int | Sequence[int] = 0) -> Tensor:
     """New axes of length 1, at the places `axis` (an int or several) of the result."""
     t = asarray(x)
     given = axis if isinstance(axis, (tuple, list)) else (axis,)
@@ -225,7 +225,7 @@ def split(
     if isinstance(indices_or_sections, (tuple, list, np.ndarray)):
         cuts = [operator.index(k) for k in indices_or_sections]
     else:
-        parts = operator.index(indices_or_sections)
+        parts = operator.index(indices_or_sections)  # type: ignore[arg-type]
         if parts < 1 or n % parts:
             raise ValueError(
                 f"split: axis {axis} of shape {t.shape} does not fall into {parts} equal parts; "
