@@ -235,15 +235,20 @@ def matmul(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
     return bind(EINSUM, a, b, subs=(sa, sb), out=out)
 
 
+def _shared_axis(op: str, a: Tensor, b: Tensor, axis: int) -> int:
+    """An axis of vectors, counted from the end of both operands."""
+    (k,) = axes_of(op, a if a.ndim >= b.ndim else b, axis)
+    if builtins.min(a.ndim, b.ndim) < -k or a.shape[k] != b.shape[k]:
+        raise ValueError(
+            f"{op}: axis {axis} of shapes {a.shape} and {b.shape} is not as long in both{running()}"
+        )
+    return k
+
+
 def vecdot(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Tensor:
     """The sum of x1 * x2 along one axis, which is as long in both; the other axes broadcast."""
     a, b = promoted(x1, x2)
-    (k,) = axes_of("vecdot", a if a.ndim >= b.ndim else b, axis)
-    if builtins.min(a.ndim, b.ndim) < -k or a.shape[k] != b.shape[k]:
-        raise ValueError(
-            f"vecdot: axis {axis} of shapes {a.shape} and {b.shape} is not as long in both"
-            f"{running()}"
-        )
+    k = _shared_axis("vecdot", a, b, axis)
     shape = _common("vecdot", "shapes", (a.shape, b.shape))
     names = LETTERS[: len(shape)]
     (a, sa), (b, sb) = (
@@ -335,7 +340,7 @@ def cross(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Tensor:
     """The cross product of vectors of three along one axis (counted from the end in both); the
     other axes broadcast."""
     a, b = operands("cross", x1, x2)
-    (k,) = axes_of("cross", a, axis)
+    k = _shared_axis("cross", asarray(x1), asarray(x2), axis)
     if a.shape[k] != 3:
         raise ValueError(f"cross: axis {axis} must be 3 long; got shape {a.shape}")
     (a0, a1, a2), (b0, b1, b2) = ([part(t, k, (i, i + 1, None)) for i in range(3)] for t in (a, b))

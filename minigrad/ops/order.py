@@ -44,9 +44,7 @@ def _searchsorted_numpy(x: Any, v: Any, side: Any, rows: tuple[int, int] | None 
     return np.array([np.searchsorted(s, w, side=side) for s, w in pairs], INT).reshape(each.shape)
 
 
-ARGSORT = row(
-    "argsort", "reduction", lambda x, axis, descending: (x.shape, INT), _argsort_numpy
-)
+ARGSORT = row("argsort", "reduction", lambda x, axis, descending: (x.shape, INT), _argsort_numpy)
 SEARCHSORTED = row(
     "searchsorted", "reduction", _searchsorted_shape, _searchsorted_numpy,
     rows=lambda n, node, attrs: {**attrs, "rows": (n, node.inputs[1].ndim)},

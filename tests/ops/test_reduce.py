@@ -9,8 +9,8 @@ import pytest
 import minigrad as mg
 from minigrad.graph import bind
 from minigrad.ops.table import TABLE
+from minigrad.testing.laws import close
 
-from ..laws import close
 from .rows import each_row
 
 inf, nan = np.inf, np.nan
