@@ -227,7 +227,8 @@ def text() -> str:
         "a point which the result does not depend on.",
     ]
     for section, rows in SECTIONS.items():
-        page += ["", f"## {section}", "", "| trap | expression | answer | note |", "|---|---|---|---|"]
+        head = ["| trap | expression | answer | note |", "|---|---|---|---|"]
+        page += ["", f"## {section}", "", *head]
         page += [f"| {r.trap} | `{r.code}` | `{r.answer}` | {r.note} |" for r in rows]
     return "\n".join(page) + "\n"
 

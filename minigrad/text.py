@@ -40,11 +40,24 @@ FORMS = {
     "sqrt": Form("sqrt({})", r"\sqrt{{{}}}"),
     "abs": Form("abs({})", r"\left|{}\right|"),
     "sum": Form("sum({})", r"\sum {}"),
+    "floor": Form("floor({})", r"\left\lfloor {} \right\rfloor"),
+    "ceil": Form("ceil({})", r"\left\lceil {} \right\rceil"),
     "equal": Form("{} == {}", "{} = {}", 0),
+    "not_equal": Form("{} != {}", r"{} \neq {}", 0),
     "less": Form("{} < {}", "{} < {}", 0),
+    "less_equal": Form("{} <= {}", r"{} \leq {}", 0),
     "greater": Form("{} > {}", "{} > {}", 0),
-}
-CALLS = frozenset(["exp", "log", "tanh", "sigmoid", "sqrt", "abs", "sum"])  # brackets of their own
+    "greater_equal": Form("{} >= {}", r"{} \geq {}", 0),
+} | {
+    name: Form(f"{name}({{}})", rf"\{tex}\left({{}}\right)")
+    for name, tex in {
+        "sin": "sin", "cos": "cos", "tan": "tan", "sinh": "sinh", "cosh": "cosh",
+        "asin": "arcsin", "acos": "arccos", "atan": "arctan",
+    }.items()
+}  # fmt: skip
+CALLS = frozenset(
+    name for name, form in FORMS.items() if form.plain.endswith("({})")
+)  # own brackets
 
 
 def expr(t: Tensor) -> str:
