@@ -470,10 +470,10 @@ def _place(r: Tensor, t: Tensor, row: int | None) -> Place:
         gate = rule[1]
     if row is None or (structure.n == 1 and not len(structure.src)):
         return Place(block.name, gate, parameters, row)
-    sample = int(structure.component[row])
-    node = int(np.count_nonzero(structure.component[:row] == sample))
-    chain = is_chain(structure)
-    return Place(block.name, gate, parameters, row, sample, node, node if chain else None)
+    ranks = nodes_of(structure)
+    node = int(ranks[row])
+    step = node if is_chain(structure, ranks) else None
+    return Place(block.name, gate, parameters, row, int(structure.component[row]), node, step)
 
 
 def _goes_into(nodes: Sequence[Tensor], t: Tensor) -> str | None:
@@ -488,12 +488,21 @@ def _goes_into(nodes: Sequence[Tensor], t: Tensor) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
-def is_chain(structure: Structure) -> bool:
+def nodes_of(structure: Structure) -> np.ndarray:
+    """(n,) the number of each row within its component."""
+    order = np.argsort(structure.component, kind="stable")
+    size = np.bincount(structure.component, minlength=structure.components)
+    ranks = np.empty(structure.n, np.int64)
+    ranks[order] = np.arange(structure.n) - np.repeat(np.cumsum(size) - size, size)
+    return ranks
+
+
+def is_chain(structure: Structure, ranks: np.ndarray) -> bool:
     """Whether every component is a sequence with its rows in time order (either way it is run)."""
     src, dst = structure.src, structure.dst
     return bool(len(src)) and bool(
         structure.slots == structure.ports == 1
-        and (np.abs(dst - src) == 1).all()
+        and (np.abs(ranks[dst] - ranks[src]) == 1).all()
         and np.bincount(src).max() == 1
         and np.bincount(dst).max() == 1
     )

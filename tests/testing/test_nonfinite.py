@@ -164,11 +164,12 @@ def test_kinds_choose_what_counts():
 def test_a_users_own_op_and_one_that_looks_at_whole_arrays():
     halve_log = mg.primitive("halve_log", numpy=lambda x: np.log(x) / 2, vjp=None)
     assert found(halve_log(named([2.0, -2.0], "x")) * 3.0).cause == "halve_log of -2"
-    order = mg.primitive(
-        "order", shape=lambda x: x.shape, numpy=lambda x: np.sort(x), vjp=None, kind="whole"
-    )
-    finding = found(order(mg.log(named([3.0, -2.0], "x"))))
-    assert (finding.op, finding.index) == ("log", (1,))
+    for rule in (None, lambda g, y, x: g):  # right for what is sorted already: a NaN moves last
+        order = mg.primitive(
+            "order", shape=lambda x: x.shape, numpy=lambda x: np.sort(x), vjp=rule, kind="whole"
+        )
+        finding = found(order(mg.log(named([-2.0, 3.0, 1.0], "x"))))
+        assert (finding.op, finding.index) == ("log", (0,))
 
 
 def test_a_value_unknown_while_tracing_is_refused():
@@ -333,6 +334,30 @@ def test_a_backward_fault_in_a_recurrence_has_its_step_too(reverse):
     assert (finding.step, finding.sample, finding.gate) == (4, 1, "norm")
     assert finding.block == "rooted'"
     assert finding.cause == "0.5 / 0"
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("lengths", [None, [6, 2, 5]])
+def test_steps_and_samples_of_unroll(reverse, lengths):
+    def cell(p, h, x):
+        new = mg.sqrt(x @ p["W"] + 1.0).named("n") + 0.1 * h
+        return new, new
+
+    xs = np.zeros((6, 3, 2))
+    params = mg.tensors({"W": np.eye(2)})
+
+    def gradient(step, value):
+        xs[step, 2] = value
+        start = np.zeros((3, 2))
+        _, ys = rc.unroll(cell, params, xs, carry=start, lengths=lengths, reverse=reverse)
+        return mg.grad(mg.sum(ys), params)
+
+    assert first_nonfinite(gradient(3, 0.0)) is None
+    backward = found(gradient(3, -1.0))
+    assert (backward.order, backward.step, backward.sample) == (1, 3, 2)
+    forward = found(gradient(4, -2.0))
+    assert (forward.order, forward.step, forward.sample) == (0, 4, 2)
+    assert forward.gate == "n"
 
 
 def test_an_unnamed_op_belongs_to_the_gate_it_goes_into():
