@@ -326,7 +326,7 @@ def _reductions() -> Iterator[Sample]:
         yield s(name, "unbiased", lambda a, f=f: f(a, axis=0, correction=1), of("apart", 3, 3))
     yield s("diff", "square", mg.diff, real(3, 3))
     yield s("diff", "twice", lambda a: mg.diff(a, n=2, axis=0), real(4, 2))
-    yield s("diff", "joined", lambda a, b: mg.diff(a, prepend=0, append=b), real(2, 3), real(2, 1))
+    yield s("diff", "joined", lambda a, b: mg.diff(a, prepend=b, append=b), real(2, 3), real(2, 1))
     for down in (False, True):
         yield s("sort", f"square, descending: {down}", lambda a, d=down: mg.sort(a, descending=d),
                 of("apart", 3, 3))  # fmt: skip
