@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-
-from .laws import close
+from minigrad.testing.laws import close
 
 V = np.array([0.3, -0.7, 1.1])
 

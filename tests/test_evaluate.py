@@ -7,8 +7,7 @@ import pytest
 import minigrad as mg
 from minigrad.graph import bind
 from minigrad.structure import Structure
-
-from .laws import close
+from minigrad.testing.laws import close
 
 
 def counting(name="counted"):

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import minigrad as mg
-
-from .laws import close
+from minigrad.testing.laws import close
 
 inf, nan = np.inf, np.nan
 

@@ -15,9 +15,8 @@ import recurrent as rc
 from minigrad import pickling
 from minigrad.graph import toposort
 from minigrad.recur import PROJ
-
-from .laws import LAWS, close, record
-from .strategies import KINDS, make_problem
+from minigrad.testing.laws import LAWS, close, record
+from minigrad.testing.problems import KINDS, make_problem
 
 PROTOCOLS = range(2, pickle.HIGHEST_PROTOCOL + 1)
 

@@ -16,12 +16,14 @@ import pytest
 import minigrad as mg
 import recurrent as rc
 from minigrad import levels
+from minigrad.ops import contract as contraction
 from minigrad.ops.table import TABLE
 from minigrad.recur import SHARED, Index
 from minigrad.structure import Structure
+from minigrad.testing.laws import LAWS
+from minigrad.testing.problems import make_problem
 
-from .laws import LAWS, fold_is_a_recursion
-from .strategies import make_problem
+from .recurrent.checks import fold_is_a_recursion
 
 evaluate = import_module("minigrad.evaluate")  # mg.evaluate is its function
 SEEDS = range(6)
@@ -142,14 +144,14 @@ def first_state_of_the_wrong_component(patch: pytest.MonkeyPatch) -> None:
 
 
 def contraction_over_nodes_transposed(patch: pytest.MonkeyPatch) -> None:
-    original = ops.contract
+    original = contraction.contract
 
     def contract(a: Any, b: Any, sa: str, sb: str, out: str) -> Any:
         y = original(a, b, sa, sb, out)
         square = y.ndim == 2 and y.shape[0] == y.shape[1] and "N" in sa and "N" not in out
         return y.T if square else y
 
-    patch.setattr(ops, "contract", contract)
+    patch.setattr(contraction, "contract", contract)
 
 
 CASES = {

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad.structure import Structure
-
-from .strategies import KINDS, STRUCTURES, children_of_random_trees, dag
+from minigrad.testing.problems import KNOT, Seeded, random_children
+from minigrad.testing.strategies import structures
 
 
 def edges(s):
@@ -17,11 +17,7 @@ def edges(s):
     )
 
 
-random_structures = st.builds(
-    lambda kind, seed: STRUCTURES[kind](np.random.default_rng(seed)),
-    st.sampled_from(KINDS),
-    st.integers(0, 2**20),
-)
+random_structures = structures()
 
 
 @given(random_structures)
@@ -111,7 +107,7 @@ def test_edges_take_one_slot_for_all():
 
 
 def test_the_dag_of_the_suite_has_what_it_should():
-    s = dag()
+    s = KNOT.build()
     assert np.bincount(s.src).max() == 3
     assert edges(s).count((3, 4, 0, 0)) == 2
     assert 5 not in s.src and 5 not in s.dst and s.slots == 2
@@ -143,5 +139,5 @@ def test_levels_of_a_long_general_chain_and_a_big_forest(n):
     """No walk level by level in Python: given as plain edges."""
     s = Structure.edges(n, np.arange(n - 1), np.arange(1, n))
     assert s.level.tolist() == list(range(n))
-    children = children_of_random_trees(np.random.default_rng(0), 300)
+    children = random_children(Seeded(0), 300)
     assert (Structure.forest(children).level >= 0).all()

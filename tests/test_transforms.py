@@ -7,8 +7,7 @@ import recurrent as rc
 from minigrad.graph import toposort
 from minigrad.recur import RECUR
 from minigrad.structure import SINGLE, Structure
-
-from .laws import close
+from minigrad.testing.laws import close
 
 RNG = np.random.default_rng(0)
 

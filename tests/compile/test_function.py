@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 import minigrad as mg
 import recurrent as rc
 from minigrad.compile import cache, program, threads
-
-from ..strategies import KINDS, problems
+from minigrad.testing.laws import LAWS
+from minigrad.testing.strategies import KINDS, problems
 
 
 def close(found, wanted, tolerance):
@@ -152,13 +152,7 @@ def test_random_cells_over_random_structures(kind):
     @settings(max_examples=8, suppress_health_check=list(HealthCheck))
     @given(problems(kind))
     def check(problem):
-        def step(t):
-            states, outputs = problem.run(t)
-            loss = problem.loss(states, outputs)
-            return states, loss, mg.grad(loss, t)
-
-        arrays = {"shared": problem.shared, "initial": problem.initial, "inputs": problem.inputs}
-        close(mg.function(step)(arrays), mg.reference(step(mg.tensors(arrays))), 1e-9)
+        LAWS["compiled_is_reference"](problem)
 
     check()
 

@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-
-from ..laws import close
+from minigrad.testing.laws import close
 
 X = np.random.default_rng(0).standard_normal((3, 4, 2))
 

@@ -10,8 +10,8 @@ import pytest
 
 import minigrad as mg
 import recurrent as rc
+from minigrad.testing.laws import close
 
-from ..laws import close
 from ..recurrent.checks import random_params
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: its node cases are not run")

@@ -9,8 +9,7 @@ import pytest
 
 import minigrad as mg
 import recurrent as rc
-
-from ..laws import close
+from minigrad.testing.laws import close
 
 torch = pytest.importorskip(
     "torch", reason="torch is not installed; the oracle tests need torch==2.13.0"

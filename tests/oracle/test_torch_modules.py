@@ -9,8 +9,8 @@ import pytest
 
 import minigrad as mg
 import recurrent as rc
+from minigrad.testing.laws import close
 
-from ..laws import close
 from ..recurrent.checks import loss_of, random_params
 
 torch = pytest.importorskip(

@@ -10,8 +10,8 @@ import numpy as np
 import optree
 
 import minigrad as mg
-
-from ..laws import close, directions, dot
+import recurrent as rc
+from minigrad.testing.laws import close, directions, dot
 
 
 def loss_of(outputs: Any) -> mg.Tensor:
@@ -73,3 +73,44 @@ def random_params(cell: Any, seed: int, scale: float = 0.6) -> Any:
     """Parameters in which nothing is zero or one."""
     rng = np.random.default_rng(seed)
     return optree.tree_map(lambda a: scale * rng.standard_normal(a.shape), cell.init(seed))
+
+
+def fold_is_a_recursion(cell: Any, trees: list, seed: int = 0) -> None:
+    """`rc.fold` against the cell called in a plain recursion over the trees: values and
+    gradients."""
+    rng = np.random.default_rng(seed)
+    words = sum(len(t.words()) for t in trees)
+    params = {k: rng.standard_normal(v.shape) for k, v in cell.init(seed).items()}
+    t = mg.tensors({"p": params, "x": rng.standard_normal((words, cell.input_size))})
+    states, ys = rc.fold(cell, t["p"], trees, t["x"])
+
+    place = iter(range(words))
+    zero = optree.tree_map(lambda a: mg.asarray(a[0]), cell.zero_state())
+    rows: list[tuple[Any, Any]] = []
+
+    def visit(tree: Any) -> Any:
+        children = [visit(c) for c in tree.children]
+        x = t["x"][next(place)] if tree.word is not None else mg.zeros(cell.input_size)
+        carry = (*children, *[zero] * (cell.arity - len(children)))
+        rows.append(cell(t["p"], carry if cell.arity > 1 else carry[0], x))
+        return rows[-1][0]
+
+    for tree in trees:
+        visit(tree)
+    spec = optree.tree_structure(states)
+    leaves = zip(*(optree.tree_leaves(state) for state, _ in rows), strict=True)
+    wanted_states = optree.tree_unflatten(spec, [mg.stack(leaf) for leaf in leaves])
+    wanted = mg.stack([y for _, y in rows])
+
+    def everything(s: Any, y: Any) -> Any:
+        weights = rng_weights(y.shape, seed)
+        loss = mg.sum(y * weights) + dot(s, s)
+        return s, y, mg.grad(loss, t)
+
+    close(
+        mg.evaluate(everything(states, ys)), mg.evaluate(everything(wanted_states, wanted)), 1e-11
+    )
+
+
+def rng_weights(shape: tuple[int, ...], seed: int) -> np.ndarray:
+    return np.random.default_rng([seed, 1]).standard_normal(shape)

@@ -3,8 +3,7 @@
 import optree
 
 import minigrad as mg
-
-from ..laws import close, directions, dot
+from minigrad.testing.laws import close, directions, dot
 
 
 def graph_laws(run, args, tolerance=1e-9):

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 import recurrent as rc
-
-from ..laws import close
+from minigrad.testing.laws import close
 
 TEXT = "the Saints beat the Panthers last night"
 

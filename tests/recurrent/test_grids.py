@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 import recurrent as rc
+from minigrad.testing.laws import close
 
-from ..laws import close
 from .checks import against, laws, random_params
 
 GRID_CELLS = [rc.MDRNN(2, 3), rc.MDLSTM(2, 3), rc.MDLSTM(2, 2, dims=3), rc.TreeLSTM(2, 3)]

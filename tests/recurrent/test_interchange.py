@@ -5,8 +5,8 @@ import pytest
 
 import minigrad as mg
 import recurrent as rc
+from minigrad.testing.laws import close
 
-from ..laws import close
 from .checks import random_params
 
 ROUND = {

@@ -7,8 +7,8 @@ import minigrad as mg
 import recurrent as rc
 import viz
 from benchmarks.parse_grammar import run
+from minigrad.testing.laws import close
 
-from ..laws import close
 from .checks import against, laws, random_params
 
 T = rc.Tree

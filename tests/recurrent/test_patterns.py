@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 import recurrent as rc
+from minigrad.testing.laws import close
 from recurrent.missing import output_size
 
-from ..laws import close
 from .nets import graph_laws, tangents_and_cotangents_agree
 
 CELLS = {"rnn": rc.RNN, "lstm": rc.LSTM, "gru": rc.GRU}

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 import recurrent as rc
+from minigrad.testing.laws import close
 
-from ..laws import close
 from .nets import graph_laws, tangents_and_cotangents_agree
 
 SOURCE, TARGET, M, H, D = 5, 6, 4, 4, 2  # tokens, and the sizes of memory, state and embedding

@@ -6,8 +6,7 @@ import pytest
 
 import minigrad as mg
 import recurrent as rc
-
-from ..laws import close
+from minigrad.testing.laws import close
 
 RNG = np.random.default_rng(0)
 CELLS = {"RNN": rc.RNN(3, 4), "LSTM": rc.LSTM(3, 4), "GRU": rc.GRU(3, 4)}

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 import minigrad as mg
 import recurrent as rc
 from docs.parameter_sharing import train
+from minigrad.testing.laws import close
 
-from ..laws import close
 from .checks import against, laws, random_params
 
 LENGTHS = [None, (4, 2, 0)]

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 import recurrent as rc
+from minigrad.testing.laws import close
 
-from ..laws import close, fold_is_a_recursion
-from .checks import laws, random_params
+from .checks import fold_is_a_recursion, laws, random_params
 
 T = rc.Tree
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
