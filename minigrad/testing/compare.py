@@ -1,9 +1,8 @@
-"""Found gradients beside true slopes: which directions are tried, and what is concluded.
+"""Found gradients beside true slopes: what is concluded from each difference.
 
 Sits between the oracles, which know slopes, and `check`, which knows functions.  A `Problem` is a
-function with its claimed derivatives at one point; `examine` holds one against the other.  For
-small inputs every element is compared; for large ones random directions, and then the elements of
-a direction that failed are searched by halving.
+function with its claimed derivatives at one point; `examine` holds one against the other.  The
+elements of a random direction that failed are searched by halving.
 """
 
 from __future__ import annotations
@@ -13,11 +12,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .oracles import Move, Slopes, complex_step, differences
+from .directions import Direction, dyadic, joined, paired_ways, slopes_along, tied_ways, ways_of
+from .oracles import STAIRS, Move, Slopes, differences
 from .tape import Arrays, Point
 from .verdicts import Finding, Mistake, Verdict, diagnose
 
 WHOLE = 1e-13  # how well directions that keep values tied are known, in double precision
+TABLE = 1_000_000  # the most slopes that are kept at once
 SEEN = 1e-4  # an oracle that cannot tell 1 part in 10,000 decides nothing
 
 
@@ -37,17 +38,6 @@ class Problem(Protocol):
     def size(self, u: Any) -> float: ...
 
 
-@dataclass
-class Direction:
-    """One direction to compare along.  owner: the input that moves (-1: several);
-    element: its flat number, where only one does.  whole: keeps tied values together."""
-
-    move: Move
-    owner: int
-    element: int | None = None
-    whole: bool = False
-
-
 def examine(
     p: Problem, pt: Point, modes: tuple[str, ...], rng: np.random.Generator,
     tol: float | None = None, budget: int = 400_000, order: int = 1, cost: int = 10,
@@ -58,102 +48,25 @@ def examine(
     smooth = pt.analytic and not pt.ties
     runs = max(24, budget // (max(cost, 1) * (1 if smooth else 16)))
     count = sum(x.size for x in p.xs)
-    ways = _ways(pt, rng, elements and count <= runs, len(p.xs))
+    table = count * len(pt.y) * (1 if smooth else 16)  # slopes to be kept, in memory
+    ways = ways_of(pt, rng, elements and count <= runs and table <= TABLE, len(p.xs))
     if pt.ties:
-        ways += _tied_ways(pt, rng, ways)
-    slopes = _slopes(pt, ways, smooth)
+        ways += tied_ways(pt, rng, ways)
+    slopes = slopes_along(pt, ways, smooth)
+    apart = np.abs(slopes.plus - slopes.minus)[:, np.isfinite(pt.y)]
+    kinked = np.flatnonzero((apart > 0).any(axis=1))
+    if len(kinked) and not pt.ties:  # a kink inside an op whose branch points are not known
+        extra = tied_ways(pt, rng, ways) + paired_ways([ways[k] for k in kinked])
+        slopes, ways = joined(slopes, slopes_along(pt, extra, smooth)), ways + extra
     judge = _Judge(p, pt, ways, slopes, rng, tol, exact)
     if "rev" in modes:
         judge.reverse()
     if smooth and judge.doubtful() and judge.distrusted():
-        judge.slopes, judge.seen = _slopes(pt, ways, False), []
+        judge.slopes, judge.seen = slopes_along(pt, ways, False), []
         judge.reverse()
     if "fwd" in modes and exact is None:
         judge.forward()
     return judge.findings(order, runs)
-
-
-# -- directions ------------------------------------------------------------------------------------
-
-
-def dyadic(rng: np.random.Generator, shape: Any) -> Any:
-    """Random numbers k/8, not near 0, which every float type holds exactly."""
-    return rng.choice([-1.0, 1.0], shape) * rng.integers(4, 17, shape) / 8
-
-
-def _ways(pt: Point, rng: np.random.Generator, elementwise: bool, n: int) -> list[Direction]:
-    """Every element, or three random directions per input; then all inputs together."""
-    ways: list[Direction] = []
-    free = [np.isfinite(x) for x in pt.xs]
-    both: Move = []
-    for j, (x, ok) in enumerate(zip(pt.xs, free, strict=True)):
-        nothing: Move = [None] * n
-        for k in np.flatnonzero(ok) if elementwise else ():
-            d = np.zeros(x.size)
-            d[k] = 1.0
-            ways.append(Direction([*nothing[:j], d.reshape(x.shape), *nothing[j + 1 :]], j, int(k)))
-        random = [dyadic(rng, x.shape) * ok for _ in range(1 if elementwise else 3)]
-        if ok.any():
-            ways += [Direction([*nothing[:j], d, *nothing[j + 1 :]], j) for d in random]
-        both.append(random[0] if ok.any() else None)
-    if sum(d is not None for d in both) > 1:
-        ways.append(Direction(both, -1))
-    return ways
-
-
-def _tied_ways(pt: Point, rng: np.random.Generator, ways: list[Direction]) -> list[Direction]:
-    """Directions that move tied values together, to first order: there a kink does not show, so
-    the gradient's part along them is known exactly."""
-    free = [np.isfinite(x) for x in pt.xs]
-    found = [Direction([ok * 1.0 for ok in free], -1, whole=True)]
-    for j, ok in enumerate(free):
-        found.append(
-            Direction([ok * 1.0 if k == j else None for k in range(len(free))], j, whole=True)
-        )
-    single = [w for w in ways if w.element is not None]
-    if not pt.analytic or pt.gaps is None or not single:
-        return found
-    seen = Point(pt.gaps, pt.xs, pt.gaps(pt.xs), pt.dtype, True)
-    rates = np.nan_to_num(complex_step(seen, [w.move for w in single]).plus.astype(float))
-    basis = np.linalg.pinv(rates.T) @ rates.T
-    for _ in range(3):
-        v = rng.normal(size=len(single))
-        v = v - basis @ v
-        v = np.where(np.abs(v) < 1e-12, 0, v)
-        if np.abs(v).max(initial=0) < 1e-6:
-            break
-        parts = [np.zeros(x.shape) for x in pt.xs]
-        for w, size in zip(single, v, strict=True):
-            parts[w.owner].reshape(-1)[w.element] = size
-        found.append(Direction(list(parts), -1, whole=True))
-    return found
-
-
-def _slopes(pt: Point, ways: list[Direction], smooth: bool) -> Slopes:
-    """The best that can be known along `ways`: at a possible kink by differences to either side,
-    with smaller steps where they did not settle, and the complex step where the sides agree."""
-    moves = [w.move for w in ways]
-    if smooth:
-        return complex_step(pt, moves)
-    real = differences(pt, moves)
-    with np.errstate(all="ignore"):
-        size = np.abs(real.plus) + np.abs(real.plus).max(initial=0) * 1e-3
-        bad = ~(real.error <= 1e-8 * size) & (real.error > 0)
-        again = np.flatnonzero((bad & np.isfinite(pt.y)).any(axis=1))
-        if len(again):
-            near = differences(pt, [moves[k] for k in again], 2.0**-9)
-            for k, row in enumerate(again):
-                better = near.error[k] < real.error[row]
-                for old, new in zip(real[:4], near[:4], strict=True):
-                    old[row] = np.where(better, new[k], old[row])
-        if not pt.analytic:
-            return real
-        step = complex_step(pt, moves)
-        apart = np.fmax(np.abs(step.plus - real.plus), np.abs(step.plus - real.minus))
-        agree = (apart <= 10 * real.error + step.error) & (real.error <= 1e-3 * size)
-        plus, minus = np.where(agree, step.plus, real.plus), np.where(agree, step.plus, real.minus)
-        error = np.where(agree, step.error, real.error)
-    return Slopes(plus, minus, error, real.infinite & ~agree, real.name)
 
 
 # -- judging ---------------------------------------------------------------------------------------
@@ -199,6 +112,7 @@ class _Judge:
         self.us = [np.where(self.finite, dyadic(rng, len(pt.y)), 0.0) for _ in range(many)]
         self.wide: list[Arrays] = []
         self.seen: list[_Seen] = []
+        self.done: list[Finding] = []
 
     def reverse(self) -> None:
         self.wide = []
@@ -217,7 +131,7 @@ class _Judge:
                 error = s.error[:, on] @ np.abs(u[on])
                 infinite = s.infinite[:, on].any(axis=1)
                 off = s.plus[:, ~self.finite]
-                touched = ((off != 0) | np.isnan(off)).any(axis=1)
+                touched = np.full(len(plus), off.size > 0)  # 0 * NaN is NaN, in their gradients too
             scale = self._scales(plus, minus)
             for k, way in enumerate(self.ways):
                 found, plain = _along(wide, way.move), _along(native, way.move)
@@ -292,7 +206,7 @@ class _Judge:
         elif not off <= tolerance:
             noise = self._is_noise(found, scale, way)
             got.verdict = Verdict.CORRECT if noise else self._wrong(off, scale, u)
-        elif 10 * estimate > SEEN * scale > 0:
+        elif 10 * estimate > SEEN * scale > 0 or estimate >= STAIRS:
             got.verdict = Verdict.CORRECT if self._is_noise(found, scale, way) else self._unsure()
         else:
             got.verdict = self._plain(found, native, low, high, scale, tolerance)
@@ -306,7 +220,8 @@ class _Judge:
         size = float(max(moved) if way.owner < 0 else moved[way.owner]) or 1.0
         y = np.abs(self.pt.y[self.finite]).max(initial=0)
         most = max(abs(float(found)), scale) * size
-        lost = min(abs(float(found)), scale) == 0 and most <= 64 * eps
+        lost = min(abs(float(found)), scale) == 0 and most <= 1e3 * eps
+        lost |= most < 1e-290  # below the range of 64 bits
         return bool(lost or most <= 1e3 * eps * float(y))
 
     def _unsure(self) -> Verdict:
@@ -369,14 +284,13 @@ class _Judge:
             for mode in ("rev", "fwd"):  # one input explains it
                 groups.pop((-1, mode), None)
         modes = {s.mode for s in self.seen} or {"rev"}
-        out = []
         for (j, mode), group in groups.items():
             if j >= 0 and mode not in modes:
                 continue
             if j < 0 and all(s.verdict.severity < Verdict.WRONG.severity for s in group):
                 continue
-            out.append(self._finding(j, mode, group, order, runs))
-        return out
+            self.done.append(self._finding(j, mode, group, order, runs))
+        return self.done
 
     def _finding(self, j: int, mode: str, group: list[_Seen], order: int, runs: int) -> Finding:
         name = self.p.names[j] if j >= 0 else "several inputs together"
@@ -395,7 +309,8 @@ class _Judge:
             name, mode, order, best.verdict, oracle, best.error, best.estimate, best.tolerance
         )
         if best.verdict is Verdict.WRONG:
-            if element is None and j >= 0 and mode == "rev" and self.exact is None:
+            first = all(other.verdict is not Verdict.WRONG for other in self.done)
+            if element is None and j >= 0 and mode == "rev" and self.exact is None and first:
                 element, best = self._search(j, best, runs)
                 f.error, f.tolerance = best.error, best.tolerance
             f.found, f.expected = best.found, best.expected
@@ -420,7 +335,7 @@ class _Judge:
                 way = Direction(move, j, int(half[0]) if len(half) == 1 else None)
                 smooth = self.slopes.name[0] == "c"
                 u = self.us[worst.u]
-                s = _slopes(self.pt, [way], smooth)
+                s = slopes_along(self.pt, [way], smooth)
                 on = u != 0
                 plus, minus = _combined(s.plus[0, on], s.minus[0, on], u[on])
                 wide = self.wide[worst.u]

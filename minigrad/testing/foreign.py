@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from .check import BUDGET
-from .compare import _ways, dyadic, examine
+from .compare import examine
+from .directions import dyadic, ways_of
 from .oracles import complex_step, differences
 from .tape import Arrays, Point
 from .verdicts import Finding, GradientError, Mistake, Report, Verdict, diagnose
@@ -110,7 +112,7 @@ def check_vjp(
 ) -> Report:  # fmt: skip
     """Check a hand-written vjp of any function of arrays; returns a Report, raises GradientError.
 
-    f     : f(*arrays) -> an array or a tuple of them (NumPy, torch, JAX: whatever np.asarray reads).
+    f     : f(*arrays) -> an array or a tuple of them: NumPy, torch, JAX, what np.asarray reads.
     vjp   : vjp(ct, *arrays) or vjp(ct, out, *arrays), told apart by its number of parameters.  ct
             and out have the structure of f's result.  Returns one cotangent per array, or one per
             floating-point array; None: no gradient.
@@ -123,9 +125,7 @@ def check_vjp(
     rng = np.random.default_rng(seed)
     p = Foreign(f, vjp, arrays)
     if not p.xs:
-        raise TypeError(
-            "check_vjp: none of the arrays is floating-point; there is nothing to check"
-        )
+        raise TypeError("check_vjp: no array is floating-point; there is nothing to check")
     size = sum(int(np.prod(s)) for s, d in zip(p.shapes, p.dtypes, strict=True) if d.kind == "f")
     if not any(d.kind == "f" for d in p.dtypes):
         raise TypeError(f"check_vjp: {report.name} returns no floating-point array")
@@ -157,11 +157,9 @@ def _point(p: Foreign, rng: np.random.Generator) -> Point:
     dtype = np.dtype(np.float64)
     point = Point(at, xs, y.astype(dtype), dtype, False, y_native=p.flat(p.xs), eps=eps)
     try:
-        import warnings
-
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # a discarded imaginary part, above all
-            moves = [w.move for w in _ways(point, rng, False, len(xs))]
+            moves = [w.move for w in ways_of(point, rng, False, len(xs))]
             turned = at([x + 0j for x in xs])
             if turned.dtype.kind != "c" or not np.allclose(turned.real, y, equal_nan=True):
                 return point
@@ -237,7 +235,7 @@ def _arguments_kept(p: Foreign, rng: np.random.Generator, size: int) -> Finding 
                 p, None, Verdict.WRONG, "two of the cotangents returned share their memory"
             )
         if any(g.size and np.shares_memory(g, a) for a in given):
-            return _wrong(p, None, Verdict.WRONG, "a cotangent shares its memory with an argument")
+            return _wrong(p, None, Verdict.WRONG, "a cotangent shares an argument's memory")
     return None
 
 
@@ -245,11 +243,12 @@ def _repeats(p: Foreign, rng: np.random.Generator, size: int) -> Finding | None:
     u = dyadic(rng, size)
     first = p.call(u)
     kept = [None if g is None else np.array(g, copy=True) for g in first]
-    second = p.call(u)
+    second = [None if g is None else np.array(g, copy=True) for g in p.call(u)]
     p.call(-2 * u)
     for k, (g, old, again) in enumerate(zip(first, kept, second, strict=True)):
         if g is None:
             continue
+        assert old is not None and again is not None
         if not np.array_equal(old, again, equal_nan=True):
             return _wrong(p, k, Verdict.RANDOM, "the vjp gives another result when called again")
         if not np.array_equal(np.asarray(g), old, equal_nan=True):

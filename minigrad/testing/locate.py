@@ -17,6 +17,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
+from ..autodiff import vjp
 from ..evaluate import evaluate, run, run_nodes
 from ..graph import Tensor, constant, placeholder, toposort, where_recorded
 from ..recur import PROJ, RECUR, ROW, proj
@@ -40,19 +41,42 @@ def locate(
 ) -> Location | None:
     """The first op between the leaves and the outputs whose own rule is wrong; None: they are all
     right."""
+    uses: list[_Use] = []
     tried: Counter = Counter()
     for use in _uses(outputs, set(leaves)):
         key = _signature(use.node)
         tried[key] += 1
-        if tried[key] > ALIKE:
-            continue
-        finding = _whole(use, rng) if use.node.op is RECUR else _alone(use, rng)
+        if tried[key] <= ALIKE:
+            uses.append(use)
+            finding = _whole(use, rng) if use.node.op is RECUR else _alone(use, rng, "rev")
+            if finding is not None:
+                return _located(use, finding)
+    for use in uses:  # a jvp is the vjp of a vjp, so the fault may lie in an op that a rule uses
+        finding = None if use.node.op is RECUR else _alone(use, rng, "fwd")
         if finding is not None:
-            t = use.node
-            shapes = tuple(v.shape for v in use.values)
-            return Location(
-                t.op.name, t.name, shapes, where_recorded(t), finding, use.gate, use.step, t
-            )
+            return _in_the_rule(use, rng) or _located(use, finding)
+    return None
+
+
+def _located(use: _Use, finding: Finding) -> Location:
+    t = use.node
+    shapes = tuple(v.shape for v in use.values)
+    return Location(t.op.name, t.name, shapes, where_recorded(t), finding, use.gate, use.step, t)
+
+
+def _in_the_rule(use: _Use, rng: np.random.Generator) -> Location | None:
+    """The op within the recorded rule of another that is at fault."""
+    t = use.node
+    inputs = [constant(v, i.dtype, i.name) for i, v in zip(t.inputs, use.values, strict=True)]
+    node = Tensor(t.op, tuple(inputs), t.attrs, t.shape, t.dtype, t.name)
+    leaves = [i for i in inputs if i.dtype.kind == "f"]
+    ct = constant(rng.normal(size=t.shape), t.dtype, "u")
+    for inner in _uses(vjp([node], leaves, [ct]), {*leaves, ct}):
+        finding = None if inner.node.op is t.op else _alone(inner, rng, "rev")
+        if finding is not None:
+            inner.gate = ", ".join(x for x in (f"in the rule of {t.op.name}", use.gate) if x)
+            inner.step = use.step
+            return _located(inner, finding)
     return None
 
 
@@ -67,7 +91,7 @@ def _signature(t: Tensor) -> Any:
 # -- one op ----------------------------------------------------------------------------------------
 
 
-def _alone(use: _Use, rng: np.random.Generator) -> Finding | None:
+def _alone(use: _Use, rng: np.random.Generator, mode: str) -> Finding | None:
     """The op with its operands as leaves."""
     from .check import Recorded
     from .compare import examine
@@ -86,14 +110,14 @@ def _alone(use: _Use, rng: np.random.Generator) -> Finding | None:
         return None
     leaves, names = [i for i, _ in pairs], [name for _, name in pairs]
     try:
-        problem = Recorded([node], leaves, names)
+        problem = Recorded([node], leaves, names, (mode,))
     except Exception as error:
         return _refused(node, error)
-    found = examine(problem, problem.point(), ("rev", "fwd"), rng, cost=1, budget=4000)
+    found = examine(problem, problem.point(), (mode,), rng, cost=1, budget=4000)
     wrong = [f for f in found if f.verdict is Verdict.WRONG]
     if not wrong:
         return None
-    if not wrong[0].diagnosis:
+    if not wrong[0].diagnosis and mode == "rev":
         wrong[0].diagnosis = _with_turned_operands(node, leaves, problem, rng)
     return wrong[0]
 
@@ -120,7 +144,7 @@ def _with_turned_operands(
 ) -> str:
     """Whether the wrong rule is the right one with a square operand, or the cotangent, turned."""
     from .check import Recorded
-    from .compare import dyadic
+    from .directions import dyadic
 
     def turned(x: Any) -> Any:
         return np.swapaxes(x, -1, -2) if x.ndim >= 2 and x.shape[-1] == x.shape[-2] else None
@@ -216,17 +240,18 @@ def _inside(first: _Use, refs: Sequence[Tensor]) -> Iterator[_Use]:
         r, refs, outer = queue.popleft()
         block, structure, vias = r.attrs["block"], r.attrs["structure"], r.attrs["vias"]
         order = block.live(tuple(dict.fromkeys(refs)), structure.wires)
-        plain = [t for t in order if t.op is not RECUR and t not in block.inputs]
+        number = {t: k for k, t in enumerate(block.inputs)}
+        plain = [t for t in order if t.op is not RECUR and t not in number]
         read = [proj(r, t, ROW) for t in plain]
         env = run(read, run_nodes) if read else {}
         table = {t: env[p] for t, p in zip(plain, read, strict=True)}
         rows = [int(n) for level in structure.levels for n in level][:ALIKE]
 
-        def value(t: Tensor, n: int, known: Any = (r, table)) -> Any:
-            at, found = known
+        def value(t: Tensor, n: int, known: Any = (r, table, number)) -> Any:
+            at, found, number = known
             if t in found:
                 return found[t][n]
-            k = at.attrs["block"].inputs.index(t)
+            k = number[t]
             return _entered(at.inputs[k]._value, at.attrs["vias"][k], n)
 
         given = dict(zip(block.inputs, vias, strict=True))

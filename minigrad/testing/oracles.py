@@ -22,8 +22,9 @@ import numpy as np
 from .tape import Arrays, Point
 
 Move = list[Any]  # a direction: one array (or None, no move) per input
-NAMES = {np.dtype(np.longdouble): "long double"}
+NAMES: dict[Any, str] = {np.dtype(np.longdouble): "long double"}
 STEP = 2.0**-100  # small enough that its square vanishes beside anything
+STAIRS = 1e300  # the error of a slope that depends on the step's size
 LEVELS, RATIO, FIRST = 8, 4.0, 0.125
 
 
@@ -79,10 +80,17 @@ def differences(p: Point, moves: Sequence[Move], shrink: float = 1.0) -> Slopes:
     with np.errstate(all="ignore"):
         size = np.maximum(np.abs(ahead), np.abs(behind)) + np.abs(p.y)
         noise = 8 * eps * size / steps
-        central, error = _extrapolate((ahead - behind) / (2 * steps), noise, 2)
+        slope = (ahead - behind) / (2 * steps)
+        central, error = _extrapolate(slope, noise, 2)
+        jitter = np.abs(slope[-2:] - central) * steps[-2:]  # rounding inside the function itself
+        noise = noise + np.where(np.isfinite(jitter), jitter, 0).max(axis=0) / steps
+        central, error = _extrapolate(slope, noise, 2)
+        flat = (slope[-1] == 0) & (slope != 0).any(axis=0)  # stairs: rounding to coarser numbers?
+        stairs = flat & (not p.analytic)
+        error = np.where(stairs, STAIRS, error)
         plus, error_plus = _extrapolate((ahead - p.y) / steps, noise, 1)
         minus, error_minus = _extrapolate((p.y - behind) / steps, noise, 1)
-        grows = _grows((ahead - p.y) / steps, noise) | _grows((p.y - behind) / steps, noise)
+        grows = _grows((ahead - p.y) / steps) | _grows((p.y - behind) / steps)
         alone = np.isnan(plus) | np.isnan(minus)  # at the end of the domain there is one side
         side = np.fmax(error_plus, error_minus)
         apart = np.abs(plus - minus)
@@ -120,9 +128,10 @@ def _extrapolate(table: Any, noise: Any, power: int) -> tuple[Any, Any]:
     return np.where(np.isinf(error), np.nan, best), error
 
 
-def _grows(quotients: Any, noise: Any) -> Any:
-    """Quotients that do not settle: each change is about as large as the one before, or larger."""
-    change = np.abs(np.diff(quotients, axis=0))
-    last = change[-4:]
-    grows = (last[1:] > 0.7 * last[:-1]).all(axis=0) & (last > 64 * noise[-4:]).all(axis=0)
-    return grows | np.isinf(quotients[-1])
+def _grows(quotients: Any) -> Any:
+    """Quotients that go to infinity: their changes follow each other by one factor, not below 1.
+    (Rounding makes quotients grow, too, but by no rule.)"""
+    change = np.diff(quotients, axis=0)[-4:]
+    factors = change[1:] / change[:-1]
+    regular = factors.max(axis=0) - factors.min(axis=0) < 0.2 * factors.max(axis=0)
+    return (regular & (factors.min(axis=0) > 0.7)) | np.isinf(quotients[-1])

@@ -116,7 +116,7 @@ def _is_known(op: Any) -> bool:
     return op.name in TABLE and TABLE[op.name].numpy is op.numpy
 
 
-def _meaning(op: Any) -> Callable[..., Any]:
+def _meaning(op: Any) -> Any:
     return REAL[op.name] if op.name in REAL and _is_known(op) else op.numpy
 
 
@@ -167,7 +167,7 @@ def point_of(tape: Tape, xs: Arrays) -> Point:
 
     return Point(
         lambda values: tape.flat(tape.moved(slots, values)), wide, tape.flat(slots), dtype,
-        tape.analytic, bool(marks), gaps, tape.flat(native),
+        tape.analytic, bool(marks), gaps if marks else None, tape.flat(native),
     )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ def _on_real(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _within(f: Callable[..., Any], low: float, high: float = np.inf) -> Callable[..., Any]:
-    """`f`, NaN where the real function is: complex logarithms are defined below 0, real ones not."""
+    """`f`, NaN where the real function is: a complex logarithm is defined below 0, too."""
     return lambda x: np.where((np.real(x) >= low) & (np.real(x) <= high), f(x), np.nan)
 
 
@@ -106,8 +106,8 @@ def _atan2(a: Any, b: Any) -> Any:
 
 # The analytic ops, each with its meaning on complex numbers; None: NumPy's function as it is.
 ANALYTIC: dict[str, Callable[..., Any] | None] = dict.fromkeys(
-    "add subtract multiply divide negative identity square exp exp2 expm1 sin cos tan sinh cosh sinc "
-    "asinh atan einsum sum absorb reshape broadcast_to permute_dims slice place "
+    "add subtract multiply divide negative identity square exp exp2 expm1 sin cos tan sinh cosh "
+    "sinc asinh atan einsum sum absorb reshape broadcast_to permute_dims slice place "
     "concat take scatter take_along scatter_along cumulative_sum cumulative_prod prod".split()
 )
 ANALYTIC |= {
@@ -127,8 +127,9 @@ ANALYTIC |= {
     "astype": _cast,
 }  # fmt: skip
 _FLAT = (  # piecewise constant: their value depends on real parts only
-    "sign floor ceil trunc round floor_divide argmax argmin equal not_equal less less_equal greater "
-    "greater_equal logical_and logical_or logical_xor logical_not isnan isinf isfinite signbit"
+    "sign floor ceil trunc round floor_divide argmax argmin equal not_equal less less_equal "
+    "greater greater_equal logical_and logical_or logical_xor logical_not "
+    "isnan isinf isfinite signbit"
 )
 for _name in _FLAT.split():
     if _name in TABLE:
