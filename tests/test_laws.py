@@ -11,10 +11,7 @@ from minigrad.testing.laws import LAWS, close
 from minigrad.testing.problems import KINDS, KNOT, Problem, RandomCell, Seeded, random_children
 from minigrad.testing.strategies import problems
 
-
 COMPILED = ("compiled_is_reference", "threads_and_calls_agree")
-    law for law in LAWS if law not in ("compiled_is_reference", "threads_and_calls_agree")
-]
 
 
 @pytest.mark.parametrize("kind", KINDS)
