@@ -44,35 +44,26 @@ def cotangents(
         if output in active:
             arrived.setdefault(output, []).append(seed)
     result: dict[Tensor, Any] = {}
-    sites.rules.append(None)
-    try:
-        _pull(order, arrived, wanted, active, result)
-    finally:
-        sites.rules.pop()
+    with sites.marking() as mark:  # an error or a NaN in a rule is traced back to the rule's node
+        for node in reversed(order):
+            if node not in arrived:
+                continue
+            mark(node.op.name, node.name, node.site)
+            ct = (node.op.collect or add_n)(arrived.pop(node))
+            if node in wanted:
+                result[node] = ct
+            if node.op.vjp is None or not node.inputs:
+                continue
+            grads = node.op.vjp(ct, node, [x in active for x in node.inputs])
+            for x, g in zip(node.inputs, grads, strict=True):
+                if g is not None and x in active:
+                    if isinstance(g, Tensor) and g.shape != x.shape:
+                        raise ValueError(
+                            f"the vjp of {node.op.name} returned a cotangent of shape {g.shape} "
+                            f"for an input of shape {x.shape}"
+                        )
+                    arrived.setdefault(x, []).append(g)
     return result
-
-
-def _pull(order: list, arrived: dict, wanted: set, active: set, result: dict) -> None:
-    """The loop of `cotangents`; what a rule records is marked with the node the rule is for."""
-    for node in reversed(order):
-        if node not in arrived:
-            continue
-        sites.rules[-1] = node.op.name, node.name, node.site
-        ct = (node.op.collect or add_n)(arrived.pop(node))
-        if node in wanted:
-            result[node] = ct
-        if node.op.vjp is None or not node.inputs:
-            continue
-        for x, g in zip(
-            node.inputs, node.op.vjp(ct, node, [x in active for x in node.inputs]), strict=True
-        ):
-            if g is not None and x in active:
-                if isinstance(g, Tensor) and g.shape != x.shape:
-                    raise ValueError(
-                        f"the vjp of {node.op.name} returned a cotangent of shape {g.shape} "
-                        f"for an input of shape {x.shape}"
-                    )
-                arrived.setdefault(x, []).append(g)
 
 
 def _dependents(order: Sequence[Tensor], sources: set[Tensor]) -> set[Tensor]:

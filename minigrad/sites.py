@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import linecache
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 Site = tuple[Any, ...]  # (code, instruction), and the Rule for what a vjp rule recorded
 Rule = tuple[str, str | None, Site | None]  # op, name and site of the node that was differentiated
-rules: list[Rule | None] = [None]  # the rule that is running, innermost last
+_rules: list[Rule | None] = [None]  # the rule that is running, innermost last
 OURS = ("minigrad", "recurrent", "viz")  # packages whose frames are never "the user's line"
 
 
@@ -22,7 +24,7 @@ def here(depth: int = 1) -> Site | None:
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
         if module.partition(".")[0] not in OURS:
-            rule = rules[-1]
+            rule = _rules[-1]
             place = frame.f_code, frame.f_lasti
             return place if rule is None else (*place, rule)
         frame = frame.f_back  # type: ignore[assignment]
@@ -36,6 +38,21 @@ def line(site: Site) -> str:
     number = (lines[lasti // 2][0] if lasti // 2 < len(lines) else None) or code.co_firstlineno
     text = linecache.getline(code.co_filename, number).strip()
     return f"{code.co_filename}:{number}" + (f": {text}" if text else "")
+
+
+@contextmanager
+def marking() -> Iterator[Callable[[str, str | None, Site | None], None]]:
+    """Yields `mark(op, name, site)`: what is recorded from then on is marked as recorded by that
+    node's vjp rule."""
+    _rules.append(None)
+
+    def mark(op: str, name: str | None, site: Site | None) -> None:
+        _rules[-1] = op, name, site
+
+    try:
+        yield mark
+    finally:
+        _rules.pop()
 
 
 def rule_of(site: Site | None) -> Rule | None:
