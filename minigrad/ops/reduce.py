@@ -62,7 +62,7 @@ def _some(word: str) -> Callable[..., tuple[Shape, np.dtype]]:
 def _max_vjp(g: Tensor, y: Tensor, x: Tensor, axis: tuple[int, ...]) -> Tensor:
     wins = astype(equal(x, spread(y, x, axis)), x.dtype)
     share = divide(wins, spread(bind(SUM, wins, axis=axis), x, axis))  # of all ties: they sum to 1
-    return multiply(spread(g, x, axis), stop_gradient(share))
+    return multiply(spread(g, x, axis), share)
 
 
 def _prod_vjp(g: Tensor, y: Tensor, x: Tensor, axis: tuple[int, ...]) -> Tensor:
@@ -211,7 +211,8 @@ def norm(x: ArrayLike, /, *, axis: Any = None, keepdims: bool = False, ord: floa
 
     ord: 2, the length (neither overflows nor vanishes; slope 0 at the origin); 1, the sum of |x|;
     inf and -inf, the largest and smallest |x| (ties share the gradient); 0, how many are not 0
-    (slope 0); another number p, sum(|x| ** p) ** (1 / p).
+    (slope 0); another number p, sum(|x| ** p) ** (1 / p).  Written out as sqrt(sum(x * x)) it would
+    have slope NaN at the origin.
     """
     t = _floating(x)
     if not isinstance(ord, (int, float, np.number)) or math.isnan(p := float(ord)):

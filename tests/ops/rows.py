@@ -34,8 +34,22 @@ def each_row(f, *arrays, tol=1e-10):
     stacked = derivatives(lambda *xs: mg.stack([f(*(x[k] for x in xs)) for k in range(n)]), tensors)
     wanted = mg.evaluate(stacked)
     close(mg.evaluate(derivatives(mg.vmap(f), tensors)), wanted, tol, "vmap, derivatives")
+    _constant_cotangents(f, tensors, tol)
     _one_operand_shared(f, arrays, tol)
     _on_a_loop(f, arrays, tol)
+
+
+def _constant_cotangents(f, tensors, tol):
+    """The gradient of a plain sum, whose cotangents have no rows."""
+
+    def slope(*xs):
+        y = f(*xs)
+        return mg.grad(mg.sum(y), xs) if y.dtype.kind == "f" else xs
+
+    many = mg.vmap(slope)(*tensors)
+    each = [slope(*(t[k] for t in tensors)) for k in range(len(tensors[0]))]
+    alone = tuple(mg.stack(list(gs)) for gs in zip(*each, strict=True))
+    close(mg.evaluate(tuple(many)), mg.evaluate(alone), tol, "vmap of the gradient of a sum")
 
 
 def _one_operand_shared(f, arrays, tol):

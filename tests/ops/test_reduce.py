@@ -251,6 +251,7 @@ def pick(f, k):
     ("f", "point", "wanted"),
     [
         (mg.norm, [0.0, 0.0], [0.0, 0.0]),
+        (lambda x: mg.sqrt(mg.sum(x * x)), [0.0, 0.0], [nan, nan]),  # as documented in norm
         (mg.norm, [3.0, 4.0], [0.6, 0.8]),
         (mg.norm, [3e200, 4e200], [0.6, 0.8]),
         (mg.norm, [3e-200, 4e-200], [0.6, 0.8]),
@@ -320,7 +321,7 @@ def test_values_far_out():
     assert mg.norm(np.float32([3e30, 4e30])).item() == np.float32(5e30)
     assert mg.norm([1e200, 1e200], ord=3).item() == pytest.approx(2 ** (1 / 3) * 1e200)
     assert mg.norm(-7.0).item() == 7.0 and mg.norm(0.0, ord=0).item() == 0.0
-    assert mg.norm(np.zeros(0), ord=3).item() == 0.0
+    assert mg.norm(np.zeros(0), ord=3).item() == mg.norm(np.zeros(2), ord=3).item() == 0.0
     assert mg.logsumexp(np.zeros((2, 0)), axis=1).tolist() == [-inf, -inf]
     assert mg.logsumexp([[0.0, -inf], [-inf, -inf]], axis=(0, 1)).item() == 0.0
     assert mg.softmax(np.zeros((2, 0))).shape == mg.log_softmax(np.zeros((0, 2))).shape[::-1]
