@@ -1,4 +1,4 @@
-"""The command line: `minigrad study TEXT_OR_FILE`.
+"""The command line: `minigrad study TEXT_OR_FILE`, `minigrad check MODULE:FUNCTION`.
 
 Whatever the user can get wrong is one line on stderr and exit status 2, with nothing half-written.
 """
@@ -95,6 +95,36 @@ def parser() -> argparse.ArgumentParser:
         "--out", type=Path, default=Path("minigrad-report"), metavar="DIR",
         help="where the report goes (default minigrad-report); an earlier report is replaced",
     )  # fmt: skip
+    check = commands.add_parser(
+        "check",
+        help="check the gradients of a function of yours",
+        description="Check the gradients of a function written with minigrad against slopes that "
+        "no gradient rule had a part in. Exit status: 0 none is wrong, 1 one is, 2 wrong usage.",
+        epilog="The arguments of FUNCTION come from --args, or else from its attribute `example` "
+        "or from FUNCTION_args\nbeside it in the module: a tuple of arguments, or a function that "
+        "returns one.\n\nexamples:\n"
+        '  minigrad check mymodel.losses:loss\n  minigrad check losses.py:loss --args "3,4 4 ()"',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    check.add_argument(
+        "function", metavar="MODULE:FUNCTION", help="importable.name:function, or file.py:function"
+    )
+    check.add_argument(
+        "--args", metavar="SHAPES",
+        help="shapes of random float64 arguments, apart by spaces: 3,4 is a matrix, () a number",
+    )  # fmt: skip
+    check.add_argument(
+        "--order", type=_integer(1, 6), default=1, metavar="N",
+        help="check derivatives up to this order (default 1)",
+    )  # fmt: skip
+    check.add_argument(
+        "--modes", choices=("rev", "fwd", "both"), default="both",
+        help="reverse mode (vjp), forward mode (jvp), or both (default)",
+    )  # fmt: skip
+    check.add_argument(
+        "--seed", type=_integer(0, 2**32 - 1), default=0, metavar="N",
+        help="of random arguments and directions (default 0)",
+    )  # fmt: skip
     return top
 
 
@@ -119,6 +149,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         options = parser().parse_args(given)
+        if options.command == "check":
+            from . import check as gradients
+
+            lines, status = gradients.check(options)
+            _say(lines)
+            return status
         with _stoppable() as check:
             report = study(options, f"minigrad {shlex.join(given)}", check)
         _say(report)
@@ -129,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
         )
     except MemoryError:
-        return _fail("out of memory; choose a smaller --hidden or a shorter text")
+        return _fail("out of memory; choose a smaller --hidden, a shorter text, smaller arguments")
     except KeyboardInterrupt:
         print("minigrad: interrupted; nothing was written", file=sys.stderr)
         return 130

@@ -1,0 +1,161 @@
+"""`minigrad check MODULE:FUNCTION`: find a function and arguments for it, and check its gradients.
+
+Sits under `cli`. Whatever the user can get wrong is an `InputError`; what their own code raises is
+reported as theirs, with the line it came from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import inspect
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from .reading import InputError
+
+_SHAPE = re.compile(r"\(\)|\(?\d+(,\d+)*,?\)?")
+
+
+def check(options: argparse.Namespace) -> tuple[list[str], int]:
+    """What to print, and the exit status: 0 no gradient is wrong, 1 one is."""
+    from minigrad.testing import GradientError, check_grads
+
+    module, f, name = find(options.function)
+    args = arguments(module, f, name, options.args, options.seed)
+    modes = ("rev", "fwd") if options.modes == "both" else (options.modes,)
+    try:
+        report = check_grads(f, *args, order=options.order, modes=modes, seed=options.seed)
+    except GradientError as error:
+        return str(error).splitlines(), 1
+    except Exception as error:
+        raise InputError(f"{name} could not be checked: {_words(error)}") from None
+    lines = str(report).splitlines()
+    if not report.conclusive:
+        lines.append("This decided nothing; try other arguments (--args, --seed).")
+    return lines, 0
+
+
+def _words(error: BaseException) -> str:
+    """The error and the last line of the user's own that it passed through."""
+    ours = Path(__file__).resolve().parents[1]
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [
+        frame for frame in frames
+        if not any(ours / part in Path(frame.filename).parents for part in ("minigrad", "viz"))
+        and not frame.filename.startswith("<") and "importlib" not in frame.filename
+    ]  # fmt: skip
+    at = f"{theirs[-1].filename}:{theirs[-1].lineno}" if theirs else ""
+    said = f"{type(error).__name__}: {error}"
+    return said if not at or at in said else f"{said} ({at})"
+
+
+def find(target: str) -> tuple[ModuleType, Callable[..., Any], str]:
+    """The module and the function that `module:function` or `file.py:function` names."""
+    place, colon, name = target.rpartition(":")
+    if not colon or not place or not name.isidentifier():
+        raise InputError(
+            f"{target!r} does not name a function; write module:function or file.py:function"
+        )
+    try:
+        module = _file(Path(place)) if place.endswith(".py") else _module(place)
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise InputError(f"importing {place!r} failed: {_words(error)}") from None
+    if not hasattr(module, name):
+        own = [v for v in vars(module).values() if getattr(v, "__module__", "") == module.__name__]
+        known = [
+            v.__name__ for v in own if inspect.isfunction(v) and not v.__name__.endswith("_args")
+        ]
+        there = f"; it has {', '.join(known[:8])}" if known else "; it has no functions"
+        raise InputError(f"{place!r} has no function {name!r}{there}")
+    f = getattr(module, name)
+    if not callable(f):
+        raise InputError(f"{name!r} in {place!r} is no function: {f!r:.60}")
+    return module, f, name
+
+
+def _file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise InputError(f"there is no file {str(path)!r}")
+    name = path.stem if path.stem not in sys.modules else f"checked_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None  # as the name ends in .py
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(path.resolve().parent))
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _module(name: str) -> ModuleType:
+    sys.path.insert(0, os.getcwd())  # as `python -m` does
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
+            raise
+        raise InputError(
+            f"there is no module {name!r} here; for a file, give its path: file.py:function"
+        ) from None
+
+
+def arguments(
+    module: ModuleType, f: Callable[..., Any], name: str, shapes: str | None, seed: int
+) -> tuple[Any, ...]:
+    """From `shapes`, `f.example` or `{name}_args`, in this order."""
+    if shapes is not None:
+        return _random(shapes, seed)
+    given = getattr(f, "example", None)
+    source = f"{name}.example"
+    if given is None:
+        given, source = getattr(module, f"{name}_args", None), f"{name}_args"
+    if given is None:
+        try:
+            parameters = list(inspect.signature(f).parameters.values())
+        except (TypeError, ValueError):
+            parameters = []
+        if not [p for p in parameters if p.default is p.empty and p.kind not in (2, 4)]:
+            return ()
+        wanted = ", ".join(p.name for p in parameters) or "its arguments"
+        raise InputError(
+            f"no arguments to check {name}({wanted}) at: give their shapes (--args "
+            f'"3,4 4"), or set {name}.example or {name}_args to a tuple of arguments. Annotations '
+            "say nothing of shapes, so none are guessed"
+        )
+    if callable(given):
+        try:
+            given = given()
+        except Exception as error:
+            raise InputError(f"{source}() failed: {_words(error)}") from None
+    if not isinstance(given, (tuple, list)):
+        raise InputError(
+            f"{source} must be a tuple of arguments, or a function that returns one; it is a "
+            f"{type(given).__name__} (one argument: a tuple of one)"
+        )
+    return tuple(given)
+
+
+def _random(shapes: str, seed: int) -> tuple[np.ndarray, ...]:
+    rng, found = np.random.default_rng(seed), []
+    words = shapes.split()
+    for word in words:
+        if not _SHAPE.fullmatch(word):
+            raise InputError(
+                f"--args: {word!r} is no shape; write lengths apart by commas (3,4), () for a "
+                "number, and a space between arguments"
+            )
+        found.append(np.asarray(rng.standard_normal([int(n) for n in re.findall(r"\d+", word)])))
+    if not found:
+        raise InputError('--args: no shapes; write one for each argument, such as "3,4 4"')
+    return tuple(found)
