@@ -59,13 +59,10 @@ def examine(
         extra = tied_ways(pt, rng, ways) + paired_ways([ways[k] for k in kinked])
         slopes, ways = joined(slopes, slopes_along(pt, extra, smooth)), ways + extra
     judge = _Judge(p, pt, ways, slopes, rng, tol, exact)
-    if "rev" in modes:
-        judge.reverse()
+    judge.compare(modes)
     if smooth and judge.doubtful() and judge.distrusted():
-        judge.slopes, judge.seen = slopes_along(pt, ways, False), []
-        judge.reverse()
-    if "fwd" in modes and exact is None:
-        judge.forward()
+        judge.slopes = slopes_along(pt, ways, False)
+        judge.compare(modes)
     return judge.findings(order, runs)
 
 
@@ -113,6 +110,13 @@ class _Judge:
         self.wide: list[Arrays] = []
         self.seen: list[_Seen] = []
         self.done: list[Finding] = []
+
+    def compare(self, modes: tuple[str, ...]) -> None:
+        self.seen = []
+        if "rev" in modes:
+            self.reverse()
+        if "fwd" in modes and self.exact is None:
+            self.forward()
 
     def reverse(self) -> None:
         self.wide = []

@@ -117,7 +117,7 @@ ANALYTIC |= {
     "acosh": _within(np.arccosh, 1), "atanh": _within(np.arctanh, -1, 1),
     "pow": _power, "xlogy": lambda a, b: np.where(a == 0, 0, a * _within(np.log, 0)(b)),
     "logaddexp": _logaddexp, "hypot": _hypot, "atan2": _atan2, "erf": _erf,
-    "softplus": lambda x: np.where(np.real(x) > 0, x, 0) + np.log1p(np.exp(-x * _sign(x))),
+    "softplus": lambda x: np.where(np.real(x) >= 0, x, 0) + np.log1p(np.exp(-x * _sign(x))),
     "sigmoid": _sigmoid, "tanh": _tanh, "max": _max,
     "abs": lambda x: x * _sign(x), "relu": lambda x: np.where(np.real(x) > 0, x, 0 * x),
     "maximum": _chosen(np.greater_equal), "minimum": _chosen(np.less_equal),

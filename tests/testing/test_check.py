@@ -353,7 +353,9 @@ def test_foreign_functions_pass():
         lambda a, b: (a @ b, a.sum()), lambda g, a, b: (g[0] @ b.T + g[1], a.T @ g[0]), A, A + 1
     )
     assert pair.verdict is Verdict.CORRECT
-    with_rows = check_vjp(lambda x, n: x[n], lambda g, x, n: _add_at(g, x, n), X, np.array([0, 0, 3]))
+    with_rows = check_vjp(
+        lambda x, n: x[n], lambda g, x, n: _add_at(g, x, n), X, np.array([0, 0, 3])
+    )
     assert with_rows.ok
 
 
