@@ -48,7 +48,7 @@ def asarray(
             "asarray: copy=False: a Tensor holds a copy of an array, for the array could change; "
             "leave copy out"
         )
-    if _holds_tensor(obj):
+    if holds_tensor(obj):
         from .movement import stack
 
         t = stack([asarray(x) for x in obj])
@@ -56,11 +56,12 @@ def asarray(
     return constant(obj, dtype, name)
 
 
-def _holds_tensor(obj: Any) -> bool:
+def holds_tensor(obj: Any) -> bool:
     """Whether a Tensor is in the nested list: as an array of numbers it would lose its gradient."""
     if isinstance(obj, (list, tuple)):
-        return any(isinstance(x, Tensor) or _holds_tensor(x) for x in obj)
-    return isinstance(obj, np.ndarray) and obj.dtype == object and _holds_tensor(obj.tolist())
+        kinds = set(map(type, obj))  # a look at each element's type is what takes the time
+        return Tensor in kinds or bool(kinds & {list, tuple}) and any(map(holds_tensor, obj))
+    return isinstance(obj, np.ndarray) and obj.dtype == object and holds_tensor(obj.tolist())
 
 
 def astype(x: ArrayLike, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Tensor:

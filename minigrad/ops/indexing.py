@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import CONSTANT, Shape, Tensor, bind
-from .arrays import asarray, astype
+from .arrays import asarray, astype, holds_tensor
 from .broadcast import reshape
 from .elementwise import greater_equal, less, logical_or, where
 from .movement import SLICE, permute_dims
@@ -249,9 +249,11 @@ def _checked(t: Tensor, k: Any) -> Any:
         except TypeError:
             raise TypeError(f"the bounds of a slice are integers or None; got {k!r}") from None
     if isinstance(k, (list, tuple)):
-        k = asarray(k) if k else np.zeros(0, int)
-        k = k._value if isinstance(k, Tensor) and k.op is CONSTANT else k
-        k = k.astype(int) if isinstance(k, np.ndarray) and not k.size else k
+        try:
+            found = asarray(k) if holds_tensor(k) else np.asarray(k)
+            k = found if found.size else np.zeros(found.shape, int)
+        except ValueError:  # rows of unequal lengths: said below
+            pass
     elif isinstance(k, (bool, np.bool_)):
         k = np.asarray(k)
     if isinstance(k, Tensor) and k.dtype == BOOL:

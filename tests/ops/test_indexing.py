@@ -181,6 +181,12 @@ def test_any_layout(view):
         ((0, np.ones(3, bool)), IndexError, r"mask of shape \(3,\).*from axis 1"),
         (slice(0, 1.5), TypeError, r"bounds of a slice"),
         (np.array([0.5]), TypeError, r"0\.5.*\(3, 4, 2\)"),
+        ([[0], [1, 2]], TypeError, r"got \[\[0\], \[1, 2\]\] for shape \(3, 4, 2\)"),
+        (
+            [mg.asarray(0), mg.asarray([1])],
+            TypeError,
+            r"integer or boolean array; got .*\(3, 4, 2\)",
+        ),
         (mg.asarray([1.0]) * 1, TypeError, r"integer or boolean array.*\(3, 4, 2\)"),
         (mg.asarray(X) > 0, TypeError, r"a Tensor mask.*mg.where"),
     ],
