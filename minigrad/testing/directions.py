@@ -99,7 +99,7 @@ def paired_ways(kinked: list[Direction], most: int = 24) -> list[Direction]:
 def joined(one: Slopes, two: Slopes) -> Slopes:
     """The slopes along the directions of both."""
     parts = [np.concatenate(pair) for pair in zip(one[:4], two[:4], strict=True)]
-    return Slopes(*parts, one.name)
+    return Slopes(parts[0], parts[1], parts[2], parts[3], one.name)
 
 
 def slopes_along(pt: Point, ways: list[Direction], smooth: bool) -> Slopes:

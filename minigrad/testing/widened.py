@@ -47,6 +47,7 @@ def _power(a: Any, b: Any) -> Any:
     n = np.real(b)
     even = np.where(n % 2 == 0, 1, np.where(n % 1 == 0, -1, np.nan))
     low = np.real(a) < 0
+    even = np.where(np.imag(b) == 0, even, np.nan)  # real numbers have no slope that way
     at_zero = np.where(n == 0, 1, np.where(n == 1, a, np.where(n > 1, 0, np.nan)))
     y = np.power(np.where(low, -a, np.where(np.real(a) == 0, 1, a)) + 0j, b)
     return np.where(np.real(a) == 0, at_zero, np.where(low, even * y, y))
@@ -108,7 +109,7 @@ def _atan2(a: Any, b: Any) -> Any:
 ANALYTIC: dict[str, Callable[..., Any] | None] = dict.fromkeys(
     "add subtract multiply divide negative identity square exp exp2 expm1 sin cos tan sinh cosh "
     "sinc asinh atan einsum sum absorb reshape broadcast_to permute_dims slice place "
-    "concat take scatter take_along scatter_along cumulative_sum cumulative_prod prod".split()
+    "concat take scatter norm linear_recurrence cumulative_sum cumulative_prod prod".split()
 )
 ANALYTIC |= {
     "log": _within(np.log, 0), "log2": _within(np.log2, 0), "log10": _within(np.log10, 0),
@@ -129,7 +130,7 @@ ANALYTIC |= {
 _FLAT = (  # piecewise constant: their value depends on real parts only
     "sign floor ceil trunc round floor_divide argmax argmin equal not_equal less less_equal "
     "greater greater_equal logical_and logical_or logical_xor logical_not "
-    "isnan isinf isfinite signbit"
+    "isnan isinf isfinite signbit any all argsort searchsorted"
 )
 for _name in _FLAT.split():
     if _name in TABLE:
@@ -142,6 +143,12 @@ def _top_gap(x: Any, axis: Any) -> Any:
     gap = x - np.reshape(top, [1 if k - x.ndim in axis else n for k, n in enumerate(x.shape)])
     alone = np.sum(np.real(gap) == 0, axis=axis, keepdims=True) <= 1
     return np.where(alone & (np.real(gap) == 0), 1, gap)
+
+
+def _neighbours(x: Any, axis: int, descending: bool) -> Any:
+    """Distances of neighbours in sorted order."""
+    order = np.argsort(np.real(x), axis=axis)
+    return np.diff(np.take_along_axis(x, order, axis), axis=axis)
 
 
 def _self(x: Any) -> Any:
@@ -173,7 +180,8 @@ GAPS: dict[str, Callable[..., Any]] = (
     | {
         "acosh": lambda x: x - 1, "log1p": lambda x: x + 1, "max": _top_gap,
         "divide": lambda a, b: b, "pow": lambda a, b: a, "xlogy": lambda a, b: b,
-        "hypot": lambda a, b: a * a + b * b,
+        "hypot": lambda a, b: a * a + b * b, "argsort": _neighbours,
+        "norm": lambda x, axis: np.sum(x * x, axis=axis),
         "atan2": lambda a, b: np.where(np.real(b) < 0, a, a * a + b * b),
         "copysign": lambda a, b: a * b,
         "round": lambda x: _to_integer(x + 0.5),

@@ -227,6 +227,11 @@ KINKS = {
     "max": (mg.max, np.array([2.0, 2.0, 1.0])),
     "min": (lambda x: mg.min(x, axis=0), np.zeros((2, 3))),
     "maximum": (lambda x: mg.maximum(x, 1.0), np.array([1.0, 0.0, 2.0])),
+    "sort": (
+        lambda x: mg.vecdot(mg.sort(x), np.array([1.0, 10.0, 100.0])),
+        np.array([2.0, 1.0, 2.0]),
+    ),
+    "norm": (mg.norm, np.zeros(3)),
     "clip": (lambda x: mg.clip(x, 0.0, 1.0), np.array([0.0, 0.5, 1.0])),
 }
 

@@ -16,11 +16,12 @@ ROW = np.array([0.3, 0.7, -0.4, 1.6])
 UNARY = (
     "abs acos acosh asin asinh atan atanh ceil cos cosh erf exp expm1 floor gelu log log10 log1p "
     "log2 log_sigmoid negative reciprocal relu round sigmoid sign silu sin sinc sinh softplus sqrt "
-    "square tan tanh trunc logsumexp softmax log_softmax mean sum max min flip positive"
+    "square tan tanh trunc logsumexp softmax log_softmax mean sum max min flip positive norm prod "
+    "cumulative_sum cumulative_prod sort std var"
 ).split()
 BINARY = (
-    "add subtract multiply divide maximum minimum pow hypot atan2 logaddexp xlogy remainder copysign "
-    "floor_divide vecdot outer"
+    "add subtract multiply divide maximum minimum pow hypot atan2 logaddexp xlogy remainder "
+    "copysign floor_divide vecdot outer"
 ).split()
 DOMAIN = {
     "acosh": ROW**2 + 1.5, "log": np.abs(ROW), "log10": np.abs(ROW), "log2": np.abs(ROW),
@@ -104,7 +105,7 @@ def test_the_complex_step_is_exact_and_differences_say_how_exact_they_are():
     p = point(mg.sin, ROW)
     moves = along(ROW)
     true = np.stack([np.cos(p.xs[0]) * v for (v,) in moves])
-    for oracle, limit in ((complex_step, 1e-16), (differences, 1e-12)):
+    for oracle, limit in ((complex_step, 1e-16), (differences, 1e-11)):
         s = oracle(p, moves)
         assert (np.abs(s.plus - true) <= s.error).all()
         if EXTENDED:
