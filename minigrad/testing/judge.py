@@ -1,0 +1,282 @@
+"""What is concluded from one difference between a found gradient and the true slope.
+
+Everything is compared in the widest numbers to be had.  A difference is called wrong only where it
+exceeds what the oracle says of its own error, what rounding does to the gradient (known from
+evaluating it in two types), and what rounding of the largest value on the way could do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from .directions import Direction, dyadic
+from .oracles import STAIRS, Move, Slopes, differences
+from .tape import Arrays, Point
+from .verdicts import Verdict
+
+WHOLE = 1e-13  # how well directions that keep values tied are known, in double precision
+SEEN = 1e-4  # an oracle that cannot tell 1 part in 10,000 decides nothing
+
+
+class Problem(Protocol):
+    """A function with claimed derivatives, at one point.
+
+    names, xs: the differentiable inputs.    pull(u, dtype): the claimed gradient of <u, f>, in
+    `dtype` or (None) as recorded.    push(v, dtype): the claimed change of all outputs along v.
+    """
+
+    names: list[str]
+    xs: Arrays
+    shapes: list[tuple[int, ...]]
+
+    def pull(self, u: Any, dtype: Any) -> Arrays: ...
+    def push(self, v: Arrays, dtype: Any) -> Any: ...
+    def size(self, u: Any) -> float: ...
+
+
+@dataclass
+class Seen:
+    """One comparison: the gradient along direction `way` (rev), or output `out` moved (fwd)."""
+
+    verdict: Verdict
+    mode: str
+    way: Direction
+    found: float
+    expected: Any
+    error: float
+    estimate: float
+    tolerance: float
+    u: int = 0
+    out: int = 0
+
+
+class Judge:
+    """Compares along every direction, and keeps what it saw."""
+
+    def __init__(
+        self, p: Problem, pt: Point, ways: list[Direction], slopes: Slopes,
+        rng: np.random.Generator, tol: float | None, exact: Any,
+    ) -> None:  # fmt: skip
+        self.p, self.pt, self.ways, self.slopes, self.rng = p, pt, ways, slopes, rng
+        self.exact = exact
+        coarse = (pt.eps or float(np.finfo(pt.dtype).eps)) > 1e-18
+        self.rtol = (
+            tol if tol is not None else 1e-6 if coarse and not slopes.name[0] == "c" else 1e-9
+        )
+        self.native_eps = max(
+            (float(np.finfo(x.dtype).eps) for x in p.xs if x.dtype.itemsize < 8), default=0.0
+        )
+        self.rtol = max(self.rtol, min(256 * self.native_eps, 0.1 * SEEN)) if tol is None else tol
+        self.finite = np.isfinite(pt.y)
+        if pt.y_native is not None:
+            self.finite = self.finite & np.isfinite(pt.y_native)
+        many = 1 if len(pt.y) == 1 else 2
+        self.us = [np.where(self.finite, dyadic(rng, len(pt.y)), 0.0) for _ in range(many)]
+        self.wide: list[Arrays] = []
+        self.seen: list[Seen] = []
+
+    def compare(self, modes: tuple[str, ...]) -> None:
+        self.seen = []
+        if "rev" in modes:
+            self.reverse()
+        if "fwd" in modes and self.exact is None:
+            self.forward()
+
+    def reverse(self) -> None:
+        self.wide = []
+        for n, u in enumerate(self.us):
+            wide, native = self.p.pull(u, self.pt.dtype), self.p.pull(u, None)
+            self.wide.append(wide)
+            s = self.slopes
+            if self.exact is not None:
+                true = self.exact(u)
+                flat = np.array([along(true, w.move) for w in self.ways])
+                plus, minus, error = flat, flat, 1e-12 * np.abs(flat)
+                infinite = touched = np.zeros(len(flat), bool)
+            else:
+                on = u != 0
+                plus, minus = combined(s.plus[:, on], s.minus[:, on], u[on])
+                error = s.error[:, on] @ np.abs(u[on])
+                infinite = s.infinite[:, on].any(axis=1)
+                off = s.plus[:, ~self.finite]
+                touched = np.full(len(plus), off.size > 0)  # 0 * NaN is NaN, in their gradients too
+            scale = self._scales(plus, minus)
+            for k, way in enumerate(self.ways):
+                found, plain = along(wide, way.move), along(native, way.move)
+                rounding = _rounding(wide, native, way.move, self.pt)
+                rounding += WHOLE * float(scale.max()) if way.whole else 0.0
+                got = self.conclude(
+                    "rev", way, found, plain, plus[k], minus[k], error[k], rounding, scale[k],
+                    bool(infinite[k]), bool(touched[k]), u,
+                )  # fmt: skip
+                got.u = n
+                self.seen.append(got)
+
+    def forward(self) -> None:
+        s = self.slopes
+        for k, way in enumerate(self.ways):
+            if way.element is not None:
+                continue
+            v = [
+                np.zeros(x.shape) if d is None else d
+                for x, d in zip(self.pt.xs, way.move, strict=True)
+            ]
+            wide, native = self.p.push(v, self.pt.dtype), self.p.push(v, None)
+            scale = float(
+                np.nanmax(np.abs(np.where(np.isfinite(s.plus[k]), s.plus[k], 0)), initial=0)
+            )
+            ratio = _ratio(self.pt, np.asarray(native).dtype)
+            loose = WHOLE * float(np.abs(s.plus[np.isfinite(s.plus)]).max(initial=0)) * way.whole
+            for out in np.flatnonzero(self.finite):
+                with np.errstate(all="ignore"):
+                    rounding = float(np.abs(wide[out] - native[out])) * ratio + loose
+                got = self.conclude(
+                    "fwd", way, wide[out], native[out], s.plus[k, out], s.minus[k, out],
+                    s.error[k, out], rounding, scale, bool(s.infinite[k, out]), False, None,
+                )  # fmt: skip
+                got.out = int(out)
+                self.seen.append(got)
+
+    def _scales(self, plus: Any, minus: Any) -> Any:
+        """Per direction: the largest slope of its input."""
+        size = np.fmax(np.abs(plus), np.abs(minus)).astype(float)
+        size = np.where(np.isfinite(size), size, 0)
+        owners = np.array([w.owner for w in self.ways])
+        best = {o: size[owners == o].max(initial=0) for o in set(owners.tolist())}
+        best[-1] = size.max(initial=0)
+        return np.array([best[o] for o in owners.tolist()])
+
+    def conclude(
+        self, mode: str, way: Direction, found: Any, native: Any, plus: Any, minus: Any, error: Any,
+        rounding: float, scale: float, infinite: bool, touched: bool, u: Any,
+    ) -> Seen:  # fmt: skip
+        low, high = min(plus, minus), max(plus, minus)
+        known = np.isfinite(low) and np.isfinite(high) and not infinite
+        estimate = float(error) + rounding
+        tolerance = self.rtol * float(max(abs(low), abs(high))) + 1e-6 * self.rtol * scale
+        tolerance += 10 * estimate
+        off = float(max(low - found, found - high, 0)) if np.isfinite(found) else np.inf
+        got = Seen(
+            Verdict.CORRECT, mode, way, float(found),
+            float(low) if low == high else (float(low), float(high)), off, float(error), tolerance,
+        )  # fmt: skip
+        if touched and not np.isfinite(found):
+            got.verdict, got.error = Verdict.SINGULAR, 0.0
+        elif not known:
+            opposite = (
+                np.isinf(found)
+                and np.isinf(plus)
+                and np.isinf(minus)
+                and (plus == minus and found != plus)
+            )
+            got.verdict = Verdict.WRONG if opposite else Verdict.SINGULAR
+            got.error = 0.0 if got.verdict is Verdict.SINGULAR else np.inf
+        elif not off <= tolerance:
+            noise = self._is_noise(found, scale, way)
+            got.verdict = Verdict.CORRECT if noise else self._wrong(off, scale, u)
+        elif 10 * estimate > SEEN * scale > 0 or estimate >= STAIRS:
+            got.verdict = Verdict.CORRECT if self._is_noise(found, scale, way) else self._unsure()
+        else:
+            got.verdict = self._plain(found, native, low, high, scale, tolerance)
+        return got
+
+    def _is_noise(self, found: Any, scale: float, way: Direction) -> bool:
+        """Whether no change of the input by its own size would change a digit of the outputs: the
+        slope of a saturated function is lost to rounding on both sides."""
+        eps = self.pt.eps or float(np.finfo(self.pt.dtype).eps)
+        moved = [np.abs(x[np.isfinite(x)]).max(initial=0) for x in self.pt.xs]
+        size = float(max(moved) if way.owner < 0 else moved[way.owner]) or 1.0
+        y = np.abs(self.pt.y[self.finite]).max(initial=0)
+        most = max(abs(float(found)), scale) * size
+        lost = min(abs(float(found)), scale) == 0 and most <= 1e3 * eps
+        lost |= most < 1e-290  # below the range of 64 bits
+        return bool(lost or most <= 1e3 * eps * float(y))
+
+    def _unsure(self) -> Verdict:
+        return Verdict.IMPRECISE if self.pt.eps > 1e-10 else Verdict.ILL
+
+    def _wrong(self, off: float, scale: float, u: Any) -> Verdict:
+        """A difference below what rounding of the largest value on the way explains is no proof."""
+        floor = self._floor(u)
+        if off <= 256 * self.native_eps * scale:  # its constants were rounded to that type
+            return Verdict.IMPRECISE
+        if not off <= floor:
+            return Verdict.WRONG
+        return self._unsure() if floor > SEEN * scale and scale else Verdict.CORRECT
+
+    def _floor(self, u: Any) -> float:
+        eps = self.pt.eps or float(np.finfo(self.pt.dtype).eps)
+        return 1e3 * eps * self.p.size(self.us[0] if u is None else u)
+
+    def _plain(
+        self, found: Any, native: Any, low: Any, high: Any, scale: float, tolerance: float
+    ) -> Verdict:
+        """The gradient as it is computed in the recorded types, beside the one without rounding."""
+        ok = Verdict.KINK if high - low > max(1e-6 * abs(high), tolerance) else Verdict.CORRECT
+        dtype = np.asarray(native).dtype
+        if dtype == self.pt.dtype:
+            return ok
+        limit = (1e-6 if dtype.itemsize == 8 else 5e-4) * max(abs(float(found)), 1e-3 * scale)
+        single = Verdict.IMPRECISE if dtype.itemsize < 8 else Verdict.ILL
+        if not np.isfinite(native):
+            return single if dtype.itemsize < 8 else Verdict.WRONG
+        away = max(low - native, native - high, 0)
+        return ok if away <= limit + tolerance else single
+
+    # -- second thoughts ---------------------------------------------------------------------------
+
+    def doubtful(self) -> bool:
+        return any(s.verdict is Verdict.WRONG for s in self.seen)
+
+    def distrusted(self) -> bool:
+        """Whether plain differences contradict the complex step where it called something wrong."""
+        ways = list({id(s.way): s.way for s in self.seen if s.verdict is Verdict.WRONG}.values())[
+            :4
+        ]
+        at = [next(k for k, w in enumerate(self.ways) if w is way) for way in ways]
+        other = differences(self.pt, [w.move for w in ways])
+        true, error = self.slopes.plus[at], 100 * other.error + 1e-6 * np.abs(self.slopes.plus[at])
+        near = np.fmax(np.abs(other.plus - true), np.abs(other.minus - true)) <= error
+        return not bool(np.all((near | np.isnan(other.plus))[:, self.finite]))
+
+
+def combined(plus: Any, minus: Any, u: Any) -> tuple[Any, Any]:
+    """Slopes of <u, f>: at kinks of several outputs each may lie anywhere between its two."""
+    with np.errstate(all="ignore"):
+        one, two = plus * u, minus * u
+        return np.minimum(one, two).sum(axis=-1), np.maximum(one, two).sum(axis=-1)
+
+
+def along(arrays: Arrays, move: Move) -> Any:
+    """<gradient, direction>; elements that do not move count for nothing, whatever they hold."""
+    total: Any = 0.0
+    with np.errstate(all="ignore"):
+        for g, d in zip(arrays, move, strict=True):
+            if d is not None and g is not None:
+                g = np.asarray(g)
+                on = d != 0
+                total = total + np.sum(g[on] * d[on].astype(g.dtype), dtype=g.dtype)
+    return total
+
+
+def _ratio(pt: Point, dtype: np.dtype) -> float:
+    """How much smaller the wide type's rounding is than that of `dtype`."""
+    return 16 * float(np.finfo(pt.dtype).eps) / float(np.finfo(dtype).eps)
+
+
+def _rounding(wide: Arrays, native: Arrays, move: Move, pt: Point) -> float:
+    """What rounding may do to the wide gradient along a direction, from what it does to the
+    recorded type's."""
+    total = 0.0
+    with np.errstate(all="ignore"):
+        for w, g, d in zip(wide, native, move, strict=True):
+            if d is not None:
+                ratio = _ratio(pt, np.asarray(g).dtype)
+                apart = np.abs(np.asarray(w) - np.asarray(g)) * np.abs(d)
+                if np.asarray(g).dtype == pt.dtype:  # nothing wider to compare with
+                    apart, ratio = np.abs(w * d), 64 * float(np.finfo(pt.dtype).eps)
+                total += ratio * float(np.sum(apart[np.isfinite(apart)]))
+    return total
