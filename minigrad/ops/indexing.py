@@ -291,7 +291,7 @@ def _expanded(t: Tensor, keys: list[Any]) -> list[tuple[Any, Any]]:
             pairs += [(k, None), *whole]
             axis, whole = axis + len(whole), []
         elif _is_mask(k):
-            if t.shape[axis : axis + width] != k.shape:
+            if any(m not in (n, 0) for n, m in zip(t.shape[axis:], k.shape, strict=False)):
                 raise IndexError(
                     f"a mask of shape {k.shape} does not fit shape {t.shape} from axis {axis} on"
                 )

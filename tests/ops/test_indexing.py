@@ -323,6 +323,81 @@ def test_inside_a_recurrence(name):
     close(run(TABLE, h0.numpy(), xs.numpy()), wanted[:2], 1e-12)
 
 
+@given(st.data())
+def test_random_keys_mapped_over_rows(data):
+    """Rows of x, of the index arrays, or of both: vmap against one row at a time."""
+    shape = tuple(data.draw(st.lists(st.integers(0, 3), max_size=3)))
+    key = plain(data.draw(keys(shape)))
+    entries = list(key) if isinstance(key, tuple) else [key]
+    places = [n for n, k in enumerate(entries) if isinstance(k, np.ndarray) and k.dtype.kind == "i"]
+    x = np.random.default_rng(8).standard_normal((3, *shape))
+    rows = [np.stack([np.roll(entries[n], r) for r in range(3)]) for n in places]
+    turns = data.draw(st.sampled_from([(0, 0), (0, None), (None, 0)]))
+
+    def whole(*parts):
+        new = list(entries)
+        for n, k in zip(places, parts, strict=True):
+            new[n] = k
+        return tuple(new)
+
+    wanted = []
+    try:
+        for r in range(3):
+            at = [k[r if turns[1] == 0 else 0] for k in rows]
+            wanted.append(x[r if turns[0] == 0 else 0][whole(*at)])
+    except IndexError:
+        return
+    given_x = mg.asarray(x if turns[0] == 0 else x[0])
+    given_k = [mg.asarray(k if turns[1] == 0 else k[0]) for k in rows]
+    mapped = mg.vmap(lambda x, *k: x[whole(*k)] * 1, (turns[0], *[turns[1]] * len(places)))
+    if turns[0] is None and not (places and turns[1] == 0):
+        return
+    y = mapped(given_x, *given_k)
+    close(y.numpy(), np.stack(wanted), 0.0)
+    close(mg.reference(y), np.stack(wanted), 0.0)
+    w = np.random.default_rng(9).standard_normal(y.shape)
+    full = np.zeros_like(given_x.numpy())
+    for r in range(3):
+        at = whole(*[k[r if turns[1] == 0 else 0] for k in rows])
+        np.add.at(full[r, ...] if turns[0] == 0 else full, at, w[r])
+    first = mg.grad(mg.sum(w * y), given_x)
+    close(first.numpy(), full, 1e-13)
+    close(mg.reference(first), full, 1e-13)
+
+
+def test_mapped_inside_a_recurrence():
+    """Two row axes, one inside the other."""
+
+    def cell(w, h, x):
+        x, k = x
+        a = mg.vmap(lambda row, k, h: row[k] + h[k], in_axes=(0, None, None))(w, k, h)
+        b = mg.vmap(lambda k, w, x: w[k % 3, 1] * mg.take_along_axis(x, k[None]), (0, None, None))
+        c = mg.vmap(lambda column, k: mg.roll(column, 1)[k % 3], in_axes=(1, None))(w * h, k)
+        h = mg.tanh(mg.concat([mg.sum(a, axis=0) + b(k, w, x)[:, 0] + c[0], x[:2]]))
+        return h, h
+
+    w, picks = mg.asarray(TABLE), mg.asarray(PICK)
+    xs = mg.asarray(np.random.default_rng(10).standard_normal((5, 4)))
+    start = mg.zeros((1, 4))
+    _, ys = mg.recur(cell, mg.Structure.chain(5), initial=start, shared=w, inputs=(xs, picks))
+    h, steps = start[0], []
+    for n in range(5):
+        h, _ = cell(w, h, (xs[n], picks[n]))
+        steps.append(h)
+    found, wanted = ((y, mg.grad(mg.sum(y**2), (w, xs))) for y in (ys, mg.stack(steps)))
+    wanted = mg.evaluate(wanted)
+    close(mg.evaluate(found), wanted, 1e-12)
+    close(mg.reference(found), wanted, 1e-12)
+
+
+def test_float32_stays():
+    t = mg.asarray(X.astype(np.float32))
+    for y in (t[ROWS, :, [0, 1]], mg.take_along_axis(t, [[[1]]]), t[X > 0]):
+        first = mg.grad(mg.sum(y * y), t)
+        second = mg.grad(mg.sum(first), t)
+        assert {v.dtype for v in mg.evaluate((y, first, second))} == {np.dtype(np.float32)}
+
+
 def test_mapped_over_rows():
     xs, ks = np.random.default_rng(7).standard_normal((5, 4)), mg.asarray(PICK)
     y = mg.vmap(lambda x, k: x[k] + mg.take_along_axis(x, k))(mg.asarray(xs), ks)
