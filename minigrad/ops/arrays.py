@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import Tensor, bind, constant
-from .table import FLOAT, ArrayLike, per_input, row
+from .table import FLOAT, ArrayLike, per_input, row, shape_of
 
 __all__ = [
     "arange", "asarray", "astype", "empty", "eye", "from_dlpack", "full", "linspace", "ones",
@@ -98,13 +98,13 @@ def empty(shape: int | Sequence[int], *, dtype: Any = FLOAT, device: Any = None)
 def zeros(shape: int | Sequence[int], *, dtype: Any = FLOAT, device: Any = None) -> Tensor:
     """A Tensor of this shape (an int: a vector) filled with 0; float64 unless told."""
     check_device("zeros", device)
-    return constant(np.zeros(shape, dtype))
+    return constant(np.zeros(shape_of("zeros", shape), dtype))
 
 
 def ones(shape: int | Sequence[int], *, dtype: Any = FLOAT, device: Any = None) -> Tensor:
     """A Tensor of this shape (an int: a vector) filled with 1; float64 unless told."""
     check_device("ones", device)
-    return constant(np.ones(shape, dtype))
+    return constant(np.ones(shape_of("ones", shape), dtype))
 
 
 def full(
@@ -113,11 +113,12 @@ def full(
     """A Tensor of this shape filled with one number, of its dtype (int64, float64 or bool) unless
     told; a 0-d Tensor keeps its gradient."""
     check_device("full", device)
+    shape = shape_of("full", shape)
     if isinstance(fill_value, Tensor):
         from .broadcast import broadcast_to
 
         value = asarray(fill_value, dtype=dtype)
-        return broadcast_to(value, np.broadcast_shapes(shape))  # an int too
+        return broadcast_to(value, shape)
     return constant(np.full(shape, fill_value, dtype))
 
 
@@ -130,6 +131,11 @@ def arange(
     start, stop, step = (_known("arange", x) for x in (start, stop, step))
     if stop is None:
         start, stop = 0, start
+    if any(np.ndim(x) or not np.isfinite(x) for x in (start, stop, step)) or step == 0:
+        raise ValueError(
+            "arange: start, stop and step are finite numbers, and step is not 0; got "
+            f"{start!r}, {stop!r} and {step!r}"
+        )
     return constant(np.arange(start, stop, step, dtype=dtype))
 
 
@@ -138,7 +144,8 @@ def eye(
 ) -> Tensor:
     """Ones on the k-th diagonal (above the main one if k > 0), zeros elsewhere."""
     check_device("eye", device)
-    return constant(np.eye(n_rows, n_cols, k, dtype))
+    rows, columns = shape_of("eye", (n_rows, n_rows if n_cols is None else n_cols))
+    return constant(np.eye(rows, columns, k, dtype))
 
 
 def linspace(
@@ -149,7 +156,8 @@ def linspace(
     told."""
     check_device("linspace", device)
     start, stop = (_known("linspace", x) for x in (start, stop))
-    return constant(np.linspace(start, stop, num, endpoint=endpoint, dtype=dtype))
+    (size,) = shape_of("linspace", num)
+    return constant(np.linspace(start, stop, size, endpoint=endpoint, dtype=dtype))
 
 
 def _known(who: str, x: Any) -> Any:

@@ -7,7 +7,6 @@ when they are recorded, so unbroadcasting is just the rule of `broadcast_to`.
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy as np
 from ..graph import Shape, Tensor, bind, constant
 from ..sites import running
 from .arrays import asarray, astype, check_device
-from .table import FLOAT, ArrayLike, movement_row, per_input, reduced, row
+from .table import FLOAT, ArrayLike, integers_of, movement_row, per_input, reduced, row
 
 __all__ = ["broadcast_to", "empty_like", "full_like", "ones_like", "reshape", "zeros_like"]
 
@@ -83,18 +82,22 @@ def reshape(x: ArrayLike, /, shape: int | Sequence[int], *, copy: bool | None = 
     """The same elements in C order at another shape; one -1 is worked out.  `copy` changes nothing:
     a Tensor is immutable."""
     t = asarray(x)
-    new = [operator.index(n) for n in (shape if isinstance(shape, (tuple, list)) else (shape,))]
+    new = list(integers_of("reshape", "the lengths of a shape", shape))
     if new.count(-1) > 1 or any(n < -1 for n in new):
         raise ValueError(
             f"reshape: shape {tuple(new)} may hold one -1 and no other negative length"
         )
     if -1 in new:
         rest = math.prod(n for n in new if n != -1)
-        if rest and t.size % rest:
+        if not rest:
+            raise ValueError(
+                f"reshape: beside a length of 0, the -1 in {tuple(new)} may be any; write it out"
+            )
+        if t.size % rest:
             raise ValueError(
                 f"reshape: {t.size} elements of shape {t.shape} do not fill {tuple(new)}"
             )
-        new[new.index(-1)] = t.size // rest if rest else 0
+        new[new.index(-1)] = t.size // rest
     return t if tuple(new) == t.shape else bind(RESHAPE, t, shape=tuple(new))
 
 

@@ -272,6 +272,8 @@ def gelu(x: ArrayLike, /, *, approximate: bool = False) -> Tensor:
 
     approximate: its tanh form, 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x ** 3))).
     """
+    if not isinstance(approximate, (bool, np.bool_)):
+        raise TypeError(f"gelu: approximate is True (the tanh form) or False; got {approximate!r}")
     (t,) = operands("gelu", x, float_only=True)
     if approximate:
         bend = multiply(t, add(1, multiply(0.044715, square(t))))

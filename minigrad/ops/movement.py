@@ -17,7 +17,7 @@ import numpy as np
 from ..graph import CONSTANT, Shape, Tensor, bind
 from .arrays import asarray, promoted
 from .broadcast import broadcast_to, reshape
-from .table import ArrayLike, axes_of, movement_row
+from .table import ArrayLike, axes_of, integers_of, movement_row
 
 __all__ = [
     "broadcast_arrays", "concat", "expand_dims", "flip", "matrix_transpose", "meshgrid", "moveaxis",
@@ -117,7 +117,7 @@ CONCAT = movement_row(
 def permute_dims(x: ArrayLike, /, axes: Sequence[int]) -> Tensor:
     """The axes in another order."""
     t = asarray(x)
-    axes = tuple(operator.index(a) for a in axes)
+    axes = integers_of("permute_dims", "axes", axes)
     if not all(-t.ndim <= a < t.ndim for a in axes):
         raise ValueError(f"permute_dims: axes {axes} are out of range for shape {t.shape}")
     axes = tuple(a - t.ndim if a >= 0 else a for a in axes)
@@ -222,10 +222,9 @@ def split(
     t = asarray(x)
     (axis,) = axes_of("split", t, axis)
     n = t.shape[axis]
-    if isinstance(indices_or_sections, (tuple, list, np.ndarray)):
-        cuts = [operator.index(k) for k in indices_or_sections]
-    else:
-        parts = operator.index(indices_or_sections)  # type: ignore[arg-type]
+    cuts = list(integers_of("split", "the number of parts or the positions", indices_or_sections))
+    if not np.ndim(indices_or_sections):
+        (parts,) = cuts
         if parts < 1 or n % parts:
             raise ValueError(
                 f"split: axis {axis} of shape {t.shape} does not fall into {parts} equal parts; "
@@ -281,8 +280,7 @@ def tile(x: ArrayLike, repetitions: int | Sequence[int], /) -> Tensor:
     """x repeated as a whole, `repetitions[k]` times along axis k; the shorter of shape and
     repetitions gets ones in front."""
     t = asarray(x)
-    given = repetitions if isinstance(repetitions, (tuple, list)) else (repetitions,)
-    times = [operator.index(n) for n in given]
+    times = list(integers_of("tile", "repetitions", repetitions))
     if any(n < 0 for n in times):
         raise ValueError(f"tile: repetitions must not be negative; got {repetitions}")
     times = [1] * (t.ndim - len(times)) + times

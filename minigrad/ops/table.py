@@ -54,6 +54,23 @@ def reduced(x: Tensor, axis: tuple[int, ...]) -> tuple[Shape, np.dtype]:
     return tuple(keep), x.dtype
 
 
+def integers_of(op: str, what: str, given: Any) -> tuple[int, ...]:
+    """An integer or a sequence of them as a tuple."""
+    many = isinstance(given, (tuple, list, range)) or (isinstance(given, np.ndarray) and given.ndim)
+    try:
+        return tuple(operator.index(n) for n in (given if many else (given,)))
+    except TypeError:
+        raise TypeError(f"{op}: {what} must be integer; got {given!r}") from None
+
+
+def shape_of(op: str, given: Any) -> tuple[int, ...]:
+    """A shape (an int: of a vector), whose lengths are at least 0."""
+    shape = integers_of(op, "the lengths of a shape", given)
+    if any(n < 0 for n in shape):
+        raise ValueError(f"{op}: a length of a shape is at least 0; got {given}")
+    return shape
+
+
 def axes_of(op: str, x: Tensor, axis: int | Sequence[int] | None) -> tuple[int, ...]:
     """Axes as a sorted tuple counted from the end."""
     if axis is None:
