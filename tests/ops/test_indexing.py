@@ -365,6 +365,19 @@ def test_random_keys_mapped_over_rows(data):
     close(mg.reference(first), full, 1e-13)
 
 
+@pytest.mark.parametrize("axes", [(0, 0), (0, None), (None, 0)])
+def test_scatter_mapped_over_rows(axes):
+    v, k = np.random.default_rng(11).standard_normal((5, 2, 3)), PICK - 4 * (PICK % 2)
+    shared = [a if axis == 0 else a[0] for a, axis in zip((v, k), axes, strict=True)]
+    y = mg.vmap(lambda v, k: mg.scatter(v, k, 4), axes)(*map(mg.asarray, shared))
+    wanted = np.zeros((5, 4, 3))
+    for r in range(5):
+        row = [a[r] if axis == 0 else a for a, axis in zip(shared, axes, strict=True)]
+        np.add.at(wanted[r], row[1], row[0])
+    close(y.numpy(), wanted, 1e-15)
+    close(mg.reference(y), wanted, 1e-15)
+
+
 def test_mapped_inside_a_recurrence():
     """Two row axes, one inside the other."""
 
