@@ -144,7 +144,7 @@ class FreeRunning:
         state, logits = self.net.one_step(params, state, x_t, source)
         if self.net.target_tokens is None:
             return (state, logits), (logits, logits)
-        token = mg.argmax(logits if noise is None else logits + noise)
+        token = mg.argmax(logits if noise is None else logits + noise, axis=-1)
         return (state, mg.take(params["E"], token)), (logits, token)
 
 

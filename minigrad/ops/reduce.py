@@ -277,12 +277,12 @@ def _place(op: Any, x: ArrayLike, axis: int | None, keepdims: bool) -> Tensor:
     return kept(bind(op, flat, axis=k), t, axes_of(op.name, t, axis), keepdims)
 
 
-def argmax(x: ArrayLike, /, *, axis: int | None = -1, keepdims: bool = False) -> Tensor:
+def argmax(x: ArrayLike, /, *, axis: int | None = None, keepdims: bool = False) -> Tensor:
     """The position of the first maximum along one axis (None: of the flat array), as int64."""
     return _place(ARGMAX, x, axis, keepdims)
 
 
-def argmin(x: ArrayLike, /, *, axis: int | None = -1, keepdims: bool = False) -> Tensor:
+def argmin(x: ArrayLike, /, *, axis: int | None = None, keepdims: bool = False) -> Tensor:
     """The position of the first minimum along one axis (None: of the flat array), as int64."""
     return _place(ARGMIN, x, axis, keepdims)
 

@@ -137,7 +137,8 @@ def test_nan_propagates():
         assert np.isnan(y[0]) and np.isfinite(y[1]), f.__name__
     check(mg.cumulative_sum(a, axis=1), np.cumsum(a, 1))
     check(mg.cumulative_prod(a, axis=1), np.cumprod(a, 1))
-    assert mg.argmax(a).tolist() == [1, 2] and mg.argmin(a).tolist() == [1, 0]
+    assert mg.argmax(a, axis=-1).tolist() == [1, 2] and mg.argmin(a, axis=-1).tolist() == [1, 0]
+    assert mg.argmax(a).item() == np.argmax(a)
 
 
 # -- running sums and products ---------------------------------------------------------------------
