@@ -173,6 +173,14 @@ def _reduction(t: Tensor, inputs: list[Bits | None]) -> Any:
     )
 
 
+def _running(t: Tensor, inputs: list[Bits | None]) -> Any:
+    """A running result depends on what came before it along its axis."""
+    axis = t.attrs["axis"]
+    there = (lambda bits: np.flip(bits, axis)) if t.attrs["reverse"] else (lambda bits: bits)
+    merged = _elementwise(t, inputs)
+    return there(np.bitwise_or.accumulate(there(merged), axis=axis))
+
+
 def _einsum(t: Tensor, inputs: list[Bits | None]) -> Any:
     """An element of a product depends on what it is summed over, operand by operand."""
     out = t.attrs["out"]
@@ -215,7 +223,10 @@ def _scatter(t: Tensor, inputs: list[Bits | None]) -> Any:
 
 _BY_KIND = {"elementwise": _elementwise, "reduction": _reduction, "movement": _moved}
 _BY_NAME: Mapping[str, Callable[[Tensor, list[Bits | None]], Any]] = {
+    "cumulative_prod": _running,
+    "cumulative_sum": _running,
     "einsum": _einsum,
+    "linear_recurrence": _running,
     "take": _take,
     "scatter": _scatter,
 }

@@ -31,6 +31,13 @@ CASES = {
     "all pairs": lambda y: y @ y.T,
     "outer": lambda y: mg.einsum("i,j->ij", y[0], y[2]),
     "order of letters": lambda y: mg.einsum("ni,ij->jn", y, W),
+    "running sum": lambda y: mg.cumulative_sum(y, axis=0),
+    "running product": lambda y: mg.cumulative_prod(y, axis=0),
+    "running the other way": lambda y: mg.grad(mg.sum(mg.cumulative_prod(y, axis=0)), y),
+    "products of rows": lambda y: mg.prod(y, axis=1),
+    "norms of rows": lambda y: mg.norm(y, axis=1),
+    "sorted rows": lambda y: mg.sort(y, axis=1),
+    "diagonal": lambda y: mg.diagonal(y @ W),
     "nothing": lambda y: W * 2.0,
 }
 
