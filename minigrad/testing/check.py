@@ -176,12 +176,18 @@ def _second_thoughts(
     kinks = any(f.verdict is Verdict.KINK for f in found) or bool(wrong and point.ties)
     if wrong and (search or point.ties):
         report.location = locate(problem.outputs, problem.leaves, rng)
-        if report.location is None and not point.ties:
+        if report.location is None and not point.ties and point.finite:
             report.notes.append(
                 "every op's own rule is right: the fault lies in how they are put together (a "
                 "stop_gradient, a function with its own vjp, a gradient computed from values)"
             )
-        if report.location is None and point.ties:
+        if report.location is None and not point.finite:
+            for f in wrong:
+                lost = f.found is None or not np.isfinite(f.found)
+                f.verdict = Verdict.SINGULAR if lost else f.verdict
+            report.notes.append("a value on the way to the outputs is not finite")
+            wrong = [f for f in wrong if f.verdict is Verdict.WRONG]
+        if wrong and report.location is None and point.ties:
             for f in wrong:
                 f.verdict, f.diagnosis = Verdict.KINK, ""
             report.notes.append(

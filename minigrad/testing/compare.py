@@ -21,6 +21,7 @@ from .verdicts import Finding, Mistake, Verdict, diagnose
 TABLE = 1_000_000  # the most slopes that are kept at once
 
 
+@np.errstate(all="ignore")
 def examine(
     p: Problem, pt: Point, modes: tuple[str, ...], rng: np.random.Generator,
     tol: float | None = None, budget: int = 400_000, order: int = 1, cost: int = 10,
@@ -44,8 +45,10 @@ def examine(
     judge = Judge(p, pt, ways, slopes, rng, tol, exact)
     judge.compare(modes)
     if smooth and judge.doubtful() and judge.distrusted():
-        judge.slopes = slopes_along(pt, ways, False)
+        judge.slopes, smooth = slopes_along(pt, ways, False), False
         judge.compare(modes)
+    if not smooth and exact is None and judge.doubtful():
+        judge.settle()
     return _findings(judge, order)
 
 

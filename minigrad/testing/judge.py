@@ -231,6 +231,19 @@ class Judge:
     def doubtful(self) -> bool:
         return any(s.verdict is Verdict.WRONG for s in self.seen)
 
+    def settle(self) -> None:
+        """Differences that change with the size of their steps prove nothing wrong."""
+        for way in {id(s.way): s.way for s in self.seen if s.verdict is Verdict.WRONG}.values():
+            at = next(k for k, w in enumerate(self.ways) if w is way)
+            other, s = differences(self.pt, [way.move], 2.0**-10), self.slopes
+            for one, two in ((s.plus, other.plus), (s.minus, other.minus)):
+                apart = np.abs(one[at] - two[0])
+                limit = 100 * (s.error[at] + other.error[0]) + 1e-5 * np.abs(one[at])
+                if np.any((apart > limit)[self.finite]):
+                    for seen in self.seen:
+                        if seen.way is way and seen.verdict is Verdict.WRONG:
+                            seen.verdict = self._unsure()
+
     def distrusted(self) -> bool:
         """Whether plain differences contradict the complex step where it called something wrong."""
         ways = list({id(s.way): s.way for s in self.seen if s.verdict is Verdict.WRONG}.values())[

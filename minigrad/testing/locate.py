@@ -115,11 +115,27 @@ def _alone(use: _Use, rng: np.random.Generator, mode: str) -> Finding | None:
         return _refused(node, error)
     found = examine(problem, problem.point(), (mode,), rng, cost=1, budget=4000)
     wrong = [f for f in found if f.verdict is Verdict.WRONG]
+    if not all(np.isfinite(v).all() for v in use.values):  # what a rule owes to inf is not known
+        wrong = [f for f in wrong if f.found is not None and np.isfinite(f.found)]
+    elif not wrong and mode == "rev":
+        wrong = _spills(problem)
     if not wrong:
         return None
     if not wrong[0].diagnosis and mode == "rev":
         wrong[0].diagnosis = _with_turned_operands(node, leaves, problem, rng)
     return wrong[0]
+
+
+def _spills(problem: Any) -> list[Finding]:
+    """A cotangent of exactly 0 (from `where`, say) stays 0, also where the slope is infinite."""
+    found = problem.pull(np.zeros(sum(t.size for t in problem.outputs)), None)
+    return [
+        Finding(
+            name, "rev", 1, Verdict.WRONG, "a cotangent of 0",
+            diagnosis="a cotangent of 0 becomes NaN: 0 * inf, where mg.absorb gives 0",
+        )
+        for name, g in zip(problem.names, found, strict=True) if np.isnan(g).any()
+    ]  # fmt: skip
 
 
 def _refused(node: Tensor, error: Exception) -> Finding | None:

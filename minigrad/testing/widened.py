@@ -70,18 +70,21 @@ def _sign(x: Any) -> Any:
 
 
 def _erf(x: Any) -> Any:
-    """2x/sqrt(pi) exp(-x^2) sum (2x^2)^n / (2n+1)!! (Abramowitz and Stegun 7.1.6): all terms are
-    positive, so nothing cancels."""
-    far = np.abs(np.real(x)) > 36
-    z = np.where(far, 0, x)
-    term = total = np.ones_like(z)
-    n = 0
-    while np.any(np.abs(term) > 1e-22 * np.abs(total)):
-        n += 1
-        term = term * (2 * z * z) / (2 * n + 1)
+    """Near 0 the series 2x/sqrt(pi) exp(-x^2) sum (2x^2)^n / (2n+1)!! (Abramowitz and Stegun
+    7.1.6), whose terms are all positive; far out 1 - erfc(x) by its continued fraction (7.1.14)."""
+    side = _sign(x)
+    size = np.real(x * side)
+    pi = 4 * np.arctan(np.ones((), np.real(x).dtype))
+    near, far = np.where(size < 3, x, 0), np.where(size < 3, 3, x * side)
+    term = total = np.ones_like(near)
+    for n in range(1, 90):
+        term = term * (2 * near * near) / (2 * n + 1)
         total = total + term
-    pi = 4 * np.arctan(np.ones((), np.real(z).dtype))
-    return np.where(far, np.sign(np.real(x)), 2 * z / np.sqrt(pi) * np.exp(-z * z) * total)
+    tail = far
+    for n in range(150, 0, -1):
+        tail = far + 0.5 * n / tail
+    series = 2 * near / np.sqrt(pi) * np.exp(-near * near) * total
+    return np.where(size < 3, series, side * (1 - np.exp(-far * far) / (np.sqrt(pi) * tail)))
 
 
 def _logaddexp(a: Any, b: Any) -> Any:

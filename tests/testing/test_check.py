@@ -140,6 +140,8 @@ def test_not_finite_where_the_slope_is():
     op = broken(lambda g, y, x: g * 0.5 / y, numpy=np.sqrt)
     error = refused(lambda x: mg.where(x > 0, op(x), 0 * x), np.array([-1.0, 1.0]))
     assert error.report.verdict is Verdict.WRONG and "NaN" in str(error)
+    assert error.location.op == "broken" and "absorb" in error.location.finding.diagnosis
+    assert check_grads(lambda x: mg.where(x > 0, mg.sqrt(x), 0 * x), np.array([-1.0, 1.0])).ok
 
 
 def test_a_rule_that_computes_with_values_is_found_at_order_two():
@@ -278,6 +280,8 @@ def test_infinite_slopes_and_missing_values_are_singular():
     assert check_grads(mg.sqrt, np.array([0.0, 1.0])).verdict is Verdict.SINGULAR
     assert check_grads(mg.sin, np.array([np.nan, 1.0])).ok
     assert check_grads(mg.sigmoid, np.array([np.inf, 1.0, -np.inf])).ok
+    assert check_grads(mg.pow, np.array([-2.0, 2.0]), np.array([2.0, 3.0])).ok  # no slope by 2
+    assert check_grads(lambda x: (mg.log(x) - mg.log(x)) ** (x - x), np.array([-1.0])).ok
     report = check_grads(mg.log, np.array([-1.0, 1.0]))
     assert report.ok and "not finite" in str(report)
 
