@@ -158,12 +158,15 @@ def diff(
 ) -> Tensor:  # fmt: skip
     """The differences x[1:] - x[:-1] along one axis, taken n times.
 
-    prepend, append: joined to x first; arrays that fit x but for that axis, or numbers.
+    prepend, append: joined to x first; arrays that fit x but for that axis, or numbers.  n = 0
+                     gives x as it came.
     """
     t = asarray(x)
     if n < 0:
         raise ValueError(f"diff: n counts how often differences are taken; got {n}")
     (k,) = axes_of("diff", t, axis)
+    if not n:
+        return t
     one = tuple(1 if m - t.ndim == k else length for m, length in enumerate(t.shape))
     ends = [e if e is None else asarray(e) for e in (prepend, append)]
     ends = [broadcast_to(e, one) if e is not None and not e.ndim else e for e in ends]

@@ -198,6 +198,7 @@ def _reduction(name: str) -> Callable[..., Any]:
 for _key, _name in {
     "sum": "sum", "prod": "prod", "mean": "mean", "amax": "max", "amin": "min", "all": "all",
     "any": "any", "argmax": "argmax", "argmin": "argmin", "logsumexp": "logsumexp",
+    "count_nonzero": "count_nonzero",
 }.items():  # fmt: skip
     OPS[_key] = Op(_reduction(_name), (_name,), (SCALAR,))
 OPS["max/reduction_no_dim"] = Op(_reduction("max"), ("max",))
@@ -252,6 +253,11 @@ def _cumsum(x, dim, dtype=None):
 @_op("cumprod", "cumulative_prod", SCALAR)
 def _cumprod(x, dim, dtype=None):
     return mg.cumulative_prod(x, axis=dim)
+
+
+@_op("diff", "diff")
+def _diff(x, n=1, dim=-1, prepend=None, append=None):
+    return mg.diff(x, n=n, axis=dim, prepend=prepend, append=append)
 
 
 def _is_matrix_norm(x: Any, ord: Any = None, dim: Any = None, **_: Any) -> bool:
@@ -315,6 +321,18 @@ def _cross_entropy(x, target, reduction="mean"):
 @_op("linalg.vecdot", "vecdot")
 def _vecdot(x, y, dim=-1):
     return mg.vecdot(x, y, axis=dim)
+
+
+@_op("linalg.cross", "cross")
+def _linalg_cross(x, y, dim=-1):
+    return mg.cross(x, y, axis=dim)
+
+
+@_op("cross", "cross")
+def _cross(x, y, dim=None):
+    """Without dim, along the first axis of length 3."""
+    axis = x.shape.index(3) if dim is None else dim
+    return mg.cross(x, y, axis=axis - len(x.shape) * (axis >= 0))  # ours are counted from the end
 
 
 @_op("dot vdot", "einsum")
@@ -461,6 +479,21 @@ LONGER: Rule = ("torch's squeeze leaves longer axes alone, the array API refuses
 @_op("squeeze squeeze/multiple", "squeeze", SCALAR, LONGER)
 def _squeeze(x, dim=None):
     return mg.squeeze(x, axis=dim)
+
+
+@_op("meshgrid/variadic_tensors", "meshgrid")
+def _meshgrid(*xs, indexing="ij"):
+    return mg.meshgrid(*_at_least(xs, 1), indexing=indexing)
+
+
+@_op("meshgrid/list_of_tensors", "meshgrid")
+def _meshgrid_of_list(xs, indexing="ij"):
+    return _meshgrid(*xs, indexing=indexing)
+
+
+@_op("broadcast_tensors", "broadcast_arrays")
+def _broadcast_tensors(*xs):
+    return mg.broadcast_arrays(*xs)
 
 
 @_op("cat", "concat", ("torch's cat skips empty vectors whatever the other shapes are",
@@ -685,6 +718,25 @@ def _msort(x):
     return mg.sort(x, axis=0)
 
 
+def _rows_of_tables(table: Any, x: Any, **_: Any) -> bool:
+    return np.ndim(table) != 1
+
+
+ROWS: Rule = ("searchsorted looks in one vector, not in one per row", _rows_of_tables)
+
+
+@_op("searchsorted", "searchsorted", ROWS)
+def _searchsorted(table, x, right=False, side=None, out_int32=False, sorter=None):
+    found = mg.searchsorted(table, x, side="right" if right or side == "right" else "left",
+                            sorter=sorter)  # fmt: skip
+    return mg.astype(found, np.int32) if out_int32 else found
+
+
+@_op("bucketize", "searchsorted")
+def _bucketize(x, table, right=False, out_int32=False):
+    return _searchsorted(table, x, right, out_int32=out_int32)
+
+
 # -- creation (values and errors; nothing to differentiate) ----------------------------------------
 
 
@@ -701,6 +753,21 @@ def _linspace(start, end, steps, dtype=None):
     return mg.linspace(start, end, steps, dtype=dtype)
 
 
+@_op("zeros_like", "zeros_like")
+def _zeros_like(x, dtype=None):
+    return mg.zeros_like(x, dtype=dtype)
+
+
+@_op("ones_like", "ones_like")
+def _ones_like(x, dtype=None):
+    return mg.ones_like(x, dtype=dtype)
+
+
+@_op("full_like", "full_like")
+def _full_like(x, fill_value, dtype=None):
+    return mg.full_like(x, fill_value, dtype=dtype)
+
+
 @_op("eye", "eye")
 def _eye(*sizes, dtype=None):
     return mg.eye(*sizes, dtype=dtype or np.float32)
@@ -714,6 +781,7 @@ DIFFERS: dict[str, tuple[Rule, ...]] = {  # by op: conventions of gradients torc
 ALLOWED: dict[str, dict[str, str]] = {  # by op: part of torch's message -> why we accept the call
     "arange": {"inconsistent with step sign": "a range that ends before it starts is empty"},
     "diag": {"1D or 2D": "diagonal works on stacks of matrices"},
+    "linalg.cross": {"same number of dimensions": "the other axes broadcast"},
     "linspace": {"0-dimensional start": "arrays of starts and stops, as in NumPy"},
     "masked_fill": {"0-dimensional value": "the value broadcasts"},
     "mean": {

@@ -319,4 +319,6 @@ def test_total_refused():
         for reason, n in sum(each, Counter()).items():
             print(f"{name}: {n} {reason}")
     print(f"{len(refused)} wrong calls refused")
+    if gone := [key for key in OPS if key not in INFO]:
+        pytest.skip(f"{len(refused)} refused; torch {torch.__version__} has no OpInfo {gone}")
     assert len(refused) >= 100
