@@ -16,13 +16,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .graph import Tensor
-from .ops.arrays import check_device
+from .ops.arrays import asarray, check_device
+from .ops.broadcast import zeros_like
+from .ops.table import ArrayLike
 from .reading import VERSIONS
 
 __all__ = [
-    "__array_api_version__", "__array_namespace_info__", "bool", "can_cast", "e", "finfo",
-    "float32", "float64", "iinfo", "inf", "int16", "int32", "int64", "int8", "isdtype", "nan",
-    "newaxis", "pi", "result_type", "uint16", "uint32", "uint64", "uint8",
+    "__array_api_version__", "__array_namespace_info__", "bool", "can_cast", "conj", "e", "finfo",
+    "float32", "float64", "iinfo", "imag", "inf", "int16", "int32", "int64", "int8", "isdtype",
+    "nan", "newaxis", "pi", "real", "result_type", "uint16", "uint32", "uint64", "uint8",
 ]  # fmt: skip
 
 __array_api_version__ = VERSIONS[-1]
@@ -119,6 +121,24 @@ def result_type(*arrays_and_dtypes: Any) -> np.dtype:
         raise ValueError("result_type: needs at least one array or dtype")
     numbers = (int, float)  # a Python bool is an int
     return np.result_type(*(x if isinstance(x, numbers) else _dtype(x) for x in arrays_and_dtypes))
+
+
+# -- complex numbers, of which there are only the real ones ----------------------------------------
+
+
+def conj(x: ArrayLike, /) -> Tensor:
+    """x itself: every number is real."""
+    return asarray(x)
+
+
+def real(x: ArrayLike, /) -> Tensor:
+    """x itself: every number is real."""
+    return asarray(x)
+
+
+def imag(x: ArrayLike, /) -> Tensor:
+    """Zeros: every number is real."""
+    return zeros_like(x)
 
 
 # -- what the namespace says of itself -------------------------------------------------------------

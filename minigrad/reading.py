@@ -85,10 +85,11 @@ class Readable:
             raise BufferError(f"a Tensor is on the CPU, (1, 0); device {dl_device} was asked for")
         if copy is not False:
             return np.array(self.numpy()).__dlpack__()
-        if max_version is None or max_version < (1, 0):
+        old_numpy = np.lib.NumpyVersion(np.__version__) < "2.1.0"
+        if max_version is None or max_version < (1, 0) or old_numpy:
             raise BufferError(
-                "the value of a Tensor is read-only, which DLPack before 1.0 cannot say; leave out "
-                "copy=False"
+                "the value of a Tensor is read-only, which DLPack before 1.0 and NumPy before 2.1 "
+                "cannot say; leave out copy=False"
             )
         return self.numpy().__dlpack__(max_version=max_version)
 

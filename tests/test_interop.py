@@ -70,7 +70,6 @@ CALLS = {
     "where": lambda x: np.where(A > 1, x, 0.0),
     "clip": lambda x: np.clip(x, 0.5, 2),
     "dot": lambda x: np.dot(x, A.T),
-    "clip by name": lambda x: np.clip(x, min=0.5, max=2),
     "dot vectors": lambda x: np.dot(x[0], A[1]),
     "dot 3d": lambda x: np.dot(A[None], x.T),
     "dot scalar": lambda x: np.dot(2.0, x),
@@ -155,6 +154,7 @@ CALLS = {
 }
 if hasattr(np, "unstack"):  # NumPy 2.1
     CALLS |= {
+        "clip by name": lambda x: np.clip(x, min=0.5, max=2),
         "unstack": lambda x: np.unstack(x, axis=1)[2],
         "cumulative_sum": lambda x: np.cumulative_sum(x, axis=1, include_initial=True),
         "cumulative_prod": lambda x: np.cumulative_prod(x, axis=0),

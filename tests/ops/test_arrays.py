@@ -100,7 +100,8 @@ def test_what_a_consumer_of_dlpack_writes_does_not_reach_the_tensor():
     other[0] = 99
     assert t.tolist() == [2.0, 4.0]
     assert mg.from_dlpack(other).tolist() == [99.0, 4.0]
-    assert not np.from_dlpack(t, copy=False).flags.writeable
+    if hasattr(np, "unstack"):  # NumPy 2.1
+        assert not np.from_dlpack(t, copy=False).flags.writeable
     with pytest.raises(BufferError, match="leave out copy=False"):
         t.__dlpack__(copy=False)
     for asked, words in [({"stream": 1}, "no streams"), ({"dl_device": (2, 0)}, "on the CPU")]:
