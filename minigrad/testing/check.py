@@ -170,15 +170,17 @@ def _second_thoughts(
     tol: float | None, order: int, detached: bool, search: bool,
 ) -> None:  # fmt: skip
     """Locate what is wrong; let pass a mixture of right rules at a kink; look near by."""
-    from .locate import locate
+    from .locate import locate, lost_use
 
     wrong = [f for f in found if f.verdict is Verdict.WRONG]
     kinks = any(f.verdict is Verdict.KINK for f in found) or bool(wrong and point.ties)
     if wrong and (search or point.ties):
-        report.location = locate(problem.outputs, problem.leaves, rng)
+        forward = all(f.mode == "fwd" for f in wrong)
+        report.location = locate(problem.outputs, problem.leaves, rng, forward)
         if report.location is None and not point.ties and point.finite:
             report.notes.append(
-                "every op's own rule is right: the fault lies in how they are put together (a "
+                lost_use(problem, rng)
+                or "every op's own rule is right: the fault lies in how they are put together (a "
                 "stop_gradient, a function with its own vjp, a gradient computed from values)"
             )
         if report.location is None and not point.finite:

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..autodiff import vjp
 from ..evaluate import evaluate, run, run_nodes
-from ..graph import Tensor, constant, placeholder, toposort, where_recorded
+from ..graph import Tensor, constant, placeholder, rebuild, toposort, where_recorded
 from ..recur import PROJ, RECUR, ROW, proj
 from .verdicts import Finding, Location, Mistake, Verdict, diagnose
 
@@ -37,10 +37,11 @@ class _Use:
 
 
 def locate(
-    outputs: Sequence[Tensor], leaves: Sequence[Tensor], rng: np.random.Generator
-) -> Location | None:
+    outputs: Sequence[Tensor], leaves: Sequence[Tensor], rng: np.random.Generator,
+    forward: bool = True,
+) -> Location | None:  # fmt: skip
     """The first op between the leaves and the outputs whose own rule is wrong; None: they are all
-    right."""
+    right.  forward: if every vjp is right, try every jvp."""
     uses: list[_Use] = []
     tried: Counter = Counter()
     for use in _uses(outputs, set(leaves)):
@@ -51,7 +52,9 @@ def locate(
             finding = _whole(use, rng) if use.node.op is RECUR else _alone(use, rng, "rev")
             if finding is not None:
                 return _located(use, finding)
-    for use in uses:  # a jvp is the vjp of a vjp, so the fault may lie in an op that a rule uses
+    for use in (
+        uses if forward else ()
+    ):  # a jvp is the vjp of a vjp, so the fault may lie in an op that a rule uses
         finding = None if use.node.op is RECUR else _alone(use, rng, "fwd")
         if finding is not None:
             return _in_the_rule(use, rng) or _located(use, finding)
@@ -202,6 +205,34 @@ def _true(problem: Any, u: Any) -> list[Any]:
     flat = (slopes.plus @ u).astype(float)
     ends = np.cumsum([x.size for x in p.xs])[:-1]
     return [part.reshape(x.shape) for part, x in zip(np.split(flat, ends), p.xs, strict=True)]
+
+
+def lost_use(problem: Any, rng: np.random.Generator) -> str:
+    """Whether a wrong gradient is the true one without the contribution of one use of an input."""
+    from .check import Recorded
+    from .directions import dyadic
+
+    if sum(x.size for x in problem.xs) * problem.cost > 20_000:
+        return ""
+    u = dyadic(rng, sum(t.size for t in problem.outputs))
+    order = toposort(problem.outputs)
+    pairs = zip(
+        problem.leaves, problem.names, problem.pull(u, None), _true(problem, u), strict=True
+    )
+    for x, name, found, true in pairs:
+        readers = [t for t in order if any(i is x for i in t.inputs) and t.op is not RECUR]
+        if np.allclose(found, true, rtol=1e-6) or len(readers) < 2:
+            continue
+        for reader in readers:
+            copy = constant(x._value, x.dtype)
+            inputs = tuple(copy if i is x else i for i in reader.inputs)
+            new = Tensor(reader.op, inputs, reader.attrs, reader.shape, reader.dtype)
+            alone = Recorded(rebuild(problem.outputs, {reader: new}), [copy], [name], ())
+            if np.allclose(found + _true(alone, u)[0], true, rtol=1e-6):
+                at = where_recorded(reader)
+                words = f"missing term: the gradient by {name} lacks its use by {reader.op.name}"
+                return words + (f", recorded at {at}" if at else "")
+    return ""
 
 
 # -- every op of a graph ---------------------------------------------------------------------------

@@ -170,6 +170,12 @@ REAL = {"astype": _cast, "erf": _erf}  # also without rounding to 64 bits in wid
 HELD = frozenset({"stop_gradient", "nextafter"})  # documented to be constants to a derivative
 
 
+def _whole_ratio(a: Any, b: Any) -> Any:
+    """Distance of a / b to an integer; past a million, steps are too coarse to look for jumps."""
+    ratio = a / b
+    return np.where(np.abs(np.real(ratio)) < 1e6, _to_integer(ratio), 1)
+
+
 # Where a function may have a kink, a jump or an infinite slope: at the zeros of these.
 GAPS: dict[str, Callable[..., Any]] = (
     dict.fromkeys("abs relu sign sqrt log log2 log10 cbrt logical_not".split(), _self)
@@ -178,7 +184,7 @@ GAPS: dict[str, Callable[..., Any]] = (
         _difference,
     )
     | dict.fromkeys("floor ceil trunc".split(), _to_integer)
-    | dict.fromkeys("floor_divide remainder".split(), lambda a, b: _to_integer(a / b))
+    | dict.fromkeys("floor_divide remainder".split(), _whole_ratio)
     | dict.fromkeys("asin acos atanh".split(), lambda x: 1 - x * x)
     | {
         "acosh": lambda x: x - 1, "log1p": lambda x: x + 1, "max": _top_gap,

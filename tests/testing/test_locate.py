@@ -68,6 +68,14 @@ def test_faults_of_composition_are_not_blamed_on_an_op():
     assert caught.value.location is None and "put together" in str(caught.value)
 
 
+def test_a_use_that_is_lost_is_named(monkeypatch):
+    from minigrad import autodiff
+
+    monkeypatch.setattr(autodiff, "add_n", lambda xs: xs[0])
+    with pytest.raises(GradientError, match="lacks its use by sin"):
+        check_grads(lambda x: mg.sin(x) + mg.exp(x), X, modes="rev")
+
+
 # -- recurrences -----------------------------------------------------------------------------------
 
 
