@@ -339,6 +339,48 @@ def _where(d: Draft) -> str:
     return f"mg.where({x} > 0, {d.like()}, {x})"
 
 
+def _spread(name: str, domain: str) -> Rule:
+    """std and norm: along axes of more than one element, over which they are not 0."""
+
+    def make(d: Draft) -> str:
+        x = d.operand(domain, lambda s: len(s) > 0 and all(n > 1 for n in s))
+        return f"mg.{name}({x}, axis={d.one_of(None, d.axis())}, keepdims={d.flag()})"
+
+    return Rule(make)
+
+
+def _matrices(call: str) -> Rule:
+    """Of one operand with at least two axes; {k}: which diagonal."""
+
+    def make(d: Draft) -> str:
+        x = d.operand(fits=lambda s: len(s) >= 2 and 0 not in s, otherwise=(2, 3))
+        return call.format(x=x, k=d.one_of(0, 1, -1))
+
+    return Rule(make)
+
+
+def _cross(d: Draft) -> str:
+    x = d.operand(fits=lambda s: len(s) > 0 and s[-1] == 3, otherwise=(3,))
+    return f"mg.cross({x}, {d.of_shape(d.a.shape)})"
+
+
+def _take_along(d: Draft) -> str:
+    x = d.operand(fits=lambda s: len(s) == 1 and 0 not in s, otherwise=(3,))
+    rows = [d.index(len(d.a)) for _ in d.source.times(1, 4)]
+    return f"mg.take_along_axis({x}, np.array({rows}), axis=0)"
+
+
+def _pad(d: Draft) -> str:
+    x = d.operand(fits=lambda s: len(s) > 0)
+    widths = tuple((d.source.integer(0, 1), d.source.integer(0, 2)) for _ in sizes(d.a))
+    return f"mg.pad({x}, {widths}, constant_values={d.one_of(0.0, 0.5)})"
+
+
+def _moved(d: Draft) -> str:
+    x = d.operand(fits=lambda s: len(s) > 0)
+    return f"mg.moveaxis({x}, {d.axis()}, {d.axis()})"
+
+
 RULES: dict[str, Rule] = {
     **{name: _unary(name, domain) for name, domain in UNARY.items()},
     **{name: _binary(name, *domains) for name, domains in BINARY.items()},
@@ -351,7 +393,15 @@ RULES: dict[str, Rule] = {
     "mean": _reduction("mean"),
     "max": _reduction("max", "distinct"),
     "min": _reduction("min", "distinct"),
+    "prod": _reduction("prod"),
+    "var": _reduction("var"),
+    "std": _spread("std", "distinct"),
+    "norm": _spread("norm", "not zero"),
     "logsumexp": _reduction("logsumexp"),
+    "cumulative_sum": _along("cumulative_sum"),
+    "cumulative_prod": _along("cumulative_prod"),
+    "sort": _along("sort", "distinct"),
+    "diff": _along("diff"),
     "softmax": _along("softmax"),
     "log_softmax": _along("log_softmax"),
     "matmul": Rule(_matmul),
@@ -361,9 +411,18 @@ RULES: dict[str, Rule] = {
     "tensordot": Rule(_tensordot),
     "reshape": Rule(_reshape),
     "permute_dims": Rule(lambda d: f"mg.permute_dims({d.operand()}, {d.order()})"),
-    "matrix_transpose": Rule(
-        lambda d: f"mg.matrix_transpose({d.operand(fits=lambda s: len(s) >= 2)})"
-    ),
+    "cross": Rule(_cross),
+    "trace": _matrices("mg.trace({x}, offset={k})"),
+    "diagonal": _matrices("mg.diagonal({x}, offset={k})"),
+    "tril": _matrices("mg.tril({x}, k={k})"),
+    "triu": _matrices("mg.triu({x}, k={k})"),
+    "matrix_transpose": _matrices("mg.matrix_transpose({x})"),
+    "moveaxis": Rule(_moved),
+    "roll": Rule(lambda d: f"mg.roll({d.operand()}, {d.source.integer(-2, 3)})"),
+    "tile": Rule(lambda d: f"mg.tile({d.operand()}, {d.one_of(2, (2, 1), 1)})"),
+    "repeat": Rule(lambda d: f"mg.repeat({d.operand()}, {d.one_of(2, 1, 3)})"),
+    "pad": Rule(_pad),
+    "take_along_axis": Rule(_take_along),
     "expand_dims": Rule(
         lambda d: f"mg.expand_dims({d.operand()}, axis={d.source.integer(-1, d.a.ndim)})"
     ),
