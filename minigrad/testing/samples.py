@@ -186,6 +186,7 @@ def _choices() -> Iterator[Sample]:
     yield s("softplus", "far out", mg.softplus, at(30.0, -30.0, 0.0))
     yield s("logaddexp", "far apart", mg.logaddexp, at(30.0, -30.0, 1.0), at(-30.0, 30.0, 1.0))
     yield s("astype", "single and back", lambda a: mg.astype(mg.astype(a, "f4"), "f8"), real(3, 3))
+    yield s("astype", "single", lambda a: mg.astype(a, "f4"), real(3, 3))
     yield s("abs", "at 0", mg.abs, at(0.0, -1.0, 0.0), kink=True)
     yield s("relu", "at 0", mg.relu, at(0.0, -1.0, 2.0), kink=True)
     for name in ("maximum", "minimum"):
