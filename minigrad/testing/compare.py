@@ -29,7 +29,7 @@ def examine(
 ) -> list[Finding]:  # fmt: skip
     """One finding per input and mode.  budget: how many op evaluations the oracle may take, `cost`
     for each run of the function.  exact(u): gradients given by the user, in place of an oracle."""
-    smooth = pt.analytic and not pt.ties
+    smooth, dear = pt.analytic and not pt.ties, cost > 300
     runs = max(24, budget // (max(cost, 1) * (1 if smooth else 16)))
     count = sum(x.size for x in p.xs)
     table = count * len(pt.y) * (1 if smooth else 16)  # slopes to be kept, in memory
@@ -43,10 +43,10 @@ def examine(
         extra = tied_ways(pt, rng, ways) + paired_ways([ways[k] for k in kinked])
         slopes, ways = joined(slopes, slopes_along(pt, extra, smooth)), ways + extra
     judge = Judge(p, pt, ways, slopes, rng, tol, exact)
-    judge.compare(modes)
+    judge.compare(modes, dear)
     if smooth and judge.doubtful() and judge.distrusted():
         judge.slopes, smooth = slopes_along(pt, ways, False), False
-        judge.compare(modes)
+        judge.compare(modes, dear)
     if not smooth and exact is None and judge.doubtful():
         judge.settle()
     return _findings(judge, order)
@@ -69,6 +69,8 @@ def _findings(judge: Judge, order: int) -> list[Finding]:
             continue
         if j < 0 and all(s.verdict.severity < Verdict.WRONG.severity for s in group):
             continue
+        if not group and j >= 0 and np.isfinite(judge.p.xs[j]).any():
+            group = groups.get((-1, mode), [])  # it moved together with the others only
         search = not any(f.verdict is Verdict.WRONG for f in done)
         done.append(_finding(judge, j, mode, group, order, search))
     return done

@@ -78,12 +78,12 @@ class Judge:
         self.wide: list[Arrays] = []
         self.seen: list[Seen] = []
 
-    def compare(self, modes: tuple[str, ...]) -> None:
+    def compare(self, modes: tuple[str, ...], dear: bool) -> None:
         self.seen = []
         if "rev" in modes:
             self.reverse()
         if "fwd" in modes and self.exact is None:
-            self.forward()
+            self.forward(dear)
 
     def reverse(self) -> None:
         self.wide = []
@@ -115,10 +115,23 @@ class Judge:
                 got.u = n
                 self.seen.append(got)
 
-    def forward(self) -> None:
+    def forward(self, dear: bool = False) -> None:
+        """Along every direction of several elements; if `dear`, all inputs together come first and
+        only one direction of each follows, where that showed a difference."""
+        owners = [w.owner for w in self.ways]
+        chosen = set(range(len(owners)))
+        if dear and -1 in owners:
+            chosen = {owners.index(-1)}
+            self._forward(chosen)
+            if not self.doubtful():
+                return
+            chosen = {owners.index(o) for o in set(owners)} - chosen
+        self._forward(chosen)
+
+    def _forward(self, chosen: set[int]) -> None:
         s = self.slopes
         for k, way in enumerate(self.ways):
-            if way.element is not None:
+            if way.element is not None or k not in chosen:
                 continue
             v = [
                 np.zeros(x.shape) if d is None else d

@@ -434,3 +434,10 @@ def test_tensors_of_torch_are_read():
         return t.grad
 
     assert check_vjp(f, rule, X).verdict is Verdict.CORRECT
+
+
+def test_a_long_recurrence_is_checked_along_few_directions():
+    cell = rc.RNN(2, 3)
+    xs = np.random.default_rng(0).normal(size=(100, 1, 2))
+    report = check_grads(lambda p, x: mg.mean(rc.unroll(cell, p, x)[1]), cell.init(0), xs)
+    assert report.verdict is Verdict.CORRECT and len(report.findings) == 2 * (1 + len(cell.init(0)))
