@@ -22,7 +22,7 @@ import numpy as np
 from .. import ops
 from ..evaluate import evaluate
 from ..graph import Tensor
-from .problems import Source, choice, function_of, source_of
+from .problems import Printed, Source, choice, function_of, source_of
 
 Shape = tuple[int, ...]
 LARGEST, MARGIN = 100.0, 0.03  # of an intermediate; how far it stays from a kink
@@ -442,7 +442,7 @@ RULES: dict[str, Rule] = {
 
 
 @dataclass(frozen=True, repr=False)
-class Expression:
+class Expression(Printed):
     """A function of arrays or Tensors and arguments for it; prints as a script that runs.
 
     lines: (name, source) pairs, each over the arguments and earlier lines.

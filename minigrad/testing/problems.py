@@ -55,6 +55,14 @@ def choice(source: Source, items: Sequence[T]) -> T:
     return items[source.integer(0, len(items) - 1)]
 
 
+class Printed:
+    """Shown as its `repr` where Hypothesis reports a failing example, on lines of its own."""
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        text = repr(self)
+        printer.text(f"\n{text}\n" if "\n" in text else text)
+
+
 # -- functions made of text ------------------------------------------------------------------------
 
 _numbers = count(1)
@@ -75,7 +83,7 @@ def function_of(text: str, name: str, what: str) -> Callable[..., Any]:
 
 
 @dataclass(frozen=True, repr=False)
-class Plan:
+class Plan(Printed):
     """How a structure is made: a constructor of `Structure` and its arguments."""
 
     make: str
@@ -191,7 +199,7 @@ Step = tuple[str, int, int, int]  # a name in STEPS, which vectors (counted back
 
 
 @dataclass(eq=False, repr=False)
-class RandomCell:
+class RandomCell(Printed):
     """cell(p, carry, x) -> (carry, y) of random steps; prints as its Python.
 
     The carry has `slots` states of `leaves` vectors of length `width`; y is a vector "y" and a
@@ -259,7 +267,7 @@ def random_cell(source: Source, slots: int = 1) -> RandomCell:
 
 
 @dataclass(eq=False, repr=False)
-class Problem:
+class Problem(Printed):
     """A recurrence to run, as arrays; `run` makes its graph.
 
     initial: a pytree of arrays with leading axis 1, or one row per component of the structure.

@@ -30,6 +30,7 @@ from .problems import (
     KINDS,
     PLANS,
     Plan,
+    Printed,
     Problem,
     RandomCell,
     random_cell,
@@ -195,7 +196,7 @@ def expressions(
 
 
 @dataclass(frozen=True, repr=False)
-class BlockExample:
+class BlockExample(Printed):
     """A traced function `f` (one `call` node per use), and `args` for it."""
 
     f: Callable[..., Tensor]

@@ -127,6 +127,31 @@ def test_an_expression_prints_as_a_script_that_runs(e):
     assert printed(repr(e)) == str(e.f(*e.args)) + "\n"
 
 
+@pytest.mark.parametrize(
+    ("strategy", "begin", "end"),
+    [
+        (mgst.expressions(), "import minigrad as mg", "print(f(x0))"),
+        (mgst.blocks(), "import minigrad as mg", "print(f(x0))"),
+        (mgst.problems("chain"), "import minigrad as mg", "inputs=inputs)))"),
+        (mgst.cells(), "def cell(p, carry, x):", '"z": mg.sum(v2)}'),
+        (mgst.structures("ragged"), "build(mg.Structure.chain([0, 2]))", "chain([0, 2]))"),
+    ],
+    ids=["expression", "block", "problem", "cell", "structure"],
+)
+def test_a_failing_example_is_reported_as_its_script(strategy, begin, end):
+    @settings(database=None, derandomize=True, max_examples=3000)
+    @given(x=strategy)
+    def fails(x):
+        raise ArithmeticError
+
+    with pytest.raises(ArithmeticError) as error:
+        fails()
+    text = "\n".join(error.value.__notes__)
+    script = text[text.index(begin) : text.index(end) + len(end)]
+    if begin.startswith("import"):
+        assert printed(script)
+
+
 def test_an_expression_shrinks_to_its_fault():
     e = example(mgst.expressions(), lambda e: "mg.cosh" in e.text)
     assert len(e.lines) == 1 and len(e.args) == 1 and e.args[0].size == 1
