@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-
-from .laws import close
+from minigrad.testing.laws import close
 
 A = np.random.default_rng(0).standard_normal((5, 3))
 B = np.random.default_rng(1).standard_normal((3, 4))

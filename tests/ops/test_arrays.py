@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-
-from ..laws import close
+from minigrad.testing.laws import close
 
 INT8 = np.array([[1, 2], [3, 4]], np.int8)
 CREATED = {

@@ -7,8 +7,8 @@ import pytest
 
 import minigrad as mg
 from minigrad.graph import toposort
+from minigrad.testing.laws import close
 
-from ..laws import close
 from .rows import derivatives, each_row
 
 RNG = np.random.default_rng(11)

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-
-from ..laws import close
+from minigrad.testing.laws import close
 
 X = np.random.default_rng(0).standard_normal((2, 3, 4))
 UNEVEN, BESIDE = ((1, 2), (0, 0), (0, 3)), ((0, 0), (1, 1))
