@@ -22,7 +22,7 @@ import minigrad as mg
 from .. import autodiff
 from ..graph import Tensor, bind
 from ..ops.elementwise import add_n
-from ..recur import PROJ, RECUR, ROW, Block, proj
+from ..recur import PROJ, RECUR, ROW, SHARED, Block, proj
 from ..structure import Structure
 
 recurrences = import_module("minigrad.recur")  # minigrad.recur is its function
@@ -432,6 +432,14 @@ def _one_output_lost(which: int) -> Change:
     return change
 
 
+def _gates_swapped(s: Site) -> Any:
+    """In a cell with a weight per gate, two gates get each other's gradient."""
+    gates = [k for k, via in enumerate(s.node.attrs["vias"]) if via is SHARED]
+    if len(gates) < 4 or s.k not in gates[:2]:
+        return None
+    return s.asked(k=gates[1 - gates.index(s.k)])
+
+
 def _time_reversed(s: Site) -> Any:
     return s.asked([(p, mg.flip(ct, axis=0) if p.attrs["via"] is ROW else ct) for p, ct in s.ct])
 
@@ -440,6 +448,7 @@ SLIPS["recur"] = {
     "last node for the sum": _one_node(-1), "first node for the sum": _one_node(0),
     "mean over nodes": _per_node_mean, "first output lost": _one_output_lost(0),
     "last output lost": _one_output_lost(-1), "time reversed": _time_reversed,
+    "two gates swapped": _gates_swapped,
 }  # fmt: skip
 
 
