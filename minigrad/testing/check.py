@@ -201,7 +201,7 @@ def _second_thoughts(
     other = problem.near(rng)
     try:
         near = other.point()
-        if near.ties:
+        if near.ties or not near.finite:
             return
         again = examine(other, near, ("rev",), rng, tol, 0, order, problem.cost, elements=False)
     except Exception as error:  # a point near by may lie outside of a user's own function

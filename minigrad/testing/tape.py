@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import Tensor, toposort
+from ..graph import INPUT, Tensor, toposort
 from ..ops.table import TABLE
 from ..transforms import unfold
 from .widened import ANALYTIC, GAPS, HELD, REAL
@@ -38,6 +38,11 @@ class Tape:
             outputs = unfold(outputs, expand=True)
             order = toposort(outputs)
         slot = {t: k for k, t in enumerate(order)}
+        known = set(leaves)
+        if any(t.op is INPUT and t not in known for t in order):
+            raise ValueError(  # a jvp reads the cotangent it was derived with
+                "a vjp is not linear in its cotangent, so no jvp follows from it"
+            )
         self.order, self.outputs = order, [slot[t] for t in outputs]
         self.leaves = [slot.get(t) for t in leaves]
         steps = [(slot[t], t.op, [slot[i] for i in t.inputs], t.attrs) for t in order if t.inputs]

@@ -174,6 +174,14 @@ def test_wrong_reference_and_right_reference():
     assert "factor 2" in str(refused(f, X, reference=lambda u, x: u * np.cos(x) / 2))
 
 
+@pytest.mark.parametrize("rule", [mg.abs, mg.square, lambda g: mg.clip(g, -9, 9)])
+def test_a_rule_that_is_not_linear_in_its_cotangent(rule):
+    op = broken(lambda g, y, x: rule(g) * mg.cos(x))
+    error = refused(op, X)
+    assert error.location.op == "broken"
+    assert "not linear" in str(refused(op, X, modes="fwd"))
+
+
 def test_one_wrong_element_of_many_is_found_and_named():
     scale = np.ones(5000)
     scale[1234] = 1.001
