@@ -31,12 +31,17 @@ class Tape:
     """A recorded graph as a list of calls.  Recurrences are written out; `stop_gradient` holds the
     value it has at the base point when leaves move, since that is what it says it does."""
 
-    def __init__(self, outputs: Sequence[Tensor], leaves: Sequence[Tensor]) -> None:
+    def __init__(
+        self, outputs: Sequence[Tensor], leaves: Sequence[Tensor], meant: set[Tensor] | None = None
+    ) -> None:
+        """meant: the nodes that may stop a gradient (None: all that do); others, which a derivative
+        rule put in, are run again like any op."""
         outputs = list(outputs)
         order = toposort(outputs)
         if any(t.op.kind == "recur" for t in order):
-            outputs = unfold(outputs, expand=True)
+            outputs, meant = unfold(outputs, expand=True), None
             order = toposort(outputs)
+        held = {t for t in order if t.op.name in HELD and (meant is None or t in meant)}
         slot = {t: k for k, t in enumerate(order)}
         known = set(leaves)
         if any(t.op is INPUT and t not in known for t in order):
@@ -48,12 +53,12 @@ class Tape:
         steps = [(slot[t], t.op, [slot[i] for i in t.inputs], t.attrs) for t in order if t.inputs]
         given = {k for k in self.leaves if k is not None}
         moving, self.stops = set(given), False
-        for k, op, ins, _ in steps:
-            if op.name in HELD:
+        for k, _, ins, _ in steps:
+            if order[k] in held:
                 self.stops |= any(i in moving for i in ins)
             elif any(i in moving for i in ins):
                 moving.add(k)
-        reached = {slot[t] for t in toposort(outputs, stop=lambda t: t.op.name in HELD)}
+        reached = {slot[t] for t in toposort(outputs, stop=held.__contains__)}
         self.steps = [s for s in steps if s[0] not in given]
         self.live = [s for s in self.steps if s[0] in moving and s[0] in reached]
         self.complex = [(k, ANALYTIC.get(op.name) or op.numpy, i, a) for k, op, i, a in self.live]

@@ -150,6 +150,12 @@ def test_a_rule_that_computes_with_values_is_found_at_order_two():
     assert "near it" in str(refused(lambda x: op(x), X, order=2))
 
 
+def test_a_slope_that_a_rule_detaches_is_found_at_order_two():
+    op = broken(lambda g, y, x: g * mg.stop_gradient(mg.cos(x)))
+    assert check_grads(op, X).ok
+    assert refused(op, X, order=2).report.worst.order == 2
+
+
 def test_wrong_second_derivative_is_located():
     wrong_cos = broken(lambda g, y, x: g * mg.sin(x), numpy=np.cos)
     op = mg.primitive("sine", numpy=np.sin, vjp=lambda g, y, x: g * wrong_cos(x))
