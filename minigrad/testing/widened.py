@@ -111,8 +111,8 @@ def _atan2(a: Any, b: Any) -> Any:
 # The analytic ops, each with its meaning on complex numbers; None: NumPy's function as it is.
 ANALYTIC: dict[str, Callable[..., Any] | None] = dict.fromkeys(
     "add subtract multiply divide negative identity square exp exp2 expm1 sin cos tan sinh cosh "
-    "sinc asinh atan einsum sum absorb reshape broadcast_to permute_dims slice place "
-    "stop_gradient concat take scatter norm linear_recurrence cumulative_sum cumulative_prod prod".split()
+    "sinc asinh atan einsum sum absorb reshape broadcast_to permute_dims slice place concat take "
+    "scatter stop_gradient norm linear_recurrence cumulative_sum cumulative_prod prod".split()
 )
 ANALYTIC |= {
     "log": _within(np.log, 0), "log2": _within(np.log2, 0), "log10": _within(np.log10, 0),
