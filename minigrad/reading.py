@@ -156,4 +156,5 @@ class Readable:
         return str(self.numpy())
 
     def __format__(self, spec: str) -> str:
-        return format(self.item() if self.size == 1 else self.numpy(), spec)
+        value = self.numpy().reshape(())[()] if self.size == 1 else self.numpy()
+        return format(value, spec) if spec else str(value)

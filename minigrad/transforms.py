@@ -18,7 +18,7 @@ from .autodiff import cotangents
 from .graph import Tensor, Trace, placeholder, rebuild, toposort, trace_call
 from .ops.arrays import asarray, zeros
 from .ops.broadcast import broadcast_to, ones_like
-from .ops.elementwise import ADD, add_n
+from .ops.elementwise import ADD, add_n, stop_gradient
 from .ops.movement import concat, expand_dims, moveaxis, stack
 from .recur import PROJ, RECUR, ROW, SHARED, Block, Via, proj, pulled_back, recurrence
 from .structure import SINGLE, independent
@@ -172,23 +172,23 @@ def _written_out(
     original, structure, vias = r.attrs["block"], r.attrs["structure"], r.attrs["vias"]
     block = original.closed
     sent = {key: t for key, t in original.ports.items() if structure.wires}
-    arrivals: list[dict[int, list[tuple[int, int]]]] = [{} for _ in range(structure.n)]
-    for s, d, slot, port in zip(
-        *(a.tolist() for a in (structure.src, structure.dst, structure.slot, structure.port)),
-        strict=True,
-    ):
-        arrivals[d].setdefault(slot, []).append((s, port))
+    arrivals: list[dict[int, list[tuple[int, int, bool]]]] = [{} for _ in range(structure.n)]
+    keep = np.ones(len(structure.src), bool) if structure.keep is None else structure.keep
+    columns = (structure.src, structure.dst, structure.slot, structure.port, keep)
+    for s, d, slot, port, kept in zip(*(a.tolist() for a in columns), strict=True):
+        arrivals[d].setdefault(slot, []).append((s, port, kept))
     values: list[dict[Tensor, Tensor]] = [{} for _ in range(structure.n)]
     refs = list(dict.fromkeys([p.attrs["ref"] for p in asked] + list(sent.values())))
     for rows in structure.levels:
         for n in rows.tolist():
             given = [_enter(a, v, n) for a, v in zip(args, vias, strict=True)]
             for (slot, leaf), ph in original.slots.items():
-                parts = [
-                    values[s][sent[port, leaf]]
-                    for s, port in arrivals[n].get(slot, ())
+                arrived = [
+                    (values[s][sent[port, leaf]], kept)
+                    for s, port, kept in arrivals[n].get(slot, ())
                     if (port, leaf) in sent
                 ]
+                parts = [state if kept else stop_gradient(state) for state, kept in arrived]
                 given.append(add_n(parts) if parts else zeros(ph.shape, dtype=ph.dtype))
             if expand:
                 results = rebuild(refs, dict(zip(block.inputs, given, strict=True)))

@@ -186,3 +186,21 @@ def test_state_gradients_of_what_unroll_and_fold_return():
     gh, gc = mg.state_gradients(mg.sum(h[-1]), (h, c))
     close(gh[-1].numpy(), np.ones(3), 1e-15)
     assert gc.shape == (5, 3) and gc.numpy()[:4].any(axis=1).all()
+
+
+@pytest.mark.parametrize("expand", [False, True])
+def test_what_is_truncated_stays_so_when_unfolded(expand):
+    rng = np.random.default_rng(0)
+    kept = [True, True, False, True]
+    structure = mg.Structure.chain(5).truncated(kept)
+    t = mg.tensors({"p": rng.normal(size=(2, 2)), "x": rng.normal(size=(5, 2))})
+    states, _ = mg.recur(
+        lambda p, h, x: (mg.tanh(h @ p + x), h), structure, initial=np.zeros((1, 2)),
+        shared=t["p"], inputs=t["x"],
+    )  # fmt: skip
+    loss = mg.sum(states[-1])
+    wanted = mg.evaluate(mg.grad(loss, t))
+    assert not wanted["x"][:3].any() and wanted["x"][3:].all()
+    found = mg.evaluate(mg.grad(mg.unfold(loss, expand=expand), t))
+    for name, value in wanted.items():
+        np.testing.assert_allclose(found[name], value, atol=1e-14)

@@ -200,7 +200,8 @@ copysign = binary(
 
 
 def _tie(ct: Tensor, wins: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    return multiply(ct, where(equal(a, b), full_like(ct, 0.5), astype(wins, ct.dtype)))
+    half = multiply(ct, 0.5)  # a choice, no product: 0 times what may be infinite would be NaN
+    return where(equal(a, b), half, pick(ct, wins))
 
 
 relu = unary(
