@@ -1,6 +1,7 @@
 """block, vmap, unfold, contributions, state_gradients."""
 
 import numpy as np
+import pytest
 
 import minigrad as mg
 import recurrent as rc

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..graph import Shape, Tensor, bind
 from .arrays import asarray, astype
-from .broadcast import broadcast_to, full_like, operands, zeros_like
+from .broadcast import broadcast_to, operands, zeros_like
 from .table import BOOL, ArrayLike, per_input, row, same
 
 __all__ = [
