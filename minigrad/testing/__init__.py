@@ -23,5 +23,12 @@ def __getattr__(name: str) -> Any:
     if name == "first_nonfinite":
         return import_module(".nonfinite", __name__).first_nonfinite
     if name in ("strategies", "laws", "mutate"):
-        return import_module(f".{name}", __name__)
+        try:
+            return import_module(f".{name}", __name__)
+        except ModuleNotFoundError as error:
+            if error.name != "hypothesis":
+                raise
+            raise ImportError(
+                f"minigrad.testing.{name} draws examples with Hypothesis: pip install hypothesis"
+            ) from None
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
