@@ -11,7 +11,7 @@ from .compile.scalar import code
 from .graph import Primitive, Shape, Tensor, bind
 from .ops.arrays import asarray
 from .ops.broadcast import operands
-from .ops.table import ArrayLike
+from .ops.table import DECLARED, ArrayLike
 
 
 def primitive(
@@ -27,22 +27,22 @@ def primitive(
 
     name  : what drawings and errors call it.
     shape : shape(*inputs, **attrs) -> the result's shape, or (shape, dtype); the inputs have
-    `.shape` and `.dtype`.
-            None (elementwise only): the shape and dtype of the inputs, which are broadcast and
-            promoted first.
+            `.shape` and `.dtype`.  None (elementwise only): the shape and dtype of the inputs,
+            which are broadcast and promoted first.
     numpy : numpy(*arrays, **attrs) -> array: the meaning.
     vjp   : vjp(ct, out, *inputs, **attrs) -> one cotangent per input (None: not differentiable),
-    written in
-            recorded ops, so that it can be differentiated again; for one input the bare cotangent
-            will do.
-            None: the derivative is zero.
+            written in recorded ops, so that it can be differentiated again; for one input the bare
+            cotangent will do.  None: the derivative is zero.
     kind  : "elementwise", or anything else for an op that looks at whole arrays (run row by row
-    inside a recurrence).
+            inside a recurrence).
     scalar: the op on one element as an expression of x (and y, z), such as "x * sigmoid(x)", for
             `mg.function` to compile; without it a recurrence that uses the op runs in NumPy.
 
-    Raises ValueError where `vjp` returns the wrong number of cotangents, or one of another shape,
-    and where `scalar` is not such an expression.
+    Tensors that use it pickle by its name: the process that loads them declares it first.
+
+    Raises ValueError where `numpy` computes another shape than the shape rule says, where `vjp`
+    returns the wrong number of cotangents or one of another shape, and where `scalar` is not such
+    an expression.
     """
     if not isinstance(name, str) or not name:
         raise ValueError(f"primitive: name must be a word; got {name!r}")
@@ -64,7 +64,13 @@ def primitive(
     def vjp_rule(ct: Tensor, node: Tensor, wanted: Sequence[bool]) -> Sequence[Tensor | None]:
         assert vjp is not None
         found = vjp(ct, node, *node.inputs, **node.attrs)
-        given = (found,) if isinstance(found, Tensor) or found is None else tuple(found)
+        one = found is None or isinstance(found, (Tensor, np.ndarray, float))
+        given = (found,) if one else found
+        if not isinstance(given, (tuple, list)):
+            raise TypeError(
+                f"the vjp of {name} returned a {type(found).__name__}; it returns a Tensor, or a "
+                "tuple with one for every input (None: no gradient)"
+            )
         if len(given) != len(node.inputs):
             raise ValueError(
                 f"the vjp of {name} returned {len(given)} cotangents for {len(node.inputs)} inputs"
@@ -76,6 +82,7 @@ def primitive(
         name, kind if not whole else "movement", shape_rule, _by_row(numpy) if whole else numpy,
         vjp_rule if vjp is not None else None, rows=_row_attrs if whole else None, scalar=scalar,
     )  # fmt: skip
+    DECLARED[name] = op
 
     def record(*inputs: ArrayLike, **attrs: Any) -> Tensor:
         tensors = [asarray(x) for x in inputs] if whole else operands(name, *inputs)

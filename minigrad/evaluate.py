@@ -160,7 +160,13 @@ def compute(t: Tensor, env: Env) -> Any:
     if t.op is INPUT:
         raise no_value(t)
     try:
-        return t.op.numpy(*[env[i] for i in t.inputs], **t.attrs)
+        value = t.op.numpy(*[env[i] for i in t.inputs], **t.attrs)
+        if np.shape(value) != t.shape:
+            raise ValueError(
+                f"{t.op.name} computed an array of shape {np.shape(value)} where its shape rule "
+                f"says {t.shape}"
+            )
+        return value
     except Exception as error:
         at = where_recorded(t)
         error.add_note(f"while {t.op.name} was computed{f', recorded at {at}' if at else ''}")

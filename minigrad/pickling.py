@@ -21,7 +21,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from .graph import CONSTANT, INPUT, Primitive, Tensor
-from .ops.table import TABLE
+from .ops.table import DECLARED, TABLE
 from .recur import PROJ, RECUR, ROW, SHARED, Block, Via
 from .structure import SINGLE, Structure
 
@@ -147,20 +147,27 @@ _PRIMITIVES = {"constant": CONSTANT, "input": INPUT, "recur": RECUR, "proj": PRO
 
 
 def _primitive(name: str) -> Primitive:
-    found = _PRIMITIVES.get(name) or TABLE.get(name)
-    if found is None:
+    return _PRIMITIVES.get(name) or TABLE[name]
+
+
+def _declared(name: str) -> Primitive:
+    if name not in DECLARED:
         raise pickle.UnpicklingError(
-            f"there is no primitive {name!r} here; define it before loading the Tensor"
+            f"there is no primitive {name!r} here; run its mg.primitive(...) before loading the "
+            "Tensor"
         )
-    return found
+    return DECLARED[name]
 
 
 def _reduce_primitive(op: Primitive) -> tuple:
-    if op is not _PRIMITIVES.get(op.name) and op is not TABLE.get(op.name):
+    if op is _PRIMITIVES.get(op.name) or op is TABLE.get(op.name):
+        return _primitive, (op.name,)
+    if op is not DECLARED.get(op.name):
         raise pickle.PicklingError(
-            f"the primitive {op.name!r} is not in the table of ops, so it cannot be found again"
+            f"another primitive named {op.name!r} was declared since, so this one cannot be found "
+            "again; give them two names"
         )
-    return _primitive, (op.name,)
+    return _declared, (op.name,)
 
 
 def _reduce_via(via: Via) -> Any:  # the two singletons are known by identity

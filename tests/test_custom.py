@@ -1,10 +1,13 @@
 """mg.primitive: a user's own op behaves like one of ours, also inside a recurrence and compiled."""
 
+import pickle
+
 import numpy as np
 import pytest
 
 import minigrad as mg
 import recurrent as rc
+from minigrad.ops.table import DECLARED
 
 
 def softsign():
@@ -73,3 +76,36 @@ def test_errors():
     x = mg.asarray([1.0, 2.0])
     with pytest.raises(ValueError, match="flat returned a cotangent of shape"):
         mg.grad(mg.sum(flat(x)), x)
+
+
+def test_it_pickles_by_name():
+    f = softsign()
+    y = mg.sum(f(mg.asarray([1.0, 3.0])))
+    assert np.isclose(pickle.loads(pickle.dumps(y)).numpy(), 1.25)
+    softsign()
+    with pytest.raises(pickle.PicklingError, match="another primitive named 'softsign'"):
+        pickle.dumps(y)
+    data = pickle.dumps(softsign()(mg.asarray(1.0)))
+    DECLARED.pop("softsign")
+    with pytest.raises(pickle.UnpicklingError, match="run its mg.primitive"):
+        pickle.loads(data)
+
+
+def test_what_a_rule_may_not_return():
+    x = mg.asarray([1.0, 2.0])
+    for vjp, kind, words in (
+        (lambda ct, y, x: "no", TypeError, "vjp of mine returned a str"),
+        (lambda ct, y, x: (ct, ct), ValueError, "2 cotangents for 1 inputs"),
+        (lambda ct, y, x: mg.sum(ct), ValueError, r"shape \(\) for an input of shape \(2,\)"),
+    ):
+        mine = mg.primitive("mine", numpy=np.tanh, vjp=vjp)
+        with pytest.raises(kind, match=words):
+            mg.grad(mg.sum(mine(x)), x)
+
+
+def test_a_meaning_of_another_shape_is_refused():
+    mine = mg.primitive("mine", numpy=lambda x: x[:1], vjp=None)
+    with pytest.raises(
+        ValueError, match=r"mine computed .* \(1,\) where its shape rule says \(3,\)"
+    ):
+        mine(np.ones(3)).numpy()

@@ -18,6 +18,7 @@ ArrayLike = Any  # a Tensor, an array, a (nested list of) Python number(s)
 FLOAT = np.dtype(np.float64)
 BOOL = np.dtype(np.bool_)
 TABLE: dict[str, Primitive] = {}  # every primitive by name
+DECLARED: dict[str, Primitive] = {}  # the user's, by `mg.primitive`: the latest of each name
 
 
 def per_input(*rules: Callable[..., Tensor | None] | None) -> Callable[..., list[Tensor | None]]:
