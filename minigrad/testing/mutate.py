@@ -43,6 +43,7 @@ from .verdicts import GradientError
 __all__ = ["Mutant", "Outcome", "Report", "mutants", "run"]
 
 DRAWS = 6  # random inputs and cotangents per sample when two rules are compared
+TRIES = 2  # draws of each sample's inputs that a mutant is checked on before it counts as missed
 SAMPLED = 12  # samples that a mutant is checked on and compared at, or all those of its own op
 
 
@@ -337,18 +338,21 @@ def run(
         from .check import check_grads
 
         check = check_grads
-    report, trusted = Report(), set()
+    report = Report()
+    trusted: set[tuple[Sample, int, int]] = set()
     for mutant in mutants(only)[seed % every :: every]:
         if not _differs(mutant):
             report.outcomes.append(Outcome(mutant, EQUIVALENT, SAME))
             continue
         verdict, why = MISSED, ""
-        for sample in samples_for(mutant.rule)[:samples]:
-            if (sample, mutant.order) not in trusted:
-                _must_pass(check, sample, seed, mutant.order)
-                trusted.add((sample, mutant.order))
+        uses = samples_for(mutant.rule)[:samples]
+        for sample, draw in ((s, draw) for draw in range(seed, seed + TRIES) for s in uses):
+            key = (sample, draw, mutant.order)
+            if key not in trusted:
+                _must_pass(check, *key)
+                trusted.add(key)
             with mutant.planted():
-                verdict, why = _verdict(check, sample, seed, mutant.order)
+                verdict, why = _verdict(check, *key)
             if verdict != MISSED:
                 break
         judged = _suite(mutant) if suite else ""
