@@ -265,10 +265,11 @@ class Traced:
         for k, ph in self.inputs:
             x = leaves[k]
             env[ph] = x.numpy() if isinstance(x, Tensor) else x
+        taken = set(map(id, env.values()))  # an op may hand on the array that it was given
         with np.errstate(all="ignore"):
             for step in self.steps:
                 step(env)
-        results = [fresh(env[t], t) if isinstance(t, Tensor) else t for t in self.outputs]
+        results = [fresh(env[t], t, taken) if isinstance(t, Tensor) else t for t in self.outputs]
         return optree.tree_unflatten(self.spec_out, results)
 
     def explain(self) -> str:
@@ -281,12 +282,14 @@ def _is_array(x: Any) -> bool:
     return isinstance(x, (Tensor, np.ndarray, np.generic))
 
 
-def fresh(value: Any, t: Tensor) -> np.ndarray:
-    """A result of the caller's own: never workspace, an argument, or a view of another result."""
+def fresh(value: Any, t: Tensor, taken: set[int]) -> np.ndarray:
+    """A result of the caller's own: never workspace, nor an argument or another result (whose
+    identities are `taken`), nor a view of one."""
     if isinstance(value, Rows):
         value = value.user()
     owned = isinstance(value, np.ndarray) and value.base is None and value.flags.writeable
-    if owned and t.op.kind != "leaf" and value.dtype == t.dtype:
+    if owned and value.dtype == t.dtype and id(value) not in taken:
+        taken.add(id(value))
         return value
     return np.array(value, t.dtype)
 
