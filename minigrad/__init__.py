@@ -14,9 +14,13 @@ from .tracing import Indexed, recur
 from .transforms import block, contributions, state_gradients, unfold, vmap
 
 
-def __getattr__(name: str):  # the compiler is loaded when it is first asked for
+def __getattr__(name: str):  # the compiler and the testing kit are loaded when asked for
     if name == "function":
         from .compile.function import function
 
         return function
+    if name == "testing":
+        from importlib import import_module
+
+        return import_module(".testing", __name__)
     raise AttributeError(f"module 'minigrad' has no attribute {name!r}")
