@@ -77,10 +77,12 @@ class Recorded:
         """The same tapes a little away, where nothing is tied."""
         other = object.__new__(Recorded)
         other.__dict__.update(self.__dict__)
-        other.xs = [
-            (x + 1e-3 * rng.normal(size=x.shape) * np.where(x == 0, 1, np.abs(x))).astype(x.dtype)
-            for x in self.xs
-        ]
+        with np.errstate(all="ignore"):
+            sizes = [np.where(x == 0, 1, np.abs(x)) for x in self.xs]
+            other.xs = [
+                (x + 1e-3 * rng.normal(size=x.shape) * size).astype(x.dtype)
+                for x, size in zip(self.xs, sizes, strict=True)
+            ]
         return other
 
 

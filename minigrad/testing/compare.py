@@ -47,8 +47,12 @@ def examine(
     if smooth and judge.doubtful() and judge.distrusted():
         judge.slopes, smooth = slopes_along(pt, ways, False), False
         judge.compare(modes, dear)
-    if not smooth and exact is None and judge.doubtful():
-        judge.settle()
+    if exact is None and judge.refine():
+        judge.compare(modes, dear)
+    if exact is None and judge.doubtful():
+        if not smooth:
+            judge.settle()
+        judge.confirm()
     return _findings(judge, order)
 
 

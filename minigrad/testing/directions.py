@@ -7,14 +7,15 @@ added, because there a kink does not show.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations, islice
 from typing import Any
 
 import numpy as np
 
-from .oracles import STAIRS, Move, Slopes, complex_step, differences
-from .tape import Point
+from .oracles import HUGE, STAIRS, TINY, Move, Slopes, complex_step, differences, step_of
+from .tape import Arrays, Point
 
 
 @dataclass
@@ -34,35 +35,44 @@ def dyadic(rng: np.random.Generator, shape: Any) -> Any:
 
 
 def ways_of(pt: Point, rng: np.random.Generator, elementwise: bool, n: int) -> list[Direction]:
-    """Every element, or three random directions per input; then all inputs together."""
+    """Every element, or three random directions per input; then all inputs together.  Elements
+    beside which others vanish have a direction of their own, with steps of their size."""
     ways: list[Direction] = []
-    free = [np.isfinite(x) for x in pt.xs]
     both: Move = []
-    for j, (x, ok) in enumerate(zip(pt.xs, free, strict=True)):
+    for j, (x, ok, huge) in enumerate(zip(pt.xs, *_movable(pt), strict=True)):
         nothing: Move = [None] * n
-        for k in np.flatnonzero(ok) if elementwise else ():
+        for k in np.flatnonzero(ok | huge) if elementwise else ():
             d = np.zeros(x.size)
             d[k] = 1.0
             ways.append(Direction([*nothing[:j], d.reshape(x.shape), *nothing[j + 1 :]], j, int(k)))
         random = [dyadic(rng, x.shape) * ok for _ in range(1 if elementwise else 3)]
-        if ok.any():
-            ways += [Direction([*nothing[:j], d, *nothing[j + 1 :]], j) for d in random]
         both.append(random[0] if ok.any() else None)
+        random = random if ok.any() else []
+        if huge.any():
+            size = np.where(huge, np.minimum(np.abs(x), np.finfo(np.float64).max), 1)
+            random.append(dyadic(rng, x.shape) * huge * 2.0 ** np.floor(np.log2(size / HUGE)))
+        ways += [Direction([*nothing[:j], d, *nothing[j + 1 :]], j) for d in random]
     if sum(d is not None for d in both) > 1:
         ways.append(Direction(both, -1))
     return ways
 
 
+def _movable(pt: Point) -> tuple[list[Any], list[Any]]:
+    """Per input: which elements are finite and not huge, and which are huge."""
+    huge = [np.isfinite(x) & (np.abs(x) > HUGE) for x in pt.xs]
+    return [np.isfinite(x) & ~h for x, h in zip(pt.xs, huge, strict=True)], huge
+
+
 def tied_ways(pt: Point, rng: np.random.Generator, ways: list[Direction]) -> list[Direction]:
     """Directions that move tied values together, to first order: there a kink does not show, so
     the gradient's part along them is known exactly."""
-    free = [np.isfinite(x) for x in pt.xs]
+    free = _movable(pt)[0]
     found = [Direction([ok * 1.0 for ok in free], -1, whole=True)]
     for j, ok in enumerate(free):
         found.append(
             Direction([ok * 1.0 if k == j else None for k in range(len(free))], j, whole=True)
         )
-    single = [w for w in ways if w.element is not None]
+    single = [w for w in ways if w.element is not None and free[w.owner].flat[w.element]]
     if not pt.analytic or pt.gaps is None or not single:
         return found
     seen = Point(pt.gaps, pt.xs, pt.gaps(pt.xs), pt.dtype, True)
@@ -103,27 +113,68 @@ def joined(one: Slopes, two: Slopes) -> Slopes:
 
 
 def slopes_along(pt: Point, ways: list[Direction], smooth: bool) -> Slopes:
-    """The best that can be known along `ways`: at a possible kink by differences to either side,
-    with smaller steps where they did not settle, and the complex step where the sides agree."""
+    """The best that can be known along `ways`: the complex step where nothing is tied or the tied
+    values do not move; else differences to either side, and the complex step where it agrees."""
     moves = [w.move for w in ways]
     if smooth:
         return complex_step(pt, moves)
+    if not pt.analytic:
+        return _by_differences(pt, moves)
+    step, still = complex_step(pt, moves), _still(pt, moves)
+    at = np.flatnonzero(~still)
+    if not len(at):
+        return step
+    near = _by_differences(pt, [moves[k] for k in at])
+    real = Slopes(*(np.array(part) for part in step[:4]), near.name)
+    for old, new in zip(real[:4], near[:4], strict=True):
+        old[at] = new
+    with np.errstate(all="ignore"):
+        size = np.abs(real.plus) + np.abs(real.plus).max(initial=0) * 1e-3
+        apart = np.fmax(np.abs(step.plus - real.plus), np.abs(step.plus - real.minus))
+        agree = (apart <= 10 * real.error + step.error) & (real.error <= 1e-3 * size)
+        agree |= (step.plus == 0) & (real.plus == 0) & (real.minus == 0)  # it does not move at all
+        plus, minus = np.where(agree, step.plus, real.plus), np.where(agree, step.plus, real.minus)
+        error = np.where(agree, step.error, real.error)
+    return Slopes(plus, minus, error, real.infinite & ~agree, real.name)
+
+
+def _still(pt: Point, moves: Sequence[Move]) -> Any:
+    """Which directions leave all tied values where they are, so that no kink shows along them: to
+    first order, and at a step, where a distance such as a * a changes in second order."""
+    if pt.gaps is None:
+        return np.zeros(len(moves), bool)
+    gaps = Point(pt.gaps, pt.xs, pt.gaps(pt.xs), pt.dtype, True)
+    found = (complex_step(gaps, moves).plus == 0).all(axis=1)
+    for k in np.flatnonzero(found):
+        for side in (step_of(pt.xs, moves[k]), -step_of(pt.xs, moves[k])):
+            moved = pt.gaps([
+                x if d is None else x + side * d for x, d in zip(pt.xs, moves[k], strict=True)
+            ])  # fmt: skip
+            found[k] &= np.array_equal(moved, gaps.y)
+    return found
+
+
+def _by_differences(pt: Point, moves: Sequence[Move]) -> Slopes:
+    """Differences, with smaller steps where they did not settle."""
     real = differences(pt, moves)
     with np.errstate(all="ignore"):
         size = np.abs(real.plus) + np.abs(real.plus).max(initial=0) * 1e-3
         bad = ~(real.error <= 1e-8 * size) & (real.error > 0) & (real.error != STAIRS)
-        again = np.flatnonzero((bad & np.isfinite(pt.y)).any(axis=1))
-        if len(again):
-            near = differences(pt, [moves[k] for k in again], 2.0**-9)
-            for k, row in enumerate(again):
-                better = bad[row] & (near.error[k] < real.error[row])
+        for k in np.flatnonzero((bad & np.isfinite(pt.y)).any(axis=1)):
+            for shrink in filter(None, (2.0**-9, tiniest(pt.xs, moves[k]))):
+                near = differences(pt, [moves[k]], shrink)
+                better = bad[k] & (near.error[0] < real.error[k])
                 for old, new in zip(real[:4], near[:4], strict=True):
-                    old[row] = np.where(better, new[k], old[row])
-        if not pt.analytic:
-            return real
-        step = complex_step(pt, moves)
-        apart = np.fmax(np.abs(step.plus - real.plus), np.abs(step.plus - real.minus))
-        agree = (apart <= 10 * real.error + step.error) & (real.error <= 1e-3 * size)
-        plus, minus = np.where(agree, step.plus, real.plus), np.where(agree, step.plus, real.minus)
-        error = np.where(agree, step.error, real.error)
-    return Slopes(plus, minus, error, real.infinite & ~agree, real.name)
+                    old[k] = np.where(better, new[0], old[k])
+    return real
+
+
+def tiniest(xs: Arrays, move: Move) -> float:
+    """A step's factor that suits the smallest moved element, if all are tiny; else 0.  (Beside
+    others such steps would be lost.)"""
+    size = np.concatenate([
+        np.abs(x[d != 0]).reshape(-1) for x, d in zip(xs, move, strict=True) if d is not None
+    ])  # fmt: skip
+    size = size[size > 0]
+    small = size.size and size.max() <= TINY
+    return float(2.0 ** np.floor(np.log2(float(size.min())))) if small else 0.0

@@ -8,16 +8,18 @@ evaluating it in two types), and what rounding of the largest value on the way c
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, Protocol
 
 import numpy as np
 
-from .directions import Direction, dyadic
-from .oracles import STAIRS, Move, Slopes, differences
+from .directions import Direction, dyadic, tiniest
+from .oracles import STAIRS, Move, Slopes, complex_step, differences, refined
 from .tape import Arrays, Point
 from .verdicts import Verdict
 
 WHOLE = 1e-13  # how well directions that keep values tied are known, in double precision
+SAMPLE = 4  # of so many directions with a difference in a row, each confirmed, the rest is believed
 SEEN = 1e-4  # an oracle that cannot tell 1 part in 10,000 decides nothing
 
 
@@ -142,7 +144,8 @@ class Judge:
                 np.nanmax(np.abs(np.where(np.isfinite(s.plus[k]), s.plus[k], 0)), initial=0)
             )
             ratio = _ratio(self.pt, np.asarray(native).dtype)
-            loose = WHOLE * float(np.abs(s.plus[np.isfinite(s.plus)]).max(initial=0)) * way.whole
+            known = np.abs(s.plus[:, self.finite])
+            loose = WHOLE * float(known[np.isfinite(known)].max(initial=0)) * way.whole
             for out in np.flatnonzero(self.finite):
                 with np.errstate(all="ignore"):
                     rounding = float(np.abs(wide[out] - native[out])) * ratio + loose
@@ -176,7 +179,7 @@ class Judge:
             Verdict.CORRECT, mode, way, float(found),
             float(low) if low == high else (float(low), float(high)), off, float(error), tolerance,
         )  # fmt: skip
-        if touched and not np.isfinite(found):
+        if touched and not (np.isfinite(found) and np.isfinite(native)):
             got.verdict, got.error = Verdict.SINGULAR, 0.0
         elif not known:
             opposite = (
@@ -200,8 +203,11 @@ class Judge:
         """Whether no change of the input by its own size would change a digit of the outputs: the
         slope of a saturated function is lost to rounding on both sides."""
         eps = self.pt.eps or float(np.finfo(self.pt.dtype).eps)
-        moved = [np.abs(x[np.isfinite(x)]).max(initial=0) for x in self.pt.xs]
-        size = float(max(moved) if way.owner < 0 else moved[way.owner]) or 1.0
+        pairs = [(x, d) for x, d in zip(self.pt.xs, way.move, strict=True) if d is not None]
+        whole = max(float(np.abs(x[np.isfinite(x)]).max(initial=0)) for x, _ in pairs)
+        sizes = [np.abs(x[d != 0]) / np.maximum(1, np.abs(d[d != 0])) for x, d in pairs]
+        moved = max(float(size.max(initial=0)) for size in sizes)
+        size = max(moved, min(1.0, whole)) or 1.0
         y = np.abs(self.pt.y[self.finite]).max(initial=0)
         most = max(abs(float(found)), scale) * size
         lost = min(abs(float(found)), scale) == 0 and most <= 1e3 * eps
@@ -243,6 +249,61 @@ class Judge:
 
     def doubtful(self) -> bool:
         return any(s.verdict is Verdict.WRONG for s in self.seen)
+
+    def refine(self) -> bool:
+        """Closer estimates of the complex step's own error, where that left something undecided."""
+        ways = {id(s.way) for s in self.seen if not s.verdict.conclusive}
+        at = [k for k, w in enumerate(self.ways) if id(w) in ways]
+        if not at or not self.pt.analytic:
+            return False
+        moves, s = [self.ways[k].move for k in at], self.slopes
+        rows = complex_step(self.pt, moves).plus
+        taken = (s.plus[at] == rows) & (s.minus[at] == rows)
+        closer = np.fmin(s.error[at], refined(self.pt, moves, rows))
+        s.error[at] = np.where(taken, closer, s.error[at])
+        return True
+
+    def confirm(self) -> None:
+        """Wrong only if two means agree with each other clearly better than with what was found:
+        the complex step, or differences with steps of other sizes."""
+        ways = list({id(s.way): s.way for s in self.seen if s.verdict is Verdict.WRONG}.values())
+        for k, way in enumerate(ways):
+            means = self._means(way)
+            fine = True
+            for seen in self.seen:
+                if seen.way is way and seen.verdict is Verdict.WRONG:
+                    seen.verdict = self._confirmed(seen, means)
+                    fine &= seen.verdict is Verdict.WRONG
+            if fine and k >= SAMPLE:
+                return
+
+    def _means(self, way: Direction) -> list[Slopes]:
+        at = next(k for k, w in enumerate(self.ways) if w is way)
+        shrinks = [1.0, 2.0**-5, 2.0**-10, tiniest(self.pt.xs, way.move)]
+        means = [differences(self.pt, [way.move], s) for s in shrinks if s]
+        if self.pt.analytic:
+            means.append(complex_step(self.pt, [way.move]))
+        else:
+            means.append(Slopes(*(part[at : at + 1] for part in self.slopes[:4]), ""))
+        return means
+
+    def _confirmed(self, seen: Seen, means: list[Slopes]) -> Verdict:
+        if not (np.isfinite(seen.expected).all() and np.isfinite(seen.found)):
+            return seen.verdict
+        on = self.us[seen.u] != 0 if seen.mode == "rev" else seen.out
+        ends = []
+        for s in means:
+            if seen.mode == "rev":
+                pair = combined(s.plus[0, on], s.minus[0, on], self.us[seen.u][on])
+            else:
+                pair = sorted((s.plus[0, on], s.minus[0, on]))
+            if np.isfinite(pair).all():
+                ends.append((float(pair[0]), float(pair[1])))
+        for a, b in combinations(ends, 2):
+            apart = max(abs(a[0] - b[0]), abs(a[1] - b[1]))
+            if apart <= 0.1 * min(max(x[0] - seen.found, seen.found - x[1], 0) for x in (a, b)):
+                return Verdict.WRONG
+        return self._unsure()
 
     def settle(self) -> None:
         """Differences that change with the size of their steps prove nothing wrong."""

@@ -3,8 +3,9 @@
 Two oracles answer one question, the slope of every output of a `Point` along directions, each with
 an estimate of its own error:
 
-    complex_step   Im f(x + i h v) / h with h = 2**-100: no subtraction, so it is exact to rounding.
-                   Valid only where every op on the way is analytic (`widened.ANALYTIC`).
+    complex_step   Im f(x + i h v) / h with h beyond the range of doubles: no subtraction, so it is
+                   exact to rounding.  Valid only where every op on the way is analytic
+                   (`widened.ANALYTIC`).
     differences    (f(x + h v) - f(x - h v)) / 2h and both one-sided quotients, at eight steps h,
                    extrapolated to h = 0 (Richardson 1911; Ridders 1982).  Valid for every op.
 
@@ -23,7 +24,10 @@ from .tape import Arrays, Point
 
 Move = list[Any]  # a direction: one array (or None, no move) per input
 NAMES: dict[Any, str] = {np.dtype(np.longdouble): "long double"}
-STEP = 2.0**-100  # small enough that its square vanishes beside anything
+# The complex step's exponent: its square vanishes beside subnormal numbers too, if the type has the
+# range for it; COARSE is for functions that round to fewer than 64 bits.
+STEPS, COARSE = {"long double": -2000, "float64": -300}, -100
+HUGE, TINY = 2.0**20, 1e-6  # where a step of 1 is too small, or far too large
 STAIRS = 1e300  # the error of a slope that depends on the step's size
 LEVELS, RATIO, FIRST = 8, 4.0, 0.125
 
@@ -45,20 +49,31 @@ class Slopes(NamedTuple):
 def complex_step(p: Point, moves: Sequence[Move], single: bool = False) -> Slopes:
     """Exact to rounding, at analytic points only.  `single`: in plain double precision."""
     dtype = np.dtype(np.float64) if single else p.dtype
+    name = NAMES.get(dtype, dtype.name)
+    h = np.ldexp(dtype.type(1), COARSE if p.eps else STEPS[name])
     xs = [x.astype(dtype) for x in p.xs]
-    turn = np.array(1j, np.result_type(dtype, np.complex64)) * dtype.type(STEP)
+    turn = np.array(1j, np.result_type(dtype, np.complex64)) * h
     rows = np.zeros((len(moves), len(p.y)), dtype)
     for k, v in enumerate(moves):
         rows[k] = np.imag(
             p.at([x if d is None else x + turn * d for x, d in zip(xs, v, strict=True)])
         )
-    rows /= dtype.type(STEP)
+    rows /= h
     size = np.abs(rows)
     finite = np.where(np.isfinite(size), size, 0)
     error = 64 * np.finfo(dtype).eps * (size + finite.max(axis=0, initial=0) * 1e-3)
-    return Slopes(
-        rows, rows, error, np.isinf(rows), f"complex step ({NAMES.get(dtype, dtype.name)})"
-    )
+    return Slopes(rows, rows, error, np.isinf(rows), f"complex step ({name})")
+
+
+def refined(p: Point, moves: Sequence[Move], rows: Any) -> Any:
+    """The rounding error of complex steps `rows`, seen from what 64 bits make of them."""
+    double = np.dtype(np.float64)
+    if p.dtype == double:
+        return np.full(rows.shape, np.inf)
+    near = complex_step(p, moves, single=True).plus
+    ratio = 64 * float(np.finfo(p.dtype).eps / np.finfo(double).eps)
+    apart = np.where(np.isfinite(near), np.abs(rows - near), np.inf)
+    return 64 * np.finfo(p.dtype).eps * np.abs(rows) + ratio * apart
 
 
 def differences(p: Point, moves: Sequence[Move], shrink: float = 1.0) -> Slopes:
@@ -67,7 +82,7 @@ def differences(p: Point, moves: Sequence[Move], shrink: float = 1.0) -> Slopes:
     ahead = np.zeros((LEVELS, len(moves), len(p.y)), p.dtype)
     behind, steps = ahead.copy(), np.zeros((LEVELS, len(moves), 1), p.dtype)
     for k, v in enumerate(moves):
-        h = shrink * FIRST * _scale(p.xs, v)
+        h = shrink * step_of(p.xs, v)
         for level in range(LEVELS):
             steps[level, k] = h
             ahead[level, k] = p.at(
@@ -102,13 +117,14 @@ def differences(p: Point, moves: Sequence[Move], shrink: float = 1.0) -> Slopes:
     return Slopes(plus, minus, error, grows, name)
 
 
-def _scale(xs: Arrays, v: Move) -> float:
-    """A step that suits the moved elements: a power of two, so that x + h is exact."""
-    size = np.concatenate([
-        np.abs(x[d != 0]).reshape(-1) for x, d in zip(xs, v, strict=True) if d is not None
-    ])  # fmt: skip
-    size = size[np.isfinite(size) & (size > 1e-6)]
-    return float(2.0 ** np.floor(np.log2(min(1.0, float(size.min()) if size.size else 1.0))))
+def step_of(xs: Arrays, v: Move) -> float:
+    """The first step, to suit the moved elements: a power of two, so that x + h is exact."""
+    pairs = [(x[d != 0], d[d != 0]) for x, d in zip(xs, v, strict=True) if d is not None]
+    size = np.concatenate([np.abs(x) for x, _ in pairs])
+    move = np.concatenate([np.maximum(1, np.abs(d)) for _, d in pairs])
+    suits = np.where(size > HUGE, size / HUGE, np.minimum(1, size)) / move
+    suits = suits[(size > TINY) & np.isfinite(size)]
+    return FIRST * float(2.0 ** np.floor(np.log2(suits.min()))) if suits.size else FIRST
 
 
 def _extrapolate(table: Any, noise: Any, power: int) -> tuple[Any, Any]:

@@ -154,7 +154,7 @@ class Point:
     ties: bool = False
     gaps: Callable[[Arrays], Any] | None = None
     y_native: Any = None  # y as computed in the recorded types
-    finite: bool = True  # every value on the way
+    finite: bool = True  # the inputs and every value on the way
     eps: float = 0.0  # of `at`, where coarser than that of dtype
 
 
@@ -179,7 +179,7 @@ def point_of(tape: Tape, xs: Arrays) -> Point:
     return Point(
         lambda values: tape.flat(tape.moved(slots, values)), wide, tape.flat(slots), dtype,
         tape.analytic, bool(marks), gaps if marks else None, tape.flat(native),
-        all(np.isfinite(native[k]).all() for k, *_ in tape.live),
+        all(np.isfinite(v).all() for v in (*xs, *(native[k] for k, *_ in tape.live))),
     )  # fmt: skip
 
 

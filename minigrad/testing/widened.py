@@ -163,7 +163,8 @@ def _difference(a: Any, b: Any) -> Any:
 
 
 def _to_integer(x: Any) -> Any:
-    return x - np.rint(np.real(x))
+    """Distance to an integer; past a million, steps are too coarse to look for jumps."""
+    return np.where(np.abs(np.real(x)) < 1e6, x - np.rint(np.real(x)), 1)
 
 
 REAL = {"astype": _cast, "erf": _erf}  # also without rounding to 64 bits in wide real numbers
@@ -171,9 +172,7 @@ HELD = frozenset({"stop_gradient", "nextafter"})  # documented to be constants t
 
 
 def _whole_ratio(a: Any, b: Any) -> Any:
-    """Distance of a / b to an integer; past a million, steps are too coarse to look for jumps."""
-    ratio = a / b
-    return np.where(np.abs(np.real(ratio)) < 1e6, _to_integer(ratio), 1)
+    return _to_integer(a / b)
 
 
 # Where a function may have a kink, a jump or an infinite slope: at the zeros of these.
