@@ -384,7 +384,7 @@ def _must_pass(check: Callable[..., Any], sample: Sample, seed: int, order: int)
 
 TESTS = (
     "tests/test_ops.py", "tests/test_autodiff.py", "tests/test_recur.py", "tests/test_laws.py",
-    "tests/oracle/test_torch.py",
+    "tests/oracle/test_torch.py", "tests/oracle/test_opinfo.py",
 )  # of which none uses `check_grads`  # fmt: skip
 ASKED = 10  # added to pytest's exit code, 0 or 1: a Python that breaks ends with 1 as well
 
