@@ -142,10 +142,10 @@ def check_grads(
         ))  # fmt: skip
         raise GradientError(report)
     if not leaves:
-        report.notes.append("no argument is floating-point: there is nothing to differentiate")
+        report.note("no argument is floating-point: there is nothing to differentiate")
         return report
     if not outputs:
-        report.notes.append("no output is floating-point: every gradient is zero")
+        report.note("no output is floating-point: every gradient is zero")
         return report
     meant = set(toposort(outputs)) if order > 1 else None
     for k in range(1, order + 1):
@@ -160,6 +160,8 @@ def check_grads(
         found = examine(problem, point, modes, rng, tol, budget, k, problem.cost, exact=exact)
         report.findings += found
         _second_thoughts(report, problem, point, found, rng, tol, k, order > 1, locate)
+        if point.places and report.verdict in (Verdict.KINK, Verdict.SINGULAR, Verdict.WRONG):
+            report.note(f"at a kink: {point.places}")
         if not report.ok:
             raise GradientError(report)
         if k < order:
@@ -181,7 +183,7 @@ def _second_thoughts(
         forward = all(f.mode == "fwd" for f in wrong)
         report.location = locate(problem.outputs, problem.leaves, rng, forward)
         if report.location is None and not point.ties and point.finite:
-            report.notes.append(
+            report.note(
                 lost_use(problem, rng)
                 or "every op's own rule is right: the fault lies in how they are put together (a "
                 "stop_gradient, a function with its own vjp, a gradient computed from values)"
@@ -190,12 +192,12 @@ def _second_thoughts(
             for f in wrong:
                 lost = f.found is None or not np.isfinite(f.found)
                 f.verdict = Verdict.SINGULAR if lost else f.verdict
-            report.notes.append("a value on the way to the outputs is not finite")
+            report.note("a value on the way to the outputs is not finite")
             wrong = [f for f in wrong if f.verdict is Verdict.WRONG]
         if wrong and report.location is None and point.ties:
             for f in wrong:
                 f.verdict, f.diagnosis = Verdict.KINK, ""
-            report.notes.append(
+            report.note(
                 "at this kink the gradient mixes right rules, but is no slope of the function"
             )
             wrong = []
@@ -208,7 +210,7 @@ def _second_thoughts(
             return
         again = examine(other, near, ("rev",), rng, tol, 0, order, problem.cost, elements=False)
     except Exception as error:  # a point near by may lie outside of a user's own function
-        report.notes.append(f"not checked near by: {error}")
+        report.note(f"not checked near by: {error}")
         return
     for f in again:
         if f.verdict is Verdict.WRONG:
@@ -236,15 +238,15 @@ def _recording_failed(
 
 
 def _take_notes(report: Report, problem: Recorded, point: Point) -> None:
-    tape, add = problem.f, report.notes
+    tape, add = problem.f, report.note
     if tape.stops:
         name = next(t.op.name for t in tape.order if t.op.name in HELD)
-        add.append(f"{name} is on the way: its value was held, as it says")
+        add(f"{name} is on the way: its value was held, as it says")
     if tape.opaque:
-        add.append(f"by differences, since these ops may not be analytic: {', '.join(tape.opaque)}")
+        add(f"by differences, since these ops may not be analytic: {', '.join(tape.opaque)}")
     if point.y_native is not None and not np.isfinite(point.y_native).all():
         n = int(np.sum(~np.isfinite(point.y_native)))
-        add.append(f"{n} of {len(point.y)} output values are not finite and were left out")
+        add(f"{n} of {len(point.y)} output values are not finite and were left out")
 
 
 def _arguments(f: Callable, args: tuple) -> tuple[list[Tensor], list[str], Any]:

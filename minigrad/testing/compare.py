@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .directions import Direction, joined, paired_ways, slopes_along, tied_ways, ways_of
+from .directions import Direction, joined, paired_ways, slopes_along, still, tied_ways, ways_of
 from .judge import Judge, Problem, Seen, along, combined
 from .oracles import Move
 from .tape import Point
@@ -34,7 +34,11 @@ def examine(
     count = sum(x.size for x in p.xs)
     table = count * len(pt.y) * (1 if smooth else 16)  # slopes to be kept, in memory
     ways = ways_of(pt, rng, elements and count <= runs and table <= TABLE, len(p.xs))
-    if pt.ties:
+    if pt.ties:  # where tied values move in several ways at once, a slope need not be a gradient's
+        keep = still(pt, [w.move for w in ways if w.owner < 0])
+        ways = [w for w in ways if w.owner >= 0] + [
+            w for w, ok in zip([w for w in ways if w.owner < 0], keep, strict=True) if ok
+        ]
         ways += tied_ways(pt, rng, ways)
     slopes = slopes_along(pt, ways, smooth)
     apart = np.abs(slopes.plus - slopes.minus)[:, np.isfinite(pt.y)]
@@ -83,7 +87,7 @@ def _findings(judge: Judge, order: int) -> list[Finding]:
 def _finding(
     judge: Judge, j: int, mode: str, group: list[Seen], order: int, search: bool
 ) -> Finding:
-    name = judge.p.names[j] if j >= 0 else "several inputs together"
+    name = judge.p.names[j] if j >= 0 else "all inputs together"
     oracle = "the reference given" if judge.exact is not None else judge.slopes.name
     if not group:
         bad = j >= 0 and judge.p.xs[j].size > 0
@@ -93,6 +97,8 @@ def _finding(
     single = [s for s in group if s.verdict is worst.verdict and s.way.element is not None]
     best = max(single, key=_excess, default=worst)
     element = best.way.element
+    if j < 0:
+        name = _together(judge, best)
     f = Finding(name, mode, order, best.verdict, oracle, best.error, best.estimate, best.tolerance)
     if best.verdict is Verdict.WRONG:
         if search and element is None and j >= 0 and mode == "rev" and judge.exact is None:
@@ -139,19 +145,26 @@ def _search(judge: Judge, j: int, worst: Seen) -> tuple[int | None, Seen]:
     return int(at[0]) if len(at) else None, best
 
 
+def _together(judge: Judge, best: Seen) -> str:
+    """The inputs that moved."""
+    moved = zip(judge.p.names, best.way.move, strict=True)
+    names = [name for name, d in moved if d is not None and np.any(d)]
+    if len(names) > 3:
+        names = [*names[:2], f"{len(names) - 2} more inputs"]
+    return " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names) + (
+        " together" if names[1:] else ""
+    )
+
+
 def _diagnosis(judge: Judge, j: int, best: Seen) -> str:
     if best.way.whole and not isinstance(best.expected, tuple):
-        share = (
-            f"{best.found / best.expected:.4g}, not 1" if best.expected else "not what they should"
-        )
-        return f"tie: where tied values move together, their weights sum to {share}"
+        return _of_a_tie(judge, best)
     if j < 0:
         return ""
     true = [_expected(judge, k, best.u) for k in range(len(judge.p.xs))]
     if true[j] is None:
-        seen = [s for s in judge.seen if s.way.owner == j and s.mode == "rev" and s.u == best.u]
-        true_j = np.array([np.mean(s.expected) for s in seen])
-        return diagnose(Mistake(np.array([s.found for s in seen]), true_j))
+        seen = [s for s in judge.seen if s.way.owner == j and s.mode == "rev"]
+        return _of_directions(seen, judge.p.xs[j].size == 1)
     shape = judge.p.shapes[0] if len(judge.p.shapes) == 1 else None
     ct = None if shape is None else judge.us[best.u].reshape(shape)
     others = [
@@ -182,9 +195,29 @@ def _expected(judge: Judge, j: int, u: int) -> Any:
 
 
 def _moved(judge: Judge, best: Seen) -> str:
-    seen = [s for s in judge.seen if s.mode == "fwd" and s.way is best.way]
+    if best.way.whole and not isinstance(best.expected, tuple):
+        return _of_a_tie(judge, best)
+    j = best.way.owner
+    seen = [s for s in judge.seen if s.mode == "fwd" and s.way.owner == j]
+    return _of_directions(seen, j >= 0 and judge.p.xs[j].size == 1)
+
+
+def _of_directions(seen: list[Seen], whole: bool) -> str:
+    """A mistake that shows in all of several comparisons; one number has a ratio to anything, so
+    it tells nothing, unless it is the whole gradient."""
     true = np.array([np.mean(s.expected) for s in seen])
-    return diagnose(Mistake(np.array([s.found for s in seen]), true))
+    words = diagnose(Mistake(np.array([s.found for s in seen]), true))
+    alone = np.count_nonzero(true) < 2 and not whole
+    return "" if alone and words.startswith(("factor", "sign", "reversed")) else words
+
+
+def _of_a_tie(judge: Judge, best: Seen) -> str:
+    """What the shares of tied values sum to, from the direction in which just these move."""
+    for s in (best, *judge.seen):
+        if s.way.tied and s.verdict is Verdict.WRONG and not isinstance(s.expected, tuple):
+            if s.expected:
+                return f"tie: the shares of tied values sum to {s.found / s.expected:.4g}, not 1"
+    return "tie: not the slope where tied values move together"
 
 
 def _excess(s: Seen) -> float:

@@ -21,12 +21,14 @@ from .tape import Arrays, Point
 @dataclass
 class Direction:
     """One direction to compare along.  owner: the input that moves (-1: several);
-    element: its flat number, where only one does.  whole: keeps tied values together."""
+    element: its flat number, where only one does.  whole: keeps tied values together.
+    tied: moves the tied elements, all by the same, and nothing else."""
 
     move: Move
     owner: int
     element: int | None = None
     whole: bool = False
+    tied: bool = False
 
 
 def dyadic(rng: np.random.Generator, shape: Any) -> Any:
@@ -77,6 +79,11 @@ def tied_ways(pt: Point, rng: np.random.Generator, ways: list[Direction]) -> lis
         return found
     seen = Point(pt.gaps, pt.xs, pt.gaps(pt.xs), pt.dtype, True)
     rates = np.nan_to_num(complex_step(seen, [w.move for w in single]).plus.astype(float))
+    ends = [sum(rates[k] for k, w in enumerate(single) if f.owner in (-1, w.owner)) for f in found]
+    found = [f for f, rate in zip(found, ends, strict=True) if np.abs(rate).max(initial=0) < 1e-12]
+    tied = [np.abs(rate).max(initial=0) > 0 for rate in rates]
+    if any(tied) and np.abs(rates[tied].sum(axis=0)).max(initial=0) < 1e-12:
+        found.append(Direction(_parts(pt, single, tied), -1, whole=True, tied=True))
     basis = np.linalg.pinv(rates.T) @ rates.T
     for _ in range(3):
         v = rng.normal(size=len(single))
@@ -84,11 +91,16 @@ def tied_ways(pt: Point, rng: np.random.Generator, ways: list[Direction]) -> lis
         v = np.where(np.abs(v) < 1e-12, 0, v)
         if np.abs(v).max(initial=0) < 1e-6:
             break
-        parts = [np.zeros(x.shape) for x in pt.xs]
-        for w, size in zip(single, v, strict=True):
-            parts[w.owner].reshape(-1)[w.element] = size
-        found.append(Direction(list(parts), -1, whole=True))
+        found.append(Direction(_parts(pt, single, v), -1, whole=True))
     return found
+
+
+def _parts(pt: Point, single: list[Direction], sizes: Any) -> Move:
+    """The direction that moves each of `single` by its size."""
+    parts = [np.zeros(x.shape) for x in pt.xs]
+    for w, size in zip(single, sizes, strict=True):
+        parts[w.owner].reshape(-1)[w.element] = size
+    return list(parts)
 
 
 def paired_ways(kinked: list[Direction], most: int = 24) -> list[Direction]:
@@ -120,8 +132,8 @@ def slopes_along(pt: Point, ways: list[Direction], smooth: bool) -> Slopes:
         return complex_step(pt, moves)
     if not pt.analytic:
         return _by_differences(pt, moves)
-    step, still = complex_step(pt, moves), _still(pt, moves)
-    at = np.flatnonzero(~still)
+    step, fixed = complex_step(pt, moves), still(pt, moves)
+    at = np.flatnonzero(~fixed)
     if not len(at):
         return step
     near = _by_differences(pt, [moves[k] for k in at])
@@ -138,13 +150,15 @@ def slopes_along(pt: Point, ways: list[Direction], smooth: bool) -> Slopes:
     return Slopes(plus, minus, error, real.infinite & ~agree, real.name)
 
 
-def _still(pt: Point, moves: Sequence[Move]) -> Any:
+def still(pt: Point, moves: Sequence[Move]) -> Any:
     """Which directions leave all tied values where they are, so that no kink shows along them: to
     first order, and at a step, where a distance such as a * a changes in second order."""
     if pt.gaps is None:
         return np.zeros(len(moves), bool)
     gaps = Point(pt.gaps, pt.xs, pt.gaps(pt.xs), pt.dtype, True)
-    found = (complex_step(gaps, moves).plus == 0).all(axis=1)
+    found = np.ones(len(moves), bool)
+    if pt.analytic:
+        found = (complex_step(gaps, moves).plus == 0).all(axis=1)
     for k in np.flatnonzero(found):
         for side in (step_of(pt.xs, moves[k]), -step_of(pt.xs, moves[k])):
             moved = pt.gaps([

@@ -20,6 +20,7 @@ from .verdicts import Verdict
 
 WHOLE = 1e-13  # how well directions that keep values tied are known, in double precision
 SAMPLE = 4  # of so many directions with a difference in a row, each confirmed, the rest is believed
+MOST = 1e300  # slopes in long double may be larger than a double
 SEEN = 1e-4  # an oracle that cannot tell 1 part in 10,000 decides nothing
 
 
@@ -140,12 +141,9 @@ class Judge:
                 for x, d in zip(self.pt.xs, way.move, strict=True)
             ]
             wide, native = self.p.push(v, self.pt.dtype), self.p.push(v, None)
-            scale = float(
-                np.nanmax(np.abs(np.where(np.isfinite(s.plus[k]), s.plus[k], 0)), initial=0)
-            )
+            scale = _largest(s.plus[k])
             ratio = _ratio(self.pt, np.asarray(native).dtype)
-            known = np.abs(s.plus[:, self.finite])
-            loose = WHOLE * float(known[np.isfinite(known)].max(initial=0)) * way.whole
+            loose = WHOLE * _largest(s.plus[:, self.finite]) if way.whole else 0.0
             for out in np.flatnonzero(self.finite):
                 with np.errstate(all="ignore"):
                     rounding = float(np.abs(wide[out] - native[out])) * ratio + loose
@@ -158,8 +156,8 @@ class Judge:
 
     def _scales(self, plus: Any, minus: Any) -> Any:
         """Per direction: the largest slope of its input."""
-        size = np.fmax(np.abs(plus), np.abs(minus)).astype(float)
-        size = np.where(np.isfinite(size), size, 0)
+        size = np.fmax(np.abs(plus), np.abs(minus))
+        size = np.where(np.isfinite(size), np.minimum(size, MOST), 0).astype(float)
         owners = np.array([w.owner for w in self.ways])
         best = {o: size[owners == o].max(initial=0) for o in set(owners.tolist())}
         best[-1] = size.max(initial=0)
@@ -196,7 +194,7 @@ class Judge:
         elif 10 * estimate > SEEN * scale > 0 or estimate >= STAIRS:
             got.verdict = Verdict.CORRECT if self._is_noise(found, scale, way) else self._unsure()
         else:
-            got.verdict = self._plain(found, native, low, high, scale, tolerance)
+            got.verdict = self._plain(found, native, low, high, scale, tolerance, u)
         return got
 
     def _is_noise(self, found: Any, scale: float, way: Direction) -> bool:
@@ -231,7 +229,7 @@ class Judge:
         return 1e3 * eps * self.p.size(self.us[0] if u is None else u)
 
     def _plain(
-        self, found: Any, native: Any, low: Any, high: Any, scale: float, tolerance: float
+        self, found: Any, native: Any, low: Any, high: Any, scale: float, tolerance: float, u: Any
     ) -> Verdict:
         """The gradient as it is computed in the recorded types, beside the one without rounding."""
         ok = Verdict.KINK if high - low > max(1e-6 * abs(high), tolerance) else Verdict.CORRECT
@@ -241,7 +239,10 @@ class Judge:
         limit = (1e-6 if dtype.itemsize == 8 else 5e-4) * max(abs(float(found)), 1e-3 * scale)
         single = Verdict.IMPRECISE if dtype.itemsize < 8 else Verdict.ILL
         if not np.isfinite(native):
-            return single if dtype.itemsize < 8 else Verdict.WRONG
+            most = float(np.finfo(dtype).max)
+            if native == np.sign(found) * np.inf and abs(found) > most:
+                return ok  # no number of that type is as large
+            return single if dtype.itemsize < 8 or self.p.size(u) > most else Verdict.WRONG
         away = max(low - native, native - high, 0)
         return ok if away <= limit + tolerance else single
 
@@ -328,6 +329,11 @@ class Judge:
         true, error = self.slopes.plus[at], 100 * other.error + 1e-6 * np.abs(self.slopes.plus[at])
         near = np.fmax(np.abs(other.plus - true), np.abs(other.minus - true)) <= error
         return not bool(np.all((near | np.isnan(other.plus))[:, self.finite]))
+
+
+def _largest(slopes: Any) -> float:
+    size = np.abs(slopes)
+    return float(np.minimum(size[np.isfinite(size)], MOST).max(initial=0))
 
 
 def combined(plus: Any, minus: Any, u: Any) -> tuple[Any, Any]:

@@ -9,6 +9,7 @@ its unfolding.
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,9 +21,11 @@ import numpy as np
 from ..autodiff import vjp
 from ..evaluate import evaluate, run, run_nodes
 from ..graph import Tensor, constant, placeholder, rebuild, toposort, where_recorded
+from ..ops.table import TABLE
 from ..recur import PROJ, RECUR, ROW, proj
 from .verdicts import Finding, Location, Mistake, Verdict, diagnose
 
+ORDINALS = ("first", "second", "third", "fourth")
 ALIKE = 48  # how many ops of one kind, attributes and shapes are tried
 
 
@@ -104,11 +107,7 @@ def _alone(use: _Use, rng: np.random.Generator, mode: str) -> Finding | None:
         return None
     inputs = [constant(v, i.dtype, i.name) for i, v in zip(t.inputs, use.values, strict=True)]
     node = Tensor(t.op, tuple(inputs), t.attrs, t.shape, t.dtype, t.name)
-    pairs = [
-        (i, f"operand {k}" + (f" ({i.name})" if i.name else ""))
-        for k, i in enumerate(inputs)
-        if i.dtype.kind == "f"
-    ]
+    pairs = [(i, _operand(t, k)) for k, i in enumerate(inputs) if i.dtype.kind == "f"]
     if not pairs:
         return None
     leaves, names = [i for i, _ in pairs], [name for _, name in pairs]
@@ -129,6 +128,20 @@ def _alone(use: _Use, rng: np.random.Generator, mode: str) -> Finding | None:
     return wrong[0]
 
 
+def _operand(t: Tensor, k: int) -> str:
+    """An operand as its rule's author knows it: by the parameter's name, or by its position."""
+    name, own = t.inputs[k].name, "its input"
+    if len(t.inputs) > 1:
+        own = f"its {ORDINALS[k]} input" if k < len(ORDINALS) else f"its input {k + 1}"
+    f = t.op.numpy
+    if inspect.isfunction(f) and (t.op.name not in TABLE or TABLE[t.op.name].numpy is not f):
+        known = [p.name for p in inspect.signature(f).parameters.values() if p.kind in (0, 1)]
+        own = f"its input {known[k]}" if k < len(known) else own
+    if not name or own == f"its input {name}":
+        return own
+    return f"{own} {name}" if own == "its input" else f"{own} ({name})"
+
+
 def _spills(problem: Any) -> list[Finding]:
     """A cotangent of exactly 0 (from `where`, say) stays 0, also where the slope is infinite."""
     found = problem.pull(np.zeros(sum(t.size for t in problem.outputs)), None)
@@ -145,12 +158,12 @@ def _refused(node: Tensor, error: Exception) -> Finding | None:
     """A rule whose result cannot be recorded: most often a cotangent of another shape."""
     assert node.op.vjp is not None
     seed = placeholder(node.shape, node.dtype, "u")
-    words, name = str(error), "all operands"
+    words, name = str(error), "all its inputs"
     try:
         given = node.op.vjp(seed, node, [True] * len(node.inputs))
         for k, (g, x) in enumerate(zip(given, node.inputs, strict=True)):
             if isinstance(g, Tensor) and g.shape != x.shape:
-                name = f"operand {k}" + (f" ({x.name})" if x.name else "")
+                name = _operand(node, k)
                 words = diagnose(Mistake(np.empty(g.shape), np.empty(x.shape)))
                 break
     except Exception as again:
@@ -179,7 +192,7 @@ def _with_turned_operands(
         true = _true(Recorded([other], [swap[i] for i in leaves], problem.names, ()), u)
         for name, a, b in zip(problem.names, found, true, strict=True):
             if a.shape == b.shape and np.allclose(a, b, rtol=1e-6, atol=1e-9):
-                return f"operand {k} is transposed in the rule for {name}"
+                return f"{_operand(node, k)} is transposed in the rule for {name}"
     turned_u = turned(u.reshape(node.shape))
     if turned_u is not None:
         for name, a, b in zip(

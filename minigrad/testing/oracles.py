@@ -15,6 +15,7 @@ one-sided differences can tell.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -63,6 +64,26 @@ def complex_step(p: Point, moves: Sequence[Move], single: bool = False) -> Slope
     finite = np.where(np.isfinite(size), size, 0)
     error = 64 * np.finfo(dtype).eps * (size + finite.max(axis=0, initial=0) * 1e-3)
     return Slopes(rows, rows, error, np.isinf(rows), f"complex step ({name})")
+
+
+def seems_analytic(p: Point, moves: Sequence[Move]) -> bool:
+    """Whether complex steps through a function of which nothing is known give its slopes, as
+    differences see them; it is a possible kink where they do not."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # a discarded imaginary part, above all
+            turned = p.at([x + 0j for x in p.xs])
+            if turned.dtype.kind != "c" or not np.allclose(turned.real, p.y, equal_nan=True):
+                return False
+            step = complex_step(p, moves)
+        real = differences(p, moves)
+    except Exception:  # whatever a function not made for complex numbers raises
+        return False
+    with np.errstate(all="ignore"):
+        away = np.fmax(np.abs(step.plus - real.plus), np.abs(step.plus - real.minus))
+        size = np.abs(real.plus) + np.abs(real.plus).max(initial=0)
+        close = (away <= 10 * real.error + 1e-7 * size) & (real.error <= 1e-5 * size + 1e-300)
+    return bool(close.all())
 
 
 def refined(p: Point, moves: Sequence[Move], rows: Any) -> Any:

@@ -16,9 +16,10 @@ import numpy as np
 from ..graph import INPUT, Tensor, toposort
 from ..ops.table import TABLE
 from ..transforms import unfold
-from .widened import ANALYTIC, GAPS, HELD, REAL
+from .widened import ANALYTIC, BY_SIDES, GAPS, HELD, REAL
 
 Arrays = list[Any]
+MANY = 64  # ops of the user's own, beyond which none is tried on complex numbers
 EXTENDED = np.finfo(np.longdouble).nmant == 63  # the 80-bit format of x86
 WIDE: Any = np.dtype(np.longdouble if EXTENDED else np.float64)
 
@@ -61,9 +62,12 @@ class Tape:
         reached = {slot[t] for t in toposort(outputs, stop=held.__contains__)}
         self.steps = [s for s in steps if s[0] not in given]
         self.live = [s for s in self.steps if s[0] in moving and s[0] in reached]
-        self.complex = [(k, ANALYTIC.get(op.name) or op.numpy, i, a) for k, op, i, a in self.live]
-        self.analytic = all(_is_analytic(op) for _, op, _, _ in self.live)
-        self.opaque = sorted({op.name for _, op, _, _ in self.live if op.name not in ANALYTIC})
+        self.complex = [
+            (k, _is_analytic(op) and ANALYTIC[op.name] or op.numpy, i, a)
+            for k, op, i, a in self.live
+        ]
+        self.unknown = [s for s in self.live if not _is_analytic(s[1])]
+        self.opaque: list[str] = []  # the names of those that are not analytic at the point
 
     def base(self, values: Arrays, dtype: Any = None) -> Arrays:
         """Every value at a point; dtype None: in the recorded types.  Raises Narrow."""
@@ -155,6 +159,7 @@ class Point:
     gaps: Callable[[Arrays], Any] | None = None
     y_native: Any = None  # y as computed in the recorded types
     finite: bool = True  # the inputs and every value on the way
+    places: str = ""  # of the ties, in words
     eps: float = 0.0  # of `at`, where coarser than that of dtype
 
 
@@ -169,24 +174,54 @@ def point_of(tape: Tape, xs: Arrays) -> Point:
         slots = tape.base(xs, dtype)
     wide = [np.asarray(x, dtype) for x in xs]
     marks = _ties(tape, slots, native)
+    tape.opaque = sorted({s[1].name for s in tape.unknown} if len(tape.unknown) > MANY else {
+        s[1].name for s in tape.unknown if not _turns(s, slots, dtype)
+    })  # fmt: skip
 
     def gaps(values: Arrays) -> Any:
         moved = tape.moved(slots, values)
         with np.errstate(all="ignore"):
-            parts = [g(*[moved[i] for i in ins], **a)[mask] for g, ins, a, mask in marks]
+            parts = [g(*[moved[i] for i in ins], **a)[mask] for _, g, ins, a, mask in marks]
         return np.concatenate([np.reshape(p, -1) for p in parts])
 
     return Point(
         lambda values: tape.flat(tape.moved(slots, values)), wide, tape.flat(slots), dtype,
-        tape.analytic, bool(marks), gaps if marks else None, tape.flat(native),
+        not tape.opaque, bool(marks), gaps if marks else None, tape.flat(native),
         all(np.isfinite(v).all() for v in (*xs, *(native[k] for k, *_ in tape.live))),
+        _places(marks) if marks else "",
     )  # fmt: skip
+
+
+def _turns(step: tuple, slots: Arrays, dtype: np.dtype) -> bool:
+    """Whether an op of the user's own is an analytic function at the operands it has here."""
+    from .oracles import seems_analytic
+
+    _, op, ins, attrs = step
+    given = [np.asarray(slots[i]) for i in ins]
+    at = [k for k, v in enumerate(given) if v.dtype.kind == "f"]
+
+    def run(values: Arrays) -> Any:
+        args = list(given)
+        for k, v in zip(at, values, strict=True):
+            args[k] = v
+        with np.errstate(all="ignore"):
+            return np.reshape(op.numpy(*args, **attrs), -1)
+
+    rng = np.random.default_rng(0)
+    xs = [given[k].astype(dtype) for k in at]
+    moves = [[rng.integers(4, 17, x.shape) / 8 * rng.choice([-1, 1], x.shape) for x in xs]
+             for _ in range(2)]  # fmt: skip
+    try:
+        point = Point(run, xs, run(xs), dtype, False)
+    except Exception:  # it cannot be run in these numbers
+        return False
+    return all(np.isfinite(x).all() for x in xs) and seems_analytic(point, moves)
 
 
 def _ties(tape: Tape, slots: Arrays, native: Arrays) -> list[tuple]:
     """Operands at a branch point, or so near that the recorded type's rounding cannot tell."""
     found = []
-    for _, op, ins, attrs in tape.live:
+    for k, op, ins, attrs in tape.live:
         rule = GAPS.get(op.name)
         if rule is None or not any(np.asarray(slots[i]).dtype.kind == "f" for i in ins):
             continue
@@ -196,5 +231,23 @@ def _ties(tape: Tape, slots: Arrays, native: Arrays) -> list[tuple]:
             near = np.asarray(rule(*[np.asarray(native[i]) for i in ins], **attrs))
             mask = (gap == 0) | (np.abs(gap) <= 4 * np.abs(gap - near))
         if mask.any():
-            found.append((rule, ins, attrs, mask))
+            found.append((tape.order[k], rule, ins, attrs, mask))
     return found
+
+
+def _places(marks: list[tuple]) -> str:
+    """The first of the ties, as a user would point at it."""
+    node, rule, _, _, mask = marks[0]
+    first = tuple(int(i) for i in np.argwhere(mask)[0])
+    sides = []
+    for t in node.inputs:
+        last = zip(first[mask.ndim - t.ndim :], t.shape, strict=False)
+        own = [k if n > 1 else 0 for k, n in last]
+        at = f"[{', '.join(map(str, own))}]" if t.ndim else ""
+        known = t._value is not None and not t.name and not t.ndim
+        sides.append(f"{float(t._value):g}" if known else t.name and f"{t.name}{at}")
+    words = f"{node.op.name} at [{', '.join(map(str, first))}]" if first else node.op.name
+    if rule in BY_SIDES and all(sides):
+        words = f"{sides[0]} = {sides[1] if len(sides) > 1 else 0} in {node.op.name}"
+    more = sum(int(m[-1].sum()) for m in marks) - 1
+    return words + (f", and {more} more" if more else "")

@@ -10,9 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import permutations
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
+
+AT = "recorded at "  # what a quoted line of code comes after
+
+
 
 
 class Verdict(Enum):
@@ -61,7 +66,7 @@ class Finding:
     diagnosis: str = ""
 
     def __str__(self) -> str:
-        at = "" if self.element is None else f"[{', '.join(map(str, self.element))}]"
+        at = "" if not self.element else f"[{', '.join(map(str, self.element))}]"
         name = {"rev": "gradient", "fwd": "tangent"}.get(self.mode, self.mode)
         text = f"{name} by {self.input}{at}: {self.verdict}"
         if self.diagnosis:
@@ -69,7 +74,7 @@ class Finding:
         if self.found is not None:
             text += (
                 f"; found {_number(self.found)}, expected {_number(self.expected)} "
-                f"(by {self.oracle}, error estimate {self.estimate:.1e})"
+                f"by {self.oracle}, error estimate {self.estimate:.1e}"
             )
         return text
 
@@ -91,9 +96,10 @@ class Location:
         named = f" {self.name!r}" if self.name else ""
         shapes = ", ".join(str(s) for s in self.shapes)
         text = f"the rule of {self.op}{named}, given {shapes}"
-        for part in (self.gate, self.step, f"recorded at {self.line}" if self.line else ""):
+        for part in (self.gate, self.step):
             text += f", {part}" if part else ""
-        return text + (f"\n    {self.finding}" if self.finding else "")
+        text += f"\n{AT}{self.line}" if self.line else ""
+        return text + (f"\n{self.finding}" if self.finding else "")
 
 
 @dataclass
@@ -105,6 +111,11 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     location: Location | None = None
+
+    def note(self, words: str) -> None:
+        """Add a note, once."""
+        if words not in self.notes:
+            self.notes.append(words)
 
     @property
     def worst(self) -> Finding | None:
@@ -132,9 +143,9 @@ class Report:
         widths = [max(len(row[k]) for row in rows) for k in range(len(head))]
         lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
         lines = [f"gradients of {self.name}: {self.verdict}", *(f"  {x.rstrip()}" for x in lines)]
-        lines += [f"  {f}" for f in self.findings if f.verdict is not Verdict.CORRECT]
-        lines += [f"  located: {self.location}"] if self.location else []
-        return "\n".join(lines + [f"  note: {n}" for n in self.notes])
+        lines += [_folded(f, "  ") for f in self.findings if f.found is not None or f.diagnosis]
+        lines += [_folded(f"located: {self.location}", "  ")] if self.location else []
+        return "\n".join(lines + [_folded(f"note: {n}", "  ") for n in self.notes])
 
 
 class GradientError(AssertionError):
@@ -142,13 +153,17 @@ class GradientError(AssertionError):
 
     def __init__(self, report: Report) -> None:
         self.report, self.location = report, report.location
-        lines = [f"{report.name}: {report.worst}"]
-        if report.location:
-            lines.append(f"  located: {report.location}")
-        others = [f for f in report.findings if not f.verdict.ok and f is not report.worst]
-        lines += [f"  also: {f}" for f in others[:4]]
-        lines += [f"  and {len(others) - 4} more"] if len(others) > 4 else []
-        super().__init__("\n".join(lines + [f"  note: {n}" for n in report.notes]))
+        worst = report.worst
+        others: dict[str, Finding] = {}  # each input once, as its gradient has it
+        for f in report.findings:
+            if worst is not None and not f.verdict.ok and f.input != worst.input:
+                others.setdefault(f.input, f)
+        told = sorted(others.values(), key=lambda f: not f.diagnosis)  # named mistakes first
+        lines = [_folded(f"{report.name}: {worst}", "")]
+        lines += [_folded(f"located: {report.location}", "  ")] if report.location else []
+        lines += [_folded(f"also: {f}", "  ") for f in told[:3]]
+        lines += [f"  and by {len(told) - 3} more"] if len(told) > 3 else []
+        super().__init__("\n".join(lines + [_folded(f"note: {n}", "  ") for n in report.notes]))
 
 
 # -- what kind of mistake --------------------------------------------------------------------------
@@ -247,6 +262,19 @@ def diagnose(m: Mistake) -> str:
     """The first mistake of the table that explains the difference; '' when none does."""
     with np.errstate(all="ignore"):
         return next((words for rule in MISTAKES if (words := rule(m))), "")
+
+
+def _folded(text: Any, indent: str) -> str:
+    """With lines of at most 100 columns, but for quoted lines of code."""
+    lines, inner = [], indent
+    for line in str(text).splitlines():
+        folded = [inner + line] if line.startswith(AT) else wrap(
+            line, 100, initial_indent=inner, subsequent_indent=indent + 4 * " ",
+            break_long_words=False, break_on_hyphens=False,
+        )  # fmt: skip
+        lines += folded
+        inner = indent + 2 * " "
+    return "\n".join(lines)
 
 
 def _number(x: Any) -> str:

@@ -162,6 +162,9 @@ def _difference(a: Any, b: Any) -> Any:
     return np.subtract(a, b)
 
 
+BY_SIDES = (_self, _difference)  # gaps at which one operand is 0, or two are equal
+
+
 def _to_integer(x: Any) -> Any:
     """Distance to an integer; past a million, steps are too coarse to look for jumps."""
     return np.where(np.abs(np.real(x)) < 1e6, x - np.rint(np.real(x)), 1)
@@ -191,7 +194,7 @@ GAPS: dict[str, Callable[..., Any]] = (
         "hypot": lambda a, b: a * a + b * b, "argsort": _neighbours,
         "norm": lambda x, axis: np.sum(x * x, axis=axis),
         "atan2": lambda a, b: np.where(np.real(b) < 0, a, a * a + b * b),
-        "copysign": lambda a, b: a * b,
+        "copysign": lambda a, b: np.stack(np.broadcast_arrays(a, b)),
         "round": lambda x: _to_integer(x + 0.5),
     }
 )  # fmt: skip
