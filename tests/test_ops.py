@@ -365,3 +365,14 @@ def test_reshaping_an_empty_tensor():
     assert mg.reshape(t, (3, 0)).shape == (3, 0)
     assert mg.grad(mg.sum(mg.reshape(t, (3, 0))), t).shape == (0, 3)
     assert mg.sum(t).item() == 0.0 and np.isnan(mg.mean(t).item())
+
+
+@pytest.mark.parametrize("f", [mg.sqrt, mg.log, mg.reciprocal, mg.asin])
+def test_a_guarded_singularity_is_silent_at_second_order_both_ways(f):
+    a = mg.asarray([-1.0, 0.0, 0.25])
+    y = mg.where((a > 0) & (a < 1), f(a), 0.0)
+    slope = mg.vjp(y, a, np.array([1.0, 2.0, 3.0]))
+    v = np.array([0.3, 0.5, 0.7])
+    forward, reverse = mg.evaluate((mg.jvp(slope, a, v), mg.vjp(slope, a, v)))
+    np.testing.assert_allclose(forward, reverse, rtol=1e-14)
+    assert not forward[:2].any() and forward[2]

@@ -185,7 +185,7 @@ class Traced:
         for k, (x, path) in enumerate(zip(leaves, paths, strict=True)):
             if isinstance(x, (np.ndarray, np.generic, Tensor)):
                 name = path_name("", path[1:]) or f"arg{path[0]}"
-                ph = placeholder(x.shape, x.dtype, name, trace)
+                ph = placeholder(x.shape, x.dtype.newbyteorder("="), name, trace)
                 self.inputs.append((k, ph))
                 given.append(ph)
             else:
@@ -264,7 +264,8 @@ class Traced:
         env = dict(self.values)
         for k, ph in self.inputs:
             x = leaves[k]
-            env[ph] = x.numpy() if isinstance(x, Tensor) else x
+            x = x.numpy() if isinstance(x, Tensor) else x
+            env[ph] = x if x.dtype.isnative else x.astype(ph.dtype)
         taken = set(map(id, env.values()))  # an op may hand on the array that it was given
         with np.errstate(all="ignore"):
             for step in self.steps:

@@ -129,7 +129,8 @@ multiply = binary(
 absorb = binary(
     "absorb", "x1 * x2, and 0 wherever x1 is exactly 0 (the product of singular rules)",
     lambda a, b: np.where(a == 0, a, a * b),  # a == 0 keeps a's dtype and zero
-    lambda g, y, a, b: absorb(g, b), lambda g, y, a, b: absorb(g, a),
+    lambda g, y, a, b: absorb(g, b),
+    lambda g, y, a, b: absorb(pick(g, not_equal(a, 0)), a),  # g may be the infinite one
     cheap=True, scalar="where(equal(x, 0.0), x, x * y)",
 )  # fmt: skip
 divide = binary(

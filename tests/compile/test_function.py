@@ -404,3 +404,12 @@ def test_large_results_use_dropped_memory_only(monkeypatch):
     for x in (xs[0], xs[1], xs[0]):
         last = f(p, x)
     np.testing.assert_array_equal(last, copy)
+
+
+def test_arrays_of_the_other_byte_order():
+    def f(x):
+        return mg.cumulative_sum(x) * 2
+
+    found = mg.function(f)(np.arange(3, dtype=">f8"))
+    assert found.dtype == np.float64 and found.dtype.isnative
+    np.testing.assert_array_equal(found, [0.0, 2.0, 6.0])
