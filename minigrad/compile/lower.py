@@ -176,9 +176,9 @@ class Lowering:
         args = tuple(self.of[i] for i in t.inputs)
         if name == "astype" and args[0].op in MASKS:
             return self.node("cast", args, _length(t))
-        if name != "where" and name not in LOGIC and any(a.op in MASKS for a in args):
-            raise Unsupported(f"{name} of truth values")
         if t.op.scalar is not None and not t.attrs:
+            if name != "where" and name not in LOGIC and any(a.op in MASKS for a in args):
+                raise Unsupported(f"{name} of truth values")
             if t.op.scalar == "x":
                 return args[0]
             known = TABLE.get(name) is t.op  # a user's op goes by its expression
