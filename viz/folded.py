@@ -16,7 +16,7 @@ from minigrad.recur import PROJ
 from .describe import lines, name_list, tensor_text
 from .flow import frontier, is_initial, is_source, leaf_name, recurs_of
 from .gradient import Gradients, norm
-from .scene import Edge, Node, Scene, legend_for, norm_text
+from .scene import Edge, Node, Scene, gradient_legend, norm_text
 from .steps import arrangement_of
 from .text import shorten, subscript
 from .unfolded import input_name
@@ -62,12 +62,8 @@ class _Folding:
             self._circuit(r, level)
         for end in self.ends:
             self._end(end)
-        legend = None
-        if self.scalar is not None:
-            name = shorten(self.scalar.name or "output", 12)
-            legend = legend_for(
-                (e.norm for e in self.edges if e.kind == "backward"), f"gradient norm  ‖∂{name}/∂·‖"
-            )
+        scalar = self.scalar
+        legend = None if scalar is None else gradient_legend(scalar.name, self.edges)
         title = (
             self.title
             if self.title is not None

@@ -19,7 +19,7 @@ from minigrad.recur import PROJ, RECUR
 from .describe import lines, norm_line, tensor_text, value_text
 from .flow import is_source
 from .gradient import norm
-from .scene import Cluster, Edge, Node, Scene, legend_for, norm_text
+from .scene import Cluster, Edge, Node, Scene, gradient_legend, norm_text
 from .text import shorten
 
 HIDDEN = frozenset({"broadcast_to", "astype"})
@@ -94,12 +94,8 @@ class _Ops:
                 self._operation(t)
         for end in self.ends:
             self._end(end)
-        legend = None
-        if self.scalar is not None:
-            name = shorten(self.scalar.name or "output", 12)
-            legend = legend_for(
-                (e.norm for e in self.edges if e.kind == "backward"), f"gradient norm  ‖∂{name}/∂·‖"
-            )
+        scalar = self.scalar
+        legend = None if scalar is None else gradient_legend(scalar.name, self.edges)
         count = sum(node.kind == "op" for node in self.nodes)
         title = self.title if self.title is not None else f"{count} operation{'s' * (count != 1)}"
         return Scene(

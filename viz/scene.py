@@ -1,10 +1,9 @@
 """What a picture shows, as plain data: nodes, edges, clusters, a legend.
 
-A scene is made from a graph (``unfolded.py``, ``folded.py``, ``ops.py``, ``tree.py``), knows
-nothing of
-coordinates, and is what the tests judge: "what is drawn is what is in the graph" is asked here,
-before any layout (``layout.py``) or Graphviz (``dot.py``, ``render.py``) has had a chance to lose
-something.
+A scene is made from a graph (``unfolded.py``, ``folded.py``, ``ops_view.py``, ``tree_view.py``),
+knows nothing of coordinates, and is what the tests judge: "what is drawn is what is in the graph"
+is asked here, before any layout (``layout.py``) or Graphviz (``dot.py``, ``render.py``) has had a
+chance to lose something.
 """
 
 from __future__ import annotations
@@ -15,6 +14,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from .text import shorten
 
 NODE_KINDS = (
     "cell",  # one application of a block
@@ -225,6 +226,12 @@ def legend_for(norms: Iterable[float | None], title: str) -> Legend:
         vanished=any(norm == 0 for norm in known),
         nonfinite=any(not math.isfinite(norm) for norm in known),
     )
+
+
+def gradient_legend(name: str | None, edges: Iterable[Edge]) -> Legend:
+    """The legend of the gradient of the scalar ``name`` that these edges carry."""
+    norms = (e.norm for e in edges if e.kind == "backward")
+    return legend_for(norms, f"gradient norm  ‖∂{shorten(name or 'output', 12)}/∂·‖")
 
 
 def _counts(what: str, items: tuple[Node, ...] | tuple[Edge, ...]) -> list[str]:

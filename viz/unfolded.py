@@ -20,7 +20,7 @@ from minigrad.recur import PROJ, ROW, proj
 from .describe import lines, name_list, norm_line, shape_text, tensor_text, value_text
 from .flow import Canonical, Rows, bits_of, frontier, is_initial, is_source, leaf_name, recurs_of
 from .gradient import Gradients, norm, row_norms, together
-from .scene import Cluster, Edge, Node, Scene, legend_for, norm_text
+from .scene import Cluster, Edge, Node, Scene, gradient_legend, norm_text
 from .steps import Unit, units
 from .text import shorten, subscript
 
@@ -106,11 +106,8 @@ class _Unfolding:
         for end in self.ends:
             self._end(end)
         self._backward()
-        legend = None
-        if self.scalar is not None:
-            named = self.scalar.name or "output"
-            norms = [e.norm for e in self.edges if e.kind == "backward"]
-            legend = legend_for(norms, f"gradient norm  ‖∂{shorten(named, 12)}/∂·‖")
+        scalar = self.scalar
+        legend = None if scalar is None else gradient_legend(scalar.name, self.edges)
         return Scene(
             "unfolded",
             self.title if self.title is not None else self._title(),
