@@ -20,6 +20,7 @@ import optree
 from ..autodiff import jvp, vjp
 from ..evaluate import evaluate
 from ..graph import Tensor, constant, placeholder, toposort
+from ..recur import RECUR
 from .compare import examine
 from .tape import Arrays, Narrow, Point, Tape, point_of
 from .verdicts import Finding, GradientError, Report, Verdict
@@ -239,7 +240,10 @@ def _recording_failed(
 
 def _take_notes(report: Report, problem: Recorded, point: Point) -> None:
     tape, add = problem.f, report.note
-    if tape.stops:
+    recurrences = [t for t in toposort(problem.outputs) if t.op is RECUR]
+    if any(t.attrs["structure"].keep is not None for t in recurrences):
+        add("a structure is truncated: states were held constant along the edges it cuts")
+    elif tape.stops:
         name = next(t.op.name for t in tape.order if t.op.name in HELD)
         add(f"{name} is on the way: its value was held, as it says")
     if tape.opaque:

@@ -114,7 +114,8 @@ def paired_ways(kinked: list[Direction], most: int = 24) -> list[Direction]:
                 p if q is None else sign * q if p is None else p + sign * q
                 for p, q in zip(a.move, b.move, strict=True)
             ]
-            found.append(Direction(move, a.owner if a.owner == b.owner else -1, whole=True))
+            owner = a.owner if a.owner == b.owner else -1
+            found.append(Direction(move, owner, whole=True, tied=sign > 0))
     return found
 
 
@@ -137,8 +138,9 @@ def slopes_along(pt: Point, ways: list[Direction], smooth: bool) -> Slopes:
     if not len(at):
         return step
     near = _by_differences(pt, [moves[k] for k in at])
-    real = Slopes(*(np.array(part) for part in step[:4]), near.name)
-    for old, new in zip(real[:4], near[:4], strict=True):
+    plus, minus, error, infinite = (np.array(part) for part in list(step)[:4])
+    real = Slopes(plus, minus, error, infinite, near.name)
+    for old, new in zip(list(real)[:4], list(near)[:4], strict=True):
         old[at] = new
     with np.errstate(all="ignore"):
         size = np.abs(real.plus) + np.abs(real.plus).max(initial=0) * 1e-3
@@ -159,7 +161,7 @@ def still(pt: Point, moves: Sequence[Move]) -> Any:
     found = np.ones(len(moves), bool)
     if pt.analytic:
         found = (complex_step(gaps, moves).plus == 0).all(axis=1)
-    for k in np.flatnonzero(found):
+    for k in map(int, np.flatnonzero(found)):
         for side in (step_of(pt.xs, moves[k]), -step_of(pt.xs, moves[k])):
             moved = pt.gaps([
                 x if d is None else x + side * d for x, d in zip(pt.xs, moves[k], strict=True)
@@ -169,16 +171,18 @@ def still(pt: Point, moves: Sequence[Move]) -> Any:
 
 
 def _by_differences(pt: Point, moves: Sequence[Move]) -> Slopes:
-    """Differences, with smaller steps where they did not settle."""
+    """Differences, with smaller steps where they did not settle, or where 0 is a step away."""
     real = differences(pt, moves)
     with np.errstate(all="ignore"):
         size = np.abs(real.plus) + np.abs(real.plus).max(initial=0) * 1e-3
         bad = ~(real.error <= 1e-8 * size) & (real.error > 0) & (real.error != STAIRS)
-        for k in np.flatnonzero((bad & np.isfinite(pt.y)).any(axis=1)):
+        bad |= (real.plus != real.minus) & np.array([[tiniest(pt.xs, v) > 0] for v in moves])
+        for k in map(int, np.flatnonzero((bad & np.isfinite(pt.y)).any(axis=1))):
             for shrink in filter(None, (2.0**-9, tiniest(pt.xs, moves[k]))):
                 near = differences(pt, [moves[k]], shrink)
-                better = bad[k] & (near.error[0] < real.error[k])
-                for old, new in zip(real[:4], near[:4], strict=True):
+                clear = (near.error[0] <= 1e-9 * np.abs(near.plus[0])) & (shrink < TINY)
+                better = bad[k] & ((near.error[0] < real.error[k]) | clear)
+                for old, new in zip(list(real)[:4], list(near)[:4], strict=True):
                     old[k] = np.where(better, new[0], old[k])
     return real
 

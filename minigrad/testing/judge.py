@@ -146,7 +146,8 @@ class Judge:
             loose = WHOLE * _largest(s.plus[:, self.finite]) if way.whole else 0.0
             for out in np.flatnonzero(self.finite):
                 with np.errstate(all="ignore"):
-                    rounding = float(np.abs(wide[out] - native[out])) * ratio + loose
+                    apart = float(np.abs(wide[out] - native[out])) * ratio
+                    rounding = loose + (apart if np.isfinite(apart) else 0.0)
                 got = self.conclude(
                     "fwd", way, wide[out], native[out], s.plus[k, out], s.minus[k, out],
                     s.error[k, out], rounding, scale, bool(s.infinite[k, out]), False, None,
@@ -202,13 +203,14 @@ class Judge:
         slope of a saturated function is lost to rounding on both sides."""
         eps = self.pt.eps or float(np.finfo(self.pt.dtype).eps)
         pairs = [(x, d) for x, d in zip(self.pt.xs, way.move, strict=True) if d is not None]
-        whole = max(float(np.abs(x[np.isfinite(x)]).max(initial=0)) for x, _ in pairs)
+        whole = max(_largest(x) for x, _ in pairs)
         sizes = [np.abs(x[d != 0]) / np.maximum(1, np.abs(d[d != 0])) for x, d in pairs]
         moved = max(float(size.max(initial=0)) for size in sizes)
         size = max(moved, min(1.0, whole)) or 1.0
         y = np.abs(self.pt.y[self.finite]).max(initial=0)
         most = max(abs(float(found)), scale) * size
-        lost = min(abs(float(found)), scale) == 0 and most <= 1e3 * eps
+        ordinary = min(1.0, max(map(_largest, self.pt.xs))) or 1.0
+        lost = min(abs(float(found)), scale) == 0 and most <= 1e3 * eps * ordinary
         lost |= most < 1e-290  # below the range of 64 bits
         return bool(lost or most <= 1e3 * eps * float(y))
 
@@ -279,13 +281,11 @@ class Judge:
                 return
 
     def _means(self, way: Direction) -> list[Slopes]:
-        at = next(k for k, w in enumerate(self.ways) if w is way)
-        shrinks = [1.0, 2.0**-5, 2.0**-10, tiniest(self.pt.xs, way.move)]
-        means = [differences(self.pt, [way.move], s) for s in shrinks if s]
+        tiny = tiniest(self.pt.xs, way.move)
+        shrinks = [1.0, 2.0**-5, 2.0**-10, *([tiny, tiny * 2.0**-5] if tiny else [])]
+        means = [differences(self.pt, [way.move], s) for s in shrinks]
         if self.pt.analytic:
             means.append(complex_step(self.pt, [way.move]))
-        else:
-            means.append(Slopes(*(part[at : at + 1] for part in self.slopes[:4]), ""))
         return means
 
     def _confirmed(self, seen: Seen, means: list[Slopes]) -> Verdict:
@@ -297,7 +297,7 @@ class Judge:
             if seen.mode == "rev":
                 pair = combined(s.plus[0, on], s.minus[0, on], self.us[seen.u][on])
             else:
-                pair = sorted((s.plus[0, on], s.minus[0, on]))
+                pair = min(s.plus[0, on], s.minus[0, on]), max(s.plus[0, on], s.minus[0, on])
             if np.isfinite(pair).all():
                 ends.append((float(pair[0]), float(pair[1])))
         for a, b in combinations(ends, 2):
@@ -310,7 +310,8 @@ class Judge:
         """Differences that change with the size of their steps prove nothing wrong."""
         for way in {id(s.way): s.way for s in self.seen if s.verdict is Verdict.WRONG}.values():
             at = next(k for k, w in enumerate(self.ways) if w is way)
-            other, s = differences(self.pt, [way.move], 2.0**-10), self.slopes
+            shrink = tiniest(self.pt.xs, way.move) or 2.0**-5
+            other, s = differences(self.pt, [way.move], shrink * 2.0**-5), self.slopes
             for one, two in ((s.plus, other.plus), (s.minus, other.minus)):
                 apart = np.abs(one[at] - two[0])
                 limit = 100 * (s.error[at] + other.error[0]) + 1e-5 * np.abs(one[at])
@@ -331,8 +332,8 @@ class Judge:
         return not bool(np.all((near | np.isnan(other.plus))[:, self.finite]))
 
 
-def _largest(slopes: Any) -> float:
-    size = np.abs(slopes)
+def _largest(values: Any) -> float:
+    size = np.abs(values)
     return float(np.minimum(size[np.isfinite(size)], MOST).max(initial=0))
 
 

@@ -462,3 +462,37 @@ def test_a_long_recurrence_is_checked_along_few_directions():
     xs = np.random.default_rng(0).normal(size=(100, 1, 2))
     report = check_grads(lambda p, x: mg.mean(rc.unroll(cell, p, x)[1]), cell.init(0), xs)
     assert report.verdict is Verdict.CORRECT and len(report.findings) == 2 * (1 + len(cell.init(0)))
+
+
+# -- truncation ------------------------------------------------------------------------------------
+
+
+def truncated(activation):
+    def cell(p, h, x):
+        h = activation(x @ p["W"] + h @ p["U"])
+        return h, h
+
+    s = mg.Structure.chain([4, 3])
+    s = s.truncated(np.arange(len(s.src)) % 2 == 0)
+
+    def read(p, xs):
+        _, ys = mg.recur(cell, s, shared=p, inputs=xs, initial=np.full((1, 2), 0.3))
+        return mg.sum(ys * ys)
+
+    rng = np.random.default_rng(0)
+    p = {"W": rng.normal(size=(3, 2)), "U": rng.normal(size=(2, 2))}
+    return read, p, rng.normal(size=(7, 3))
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_a_truncated_recurrence_is_taken_at_its_word(order):
+    report = check_grads(*truncated(mg.tanh), order=order)
+    assert report.verdict is Verdict.CORRECT
+    assert report.notes == [
+        "a structure is truncated: states were held constant along the edges it cuts"
+    ]
+
+
+def test_a_wrong_rule_in_a_truncated_recurrence_is_found():
+    op = broken(lambda g, y, x: 1.01 * g * (1 - y * y), np.tanh)
+    assert refused(*truncated(op)).location.op == "broken"

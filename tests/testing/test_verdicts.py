@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import minigrad as mg
+from minigrad.testing import check_grads
 from minigrad.testing.verdicts import (
     Finding,
     GradientError,
@@ -97,3 +99,73 @@ def test_the_error_says_what_where_and_how_much():
         assert part in text
     worst.expected = (1.0, 2.0)
     assert "between 1 and 2" in str(GradientError(report))
+
+
+# -- messages --------------------------------------------------------------------------------------
+
+
+def message(f, *args, **options):
+    with pytest.raises(GradientError) as caught:
+        check_grads(f, *args, **options)
+    return str(caught.value), caught.value
+
+
+def halved(x):
+    """Wrong by another factor at each element."""
+    op = mg.primitive("halved", numpy=lambda z: np.sin(z), vjp=lambda g, y, z: g * mg.cos(z / 2))
+    return op(x)
+
+
+def test_one_number_has_no_factor():
+    x = np.array([0.3, 1.1, -0.4])
+    _, error = message(lambda x: mg.sum(halved(x)), x)
+    tangent = next(f for f in error.report.findings if f.mode == "fwd")
+    assert tangent.verdict is Verdict.WRONG and tangent.diagnosis == ""
+    double = mg.primitive("double", numpy=np.sin, vjp=lambda g, y, z: 2 * g * mg.cos(z))
+    _, error = message(lambda x: double(x), x)  # three outputs agree on it
+    assert {f.diagnosis for f in error.report.findings} == {"factor 2"}
+    _, error = message(lambda x: double(x), np.array(0.3))  # or it is the whole gradient
+    assert {f.diagnosis for f in error.report.findings} == {"factor 2"}
+
+
+def test_messages_fit_in_100_columns_and_name_each_input_once():
+    names = [f"parameter_{k}" for k in range(6)]
+    p = {name: np.full((2, 2), 0.1 * k + 0.3) for k, name in enumerate(names)}
+    text, _ = message(lambda p: mg.sum(sum(halved(v) for v in p.values())), p)
+    lines = text.splitlines()
+    assert all(len(x) <= 100 for x in lines if "recorded at" not in x)
+    also = [x.split()[3] for x in lines if x.startswith("  also:")]
+    assert len(also) == len(set(also)) == 3 and "  and by 2 more" in lines
+    assert lines[0].split()[3] not in also
+    assert "gradient by its input z" in text
+
+
+def test_notes_come_once():
+    op = mg.primitive(
+        "odd", numpy=lambda x: np.sign(x) * np.sin(np.abs(x)), vjp=lambda g, y, x: g * mg.cos(x)
+    )
+    report = check_grads(lambda x: op(op(x)), np.array([0.7, -1.2]), order=2)
+    assert len(report.notes) == len(set(report.notes)) == 1
+
+
+def test_a_kink_says_where():
+    report = check_grads(lambda a, b: mg.maximum(a, b), np.ones(2), np.array([1.0, 2.0]))
+    assert report.verdict is Verdict.KINK and report.notes == ["at a kink: a[0] = b[0] in maximum"]
+    report = check_grads(lambda x: mg.abs(x), np.array([[1.0, 0.0], [0.0, 2.0]]))
+    assert report.notes == ["at a kink: x[0, 1] = 0 in abs, and 1 more"]
+    report = check_grads(lambda x: mg.sum(mg.max(2 * x)), np.array([1.0, 3.0, 3.0]))
+    assert report.notes == ["at a kink: max at [1], and 1 more"]
+
+
+def test_ties_say_what_the_shares_sum_to_and_which_inputs_moved():
+    def rule(g, y, a, b):
+        return g * (a >= b), g * (b >= a)
+
+    greedy = mg.primitive("maximum", numpy=np.maximum, vjp=rule)
+    a, b = np.array([1.0, -0.5, 3.0]), np.array([1.0, 2.0, 3.0])
+    text, error = message(lambda a, b: mg.sum(greedy(a, b)), a, b)
+    assert "by a and b together" in text and "at a kink: a[0] = b[0] in maximum, and 1 more" in text
+    assert "tie: the shares of tied values sum to 2, not 1" in error.location.finding.diagnosis
+    unknown = mg.primitive("greedy", numpy=np.maximum, vjp=rule)  # not known to have ties
+    _, error = message(lambda a, b: mg.sum(unknown(a, b)), a, b)
+    assert "tie: the shares of tied values sum to 2, not 1" in error.location.finding.diagnosis
