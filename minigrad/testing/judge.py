@@ -302,7 +302,8 @@ class Judge:
                 ends.append((float(pair[0]), float(pair[1])))
         for a, b in combinations(ends, 2):
             apart = max(abs(a[0] - b[0]), abs(a[1] - b[1]))
-            if apart <= 0.1 * min(max(x[0] - seen.found, seen.found - x[1], 0) for x in (a, b)):
+            off = min(max(x[0] - seen.found, seen.found - x[1], 0) for x in (a, b))
+            if apart <= 0.1 * off and off >= max(seen.tolerance, 0.1 * seen.error):
                 return Verdict.WRONG
         return self._unsure()
 
