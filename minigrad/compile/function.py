@@ -185,7 +185,9 @@ class Traced:
         for k, (x, path) in enumerate(zip(leaves, paths, strict=True)):
             if isinstance(x, (np.ndarray, np.generic, Tensor)):
                 name = path_name("", path[1:]) or f"arg{path[0]}"
-                ph = placeholder(x.shape, x.dtype.newbyteorder("="), name, trace)
+                # The express lane knows dtypes by identity, and newbyteorder makes a new object.
+                dtype = x.dtype if x.dtype.isnative else x.dtype.newbyteorder("=")
+                ph = placeholder(x.shape, dtype, name, trace)
                 self.inputs.append((k, ph))
                 given.append(ph)
             else:
