@@ -245,7 +245,7 @@ class Judge:
             if native == np.sign(found) * np.inf and abs(found) > most:
                 return ok  # no number of that type is as large
             return single if dtype.itemsize < 8 or self.p.size(u) > most else Verdict.WRONG
-        away = max(low - native, native - high, 0)
+        away = float(max(low - native, native - high, 0))  # below the range of 64 bits: nothing
         return ok if away <= limit + tolerance else single
 
     # -- second thoughts ---------------------------------------------------------------------------

@@ -37,18 +37,24 @@ from .problems import KNOT, Plan, Problem, edges_plan
 SMALL = 40  # elements of the largest parameter whose whole Hessian is formed
 
 
+def require(holds: bool, message: str) -> None:
+    """An assertion that `python -O` keeps and that pytest adds nothing to."""
+    if not holds:
+        raise AssertionError(message)
+
+
 def close(found: Any, wanted: Any, tol: float = 1e-10, what: str = "") -> None:
     """Two pytrees of arrays agree to rounding, relative to the largest number of each array, with
     NaN and infinities in the same places.  Raises AssertionError naming the leaf and the numbers.
     """
     paths, a, spec = optree.tree_flatten_with_path(found)
     b, other = optree.tree_flatten(wanted)
-    assert spec == other, f"{what}: {spec} is not {other}"
+    require(spec == other, f"{what}: {spec} is not {other}")
     for path, x, y in zip(paths, a, b, strict=True):
         where = f"{what} {'.'.join(map(str, path))}".strip()
         x, y = np.asarray(x), np.asarray(y)
-        assert x.shape == y.shape, f"{where}: shape {x.shape} is not {y.shape}"
-        assert x.dtype.kind == y.dtype.kind, f"{where}: {x.dtype} is not {y.dtype}"
+        require(x.shape == y.shape, f"{where}: shape {x.shape} is not {y.shape}")
+        require(x.dtype.kind == y.dtype.kind, f"{where}: {x.dtype} is not {y.dtype}")
         finite = np.isfinite(y) if y.dtype.kind == "f" else np.zeros(y.shape, bool)
         np.testing.assert_array_equal(x[~finite], y[~finite], err_msg=where)
         if not finite.any():
@@ -57,9 +63,10 @@ def close(found: Any, wanted: Any, tol: float = 1e-10, what: str = "") -> None:
         off = np.where(finite, np.abs(np.where(finite, x, 0) - np.where(finite, y, 0)), 0)
         worst = tuple(int(k) for k in np.unravel_index(off.argmax(), off.shape))
         error = float(off[worst]) / scale
-        assert error <= tol, (
+        require(
+            error <= tol,
             f"{where}: off by {error:.2e} (relative) at {list(worst)}: "
-            f"{x[worst].item()!r} where {y[worst].item()!r} was expected"
+            f"{x[worst].item()!r} where {y[worst].item()!r} was expected",
         )
 
 
@@ -290,10 +297,10 @@ def contributions_add_up(problem: Problem) -> str | None:
         return "no parameters"
     for w in floats(t["shared"]):
         ledger, gradient = evaluate((contributions(loss, w), grad(loss, w)))
-        assert ledger.shape[1:] == w.shape, f"contributions of {w.name}: {ledger.shape}"
+        require(ledger.shape[1:] == w.shape, f"contributions of {w.name}: {ledger.shape}")
         close(ledger.sum(axis=0), gradient, 1e-10, f"contributions of {w.name}")
         if ledger.shape[0]:
-            assert ledger.shape[0] == problem.structure.n, f"{w.name}: a row per node"
+            require(ledger.shape[0] == problem.structure.n, f"{w.name}: a row per node")
     return None
 
 
@@ -393,9 +400,8 @@ def gradient_is_a_slope(problem: Problem) -> None:
 
     scale = max(1.0, abs(slope), abs(float(loss)))
     found = [extrapolated(h) for h in (1e-3, 1e-4, 1e-5)]  # steep losses need the small step
-    assert min(abs(f - slope) for f in found) <= 1e-6 * scale, (
-        f"slope {slope}, differences say {found}"
-    )
+    best = min(abs(f - slope) for f in found)
+    require(best <= 1e-6 * scale, f"slope {slope}, differences say {found}")
 
 
 def gradients_are_correct(problem: Problem) -> str | None:
