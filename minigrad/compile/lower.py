@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..graph import CONSTANT, Tensor
+from ..evaluate import reference
+from ..graph import CONSTANT, Tensor, toposort
 from ..ops.table import TABLE
 from ..recur import Block, Via, domains
 
@@ -196,14 +197,9 @@ class Lowering:
         raise Unsupported(f"{name} of shapes {', '.join(str(i.shape) for i in t.inputs)} per node")
 
     def _shared(self, t: Tensor) -> Row:
-        constant = t
-        while (
-            constant.op.name in ("broadcast_to", "reshape", "astype")
-            and constant.inputs[0].size == 1
-        ):
-            constant = constant.inputs[0]
-        if constant.op is CONSTANT and constant.size == 1:
-            return self.node("const", (), 1, float(constant._value.reshape(())))
+        number = _number(t)
+        if number is not None:
+            return self.node("const", (), 1, number)
         if t.ndim > 2:
             raise Unsupported(f"a shared tensor of shape {t.shape}")
         self.shared[t] = None
@@ -334,3 +330,11 @@ def _one_dtype(order: Sequence[Tensor]) -> str:
     if others:
         raise Unsupported(f"{others.pop()} data inside a block")
     return kinds.pop()
+
+
+def _number(t: Tensor) -> float | None:
+    """The one number that fills `t`, where it is made of constants alone (such as 1 / n)."""
+    if any(leaf.op is not CONSTANT for leaf in toposort([t]) if not leaf.inputs):
+        return None
+    value = reference(t)
+    return float(value.flat[0]) if value.size and (value == value.flat[0]).all() else None

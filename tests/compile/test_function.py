@@ -233,6 +233,7 @@ def test_nothing_is_compiled_again_for_another_size(monkeypatch):
     cell, tree = CELLS["gru"], rc.TreeLSTM(3, 5)
     f = mg.function(step_of(cell))
     f(arguments(cell, "float64", 3, 2))
+    f(arguments(cell, "float64", 1, 2))  # no state arrives anywhere: kernels of its own
     rng = np.random.default_rng(0)
 
     def fold(p, x, s):
@@ -431,3 +432,21 @@ def test_a_gradient_goes_through_one_native_list(monkeypatch):
         with monkeypatch.context() as m:
             m.setattr("minigrad.compile.function.Traced.run", None)
             f(p, x, dy), f(p, x + 1, dy)
+
+
+def test_numbers_made_of_constants_alone_are_numbers_in_the_code():
+    """1 / n on the way back through a mean is no shared tensor, which bars the express lane."""
+
+    def cell(p, h, x):
+        h = mg.tanh(x @ p["W"] + h)
+        return h - mg.mean(h), h
+
+    def step(p, x, h, dy):
+        _, ys = mg.recur(cell, mg.Structure.chain(4), shared=p, inputs=x, initial=h)
+        return ys, mg.vjp(ys, (p, x), dy)
+
+    x, h, dy = np.ones((4, 3)), np.zeros((1, 5)), np.ones((4, 5))
+    p = {"W": np.linspace(-1, 1, 15).reshape(3, 5)}
+    f = mg.function(step)
+    close(f(p, x, h, dy), mg.reference(step(*mg.tensors((p, x, h, dy)))), 1e-13)
+    assert "computed inside the block" not in f.explain(p, x, h, dy)
