@@ -149,10 +149,17 @@ negative = unary(
     "negative", "-x", np.negative, lambda g, y, a: negative(g),
     floats=False, shape=numbers, cheap=True, linear=True, scalar="-x",
 )  # fmt: skip
-positive = unary(
-    "identity", "x itself, as a node of its own", lambda x: x, lambda g, y, a: g,
-    floats=False, cheap=True, linear=True, scalar="x",
+IDENTITY = _elementwise(
+    "identity", lambda x: x, [lambda g, y, a: g], same,
+    {"cheap": True, "linear": True, "scalar": "x"},
 )  # fmt: skip
+
+
+def positive(x: ArrayLike, /) -> Tensor:
+    """+x: x itself, as a node of its own, elementwise; any shape."""
+    return bind(IDENTITY, asarray(x))
+
+
 stop_gradient = unary(
     "stop_gradient", "x, as a constant to every derivative", lambda x: x,
     floats=False, cheap=True, scalar="x",
