@@ -22,9 +22,8 @@ from ..evaluate import evaluate
 from ..graph import Tensor, constant, placeholder, toposort
 from ..recur import RECUR
 from .compare import examine
-from .tape import Arrays, Narrow, Point, Tape, point_of
+from .tape import Arrays, Narrow, Point, Tape, is_held, point_of
 from .verdicts import Finding, GradientError, Report, Verdict
-from .widened import HELD
 
 BUDGET = 400_000  # op evaluations an oracle may take: about a second
 
@@ -244,7 +243,7 @@ def _take_notes(report: Report, problem: Recorded, point: Point) -> None:
     if any(t.attrs["structure"].keep is not None for t in recurrences):
         add("a structure is truncated: states were held constant along the edges it cuts")
     elif tape.stops:
-        name = next(t.op.name for t in tape.order if t.op.name in HELD)
+        name = next(t.op.name for t in tape.order if is_held(t.op))
         add(f"{name} is on the way: its value was held, as it says")
     if tape.opaque:
         add(f"by differences, since these ops may not be analytic: {', '.join(tape.opaque)}")

@@ -21,7 +21,8 @@ class Foreign:
 
     def __init__(self, f: Callable, rule: Callable, arrays: Sequence[Any]) -> None:
         self.f, self.rule = f, rule
-        self.all = [np.asarray(_plain(a)) for a in arrays]
+        self.all = [np.array(_plain(a)) for a in arrays]  # f may write into what it is given
+        self.given = [a.copy() for a in self.all]
         self.at = [k for k, a in enumerate(self.all) if a.dtype.kind == "f"]
         self.names = _names(f, len(self.all), self.at)
         self.xs: Arrays = [self.all[k] for k in self.at]
@@ -169,13 +170,12 @@ def _wrong(p: Foreign, k: int | None, verdict: Verdict, words: str) -> Finding:
 
 
 def _function_repeats(p: Foreign, rng: np.random.Generator, size: int) -> Finding | None:
-    kept = [a.copy() for a in p.all]
     again = p.flat(p.xs)
     same = np.array_equal(again, p.flat(p.xs), equal_nan=True)
     same &= np.array_equal(again, np.concatenate([
         np.reshape(y, -1) for y, d in zip(p._list(p.out), p.dtypes, strict=True) if d.kind == "f"
     ]), equal_nan=True)  # fmt: skip
-    changed = _changed(kept, p.all)
+    changed = _changed(p.given, p.all)
     if changed is not None:
         return _wrong(p, changed, Verdict.WRONG, "the function changes its argument in place")
     if not same:

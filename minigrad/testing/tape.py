@@ -42,7 +42,7 @@ class Tape:
         if any(t.op.kind == "recur" for t in order):
             outputs, meant = unfold(outputs, expand=True), None
             order = toposort(outputs)
-        held = {t for t in order if t.op.name in HELD and (meant is None or t in meant)}
+        held = {t for t in order if is_held(t.op) and (meant is None or t in meant)}
         slot = {t: k for k, t in enumerate(order)}
         known = set(leaves)
         if any(t.op is INPUT and t not in known for t in order):
@@ -124,6 +124,11 @@ class Tape:
         """The outputs as one vector."""
         parts = [np.reshape(slots[k], -1) for k in self.outputs]
         return np.concatenate(parts) if len(parts) != 1 else parts[0]
+
+
+def is_held(op: Any) -> bool:
+    """Whether the op is documented to be a constant to every derivative."""
+    return op.name in HELD and _is_known(op)
 
 
 def _is_known(op: Any) -> bool:
@@ -222,7 +227,7 @@ def _ties(tape: Tape, slots: Arrays, native: Arrays) -> list[tuple]:
     """Operands at a branch point, or so near that the recorded type's rounding cannot tell."""
     found = []
     for k, op, ins, attrs in tape.live:
-        rule = GAPS.get(op.name)
+        rule = GAPS.get(op.name) if _is_known(op) else None
         if rule is None or not any(np.asarray(slots[i]).dtype.kind == "f" for i in ins):
             continue
         with np.errstate(all="ignore"):

@@ -158,6 +158,5 @@ def test_ties_within_rounding_are_ties():
 
 def test_cuts_of_the_complex_plane_are_not_seen():
     for f in (mg.log, mg.sqrt, mg.asin, mg.acosh, mg.log1p):
-        assert np.isnan(complex_step(point(f, np.array([-3.0])), [[np.ones(1)]]).plus).all() or (
-            point(f, np.array([-3.0])).y != point(f, np.array([-3.0])).y
-        )
+        p = point(f, np.array([-3.0]))
+        assert np.isnan(p.at([p.xs[0] + 1e-30j])).all()
