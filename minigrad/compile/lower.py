@@ -141,6 +141,10 @@ class Lowering:
             raise Unsupported(f"{t.op.name}: a truth value that leaves the block")
         return row
 
+    def _whole(self, row: Row, size: int) -> Row:
+        """A vector of that many elements: a number (any uniform vector may be one) is repeated."""
+        return row if row.size == size else self.node("identity", (row,), size)
+
     def _leaving(self, t: Tensor) -> Row:
         """An argument that leaves as it came is copied: what leaves is computed."""
         row = self.sized(t)
@@ -189,9 +193,7 @@ class Lowering:
                 _length(t)
                 return args[0]
         if name in ("sum", "max") and len(t.attrs["axis"]) == t.inputs[0].ndim <= 1:
-            size = t.inputs[0].size
-            arg = args[0] if args[0].size == size else self.node("identity", args, size)
-            return self.node(name, (arg,), 1)
+            return self.node(name, (self._whole(args[0], t.inputs[0].size),), 1)
         if name == "einsum":
             return self._einsum(t, args)
         raise Unsupported(f"{name} of shapes {', '.join(str(i.shape) for i in t.inputs)} per node")
@@ -220,9 +222,11 @@ class Lowering:
                     and set(sm) == {sv, out}
                 ):
                     self.shared[matrix] = None
-                    return self.node("prod", (args[vec],), t.size, matrix, sm == out + sv)
+                    operand = self._whole(args[vec], t.inputs[vec].size)
+                    return self.node("prod", (operand,), t.size, matrix, sm == out + sv)
             if subs[0] == subs[1] and len(subs[0]) == 1 and out == "":
-                return self.node("sum", (self.node("multiply", args, args[0].size),), 1)
+                product = self.node("multiply", args, max(a.size for a in args))
+                return self.node("sum", (self._whole(product, t.inputs[0].size),), 1)
         raise Unsupported(
             f"einsum {','.join(subs)}->{out} of shapes {', '.join(str(i.shape) for i in t.inputs)}"
         )

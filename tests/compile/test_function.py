@@ -450,3 +450,31 @@ def test_numbers_made_of_constants_alone_are_numbers_in_the_code():
     f = mg.function(step)
     close(f(p, x, h, dy), mg.reference(step(*mg.tensors((p, x, h, dy)))), 1e-13)
     assert "computed inside the block" not in f.explain(p, x, h, dy)
+
+
+UNIFORM = {
+    "number @ W": lambda h, x: mg.broadcast_to(mg.sum(h) * 0.1, (4,)) @ (np.eye(4) + 1),
+    "zeros @ W": lambda h, x: (mg.sum(x) + np.zeros(4)) @ (np.eye(4) + 1),
+    "ones @ W": lambda h, x: (mg.sum(x) * np.ones(4)) @ np.ones((4, 4)),
+    "dot with ones": lambda h, x: h * mg.vecdot(np.ones(4), x),
+    "dot with a number": lambda h, x: h + mg.vecdot(mg.sum(h) * np.ones(4), x),
+    "max of ones": lambda h, x: h + mg.max(mg.sum(x) * np.ones(4)),
+}
+
+
+@pytest.mark.parametrize("name", UNIFORM)
+def test_uniform_vectors_are_as_long_as_they_are(name):
+    """Kept as one number in the code, they are repeated where a product or a sum reads them."""
+
+    def step(x, h, dy):
+        states, _ = mg.recur(
+            lambda p, h, x: (mg.tanh(UNIFORM[name](h, x)), h), mg.Structure.chain(3), inputs=x,
+            initial=h,
+        )  # fmt: skip
+        return states, mg.vjp(states, (x, h), dy)
+
+    rng = np.random.default_rng(0)
+    args = rng.normal(size=(3, 4)), rng.normal(size=(1, 4)), rng.normal(size=(3, 4))
+    f = mg.function(step)
+    close(f(*args), mg.reference(step(*mg.tensors(args))), 1e-12)
+    assert "no code" not in f.explain(*args)
