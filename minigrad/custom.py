@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .compile.scalar import code
+from .compile.scalar import operands_of
 from .graph import Primitive, Shape, Tensor, bind
 from .ops.arrays import asarray
 from .ops.broadcast import operands
@@ -52,7 +52,8 @@ def primitive(
     if scalar is not None:
         if kind != "elementwise":
             raise ValueError(f"primitive {name}: scalar is for elementwise ops, not {kind!r}")
-        code(scalar)  # refuses what the compiler does not know
+        if not operands_of(scalar):  # which refuses what the compiler does not know
+            raise ValueError(f"primitive {name}: scalar {scalar!r} reads no operand x")
 
     def shape_rule(*inputs: Tensor, **attrs: Any) -> tuple[Shape, np.dtype]:
         attrs.pop("rows", None)
@@ -85,6 +86,8 @@ def primitive(
     DECLARED[name] = op
 
     def record(*inputs: ArrayLike, **attrs: Any) -> Tensor:
+        if scalar is not None and operands_of(scalar) > len(inputs):
+            raise TypeError(f"{name}: scalar {scalar!r} reads more than {len(inputs)} operand(s)")
         tensors = [asarray(x) for x in inputs] if whole else operands(name, *inputs)
         return bind(op, *tensors, **attrs)
 

@@ -10,11 +10,12 @@ import linecache
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 Site = tuple[Any, ...]  # (code, instruction), and the Rule for what a vjp rule recorded
 Rule = tuple[str, str | None, Site | None]  # op, name and site of the node that was differentiated
-_rules: list[Rule | None] = [None]  # the rule that is running, innermost last
+_rule: ContextVar[Rule | None] = ContextVar("rule", default=None)  # that is running here
 OURS = ("minigrad", "recurrent", "viz")  # packages whose frames are never "the user's line"
 
 
@@ -24,7 +25,7 @@ def here(depth: int = 1) -> Site | None:
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
         if module.partition(".")[0] not in OURS:
-            rule = _rules[-1]
+            rule = _rule.get()
             place = frame.f_code, frame.f_lasti
             return place if rule is None else (*place, rule)
         frame = frame.f_back  # type: ignore[assignment]
@@ -44,15 +45,15 @@ def line(site: Site) -> str:
 def marking() -> Iterator[Callable[[str, str | None, Site | None], None]]:
     """Yields `mark(op, name, site)`: what is recorded from then on is marked as recorded by that
     node's vjp rule."""
-    _rules.append(None)
+    before = _rule.set(None)
 
     def mark(op: str, name: str | None, site: Site | None) -> None:
-        _rules[-1] = op, name, site
+        _rule.set((op, name, site))
 
     try:
         yield mark
     finally:
-        _rules.pop()
+        _rule.reset(before)
 
 
 def rule_of(site: Site | None) -> Rule | None:

@@ -38,6 +38,7 @@ from pathlib import Path
 from typing import Any
 
 from . import native, target
+from .scalar import NUMBERS
 
 MAGIC = b"minigrad kernels 1\n"
 
@@ -107,7 +108,8 @@ def compile_source(source: str, filename: str, lanes: int) -> list[native.Code]:
     """Run the source and compile every function in it that is marked as a kernel."""
     # For tracebacks, should the file not get written.
     linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
-    scope: dict[str, Any] = {"__name__": Path(filename).stem, "__file__": filename}
+    names = {"__name__": Path(filename).stem, "__file__": filename}
+    scope: dict[str, Any] = names | NUMBERS  # a plan may hold inf: data are written by repr
     exec(compile(source, filename, "exec"), scope)
     marked = {n: f for n, f in scope.items() if hasattr(f, native.MARK)}
     return [native.compile_kernel(n, f, lanes) for n, f in marked.items()]

@@ -13,12 +13,11 @@ from typing import Any
 
 from . import functions as fn
 from . import scalar
-from .lower import CHEAP, MASKS, Row
+from .lower import CHEAP, MASKS, TOTAL, Row
 from .plan import Plan, Segment
 from .vectors import Builder, Int, Real
 
 BLOCK = 256  # rows of a chunk; column sums are kept per chunk, so thread counts do not change them
-ADD = "x + y"  # of any number of operands
 
 
 def vector_functions(k: Builder, real: Real) -> dict[str, Any]:
@@ -27,14 +26,15 @@ def vector_functions(k: Builder, real: Real) -> dict[str, Any]:
     def vector(a: Any) -> Any:
         return k.const(float(a), real) if isinstance(a, (int, float)) else a
 
-    return fn.TABLE | {
+    functions = fn.TABLE | {
         "abs": k.abs,
-        "maximum": lambda a, b: k.maximum(vector(a), b),
-        "minimum": lambda a, b: k.minimum(vector(a), b),
-        "where": lambda mask, a, b: k.select(mask, vector(a), b),
+        "maximum": k.maximum,
+        "minimum": k.minimum,
+        "where": k.select,
         "equal": lambda a, b: a.equals(b),
         "differs": lambda a, b: a.differs(b),
     }
+    return {name: lambda *given, f=f: f(*map(vector, given)) for name, f in functions.items()}
 
 
 class Entries:
@@ -502,7 +502,7 @@ def _one(
     elif op == "column_scalar":
         row = t[rest[0]] + (r // BLOCK) * t[rest[1]]
         k.put(row, 0, k.broadcast(row, 0, real) + known[v].rounded())
-    elif op == ADD:
+    elif op == TOTAL:
         total = known[rest[0]]
         for a in rest[1:]:
             total = total + known[a]

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import INPUT, Tensor
+from ..ops.broadcast import RESHAPE
 from ..recur import PROJ
 from . import glue
 from .glue import address
@@ -32,7 +33,7 @@ class Slow(Exception):
 
 def source_of(t: Tensor) -> Tensor:
     """The tensor that `t` is another shape of."""
-    while t.op.name == "reshape":
+    while t.op is RESHAPE:
         t = t.inputs[0]
     return t
 

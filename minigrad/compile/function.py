@@ -20,6 +20,8 @@ from ..evaluate import compute, demand, run
 from ..graph import CONSTANT, INPUT, Tensor, Trace, _traces, placeholder, toposort, trace_call
 from ..levels import run_levels
 from ..ops.arrays import asarray
+from ..ops.broadcast import RESHAPE
+from ..ops.indexing import TAKE
 from ..recur import PROJ, RECUR
 from ..structure import Structure
 from ..tracing import name_of, path_name
@@ -203,7 +205,8 @@ class Traced:
         self._schedule(pools)
         self.express: Any = None  # an Express, where the graph allows it
         runners = [(s.t, s.asked, s.runner) for s in self.steps if isinstance(s, CompiledStep)]
-        others = {s.t.op.name for s in self.steps if not isinstance(s, CompiledStep)} - {"reshape"}
+        plain_steps = [s.t.op for s in self.steps if not isinstance(s, CompiledStep)]
+        others = {op.name for op in plain_steps if op is not RESHAPE}
         try:
             if others or not runners:
                 why = f"{', '.join(sorted(others))} in the graph" if others else "no recurrence"
@@ -324,7 +327,7 @@ class OpStep(Step):
             del env[i]
 
     def _value(self, t: Tensor, values: list[Any]) -> Any:
-        if t.op.name == "take" and isinstance(values[0], Rows):
+        if t.op is TAKE and isinstance(values[0], Rows):
             return values[0].take(np.asarray(plain(values[1])))
         return t.op.numpy(*map(plain, values), **t.attrs)
 

@@ -15,7 +15,8 @@ from typing import Any
 
 from ..evaluate import reference
 from ..graph import CONSTANT, Tensor, toposort
-from ..ops.table import TABLE
+from ..ops.contract import EINSUM
+from ..ops.table import TABLE, name_of_ours
 from ..recur import Block, Via, domains
 
 LOGIC = frozenset("logical_and logical_or logical_xor logical_not".split())
@@ -31,6 +32,7 @@ CHEAP = (
     | MASKS
 )
 CAST = "where(x, 1.0, 0.0)"  # a truth value as a number
+TOTAL = "x + y + ..."  # of any number of operands; no expression of one op is written so
 
 
 class Unsupported(Exception):
@@ -66,7 +68,8 @@ class Row:
     def scalar(self) -> str:
         """The op on one element."""
         known = TABLE.get(self.op)
-        return CAST if self.op == "cast" else self.op if known is None else str(known.scalar)
+        own = {"cast": CAST, "add": TOTAL}.get(self.op)
+        return own or (self.op if known is None else str(known.scalar))
 
 
 @dataclass
@@ -177,17 +180,17 @@ class Lowering:
             return self.node("slot", (), _length(t), self.slot_key[t])
         if t in self.inputs:
             return self.node("in", (), _length(t), t)
-        name = t.op.name
+        name = name_of_ours(t.op)
         args = tuple(self.of[i] for i in t.inputs)
         if name == "astype" and args[0].op in MASKS:
             return self.node("cast", args, _length(t))
         if t.op.scalar is not None and not t.attrs:
             if name != "where" and name not in LOGIC and any(a.op in MASKS for a in args):
-                raise Unsupported(f"{name} of truth values")
+                raise Unsupported(f"{t.op.name} of truth values")
             if t.op.scalar == "x":
                 return args[0]
-            known = TABLE.get(name) is t.op  # a user's op goes by its expression
-            return self.node(name if known else t.op.scalar, args, max(a.size for a in args))
+            # A user's op goes by its expression.
+            return self.node(name or t.op.scalar, args, max(a.size for a in args))
         if t.op.kind == "movement" and name in ("reshape", "broadcast_to", "permute_dims"):
             if t.size == args[0].size or args[0].size == 1:
                 _length(t)
@@ -196,7 +199,10 @@ class Lowering:
             return self.node(name, (self._whole(args[0], t.inputs[0].size),), 1)
         if name == "einsum":
             return self._einsum(t, args)
-        raise Unsupported(f"{name} of shapes {', '.join(str(i.shape) for i in t.inputs)} per node")
+        shapes = ", ".join(str(i.shape) for i in t.inputs)
+        raise Unsupported(f"{t.op.name} of shapes {shapes} per node")
+            f"{t.op.name} of shapes {', '.join(str(i.shape) for i in t.inputs)} per node"
+        )
 
     def _shared(self, t: Tensor) -> Row:
         number = _number(t)
@@ -234,7 +240,7 @@ class Lowering:
     # -- sums over the nodes -----------------------------------------------------------------------
 
     def sum_of(self, t: Tensor) -> Sum:
-        if self.domain[t] is not None and t.op.name == "einsum" and len(t.attrs["out"]) == 2:
+        if self.domain[t] is not None and t.op is EINSUM and len(t.attrs["out"]) == 2:
             subs, out = t.attrs["subs"], t.attrs["out"]
             if len(subs) == 2 and sorted(subs) == sorted(out):
                 left, right = (self.sized(t.inputs[subs.index(c)]) for c in out)

@@ -34,9 +34,9 @@ def code(text: str) -> CodeType:
         tree = ast.parse(text, mode="eval")
     except SyntaxError as error:
         raise ValueError(f"scalar {text!r} is not an expression: {error.msg}") from None
-    known = {*OPERANDS, *FUNCTIONS, *NUMBERS}
+    called = {id(n.func): n for n in ast.walk(tree) if isinstance(n, ast.Call)}
     for node in ast.walk(tree):
-        if not isinstance(node, _ALLOWED) or (isinstance(node, ast.Name) and node.id not in known):
+        if not _is_understood(node, id(node) in called):
             raise ValueError(
                 f"scalar {text!r}: {ast.unparse(node)!r} is not understood; it may use x, y, z, "
                 f"numbers, + - * /, < <= > >=, & | ~ and {', '.join(FUNCTIONS)}"
@@ -46,6 +46,24 @@ def code(text: str) -> CodeType:
             if name in FUNCTIONS and (FUNCTIONS[name] != len(node.args) or node.keywords):
                 raise ValueError(f"scalar {text!r}: {name} takes {FUNCTIONS[name]} operand(s)")
     return compile(tree, f"<scalar {text}>", "eval")
+
+
+def operands_of(text: str) -> int:
+    """How many operands the expression reads: 3 if it reads z, 0 if it reads none."""
+    names = code(text).co_names
+    return max((k for k, name in enumerate(OPERANDS, 1) if name in names), default=0)
+
+
+def _is_understood(node: ast.AST, called: bool) -> bool:
+    if called:
+        return isinstance(node, ast.Name) and node.id in FUNCTIONS
+    if isinstance(node, ast.Name):
+        return node.id in (*OPERANDS, *NUMBERS)
+    if isinstance(node, ast.Constant):
+        return type(node.value) in (int, float)
+    if isinstance(node, ast.Compare):
+        return len(node.ops) == 1
+    return isinstance(node, _ALLOWED)
 
 
 def compute(text: str, functions: Mapping[str, Any], operands: Sequence[Any]) -> Any:

@@ -21,6 +21,11 @@ TABLE: dict[str, Primitive] = {}  # every primitive by name
 DECLARED: dict[str, Primitive] = {}  # the user's, by `mg.primitive`: the latest of each name
 
 
+def name_of_ours(op: Primitive) -> str | None:
+    """The op's name if it is a row of the table; a user's op may have the name of one of ours."""
+    return op.name if TABLE.get(op.name) is op else None
+
+
 def per_input(*rules: Callable[..., Tensor | None] | None) -> Callable[..., list[Tensor | None]]:
     """A vjp rule from one function `(ct, out, *inputs, **attrs)` per input; None: that input has no
     gradient."""

@@ -101,6 +101,9 @@ def test_a_users_op_is_compiled_by_its_expression():
         ("foo(x)", "'foo' is not understood"), ("exp(x, y)", "exp takes 1 operand"),
         ("exp(x", "not an expression"), ("x if x else y", "may use x, y, z"),
         ("x.__class__", "not understood"), ("x ** y", "not understood"), ("w", "'w'"),
+        ("0.0 < x < 1.0", "not understood"), ("x(x)", "not understood"),
+        ("maximum", "not understood"),
+        ("'a'", "not understood"), ("1j * x", "not understood"), ("1.0", "reads no operand"),
     ],
 )  # fmt: skip
 def test_what_is_no_expression_is_refused(text, part):
@@ -118,3 +121,40 @@ def test_an_op_on_whole_arrays_has_none():
         mg.primitive(
             "mine", shape=lambda x: x.shape, numpy=np.sort, vjp=None, kind="sort", scalar="x"
         )
+
+
+def rows(op):
+    """What mg.function and mg.reference make of `op` in a cell over three rows."""
+
+    def f(xs):
+        states, _ = mg.recur(
+            lambda p, h, x: (op(h, x), h), mg.Structure.chain(3), initial=np.ones((1, 2)), inputs=xs
+        )
+        return states
+
+    xs = np.linspace(-1, 2, 6).reshape(3, 2)
+    return mg.function(f)(xs), mg.reference(f(mg.asarray(xs)))
+
+
+@pytest.mark.parametrize("name", ["reshape", "sum", "max", "take", "add", "identity"])
+def test_a_users_op_with_the_name_of_one_of_ours_is_its_own(name):
+    mine = mg.primitive(name, kind="whole", shape=lambda x: x.shape, numpy=lambda x: -x, vjp=None)
+    np.testing.assert_allclose(*rows(lambda h, x: mine(h + x)))
+
+
+def test_numbers_and_operands_in_an_expression():
+    first = mg.primitive("first", numpy=lambda x, y, z: x + y, vjp=None, scalar="x + y")
+    np.testing.assert_allclose(*rows(lambda h, x: first(h, x, 100.0 * x)))
+    odd = mg.primitive(
+        "odd", numpy=lambda x: np.where(x == 0, 0, np.e * x), vjp=None,
+        scalar="where(equal(0.0, x), abs(-0.0), exp(1) * x)",
+    )  # fmt: skip
+    np.testing.assert_allclose(*rows(lambda h, x: odd(h + x)), rtol=1e-14)
+    two = mg.primitive("two", numpy=lambda x: x, vjp=None, scalar="x + z")
+    with pytest.raises(TypeError, match="reads more than 1 operand"):
+        two(1.0)
+
+
+def test_infinity_in_a_cell():
+    np.testing.assert_allclose(*rows(lambda h, x: mg.where(x < 0.3, h + x, -np.inf)))
+    np.testing.assert_allclose(*rows(lambda h, x: h * 0.1 + mg.logsumexp(x)))

@@ -239,7 +239,24 @@ def test_wrong_gate_is_named(named):
     assert all(name in found.gate for name in ("W_f", "U_f", "b_f"))
     assert "'f'" in found.gate if named else "'c'" in found.gate
     assert not any(name in found.gate for name in ("W_i", "W_o", "W_g"))
-    assert found.step == "at step 0 of sequence 0" and "gate" in str(error) or not named
+    assert found.step == "at step 0 of sequence 0"
+    assert not named or "gate" in str(error)
+
+
+@pytest.mark.parametrize("name", ["norm", "divide", "stop_gradient", "maximum", "log", "astype"])
+def test_an_op_of_ones_own_may_have_the_name_of_one_of_ours(name):
+    square = mg.primitive(name, numpy=lambda z: z * z, vjp=lambda ct, y, z: 2 * ct * z)
+    report = check_grads(lambda x: mg.sum(square(x)), np.array([0.3, -2.0]))
+    assert report.verdict == "correct"
+    wrong = mg.primitive(name, numpy=lambda z: z * z, vjp=lambda ct, y, z: ct * z)
+    assert refused(lambda x: mg.sum(wrong(x)), np.array([0.3, -2.0])).report.verdict == "wrong"
+
+
+def test_a_function_that_clips_its_argument_in_place_is_told_and_the_callers_array_kept():
+    z = np.array([0.7, 0.01, 0.4])
+    with pytest.raises(GradientError, match="changes its argument in place"):
+        check_vjp(lambda z: np.maximum(z, 0.1, out=z) * 1, lambda ct, z: ct * (z > 0.1), z)
+    assert z[1] == 0.01
 
 
 # -- correct gradients raise no alarm --------------------------------------------------------------
