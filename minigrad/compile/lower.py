@@ -201,8 +201,6 @@ class Lowering:
             return self._einsum(t, args)
         shapes = ", ".join(str(i.shape) for i in t.inputs)
         raise Unsupported(f"{t.op.name} of shapes {shapes} per node")
-            f"{t.op.name} of shapes {', '.join(str(i.shape) for i in t.inputs)} per node"
-        )
 
     def _shared(self, t: Tensor) -> Row:
         number = _number(t)
