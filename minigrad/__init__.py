@@ -1,17 +1,18 @@
 """minigrad: record a computation as a graph, differentiate it, run it, over sequences and trees."""
 
 from . import interop, optim, pickling
-from .autodiff import grad, hessian, jacobian, jvp, vjp
+from .autodiff import grad, jvp, vjp
 from .custom import primitive
 from .evaluate import evaluate, reference
 from .graph import Primitive, Tensor
 from .io import load, save, tensors
 from .namespace import *
 from .ops import *
+from .per_node import contributions, state_gradients
 from .structure import Structure
 from .text import expr, latex
 from .tracing import Indexed, recur
-from .transforms import block, contributions, state_gradients, unfold, vmap
+from .transforms import block, hessian, jacobian, unfold, vmap
 
 
 def __getattr__(name: str):  # the compiler and the testing kit are loaded when asked for

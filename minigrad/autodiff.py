@@ -1,17 +1,14 @@
 """Reverse mode: cotangents walk the graph backwards, and what they meet becomes a graph again.
 
     y = f(x)      forward:   the graph records y and every value on the way to it
-    ct = dL/dy    backward:  each node turns the cotangent of its result into cotangents of its
-    inputs
+    ct = dL/dy    backward:  each node turns the cotangent of its result into those of its inputs
 
-One loop does it all (`cotangents`): visit the nodes in reverse topological order; add up the
-cotangents that
-arrived at a node; ask the node's rule for the cotangents of its inputs; pass them on.  The rules
-are written
-in the same ops that users call, so a gradient is an ordinary graph: it can be read, drawn and
-differentiated
-again, to any order.  Forward mode needs no rules of its own: a vjp is linear in its cotangent, and
-the vjp of a linear map is its transpose, so the vjp of a vjp is the jvp.
+One loop does it all (`cotangents`): visit the nodes in reverse topological order, add up the
+cotangents that arrived at a node, ask the node's rule for those of its inputs, pass them on.
+The rules are written in the same ops that users call, so a gradient is an ordinary graph: it can be
+read, drawn and differentiated again, to any order.  Forward mode needs no rules of its own: a vjp
+is linear in its cotangent, and the vjp of a linear map is its transpose, so the vjp of a vjp is the
+jvp.
 """
 
 from __future__ import annotations
@@ -24,11 +21,10 @@ import optree
 from . import sites
 from .arguments import float_leaves, matching_leaves, wrt_leaves
 from .graph import Tensor, placeholder, toposort
-from .ops.arrays import eye
-from .ops.broadcast import ones_like, reshape, zeros_like
-from .ops.elementwise import add_n, stop_gradient
+from .ops.broadcast import ones_like, zeros_like
+from .ops.elementwise import add_n
 
-__all__ = ["grad", "hessian", "jacobian", "jvp", "stop_gradient", "vjp"]
+__all__ = ["grad", "jvp", "vjp"]
 
 
 def cotangents(
@@ -128,23 +124,3 @@ def jvp(outputs: Any, inputs: Any, tangents: Any) -> Any:
     pushed = cotangents([p for p, _ in some], [m for _, m in some], seeds)
     leaves = [pushed[u] if u in pushed else zeros_like(u) for u in seeds]
     return optree.tree_unflatten(optree.tree_structure(outputs), leaves)
-
-
-def jacobian(output: Tensor, input: Tensor) -> Tensor:
-    """d output / d input, shape output.shape + input.shape: the vjp run for all basis cotangents at
-    once."""
-    from .transforms import batch
-
-    (out,), (x,) = (
-        float_leaves("jacobian", "output", output),
-        wrt_leaves("jacobian", "input", input)[0],
-    )
-    seed = placeholder(out.shape, out.dtype, "seed")
-    pulled = cotangents([out], [seed], [x]).get(x, zeros_like(x))
-    basis = reshape(eye(out.size, dtype=out.dtype), (out.size, *out.shape))
-    return reshape(batch(pulled, seed, basis), out.shape + x.shape)
-
-
-def hessian(output: Tensor, input: Tensor) -> Tensor:
-    """The second derivative of a scalar, shape input.shape + input.shape."""
-    return jacobian(grad(output, input), input)

@@ -1,8 +1,8 @@
-"""Functions of graphs: calls, maps, unfolding, and gradients per node of a recurrence.
+"""Functions of graphs: calls, maps, whole derivatives, unfolding.
 
 All of them are recurrences seen from another side: a `block` call is a recur over one node, `vmap`
-a recur without edges, `unfold` rewrites a recur into calls, and `contributions` and
-`state_gradients` project the same backward recur per node instead of summing over the nodes.
+a recur without edges, a Jacobian the `vmap` of a vjp over the basis, and `unfold` rewrites a recur
+into calls.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 import optree
 
-from .autodiff import cotangents
+from .arguments import float_leaves, wrt_leaves
+from .autodiff import cotangents, grad
 from .graph import Tensor, Trace, placeholder, rebuild, toposort, trace_call
-from .ops.arrays import asarray, zeros
-from .ops.broadcast import broadcast_to, ones_like
-from .ops.elementwise import ADD, add_n, stop_gradient
-from .ops.movement import concat, expand_dims, moveaxis, stack
-from .recur import PROJ, RECUR, ROW, SHARED, Block, Via, proj, pulled_back, recurrence
+from .ops.arrays import asarray, eye, zeros
+from .ops.broadcast import broadcast_to, reshape, zeros_like
+from .ops.elementwise import add_n, stop_gradient
+from .ops.movement import moveaxis, stack
+from .recur import PROJ, RECUR, ROW, SHARED, Block, Via, proj, recurrence
 from .structure import SINGLE, independent
 from .tracing import name_of, refuse_captured, traces_of
 
@@ -136,6 +137,25 @@ def batch(output: Tensor, seed: Tensor, values: Tensor) -> Tensor:
     return proj(r, result, ROW)
 
 
+# -- whole derivatives -----------------------------------------------------------------------------
+
+
+def jacobian(output: Tensor, input: Tensor) -> Tensor:
+    """d output / d input, shape output.shape + input.shape: the vjp run for all basis cotangents at
+    once."""
+    (out,) = float_leaves("jacobian", "output", output)
+    (x,) = wrt_leaves("jacobian", "input", input)[0]
+    seed = placeholder(out.shape, out.dtype, "seed")
+    pulled = cotangents([out], [seed], [x]).get(x, zeros_like(x))
+    basis = reshape(eye(out.size, dtype=out.dtype), (out.size, *out.shape))
+    return reshape(batch(pulled, seed, basis), out.shape + x.shape)
+
+
+def hessian(output: Tensor, input: Tensor) -> Tensor:
+    """The second derivative of a scalar, shape input.shape + input.shape."""
+    return jacobian(grad(output, input), input)
+
+
 # -- unfolding -------------------------------------------------------------------------------------
 
 
@@ -219,64 +239,3 @@ def _leave(rows: Sequence[Tensor], p: Tensor) -> Tensor:
             parts[row].append(rows[n])
     table = [add_n(part) if part else nothing for part in parts]
     return stack(table) if table else zeros(p.shape, dtype=p.dtype)
-
-
-# -- gradients per node ----------------------------------------------------------------------------
-
-
-def contributions(output: Tensor, shared: Tensor) -> Tensor:
-    """What each use of a shared tensor adds to its gradient: (N, *shared.shape), rows summing to
-    the gradient.
-
-    One row per node of each recurrence that shares the tensor, in the order of the graph, and one
-    row for each
-    use outside of any recurrence.  output: a scalar.
-    """
-    total = _pull(output, [shared]).get(shared)
-    if total is None:
-        return zeros((0, *shared.shape), dtype=shared.dtype)
-    parts = total.inputs if total.op is ADD else (total,)
-    return concat([_per_node(part) for part in reversed(parts)])
-
-
-def _per_node(part: Tensor) -> Tensor:
-    if part.op is PROJ and part.attrs["via"] is SHARED:
-        return proj(part.inputs[0], part.attrs["ref"], ROW)
-    return expand_dims(part, axis=0)
-
-
-def state_gradients(output: Tensor, states: Any) -> Any:
-    """The total derivative of a scalar by the state of every node, through all later nodes: shaped
-    as `states`.
-
-    states: a pytree of what a recurrence returned per node, (N, *state), or a rearrangement of it
-            (reshaped,
-    transposed, padded by `unroll`).  Their direct gradient alone would miss the path through the
-    recurrence.
-    """
-    return optree.tree_map(lambda t: _state_gradient(output, t), states)
-
-
-def _state_gradient(output: Tensor, states: Tensor) -> Tensor:
-    t = states
-    while t.op.kind == "movement" and t.op.name != "concat":
-        t = t.inputs[0]
-    if t.op is not PROJ or t.attrs["via"] is not ROW:
-        raise ValueError(
-            f"state_gradients: {states!r} is not the states of one recurrence (or a rearrangement "
-            "of them); "
-            "pass what mg.recur, rc.unroll or rc.fold returned"
-        )
-    r, ref = t.inputs[0], t.attrs["ref"]
-    pairs = _pull(output, [r]).get(r)
-    by_node = None
-    if pairs:
-        _, (by_node,) = pulled_back(pairs, r, [False] * len(r.inputs), also=(ref,))
-    gradient = zeros(t.shape, dtype=t.dtype) if by_node is None else by_node
-    return rebuild([states], {t: gradient})[0]
-
-
-def _pull(output: Tensor, wrt: list[Tensor]) -> dict[Tensor, Any]:
-    if not isinstance(output, Tensor) or output.shape != ():
-        raise ValueError(f"a scalar Tensor is needed to take gradients of; got {output!r}")
-    return cotangents([output], [ones_like(output)], wrt)

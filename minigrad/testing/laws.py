@@ -22,16 +22,17 @@ from typing import Any
 import numpy as np
 import optree
 
-from ..autodiff import grad, hessian, jvp, vjp
+from ..autodiff import grad, jvp, vjp
 from ..evaluate import evaluate, reference
 from ..graph import Tensor
 from ..io import tensors
 from ..ops.arrays import asarray
 from ..ops.movement import stack
 from ..ops.reduce import sum as total_of
+from ..per_node import contributions
 from ..structure import Structure
 from ..tracing import name_of, recur
-from ..transforms import contributions, unfold
+from ..transforms import hessian, unfold
 from .problems import KNOT, Plan, Problem, edges_plan
 
 SMALL = 40  # elements of the largest parameter whose whole Hessian is formed
