@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from viz.cli import parser
-from viz.render import engine
+from viz.out.render import engine
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

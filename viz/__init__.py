@@ -7,7 +7,7 @@ Graphviz and checks what it drew.
 """
 
 from .draw import Drawing, draw
-from .render import GraphvizError
-from .scene import Cluster, Edge, Legend, Node, Scene
+from .out.render import GraphvizError
+from .scene.scene import Cluster, Edge, Legend, Node, Scene
 
 __all__ = ["Cluster", "Drawing", "Edge", "GraphvizError", "Legend", "Node", "Scene", "draw"]

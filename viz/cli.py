@@ -18,8 +18,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from .reading import EXAMPLE_TREE, InputError, read
-from .render import GraphvizError, engine
+from .out.render import GraphvizError, engine
+from .study.corpus import EXAMPLE_TREE, InputError, read
 
 CELLS = ("rnn", "lstm", "gru", "tree")
 MOST_HIDDEN = 1024
@@ -150,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = parser().parse_args(given)
         if options.command == "check":
-            from . import check as gradients
+            from .commands import check as gradients
 
             lines, status = gradients.check(options)
             _say(lines)
@@ -228,8 +228,8 @@ def study(options: argparse.Namespace, command: str, check: Callable[[], None]) 
             "carries Graphviz), or install Graphviz so that `neato` is on PATH"
         )
     with _staged(options.out) as (aside, place):
-        from .report import Study, build, summary, training_line
-        from .study import Sequences, Trees, look, train
+        from .study.model import Sequences, Trees, look, train
+        from .study.report import Study, build, summary, training_line
 
         task: Any = (Trees if kind == "tree" else Sequences)(options.cell, options.hidden, corpus)
         before = look(task, task.init(options.seed))
@@ -297,7 +297,7 @@ def _staged(out: Path) -> Iterator[tuple[Path, Callable[[], Path]]]:
 
 def _refuse(out: Path, target: Path) -> None:
     """Nothing but an earlier report, or an empty directory, is ever replaced."""
-    from .report import FILES, MARK
+    from .study.report import FILES, MARK
 
     name = str(out)
     if not target.exists():

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import render
-from .dot import MARGIN, drawn_edges, drawn_nodes, to_dot
-from .geometry import Layout, around
-from .html import page
-from .layout import place
-from .scene import Scene
+from .layout.geometry import Layout, around
+from .layout.place import place
+from .out import render
+from .out.dot import MARGIN, drawn_edges, drawn_nodes, to_dot
+from .out.html import page
+from .scene.scene import Scene
 
 VIEWS = ("folded", "unfolded", "ops", "tree")
 DPI = 144.0
@@ -148,6 +148,6 @@ def draw(
         raise ValueError(
             f"max_steps must be at least 3 (first, elided, last) or None, not {max_steps}"
         )
-    from .build import build  # imports minigrad, which a hand-made scene does not need
+    from .scene.build import build  # imports minigrad, which a hand-made scene does not need
 
     return Drawing(build(outputs, view, grad, wrt, max_steps, labels, title))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 import minigrad as mg
-from viz.scene import Cluster, Edge, Node, Scene, legend_for
+from viz.scene.scene import Cluster, Edge, Node, Scene, legend_for
 
 
 def rnn(params, carry, x):

@@ -14,9 +14,9 @@ import pytest
 
 from viz import cli
 from viz.cli import main
-from viz.reading import looks_like_path
-from viz.render import engine
-from viz.report import FILES, MARK
+from viz.out.render import engine
+from viz.study.corpus import looks_like_path
+from viz.study.report import FILES, MARK
 
 SENTENCE = "the Saints beat the Panthers last night"
 TREE = "(3 (2 It) (4 (2 's) (4 (3 lovely) (2 .))))"
@@ -326,7 +326,7 @@ def test_no_graphviz_at_all(capsys, monkeypatch):
 
 @needs_graphviz
 def test_interrupt_leaves_nothing(capsys, monkeypatch):
-    monkeypatch.setattr("viz.study.train", _interrupt)
+    monkeypatch.setattr("viz.study.model.train", _interrupt)
     assert run(SENTENCE) == 130
     assert "interrupted" in capsys.readouterr().err and list(Path().iterdir()) == []
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 import viz
-from viz import render
+from viz.out import render
 
 from .graphs import FOREST, backward, chain, leaf, lstm, rnn, slots
 

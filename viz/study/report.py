@@ -16,17 +16,17 @@ from typing import Any
 
 import numpy as np
 
+from ..draw import Drawing, draw
+from ..scene.scene import norm_text
+from ..scene.style import GRADIENT, SLATE, VANISHED
+from ..scene.text import clean, shorten, subscript
 from . import charts
 from .charts import Line
-from .draw import Drawing, draw
+from .corpus import Corpus, visible
 from .embed import embed
+from .model import FAINT, Look, Task, Training
 from .page import PAGE
-from .reading import Corpus, visible
-from .scene import norm_text
 from .story import hiding, rate, story
-from .study import FAINT, Look, Task, Training
-from .style import GRADIENT, SLATE, VANISHED
-from .text import clean, shorten, subscript
 
 MARK = '<meta name="generator" content="minigrad study">'
 FILES = frozenset(
@@ -437,7 +437,7 @@ def _word(token: str) -> str:
 def _made(study: Study) -> str:
     notes = [*study.task.notes, *([study.training.note] if study.training.note else [])]
     listed = "".join(f"<li>{escape(note)}</li>" for note in notes)
-    from .cli import version
+    from ..cli import version
 
     return (
         f"<p>Command: <code>{escape(clean(study.command, 2000))}</code></p>"

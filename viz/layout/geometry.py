@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from .style import MUTED
+from ..scene.style import MUTED
 
 Point = tuple[float, float]
 

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from ..scene.scene import Node, Scene
+from ..scene.style import size_of
 from .geometry import Box, Layout, Path, around, rounded, smooth, straight
 from .layered import curve, layered
-from .layout_ops import reversed_beside
-from .measure import size_of
-from .scene import Node, Scene
+from .ops import reversed_beside
 
 COLUMN, ROW = 56.0, 46.0  # between neighbours sideways and upwards
 LOOP = 40.0  # from one delay to the next

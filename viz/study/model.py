@@ -19,9 +19,9 @@ import numpy as np
 import minigrad as mg
 import recurrent as rc
 
-from .gradient import row_norms
-from .reading import SPLIT, Corpus, visible
-from .text import subscript
+from ..scene.gradient import row_norms
+from ..scene.text import subscript
+from .corpus import SPLIT, Corpus, visible
 
 CELLS: dict[str, Callable[[int, int], Any]] = {"rnn": rc.RNN, "lstm": rc.LSTM, "gru": rc.GRU}
 WINDOW = 40  # tokens in one training sequence, and in the one that is looked into

@@ -12,9 +12,9 @@ from minigrad.recur import RECUR
 from minigrad.structure import Structure
 
 from .folded import folded
-from .ops_view import ops
+from .ops import ops
 from .scene import Scene
-from .tree_view import tree
+from .tree import tree
 from .unfolded import unfolded
 
 

@@ -19,7 +19,7 @@ import tempfile
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from .text import clean
+from ..scene.text import clean
 
 TIMEOUT = 120.0  # seconds; the largest pictures we make take about one
 SVG = "{http://www.w3.org/2000/svg}"

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from viz.scene import Cluster, Edge, Node, Scene, legend_for, norm_text
-from viz.style import THICK, THIN, gradient_style, stroke_width, tint
+from viz.scene.scene import Cluster, Edge, Node, Scene, legend_for, norm_text
+from viz.scene.style import THICK, THIN, gradient_style, stroke_width, tint
 
 NODE = Node("n0", "cell", "a")
 

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 import viz
-from viz.geometry import Box, Path, around, rounded, straight
-from viz.layered import layered
-from viz.layout import place
-from viz.tidy_tree import tidy_tree
+from viz.layout.geometry import Box, Path, around, rounded, straight
+from viz.layout.layered import layered
+from viz.layout.place import place
+from viz.layout.tidy_tree import tidy_tree
 
-from .graphs import FOREST, chain, lstm, slots
+from ..graphs import FOREST, chain, lstm, slots
 
 
 def overlaps(a, b):

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from .scene import Edge, Legend
+from .scene import Edge, Legend, Node
+from .text import clean, width
 
 FONT = "Helvetica,Arial,Liberation Sans,sans-serif"
 INK = "#1f2937"
@@ -23,6 +24,7 @@ SHARED = "#8a7fb8"
 FRAME = "#cbd5e1"
 LANE = "#f6f8fb"
 THIN, THICK = 0.7, 5.0  # widths of the smallest and largest gradient shown, points
+LINE = 1.2  # line height, times the font size
 
 
 @dataclass(frozen=True)
@@ -141,3 +143,12 @@ def tint(norm: float | None, legend: Legend | None) -> str:
     white, full = (255, 250, 246), (238, 146, 84)
     mixed = (round(w + (f - w) * place) for w, f in zip(white, full, strict=True))
     return "#" + "".join(f"{channel:02x}" for channel in mixed)
+
+
+def size_of(node: Node) -> tuple[float, float]:
+    """Width and height in points of a node's box."""
+    style = NODES[node.kind]
+    text = clean(node.label + (f"\n{node.detail}" if node.detail else ""))
+    wide = width(text, style.size) + style.pad[0]
+    high = style.size * LINE * (text.count("\n") + 1) + style.pad[1]
+    return max(style.least[0], wide), max(style.least[1], high)

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from .reading import InputError
+from ..study.corpus import InputError
 
 _SHAPE = re.compile(r"\(\)|\(?\d+(,\d+)*,?\)?")
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from .style import FRAME, GRADIENT, INK, MUTED, SLATE, VANISHED
-from .text import clean, shorten
+from ..scene.style import FRAME, GRADIENT, INK, MUTED, SLATE, VANISHED
+from ..scene.text import clean, shorten
 
 logging.getLogger("matplotlib").setLevel(
     logging.ERROR

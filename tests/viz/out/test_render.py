@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 import viz
-from viz import render
-from viz.dot import drawn_edges, drawn_nodes
 from viz.draw import Drawing
-from viz.text import LIMIT, clean, quote, shorten, subscript, width
+from viz.out import render
+from viz.out.dot import drawn_edges, drawn_nodes
+from viz.scene.text import LIMIT, clean, quote, shorten, subscript, width
 
-from .graphs import chain, labelled, slots
+from ..graphs import chain, labelled, slots
 
 HOSTILE = [
     "a",

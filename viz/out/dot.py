@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from .geometry import Box, Layout, Mark, Path, Point, Stroke, Swatch, around, straight
-from .scene import Edge, Node, Scene
-from .style import (
+from ..layout.geometry import Box, Layout, Mark, Path, Point, Stroke, Swatch, around, straight
+from ..scene.scene import Edge, Node, Scene
+from ..scene.style import (
     FONT,
     FRAME,
     INK,
@@ -22,7 +22,7 @@ from .style import (
     gradient_style,
     tint,
 )
-from .text import clean, quote, width
+from ..scene.text import clean, quote, width
 
 MARGIN = 14.0
 

@@ -4,10 +4,10 @@ framed inset.
 
 from __future__ import annotations
 
+from ..scene.scene import Edge, Scene
+from ..scene.style import size_of
 from .geometry import Box, Layout, Mark, Path, Point, around, beside, straight
 from .layered import GAP_X, GAP_Y, curve, layered
-from .measure import size_of
-from .scene import Edge, Scene
 
 PAD = 16.0  # between a frame and what is in it
 HEADING = 14.0  # for the name of the cell

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .scene import norm_text
-from .study import FAINT
+from ..scene.scene import norm_text
+from .model import FAINT
 
 
 def story(

@@ -13,12 +13,12 @@ import math
 from collections import defaultdict
 from collections.abc import Callable
 
+from ..scene.scene import Cluster, Edge, Node, Scene
+from ..scene.style import size_of
+from ..scene.text import width
 from .geometry import Box, Layout, Path, Point, around, beside, rounded, smooth, straight
 from .layered import curve, layered
-from .layout_ops import reversed_beside
-from .measure import size_of
-from .scene import Cluster, Edge, Node, Scene
-from .text import width
+from .ops import reversed_beside
 from .tidy_tree import tidy_tree
 
 GAP = 48.0  # between neighbouring cells of a chain

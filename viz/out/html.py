@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from xml.sax.saxutils import escape
 
-from .text import clean
+from ..scene.text import clean
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">

@@ -8,13 +8,13 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
+from ..scene.scene import Legend, Scene, norm_text
+from ..scene.style import INK
+from ..scene.text import width
+from .folded import place_folded
 from .geometry import Box, Layout, Mark, Stroke, Swatch, around
-from .layout_folded import place_folded
-from .layout_ops import place_ops
-from .layout_steps import place_steps
-from .scene import Legend, Scene, norm_text
-from .style import INK
-from .text import width
+from .lanes import place_steps
+from .ops import place_ops
 
 PLACERS: dict[str, Callable[[Scene], Layout]] = {
     "unfolded": place_steps,

@@ -5,9 +5,9 @@ import pytest
 
 import minigrad as mg
 import viz
-from viz.flow import Rows, bits_of
+from viz.scene.flow import Rows, bits_of
 
-from .graphs import backward, chain, leaf
+from ..graphs import backward, chain, leaf
 
 N = 4
 rng = np.random.default_rng(0)

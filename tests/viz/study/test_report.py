@@ -11,13 +11,13 @@ import pytest
 
 import minigrad as mg
 import recurrent as rc
-from viz.embed import embed
-from viz.gradient import row_norms
-from viz.reading import SPLIT, read
-from viz.render import engine
-from viz.report import Study, build, summary
-from viz.story import hiding, rate, story
-from viz.study import FAINT, Sequences, Trees, look, train
+from viz.out.render import engine
+from viz.scene.gradient import row_norms
+from viz.study.corpus import SPLIT, read
+from viz.study.embed import embed
+from viz.study.model import FAINT, Sequences, Trees, look, train
+from viz.study.report import Study, build, summary
+from viz.study.story import hiding, rate, story
 
 SENTENCE = "the Saints beat the Panthers last night"
 TREE = "(3 (2 It) (4 (2 's) (4 (3 lovely) (2 .))))"
@@ -111,7 +111,7 @@ def test_training_lowers_the_loss_and_is_reproducible():
 @pytest.mark.parametrize(("text", "cell"), [("a b c d e f g h " * 40, "gru"), (TREE * 9, "tree")])
 def test_compiled_training_is_the_same_training(text, cell, monkeypatch):
     plain = studied(text, cell, steps=8).training
-    monkeypatch.setattr("viz.study.WORTH_COMPILING", 0)
+    monkeypatch.setattr("viz.study.model.WORTH_COMPILING", 0)
     compiled = studied(text, cell, steps=8).training
     np.testing.assert_allclose(plain.losses, compiled.losses, rtol=1e-9)
 
@@ -263,7 +263,7 @@ def test_the_page_is_whole_and_loads_nothing(text, cell):
 @needs_graphviz
 def test_the_drawing_shows_the_numbers_of_the_table():
     study = studied(SENTENCE, "rnn")
-    from viz.scene import norm_text
+    from viz.scene.scene import norm_text
 
     svg = build(study)["unfolded.svg"]
     for norm in study.after.norms["h"][:-1]:

@@ -1,0 +1,1 @@
+"""What each command of `minigrad` does once its arguments are read."""

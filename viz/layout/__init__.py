@@ -1,0 +1,1 @@
+"""Where everything stands: positions and paths for a scene, by our own algorithms."""

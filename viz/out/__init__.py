@@ -1,0 +1,1 @@
+"""What is written: DOT, what Graphviz draws of it, a page around it."""
