@@ -127,15 +127,15 @@ def demand(
                     for p in t.attrs["projections"].values()
                     if p not in those
                     and p._value is None
-                    and unknown.isdisjoint(_arguments_read(t, [p]))
+                    and unknown.isdisjoint(arguments_read(t, [p]))
                 ]
-            needed.update(_arguments_read(t, asked))
+            needed.update(arguments_read(t, asked))
         else:
             needed.update(t.inputs)
     return needed, demands
 
 
-def _arguments_read(r: Tensor, projections: Sequence[Tensor]) -> list[Tensor]:
+def arguments_read(r: Tensor, projections: Sequence[Tensor]) -> list[Tensor]:
     """The arguments of the recurrence `r` that these projections depend on."""
     block = r.attrs["block"]
     refs = tuple(dict.fromkeys(p.attrs["ref"] for p in projections))
@@ -149,7 +149,7 @@ def _without_value(order: Sequence[Tensor]) -> set[Tensor]:
     for t in order if found else ():
         if t._value is not None or t.op is RECUR:
             continue
-        reads = _arguments_read(t.inputs[0], [t]) if t.op is PROJ else t.inputs
+        reads = arguments_read(t.inputs[0], [t]) if t.op is PROJ else t.inputs
         if any(i in found for i in reads):
             found.add(t)
     return found

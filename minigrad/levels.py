@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .evaluate import Env, compute, demand
+from .evaluate import Env, arguments_read, compute, demand
 from .graph import Tensor, toposort
 from .ops.contract import EINSUM
 from .ops.indexing import SCATTER, TAKE, add_rows
-from .recur import PROJ, RECUR, ROW, Block, Index, Via, domain_kinds, domains
+from .recur import PROJ, RECUR, ROW, Block, Index, Key, Via, domain_kinds, domains
 from .structure import Structure
 
 Domain = Any  # None: shared; "row": per node; a number: per row of that argument's table
@@ -35,6 +35,7 @@ class Plan(NamedTuple):
     pre: list[Tensor]  # all nodes at once, before the loop
     core: list[Tensor]  # level by level
     post: list[Tensor]  # all nodes at once, after the loop
+    slots: dict[Key, Tensor]  # what arrives and is read
     stored: set[Tensor]  # core tensors read outside their level
     sums: dict[
         Tensor, str
@@ -79,7 +80,8 @@ def plan(block: Block, wires: Any, vias: Sequence[Via], rows: tuple, summed: tup
             stages[stage(t)].append(t)
     outside = set(roots).union(*(t.inputs for t in stages["post"]))
     stored = {t for t in stages["core"] if t in outside}
-    block.cache[key] = Plan._make([*stages.values(), stored, sums, domain, demands])
+    slots = {k: t for k, t in block.slots.items() if t in needed}
+    block.cache[key] = Plan._make([*stages.values(), slots, stored, sums, domain, demands])
     return block.cache[key]
 
 
@@ -152,14 +154,15 @@ def execute(
             tables[ph] = np.concatenate([arg, np.zeros((1, *ph.shape), ph.dtype)])
     index = {k: v.rows[order] % (v.size + 1) for k, v in enumerate(vias) if v.rows is not None}
 
-    def look(t: Tensor, at: slice | None) -> tuple[Any, bool]:
-        """A tensor's value for the rows `at` (None: all), and whether it has a row axis."""
+    def look(t: Tensor, at: Any) -> tuple[Any, bool]:
+        """A tensor's value for the rows `at` (a slice, numbers, or None: all), and whether it has a
+        row axis."""
         where = p.domain[t]
         if where is None:
             return shared[t], False
         if where != "row":
-            return tables[t][index[where][at] if at else index[where]], True
-        return (nodes[t][at] if at else nodes[t]), True
+            return tables[t][index[where] if at is None else index[where][at]], True
+        return nodes[t] if at is None else nodes[t][at], True
 
     for t in p.shared:
         _step(t, shared, p, [(shared.get(i), False) for i in t.inputs], None)
@@ -207,14 +210,14 @@ def execute(
 def _stage(stage: list[Tensor], nodes: Env, p: Plan, look: Any, n: int) -> None:
     for t in stage:
         if t not in nodes and t.op is not PROJ:
-            _step(t, nodes, p, [_try(look, i) for i in t.inputs], n)
+            _step(t, nodes, p, _operands(t, p, lambda i: look(i, None)), n)
 
 
-def _try(look: Any, t: Tensor) -> tuple[Any, bool]:
-    try:
-        return look(t, None)
-    except KeyError:  # an argument of an inner recurrence that nothing asked for reads
-        return None, False
+def _operands(t: Tensor, p: Plan, value: Any) -> list[tuple[Any, bool]]:
+    """The values of t's inputs; an argument of an inner recurrence that nothing asked for reads has
+    none."""
+    read = set(arguments_read(t, p.demands[t]) if t.op is RECUR else t.inputs)
+    return [value(i) if i in read else (None, False) for i in t.inputs]
 
 
 def _level(p: Plan, block: Block, nodes: Env, look: Any, at: slice, arrivals: dict) -> None:
@@ -222,29 +225,28 @@ def _level(p: Plan, block: Block, nodes: Env, look: Any, at: slice, arrivals: di
     later."""
     m = at.stop - at.start
     local: Env = {}
-    for (slot, leaf), ph in block.slots.items():
-        if ph in p.domain:
-            local[ph] = _gather(ph, leaf, m, arrivals.get(slot, ()), block, nodes)
+    for (slot, leaf), ph in p.slots.items():
+        local[ph] = _gather(ph, leaf, m, arrivals.get(slot, ()), block, look)
     for t in p.core:
         if t not in local and t.op is not PROJ:
-            pairs = [
-                (local[i], True) if i in local else look(i, at)
-                for i in t.inputs
-                if i.op is not RECUR
-            ]
+            pairs = _operands(t, p, lambda i: (local[i], True) if i in local else look(i, at))
             _step(t, local, p, pairs, m)
     for t in p.stored:
         if t in local:
             nodes[t][at] = local[t]
 
 
-def _gather(ph: Tensor, leaf: int, m: int, arrivals: Any, block: Block, nodes: Env) -> Any:
+def _gather(ph: Tensor, leaf: int, m: int, arrivals: Any, block: Block, look: Any) -> Any:
+    """The states that arrive at one leaf of a slot, wherever they live: a port may be anything of
+    the block, also what all nodes share or a table's row."""
     total: Any = None
     for port, to, source, whole in arrivals:
         t = block.ports.get((port, leaf))
-        if t is None or t not in nodes:
+        if t is None:  # a leaf of the state whose cotangent is no state of the way back
             continue
-        rows = nodes[t][source]
+        rows, has_rows = look(t, source)
+        if not has_rows:
+            rows = np.broadcast_to(rows, (m if whole else len(to), *t.shape))
         if not whole:
             rows = add_rows(m, to, rows)
         total = rows if total is None else total + rows
@@ -352,7 +354,9 @@ def _sums(p: Plan, shared: Env, look: Any, n: int) -> Env:
     """The wanted sums over the nodes, each by its rule."""
     sums: Env = {}
     for t, how in p.sums.items():
-        if how == "rows":
+        if not n:  # no nodes: nothing is multiplied, not even an infinity by 0
+            sums[t] = np.zeros(t.shape, t.dtype)
+        elif how == "rows":
             value, has_rows = look(t, None)
             sums[t] = (
                 value.sum(axis=0, dtype=t.dtype) if has_rows else value * np.asarray(n, t.dtype)

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.graph import bind
-from minigrad.structure import Structure
+from minigrad.graph import bind, placeholder
+from minigrad.recur import SHARED, Block, proj, recurrence
+from minigrad.structure import Structure, independent
 from minigrad.testing.laws import close
 
 
@@ -112,3 +113,69 @@ def test_constants_and_broadcast_values_of_a_block():
     _, ys = mg.recur(cell, Structure.chain(2), initial=np.ones(1), inputs=np.ones(2))
     close(ys.numpy(), np.ones((2, 3)), 0.0)
     close(mg.reference(ys), np.ones((2, 3)), 0.0)
+
+
+CARRIES = {  # what leaves as the state: (p, h, x, q) -> (state, y)
+    "shared": lambda p, h, x, q: (p, h),
+    "computed of what is shared": lambda p, h, x, q: (mg.tanh(p), h + 1),
+    "a constant": lambda p, h, x, q: (mg.asarray(np.arange(3.0)), h * 2 + x),
+    "a table's row": lambda p, h, x, q: (q, h + 1),
+    "computed of a table's row": lambda p, h, x, q: (mg.tanh(q), h * p),
+    "an input's row": lambda p, h, x, q: (x, h * 3),
+    "what arrived": lambda p, h, x, q: (h, h * 2),
+    "all of it": lambda p, h, x, q: (mg.tanh(h * p + x), q * h),
+}
+
+
+@pytest.mark.parametrize("carry", CARRIES.values(), ids=CARRIES)
+@pytest.mark.parametrize(
+    "structure",
+    [Structure.chain(4), Structure.chain([1, 3, 2], reverse=True),
+     Structure.forest([[], [], [0, 1], [], [2, 3]]),
+     Structure.edges(5, [0, 0, 1, 1], [1, 2, 3, 4])],
+    ids=["chain", "ragged", "forest", "edges"],
+)  # fmt: skip
+def test_a_state_that_leaves_may_live_anywhere(carry, structure):
+    """Regression: a state that all nodes share, or a table's row, arrived as zeros."""
+    n, rng = structure.n, np.random.default_rng(0)
+    t = mg.tensors({"p": rng.normal(size=3), "x": rng.normal(size=(n, 3)),
+                    "q": rng.normal(size=(2, 3)), "start": rng.normal(size=(1, 3))})  # fmt: skip
+
+    def cell(p, h, x):
+        h = h[0] + h[1] * 2 if isinstance(h, tuple) else h
+        return carry(p, h, *x)
+
+    rows = np.arange(n) % 3 - 1
+    out = mg.recur(
+        cell, structure, initial=t["start"], shared=t["p"],
+        inputs=(t["x"], mg.Indexed(t["q"], rows)),
+    )  # fmt: skip
+    g = mg.grad(sum(mg.sum(mg.sin(y) * np.arange(3.0)) for y in out), t)
+    second = mg.grad(sum(mg.sum(y * y) for y in g.values()), t)
+    close(mg.evaluate((out, g, second)), mg.reference((out, g, second)), 1e-12)
+
+
+def test_an_inner_recurrence_may_leave_an_argument_unread():
+    """Regression: a KeyError, where what it does not read was to be computed level by level."""
+
+    def cell(p, h, x):
+        states, _ = mg.recur(
+            lambda p, h, x: (mg.tanh(h + 1), x), Structure.chain(2),
+            initial=mg.expand_dims(h * x, axis=0), inputs=mg.stack([h * 2, x]),
+        )  # fmt: skip
+        return states[1], mg.sum(states, axis=0)
+
+    x, start = mg.asarray(np.arange(6.0).reshape(3, 2)), mg.asarray(np.ones((1, 2)))
+    states, ys = mg.recur(cell, Structure.chain(3), initial=start, inputs=x)
+    tree = (states, ys, mg.grad(mg.sum(ys * ys), (x, start)))
+    close(mg.evaluate(tree), mg.reference(tree), 1e-13)
+
+
+def test_a_sum_over_no_nodes_is_zero():
+    """Regression: what all nodes share was multiplied by their number, inf * 0."""
+    p = placeholder((2,), np.dtype(float), "p")
+    y = mg.tanh(p) + p
+    w = mg.asarray(np.array([np.inf, 1.0]))
+    r = recurrence(Block("f", (p,), (y,)), independent(0), [w], [SHARED])
+    total = proj(r, y, SHARED)
+    assert mg.evaluate(total).tolist() == mg.reference(total).tolist() == [0.0, 0.0]
