@@ -19,6 +19,7 @@ import recurrent as rc
 import viz
 
 from . import parameter_sharing
+from .picture import keep
 
 HERE = Path(__file__).parent
 PAGE, FOLDER = HERE / "architectures.md", HERE / "architectures"
@@ -442,20 +443,12 @@ def text(sharing: str) -> str:
     return "\n".join([*page, "", SHARING + sharing]) + "\n"
 
 
-def _without_place(picture: str | Path) -> str:
-    """Tooltips name the line that recorded a node: by its file, not by where the clone lies."""
-    file = Path(picture)
-    root = Path(__file__).resolve().parent.parent
-    file.write_text(file.read_text(encoding="utf-8").replace(f"{root}/", ""), encoding="utf-8")
-    return str(picture)
-
-
 def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     for entries in SECTIONS.values():
         for entry in entries:
             if entry.draw:
-                print(_without_place(entry.draw().save(entry.picture)))
+                print(keep(entry.draw(), entry.picture))
     PAGE.write_text(text(parameter_sharing.report(parameter_sharing.run())), encoding="utf-8")
 
 

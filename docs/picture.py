@@ -1,5 +1,6 @@
 """Makes docs/unfolded-lstm.svg, the picture of the README: python docs/picture.py [FILE]."""
 
+import hashlib
 import sys
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import minigrad as mg
 import recurrent as rc
 import viz
 
+ROOT = Path(__file__).resolve().parents[1]
+FILE = ROOT / "docs" / "unfolded-lstm.svg"
 WORDS = "the Saints beat the Panthers last night".split()
 
 
@@ -31,6 +34,27 @@ def picture() -> viz.Drawing:
     return viz.draw(loss, view="unfolded", grad=loss, labels=WORDS, title="")
 
 
+def mark(drawing: viz.Drawing) -> str:
+    """A comment that tells which drawing a file shows, whichever Graphviz wrote the file.
+
+    All positions are ours and stand in the DOT text; another Graphviz only words the SVG otherwise.
+    """
+    return f"<!-- shows {hashlib.sha256(_anywhere(drawing.dot).encode()).hexdigest()[:16]} -->\n"
+
+
+def keep(drawing: viz.Drawing, file: Path) -> Path:
+    """Write the drawing into `file`, unless the file shows it already."""
+    if not (file.exists() and file.read_text(encoding="utf-8").endswith(mark(drawing))):
+        drawing.save(file)
+        text = file.read_text(encoding="utf-8")
+        file.write_text(_anywhere(text) + mark(drawing), encoding="utf-8")
+    return file
+
+
+def _anywhere(text: str) -> str:
+    """Tooltips name the line that recorded a node: by its file, not by where the clone lies."""
+    return text.replace(f"{ROOT}/", "")
+
+
 if __name__ == "__main__":
-    default = Path(__file__).with_name("unfolded-lstm.svg")
-    print(picture().save(sys.argv[1] if len(sys.argv) > 1 else default))
+    print(keep(picture(), Path(sys.argv[1]) if len(sys.argv) > 1 else FILE))
