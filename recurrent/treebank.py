@@ -1,16 +1,34 @@
 """Trees as text and as objects: PTB brackets, CoNLL-U dependencies, nested tuples, nltk's trees.
 
 Everything becomes a `Tree`; `recurrent.trees` turns trees into structures and runs cells over them.
+
+What brackets say here, and print:
+
+    (label ...)       what touches the opening bracket is its label
+    ( ...)            white space right behind the bracket: no label, as SNLI, SICK, SPINN and
+                      ListOps write binary parses, "( ( The boys ) ( are playing ) )"
+    (label word)      a leaf; a word among others, or beside brackets, is a leaf without a label
+    &#40; &#41; ...   a character that would end a token, by its number: a bracket, white space, and
+                      the & of such an escape itself; &#; is the empty token.  PTB's -LRB- and
+                      -RRB- are tokens like any other, as its readers expect
+    &#=word           a node with children and a word of its own (a dependency tree)
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 
-@dataclass(eq=True)
+import minigrad as mg
+
+BOM = "\ufeff"
+
+
+@dataclass(eq=False, repr=False)
 class Tree:
     """A labelled tree.
 
@@ -19,6 +37,8 @@ class Tree:
     word     : the token at this node, or None (inner nodes of a constituency tree).
     position : the word's place in its sentence, where post-order does not give it (dependency
                trees, in which every node has a word); None elsewhere.
+
+    Whatever walks a tree raises ValueError where one node object stands in two places.
     """
 
     label: str = ""
@@ -30,36 +50,44 @@ class Tree:
     def parse(source: Any) -> Any:
         """One tree from any notation; a list of sources gives a list of trees.
 
-        PTB brackets      "(3 (2 It) (4 works))"
+        PTB brackets      "(3 (2 It) (4 works))", "( ( The boys ) ( are playing ) )"
         nested tuples     ("It", ("works", "."))
         CoNLL-U           ten columns with tabs, one sentence
         nltk.Tree         or whatever has label() and iterates over its children
 
+        Among nested tuples a bare word is a tree of one word: ["Yes", ("It", "works")].
         Raises ValueError saying where the text is malformed.
         """
-        if isinstance(source, Tree):
-            return source
-        if isinstance(source, str):
-            return _only(source)
-        if isinstance(source, tuple):
-            return _from_tuples(source)
-        if is_labelled(source):
-            return _from_labelled(source)
-        if isinstance(source, list):
-            return [Tree.parse(s) for s in source]
-        raise TypeError(
-            "Tree.parse: needs text, nested tuples, an object with label() and children, or a list "
-            f"of them; got {type(source).__name__}"
-        )
+        if isinstance(source, list) and not is_labelled(source):
+            return _from_list(source)
+        return _one(source)
 
     def postorder(self) -> list[Tree]:
         """All nodes, children before parents, left to right; the root is last."""
-        order, stack = [], [self]
+        order: list[Tree] = []
+        seen: set[int] = set()
+        stack = [self]
         while stack:  # parents before children, right to left, is the reverse
             node = stack.pop()
             order.append(node)
-            stack.extend(node.children)
+            stack += children_of(node, seen)
         return order[::-1]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Tree):
+            return NotImplemented
+        mine, theirs = self.postorder(), other.postorder()
+
+        def what(node: Tree) -> tuple:
+            return node.label, len(node.children), node.word, node.position
+
+        return len(mine) == len(theirs) and all(
+            what(a) == what(b) for a, b in zip(mine, theirs, strict=True)
+        )
+
+    def __repr__(self) -> str:
+        text = str(self)
+        return f"Tree.parse({text if len(text) < 200 else text[:150] + ' ...'!r})"
 
     def words(self) -> list[str]:
         """The tokens, in the order of the sentence."""
@@ -86,104 +114,132 @@ class Tree:
         """PTB brackets: `Tree.parse(str(tree)) == tree` (but for positions)."""
         text: dict[int, str] = {}
         for node in self.postorder():
-            inner = [_escaped(node.word)] if node.word is not None else []
-            text[id(node)] = (
-                f"({' '.join([node.label, *inner, *(text[id(c)] for c in node.children)])})"
-            )
+            own = [] if node.word is None else [_OWN * bool(node.children) + _escaped(node.word)]
+            label = "" if node.label in ("", None) else _escaped(node.label)
+            text[id(node)] = f"({' '.join([label, *own, *(text[id(c)] for c in node.children)])})"
         return text[id(self)]
 
 
-_ESCAPES = {"(": "-LRB-", ")": "-RRB-"}
+_OWN = "&#="
+_SPECIAL = re.compile(r"[()\s]|&(?=#(?:[0-9]{0,5};|=))")
+_ESCAPE = re.compile(r"&#([0-9]{0,5});")
+_TOKEN = re.compile(r"[()]|[^()\s]+")
 
 
-def _escaped(word: str) -> str:
-    return _ESCAPES.get(word, word)
+def _escaped(token: Any) -> str:
+    return _SPECIAL.sub(lambda m: f"&#{ord(m[0])};", str(token)) or "&#;"
+
+
+def _plain(token: str) -> str:
+    """A token without its escapes; a number that no escape of ours has stays as it is."""
+
+    def char(m: re.Match[str]) -> str:
+        c = chr(int(m[1])) if m[1] else ""
+        return c if not c or c in "()&" or c.isspace() else m[0]
+
+    return _ESCAPE.sub(char, token) if "&#" in token else token
 
 
 def read_brackets(text: str) -> Iterator[Tree]:
-    """Every tree of a text in PTB brackets.  Raises ValueError with line and column of what is
-    wrong."""
-    open_nodes: list[Tree] = []
-    starts: list[int] = []
+    """Every tree of a text in brackets, as the head of this module says.  Raises ValueError with
+    line and column of what is wrong."""
+    return _brackets(_text("read_brackets", text))
+
+
+def _brackets(text: str) -> Iterator[Tree]:
+    open_nodes: list[tuple[Tree, list[Any], int]] = []  # node, its words and nodes, where it opens
     found = False
     for kind, token, at in _tokens(text):
         if kind == "(":
-            open_nodes.append(Tree())
-            starts.append(at)
-        elif kind == ")":
-            if not open_nodes:
-                raise ValueError(f"tree: ')' without '(' {_place(text, at)}")
-            node = open_nodes.pop()
-            start = starts.pop()
-            if node.word is None and not node.children and text[start + 1].isspace():
-                node.word, node.label = node.label or None, ""  # "( word)": a leaf without a label
-            if not node.children and node.word is None:
+            open_nodes.append((Tree(), [], at))
+        elif not open_nodes:
+            raise ValueError(
+                f"tree: ')' without '(' {_place(text, at)}"
+                if kind == ")"
+                else f"tree: {token[:30]!r} stands outside of any bracket {_place(text, at)}"
+            )
+        elif kind == "label":
+            open_nodes[-1][0].label = _plain(token)
+        elif kind == "word":
+            if not token.startswith(_OWN):
+                open_nodes[-1][1].append(_plain(token))
+            elif open_nodes[-1][0].word is None:
+                open_nodes[-1][0].word = _plain(token[len(_OWN) :])
+            else:
+                raise ValueError(f"tree: a second word of one node {_place(text, at)}")
+        else:
+            node, inner, start = open_nodes.pop()
+            if not inner and node.word is None:
                 raise ValueError(f"tree: a bracket without a word or a child {_place(text, start)}")
+            if len(inner) == 1 and isinstance(inner[0], str) and node.word is None:
+                node.word = inner[0]
+            else:
+                node.children = [Tree(word=c) if isinstance(c, str) else c for c in inner]
             if open_nodes:
-                open_nodes[-1].children.append(node)
+                open_nodes[-1][1].append(node)
             else:
                 found = True
                 yield node
-        elif not open_nodes:
-            raise ValueError(
-                f"tree: {token[:30]!r} stands outside of any bracket {_place(text, at)}"
-            )
-        elif kind == "label":
-            open_nodes[-1].label = token
-        elif open_nodes[-1].word is None and not open_nodes[-1].children:
-            open_nodes[-1].word = token
-        else:
-            _add_word(open_nodes[-1], token)
     if open_nodes:
         raise ValueError(
             f"tree: {len(open_nodes)} bracket(s) never closed; "
-            f"the innermost opens {_place(text, starts[-1])}"
+            f"the innermost opens {_place(text, open_nodes[-1][2])}"
         )
     if not found:
         raise ValueError("tree: the text holds no tree; one looks like (3 (2 It) (4 works))")
 
 
-def _add_word(node: Tree, token: str) -> None:
-    """A second word in one bracket, "(NP the dog)": words become leaves of their own."""
-    if node.word is not None:
-        node.children.append(Tree(word=node.word))
-        node.word = None
-    node.children.append(Tree(word=token))
-
-
 def _tokens(text: str) -> Iterator[tuple[str, str, int]]:
-    """(kind, token, place): brackets, the label right behind an opening bracket, words."""
-    at, after_open = 0, False
-    while at < len(text):
-        c = text[at]
-        if c.isspace():
-            at += 1
-        elif c in "()":
-            yield c, c, at
-            at += 1
-            after_open = c == "("
-            if after_open and at < len(text) and text[at].isspace():
-                after_open = text[at:].lstrip()[:1] not in ("(", "")  # "( (S ...": an empty label
-        else:
-            end = at
-            while end < len(text) and not text[end].isspace() and text[end] not in "()":
-                end += 1
-            yield ("label" if after_open else "word"), text[at:end], at
-            at, after_open = end, False
+    """(kind, token, place): brackets, the label that touches an opening bracket, words."""
+    opened = -1
+    for match in _TOKEN.finditer(text):
+        token, at = match[0], match.start()
+        yield token if token in "()" else "label" if at == opened else "word", token, at
+        opened = match.end() if token == "(" else -1
+
+
+def _text(who: str, text: Any) -> str:
+    """The text without a byte-order mark."""
+    if not isinstance(text, str):
+        raise TypeError(f"{who}: needs the text itself, a string; got {_short(text)}")
+    return text.removeprefix(BOM)
+
+
+def _short(what: Any) -> str:
+    """What something is, for an error: its type, and a little of it where that is short."""
+    shown = repr(what) if isinstance(what, (int, float, str, bytes)) else ""
+    return f"{type(what).__name__}{f' {shown[:40]}' if shown else ''}"
+
+
+def children_of(node: Tree, seen: set[int]) -> list[Tree]:
+    """A node's children, for a walk that has seen the nodes with the ids `seen` and now this one:
+    what is no tree would send it round and round."""
+    if id(node) in seen:
+        raise ValueError(
+            f"tree: one Tree object stands in two places (label {_short(node.label)}, word "
+            f"{_short(node.word)}); a tree node has one parent"
+        )
+    seen.add(id(node))
+    if not isinstance(node.children, (list, tuple)):
+        raise TypeError(f"tree: children must be a list of Trees; got {_short(node.children)}")
+    for child in node.children:
+        if not isinstance(child, Tree):
+            raise TypeError(f"tree: a child must be a Tree; got {_short(child)}")
+    return list(node.children)
 
 
 def _place(text: str, at: int) -> str:
-    line = text.count("\n", 0, at) + 1
-    column = at - (text.rfind("\n", 0, at) + 1) + 1
-    return f"at line {line}, column {column}"
+    start = text.rfind("\n", 0, at) + 1
+    return f"at line {text.count(chr(10), 0, at) + 1}, column {at - start + 1}"
 
 
 def _only(text: str) -> Tree:
     """The one tree of a text in brackets or CoNLL-U."""
-    conllu = "\t" in text and not text.lstrip().startswith("(")
+    text = _text("Tree.parse", text)
+    dependencies = "\t" in text and not text.lstrip().startswith("(")
     trees, many = (
         (read_conllu(text), "rc.read_conllu")
-        if conllu
+        if dependencies
         else (read_brackets(text), "rc.read_brackets")
     )
     found = list(trees)
@@ -201,16 +257,21 @@ def read_conllu(text: str) -> Iterator[Tree]:
     """Every sentence of a text in CoNLL-U as a dependency tree: each node has a word (FORM), its
     relation (DEPREL) as label, its dependents as children, and its place in the sentence.
 
-    Multiword ranges (3-4) and empty nodes (8.1) are no nodes of the tree.  Raises ValueError with
-    the line of a row that cannot be read, a missing or second root, a head outside of the sentence,
-    or a cycle.
+    Multiword ranges (3-4) and empty nodes (8.1) are no nodes of the tree; the other columns are not
+    looked at.  Raises ValueError with the line of a row that cannot be read, a missing or second
+    root, a head outside of the sentence, or a cycle.
     """
+    return _conllu(_text("read_conllu", text))
+
+
+def _conllu(text: str) -> Iterator[Tree]:
     found = False
     for first, block in _sentences(text):
         rows = [(first + k, line) for k, line in enumerate(block) if not line.startswith("#")]
         if rows:
             found = True
-            yield _dependencies([_token(line, at) for at, line in rows], rows)
+            tokens = [_token(line, at) for at, line in rows]
+            yield _dependencies([t for t in tokens if t is not None], rows[0][0])
     if not found:
         raise ValueError("conllu: the text holds no sentence; a row has ten columns between tabs")
 
@@ -227,56 +288,107 @@ def _sentences(text: str) -> Iterator[tuple[int, list[str]]]:
             block = []
 
 
-def _token(line: str, at: int) -> Any:
-    import conllu
-    from conllu.exceptions import ParseException
+_ID, _NO_NODE = re.compile(r"[0-9]{1,9}"), re.compile(r"[0-9]{1,9}[-.][0-9]{1,9}")
 
+
+def _token(line: str, at: int) -> tuple[int, int, Tree, int | None] | None:
+    """(line, ID, its node, HEAD) of a row; None for what is no node of the tree."""
     columns = line.rstrip("\r").split("\t")
     if len(columns) != 10:
         raise ValueError(
             f"conllu: line {at} has {len(columns)} columns between tabs; a row has ten: "
             f"{line[:40]!r}"
         )
-    try:
-        return conllu.parse("\t".join(columns))[0][0]
-    except (ParseException, IndexError) as error:
-        raise ValueError(f"conllu: line {at} cannot be read: {line[:40]!r} ({error})") from None
+    number, form, head, relation = (columns[k] for k in (0, 1, 6, 7))
+    if _NO_NODE.fullmatch(number):
+        return None
+    for name, what, fits in (
+        ("ID", number, _ID.fullmatch(number)), ("FORM", form, form),
+        ("HEAD", head, head == "_" or _ID.fullmatch(head)),
+    ):  # fmt: skip
+        if not fits:
+            raise ValueError(f"conllu: line {at} cannot be read: its {name} is {what[:40]!r}")
+    node = Tree("" if relation == "_" else relation, [], form)
+    return at, int(number), node, None if head == "_" else int(head)
 
 
-def _dependencies(tokens: list[Any], rows: list[tuple[int, str]]) -> Tree:
-    words = [(t, at) for t, (at, _) in zip(tokens, rows, strict=True) if isinstance(t["id"], int)]
-    nodes: dict[int, Tree] = {}
-    for place, (token, at) in enumerate(words):
-        if token["id"] != place + 1:
-            raise ValueError(f"conllu: line {at} has ID {token['id']}; {place + 1} comes next")
-        nodes[place + 1] = Tree(token["deprel"] or "", [], token["form"], place)
+def _dependencies(tokens: list[tuple[int, int, Tree, int | None]], first: int) -> Tree:
     roots = []
-    for token, at in words:
-        head = token["head"]
-        if head is None or not 0 <= head <= len(words):
+    for place, (at, number, node, _) in enumerate(tokens):
+        if number != place + 1:
+            raise ValueError(f"conllu: line {at} has ID {number}; {place + 1} comes next")
+        node.position = place
+    for at, _, node, head in tokens:
+        if head is None or head > len(tokens):
             raise ValueError(
                 f"conllu: line {at} has HEAD {'_' if head is None else head}; it must be 0 (the "
-                f"root) or an ID of this sentence, 1 to {len(words)}"
+                f"root) or an ID of this sentence, 1 to {len(tokens)}"
             )
         if head:
-            nodes[head].children.append(nodes[token["id"]])
+            tokens[head - 1][2].children.append(node)
         else:
-            roots.append((token, at))
+            roots.append((node, at))
     if len(roots) != 1:
         lines = ", ".join(str(at) for _, at in roots) or "none"
         raise ValueError(
-            f"conllu: the sentence at line {rows[0][0]} must have one root (HEAD 0); lines with "
-            f"one: {lines}"
+            f"conllu: the sentence at line {first} must have one root (HEAD 0); lines with one: "
+            f"{lines}"
         )
-    root = nodes[roots[0][0]["id"]]
+    root = roots[0][0]
     reached = {n.position for n in root.postorder()}
-    if len(reached) < len(nodes):
-        at = next(at for k, (_, at) in enumerate(words) if k not in reached)
-        raise ValueError(f"conllu: line {at}: its heads lead in a circle, never to the root")
+    if len(reached) < len(tokens):
+        bad = next(at for at, _, node, _ in tokens if node.position not in reached)
+        raise ValueError(f"conllu: line {bad}: its heads lead in a circle, never to the root")
     return root
 
 
 # -- objects ---------------------------------------------------------------------------------------
+
+
+def _one(source: Any) -> Tree:
+    if isinstance(source, Tree):
+        return source
+    if isinstance(source, str):
+        return _only(source)
+    if isinstance(source, tuple):
+        return _from_tuples(source)
+    if is_labelled(source):
+        return _from_labelled(source)
+    raise TypeError(
+        "Tree.parse: needs text, nested tuples, an object with label() and children, or a list "
+        f"of them; got {_short(source)}"
+    )
+
+
+def forest_of(source: list) -> list[Any]:
+    """The trees of a list, not yet read: bare words beside tuples as words, texts as Trees."""
+    tuples = any(isinstance(s, tuple) for s in source)
+
+    def ready(what: Any) -> Any:
+        if isinstance(what, (tuple, Tree)):
+            return what
+        text = isinstance(what, str) and ("(" in what or "\t" in what)
+        word = isinstance(what, (str, int, float)) and not text
+        return Tree(word=str(what)) if tuples and word else _one(what)
+
+    return [ready(s) for s in source]
+
+
+def _from_list(source: list) -> list[Any]:
+    """Lists within lists keep their arrangement."""
+    result: list[Any] = []
+    stack: list[tuple[list, list, list[int]]] = [(source, result, [id(source)])]
+    while stack:
+        given, made, above = stack.pop()
+        inner = [isinstance(s, list) and not is_labelled(s) for s in given]
+        flat = iter(forest_of([s for s, many in zip(given, inner, strict=True) if not many]))
+        for s, many in zip(given, inner, strict=True):
+            if many and id(s) in above:
+                raise ValueError("Tree.parse: a list contains itself")
+            made.append([] if many else _one(next(flat)))
+            if many:
+                stack.append((s, made[-1], [*above, id(s)]))
+    return result
 
 
 def is_labelled(source: Any) -> bool:
@@ -284,22 +396,40 @@ def is_labelled(source: Any) -> bool:
     return callable(getattr(source, "label", None)) and hasattr(source, "__iter__")
 
 
+_NO_WORD = (list, dict, set, frozenset, bytes, bytearray, np.ndarray, np.generic, mg.Tensor)
+
+
+def _word(what: Any, where: str) -> str:
+    """A leaf's word: text, a number, or an object that stands for a token; no container."""
+    if what is None or isinstance(what, _NO_WORD) and not isinstance(what, (np.number, np.str_)):
+        raise ValueError(f"tree: a {type(what).__name__} inside {where}")
+    return str(what)
+
+
 def _from_labelled(source: Any) -> Tree:
     """A node with one child that is no node is a word with its tag, ("DT", ["the"])."""
     root = Tree()
-    stack: list[tuple[Tree, Any]] = [(root, source)]
+    stack: list[tuple[Tree | None, Any]] = [(root, source)]
+    above: set[int] = set()
     while stack:
         node, what = stack.pop()
+        if node is None:  # all below `what` is done
+            above.remove(id(what))
+            continue
         if not is_labelled(what):
-            node.word = str(what)
+            node.word = _word(what, "a labelled tree; its leaves are words")
             continue
         node.label = str(what.label())
+        if id(what) in above:
+            raise ValueError(f"tree: the node {node.label!r} is a part of itself")
         inner = list(what)
         if not inner:
             raise ValueError(f"tree: the node {node.label!r} has neither a word nor a child")
         if len(inner) == 1 and not is_labelled(inner[0]):
-            node.word = str(inner[0])
+            node.word = _word(inner[0], f"the node {node.label!r}; its leaves are words")
         else:
+            above.add(id(what))
+            stack.append((None, what))
             node.children = [Tree() for _ in inner]
             stack += zip(node.children, inner, strict=True)
     return root
@@ -339,10 +469,6 @@ def _from_tuples(source: tuple) -> Tree:
             stack += [
                 (n, c) for n, c in zip(node.children, what, strict=True) if not isinstance(c, Tree)
             ]
-        elif isinstance(what, (list, dict, set)) or what is None:
-            raise ValueError(
-                f"tree: a {type(what).__name__} inside a nested tuple; use tuples and words"
-            )
         else:
-            node.word = str(what)
+            node.word = _word(what, "a nested tuple; use tuples and words")
     return root

@@ -12,7 +12,7 @@ import optree
 import minigrad as mg
 
 from .sequences import start_state
-from .treebank import Tree
+from .treebank import Tree, children_of, forest_of
 
 
 class Forest(mg.Structure):
@@ -52,7 +52,7 @@ def structure(trees: Any) -> Forest:
     given = trees if type(trees) is list else [trees]
     if not given:
         raise ValueError("structure: the list of trees is empty; a forest has at least one tree")
-    return _forest([t if isinstance(t, (tuple, Tree)) else Tree.parse(t) for t in given])
+    return _forest(forest_of(given))
 
 
 def _forest(trees: list[Any]) -> Forest:
@@ -62,6 +62,7 @@ def _forest(trees: list[Any]) -> Forest:
     leaves: list[Any] = []
     objects: list[Tree] = []
     places: list[int] = []
+    seen: set[int] = set()
     stack = list(trees)
     while stack:
         node = stack.pop()
@@ -71,25 +72,22 @@ def _forest(trees: list[Any]) -> Forest:
         elif isinstance(node, Tree):
             objects.append(node)
             places.append(len(arity))
-            arity.append(len(node.children))
-            stack += node.children
+            below = children_of(node, seen)
+            arity.append(len(below))
+            stack += below
         else:
             arity.append(0)
             leaves.append(node)
     count = np.array(arity)[::-1]  # in post-order
     n = len(count)
-    if len({id(t) for t in objects}) < len(objects):
-        raise ValueError(
-            "structure: one Tree object stands in two places; a tree node has one parent"
-        )
     word = count == 0
     at = n - 1 - np.array(places, np.int64)
     word[at] = [t.word is not None for t in objects]
     if len(leaves) + np.count_nonzero(word[at]) < np.count_nonzero(word) or not {
         type(x) for x in leaves
-    }.isdisjoint({list, dict, set, type(None)}):
+    } <= {str, int, float}:
         for tree in trees:
-            Tree.parse(tree)  # says what is wrong
+            Tree.parse(tree)  # says what is wrong, if anything is
     child, parent, slot = _family(count, len(trees))
     s = mg.Structure.edges(n, child, parent, slot)
     root = np.ones(n, bool)

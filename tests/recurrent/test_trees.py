@@ -37,7 +37,14 @@ def test_brackets():
         ("(X (Y é漢字))", ["é漢字"]),
         ("(2 -LRB-)", ["-LRB-"]),
         ("( a)", ["a"]),
-        ("( 3 (2 a))", ["a"]),
+        ("( 3 (2 a))", ["3", "a"]),  # white space behind the bracket: no label
+        ("( ( The boys ) ( are playing ) )", ["The", "boys", "are", "playing"]),  # SNLI, SICK
+        ("( This ( church choir ) )", ["This", "church", "choir"]),
+        ("( ( ( [MAX 2 ) 9 ) ] )", ["[MAX", "2", "9", "]"]),  # ListOps
+        ("(\n( a b )\n)", ["a", "b"]),
+        ("(NP the (N dog))", ["the", "dog"]),
+        ("\ufeff(2 (2 a) (2 b))", ["a", "b"]),
+        ("(2 &#40;&amp;&#39;&#)", ["(&amp;&#39;&#"]),
         ("(NP (D a) dog (N b) cat)", ["a", "dog", "b", "cat"]),
     ],
 )
@@ -47,6 +54,42 @@ def test_bracket_dialects(text, wanted):
             T.parse(text)
     else:
         assert T.parse(text).words() == wanted
+
+
+def test_binary_parses_have_no_labels():
+    t = T.parse("( ( The boys ) ( are playing ) )")
+    assert t == T.parse((("The", "boys"), ("are", "playing")))
+    assert rc.structure("( ( [MAX 2 ) ] )").words.tolist() == [0, 1, -1, 2, -1]
+
+
+hostile = st.text("ab(){}&#;=-\\/ \t\n\xa0\u2028\x1c4013é\ufeff|^", max_size=6) | st.sampled_from(
+    ["-LRB-", "a(b", ")", "&#40;", "&#=w", "&#;", ""]
+)
+any_tree = st.recursive(
+    st.builds(lambda w, label: T(label, [], w), hostile, hostile),
+    lambda inner: st.builds(
+        T, hostile, st.lists(inner, min_size=1, max_size=3), st.none() | hostile
+    ),
+    max_leaves=6,
+)
+
+
+@given(any_tree)
+def test_any_token_prints_to_text_that_reads_back(tree):
+    """Also one with a bracket or white space in it, and a node with a word and children."""
+    assert T.parse(str(tree)) == tree
+    assert list(rc.read_brackets(f"{tree}{tree}\n")) == [tree, tree]
+    assert eval(repr(tree), {"Tree": T}) == tree or len(str(tree)) >= 200
+
+
+@given(st.text("()ab&#;= \n\ufeff40", max_size=20))
+def test_any_text_is_a_tree_or_one_clear_error(text):
+    try:
+        tree = T.parse(text)
+    except ValueError as error:
+        assert "tree" in str(error)
+    else:
+        assert T.parse(str(tree)) == tree
 
 
 trees = st.recursive(
@@ -122,6 +165,68 @@ def test_tuples_and_lists():
 def test_malformed_trees_say_where(text, message):
     with pytest.raises(ValueError, match=message):
         T.parse(text)
+
+
+def circle():
+    tree = T("a", [], "w")
+    tree.children.append(T("b", [tree]))
+    return tree
+
+
+def circular_list():
+    trees = ["(1 a)"]
+    trees.append([trees])
+    return trees
+
+
+def circular_labels():
+    tree = Labelled("S", ["a"])
+    tree.append(Labelled("X", [tree, "b"]))
+    return tree
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: str(circle()), "one Tree object stands in two places"),
+        (lambda: repr(circle()), "one Tree object stands in two places"),
+        (lambda: circle() == circle(), "one Tree object stands in two places"),
+        (lambda: circle().words(), "one Tree object stands in two places"),
+        (lambda: rc.structure(circle()), "one Tree object stands in two places"),
+        (lambda: rc.structure((circle(), "a")), "one Tree object stands in two places"),
+        (lambda: rc.binarise(circle()), "one Tree object stands in two places"),
+        (lambda: T.parse(circular_list()), "a list contains itself"),
+        (lambda: rc.structure(circular_list()), "needs text, nested tuples.*got list"),
+        (lambda: T.parse(circular_labels()), "the node 'S' is a part of itself"),
+        (lambda: rc.structure(T("a", ["b"])), "a child must be a Tree; got str 'b'"),
+        (lambda: T("a", "b").postorder(), "children must be a list of Trees; got str 'b'"),
+        (lambda: rc.structure([["(1 a)"]]), "needs text, nested tuples.*got list"),
+        (lambda: rc.structure([("a", b"b")]), "a bytes inside a nested tuple"),
+        (lambda: T.parse((np.ones(2), "a")), "a ndarray inside a nested tuple"),
+        (lambda: rc.read_brackets(None), "read_brackets: needs the text itself.*NoneType"),
+        (lambda: rc.read_conllu(b"1"), "read_conllu: needs the text itself.*bytes b'1'"),
+    ],
+)  # fmt: skip
+def test_what_would_lead_round_and_round_or_is_no_tree(call, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        call()
+
+
+def test_a_bare_word_among_tuples_is_a_tree_of_one_word():
+    given_ = ["w", ("w", "w"), "(1 a)", 5]
+    assert [t.words() for t in T.parse(given_)] == [["w"], ["w", "w"], ["a"], ["5"]]
+    assert rc.structure(given_).words.tolist() == rc.structure(T.parse(given_)).words.tolist()
+    with pytest.raises(ValueError, match="'w' stands outside"):
+        T.parse(["w"])
+    assert T.parse([[("a", "b")], [["(1 c)"]]]) == [[T.parse(("a", "b"))], [[T.parse("(1 c)")]]]
+
+
+def test_deep_trees_compare_and_show_themselves():
+    deep = "x"
+    for _ in range(3000):
+        deep = (deep, "y")
+    tree = T.parse(deep)
+    assert tree == T.parse(deep) and tree != T.parse((deep, "z")) and "..." in repr(tree)
 
 
 def test_what_is_no_tree_at_all():
@@ -233,6 +338,8 @@ def test_dependencies():
     assert [c.word for c in t.children] == ["It", "never", "today"]
     assert t.words() == ["It", "never", "works", "today"]
     assert [n.word for n in t.postorder()] == ["It", "never", "today", "works"]
+    assert T.parse(str(t)).children[2].word == "today" and T.parse(str(t)).word == "works"
+    assert T.parse("\ufeff" + conllu(ROWS)) == t == next(rc.read_conllu("\ufeff" + conllu(ROWS)))
     s = rc.structure([t, T.parse(conllu(ROWS))])
     assert s.words.tolist() == [0, 1, 3, 2, 4, 5, 7, 6]
     assert rc.structure(conllu(ROWS)).words.tolist() == [0, 1, 3, 2]
@@ -276,6 +383,10 @@ def test_non_projective_words_are_read_in_the_order_of_the_sentence():
         (conllu([("1", "a", "0", "x"), ("2", "b", "0", "x")]), "lines with one: 1, 2"),
         (conllu([("1", "a", "0", "r"), ("2", "b", "3", "x"), ("3", "c", "2", "x")]), "2: .*circle"),
         (conllu([("2", "a", "0", "r")]), "line 1 has ID 2; 1 comes next"),
+        (conllu([("1", "", "0", "r")]), "line 1 cannot be read: its FORM is ''"),
+        (conllu([("1", "a", "-1", "r")]), "line 1 cannot be read: its HEAD is '-1'"),
+        (conllu([("1", "a", "9" * 5000, "r")]), "line 1 cannot be read: its HEAD is '999"),
+        (conllu([("١", "a", "0", "r")]), "line 1 cannot be read: its ID is '١'"),
         ("# only\t a comment\n", "holds no sentence"),
         (conllu(ROWS) + "\n" + conllu(ROWS), "2 trees, not one; rc.read_conllu"),
     ],
@@ -290,6 +401,16 @@ def test_positions_must_be_whole():
         rc.structure([("a", "b"), T("", [T("", [], "a", 0)], "b", 0)])
     with pytest.raises(ValueError, match="in tree 0 two words have one position, or only some"):
         rc.structure(T("", [T("", [], "a")], "b", 0))
+
+
+@given(st.lists(st.tuples(*[st.text("12-.0_a٣ ", max_size=3)] * 4), max_size=4), st.text("\t\n1#"))
+def test_any_rows_are_a_tree_or_one_clear_error(rows, rest):
+    try:
+        found = list(rc.read_conllu(conllu(rows) + rest))
+    except ValueError as error:
+        assert str(error).startswith("conllu: ")
+    else:
+        assert all(t.words() for t in found)
 
 
 @pytest.mark.skipif(not EWT.exists(), reason=f"the dependency trees are not at {EWT}")
