@@ -5,8 +5,8 @@ contiguity), writes their data addresses into the runners' tables, and one runs 
 with barriers where threads must meet.
 
 Lists of calls are int64 rows (kernel address, a, b, c).  Address 0 is a barrier, a its number from
-1, b how many threads meet there.  Arrays are checked by rows (argument, dtype object, ndim, four
-lengths).
+1, b how many threads meet there; with a = 0 a thread says that it came, and waits for nobody.
+Arrays are checked by rows (argument, dtype object, ndim, four lengths).
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ between calls.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from . import cache, gemm, glue, threads
 from .emit import BLOCK, Description
 from .glue import address
 from .layout import Layout, layout_of
-from .lower import Lowering, Row, Sum, reads
+from .lower import Lowering, Row, Sum, Unsupported, reads
 from .plan import Plan
 
 SPLIT = 2e7  # multiply-adds below which a second thread costs more than it brings
@@ -87,10 +88,10 @@ def program_for(
     if key not in block.cache:
         try:
             block.cache[key] = Program(block, wires, vias, rows, sums)
-        except Exception as error:
-            block.cache[key] = error
-    if isinstance(block.cache[key], Exception):
-        raise block.cache[key]
+        except Unsupported as why:  # its words alone: an exception holds on to frames
+            block.cache[key] = why.args
+    if isinstance(block.cache[key], tuple):
+        raise Unsupported(*block.cache[key])
     return block.cache[key]
 
 
@@ -151,6 +152,7 @@ class Runner:
             a.shift is None for a in self.layout.slots.values()
         )  # rows whose operand is zero may be left out, as long as the matrices are finite
         self.may_skip = True
+        self.skips: bool | None = True  # what the table says, None while it is written
         self._limit(projections, args)
         self.arena = Arena(pool)
         self.blank: list[
@@ -244,7 +246,7 @@ class Runner:
                 else:
                     self.value[r] = self._shifted(r)
         self.scratch = {
-            r: [self.arena.array((r.size,), dtype) for _ in self.parts]
+            r: [self.arena.array((r.size,), dtype) for _ in range(self.threads)]
             for r in program.text.scratch
             if r not in self.value
         }
@@ -297,17 +299,15 @@ class Runner:
     def _fill(self) -> None:
         program = self.program
         number = program.text.entry.number
-        self.table = np.zeros((max(len(self.parts), self.threads), len(number)), np.int64)
+        self.table = np.zeros((self.threads, len(number)), np.int64)
         self.of_input: list[tuple[int, int, Row]] = []
         self.of_shared: list[
             tuple[int, Tensor, bool, int]
         ] = []  # entry, tensor, transposed, entry of its stride
         for name, entry in number.items():
             self.table[:, entry] = self._entry(name, entry)
-        for row, parts in self.scratch.items():
-            entry = number["base", row]
-            for k, part in enumerate(parts):
-                self.table[k, entry] = address(part)
+        for row, each in self.scratch.items():  # every thread has rows outside of the loop
+            self.table[:, number["base", row]] = [address(own) for own in each]
         ranges = number["ranges",]
         for k, part in enumerate(self.parts):
             self.table[k, ranges] = address(part)
@@ -494,15 +494,16 @@ class Runner:
 
     def _allow_skipping(self, finite: bool) -> None:
         """0 * inf is NaN: where a matrix is not finite, products run for all rows."""
-        if finite == self.may_skip:
+        if finite == self.skips:
             return
-        self.may_skip = finite
+        self.may_skip, self.skips = finite, None  # an interrupt here, and the next call goes on
         self.rests[:, 4] = [(b - a) if finite else 0 for _, a, b in self.rest]
         self.bare[: len(self.layout.ranges)] = self.layout.bare if finite else 0
         for (what, *rest), entry in self.program.text.entry.number.items():
             if what in ("low", "high", "outer_first", "outer_nodes"):
                 whole = (0, self.n)[what in ("high", "outer_nodes")]
                 self.table[:, entry] = self._entry((what, *rest), entry) if finite else whole
+        self.skips = finite
 
     def _shared(self, args: Sequence[Any]) -> dict[Tensor, np.ndarray]:
         """The values of the shared tensors that the stages read; those computed in the block by
@@ -522,9 +523,10 @@ class Runner:
     def take_pool(self) -> None:
         """Make zero again what must be, should another runner have worked in the pool since."""
         if self.pool.owner is not self:
-            self.pool.owner = self
+            self.pool.owner = None  # should an interrupt come before all is zero
             for piece in self.blank:
                 piece.fill(0)
+            self.pool.owner = self
 
     def phases(self) -> list[list[list[tuple[int, int, int, int]]]]:
         """What to call, phase after phase: for each thread (kernel, table, from, to)."""
@@ -633,6 +635,10 @@ class Schedule:
                     calls.append((0, meetings, parties, 0))
             for k, calls in enumerate(phase):
                 lists[k].extend(calls)
+        if parties > 1:  # the caller waits for all at the end, nobody for the caller
+            lists[0].append((0, meetings + 1, parties, 0))
+            for calls in lists[1:]:
+                calls.append((0, 0, 0, 0))
         self.lists = [glue.calls(calls) for calls in lists]
         self.arrived = np.zeros(8, np.int64)
         self.work = [
@@ -640,13 +646,13 @@ class Schedule:
             for calls in self.lists
         ]
         self.call = glue.kernels().sequence.run
+        self.begin = partial(self.arrived.fill, 0)
 
     def run(self) -> None:
         if len(self.work) == 1:
             self.call(*self.work[0])
-            return
-        self.arrived[0] = 0
-        threads.together(self.call, self.work)
+        else:
+            threads.together(self.begin, self.call, self.work)
 
 
 class Rows:

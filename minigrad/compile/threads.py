@@ -1,8 +1,14 @@
 """A small pool of threads for compiled kernels, which run without the interpreter's lock.
 
-Helpers sleep on raw locks, which hands work over in a few microseconds (futures: 84). They are
-started when first needed and again after a fork. Which thread runs a part never matters for a
+Helpers sleep on raw locks, which hands work over in a few microseconds (futures: 84).  They are
+started when first needed and again after a fork.  Which thread runs a part never matters for a
 result: parts do not share sums.
+
+An interrupt (Ctrl-C, or any signal handler that raises) may come between any two steps of Python,
+and parts that wait for each other hang unless all of them run.  So there is no step of Python
+from the moment the pool is taken until it is free again: a list of calls of C functions, run by C.
+Python looks for signals between its own steps only, and while it waits for the pool, when
+nothing has been touched yet.
 
 `MINIGRAD_NUM_THREADS` sets the number of threads; default: the CPUs this process may use.
 """
@@ -12,8 +18,10 @@ from __future__ import annotations
 import _thread
 import os
 import threading
-import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
+from operator import call as apply
 from typing import Any
 
 Call = Callable[..., Any]
@@ -32,102 +40,47 @@ def count() -> int:
 
 
 class Helper:
-    """One thread that waits for parts, runs them, and says so."""
+    """One thread that waits for a part of its own and runs it."""
 
     def __init__(self) -> None:
-        self.wake, self.done = _thread.allocate_lock(), _thread.allocate_lock()
+        self.wake = _thread.allocate_lock()
         self.wake.acquire()
-        self.done.acquire()
-        self.work: tuple[Call, Sequence[tuple]] = (lambda: None, ())
-        self.error: BaseException | None = None
+        self.work: list[Call] = []
         # A daemon: it holds nothing that the end of the process would lose.
         threading.Thread(target=self._serve, name="minigrad", daemon=True).start()
 
     def _serve(self) -> None:
         while True:
             self.wake.acquire()
-            call, parts = self.work
-            try:
-                for part in parts:
-                    call(*part)
-            except BaseException as error:
-                self.error = error
-            self.done.release()
+            self.work.pop()()
 
 
 _helpers: list[Helper] = []
-_busy = _thread.allocate_lock()
-_together = threading.Lock()
+_pool = _thread.allocate_lock()
 
 
-def run(call: Call, parts: Sequence[tuple], threads: int | None = None) -> None:
-    """call(*part) for every part, spread over up to `threads` threads; returns when all are done.
+def together(begin: Call, call: Call, parts: Sequence[tuple]) -> None:
+    """begin(), then call(*part) for every part, each on a thread of its own, at the same time.
 
-    Part i goes to thread i modulo threads; the caller's is thread 0. An exception of any part is
-    raised here, after all threads have stopped. While another thread (or an outer call) uses the
-    pool, the parts run one after another in the caller.
+    begin, call: functions written in C, which never raise (a kernel, a method of an array): see
+                 above.
+    parts      : they may wait for each other; the first, which the caller's thread runs, must not
+                 end before the others have.
     """
-    threads = min(count() if threads is None else threads, len(parts))
-    if threads <= 1 or not _busy.acquire(False):
-        for part in parts:
-            call(*part)
-        return
-    try:
-        _run(call, parts, threads)
-    finally:
-        _busy.release()
-
-
-def together(call: Call, parts: Sequence[tuple]) -> None:
-    """call(*part) for every part, each on a thread of its own, at the same time: parts may wait for
-    each other."""
-    with _together:
-        while not _busy.acquire(False):  # somebody's independent parts: they end by themselves
-            time.sleep(0)
-        try:
-            _run(call, parts, len(parts))
-        finally:
-            _busy.release()
-
-
-def _run(call: Call, parts: Sequence[tuple], threads: int) -> None:
-    while len(_helpers) < threads - 1:
+    while len(_helpers) < len(parts) - 1:
         _helpers.append(Helper())
-    helpers = _helpers[: threads - 1]
-    for i, helper in enumerate(helpers, 1):
-        helper.work = (call, parts[i::threads])
-        helper.wake.release()
-    errors: list[BaseException] = []
-    try:
-        for part in parts[::threads]:
-            call(*part)
-    except BaseException as error:
-        errors.append(error)
-    for helper in helpers:
-        errors.extend(_wait(helper))
-        if helper.error is not None:
-            errors.append(helper.error)
-        helper.work, helper.error = (lambda: None, ()), None
-    if errors:
-        raise errors[0]
-
-
-def _wait(helper: Helper) -> list[BaseException]:
-    """Until the helper is done; an interrupt (Ctrl-C) is kept for then, as memory is in use."""
-    interrupts: list[BaseException] = []
-    while True:
-        try:
-            helper.done.acquire()
-            return interrupts
-        except BaseException as error:
-            interrupts.append(error)
+    steps: list[Call] = [_pool.acquire, begin]
+    for helper, part in zip(_helpers, parts[1:], strict=False):
+        steps += [partial(helper.work.append, partial(call, *part)), helper.wake.release]
+    steps += [partial(call, *parts[0]), _pool.release]
+    deque(map(apply, steps), maxlen=0)
 
 
 def _forget() -> None:
     """After a fork, threads exist in the parent only."""
-    global _busy, _together
+    global _pool
     _helpers.clear()
-    _busy, _together = _thread.allocate_lock(), threading.Lock()
+    _pool = _thread.allocate_lock()
 
 
 if hasattr(os, "register_at_fork"):

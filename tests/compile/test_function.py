@@ -189,6 +189,40 @@ def test_any_number_of_threads_gives_the_same_bits(name, lengths, monkeypatch):
             assert a.tobytes() == b.tobytes()
 
 
+def normal(x):
+    d = x - mg.mean(x, axis=-1, keepdims=True)
+    return d / mg.sqrt(mg.mean(d * d, axis=-1, keepdims=True) + 1e-5)
+
+
+def normal_around(p, h, x):
+    """Reductions before the loop over levels, in it and after it."""
+    h = mg.tanh(normal(h @ p["U"]) + normal(x @ p["W"]))
+    return h, normal(mg.softmax(h @ p["V"]))
+
+
+@pytest.mark.parametrize("what", ("values", "gradients"))
+def test_one_sequence_on_many_threads(what, monkeypatch):
+    """Stages outside of the loop are shared by rows, however few parts the loop has."""
+    rng = np.random.default_rng(0)
+    p = {k: rng.standard_normal((5, 5)) for k in "UVW"}
+    x = rng.standard_normal((50, 5))
+
+    def run(p, x):
+        ys = rc.unroll(normal_around, p, x, np.zeros(5))[1]
+        return ys if what == "values" else mg.grad(mg.sum(ys * ys * ys), (p, x))
+
+    wanted = mg.reference(run(mg.tensors(p), mg.tensors(x)))
+    monkeypatch.setattr(program, "SPLIT", 0)
+    results = []
+    for count in (1, 2, 3, 5):
+        monkeypatch.setattr(threads, "count", lambda n=count: n)
+        results.append(mg.function(run)(p, x))
+        close(results[-1], wanted, 1e-10)
+    for other in results[1:]:
+        for a, b in zip(optree.tree_leaves(results[0]), optree.tree_leaves(other), strict=True):
+            assert a.tobytes() == b.tobytes()
+
+
 SCRIPT = """
 import sys, numpy as np, optree, minigrad as mg
 from tests.compile.test_function import CELLS, arguments, step_of
