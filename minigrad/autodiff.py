@@ -3,7 +3,7 @@
     y = f(x)      forward:   the graph records y and every value on the way to it
     ct = dL/dy    backward:  each node turns the cotangent of its result into those of its inputs
 
-One loop does it all (`cotangents`): visit the nodes in reverse topological order, add up the
+One loop does it all (`backward`): visit the nodes in reverse topological order, add up the
 cotangents that arrived at a node, ask the node's rule for those of its inputs, pass them on.
 The rules are written in the same ops that users call, so a gradient is an ordinary graph: it can be
 read, drawn and differentiated again, to any order.  Forward mode needs no rules of its own: a vjp
@@ -19,7 +19,7 @@ from typing import Any
 import optree
 
 from . import sites
-from .arguments import float_leaves, matching_leaves, wrt_leaves
+from .arguments import float_leaves, matching_leaves, refuse_unreached, scalar_leaf, wrt_leaves
 from .graph import Tensor, placeholder, toposort
 from .ops.broadcast import ones_like, zeros_like
 from .ops.elementwise import add_n
@@ -27,11 +27,10 @@ from .ops.elementwise import add_n
 __all__ = ["grad", "jvp", "vjp"]
 
 
-def cotangents(
+def backward(
     outputs: Sequence[Tensor], seeds: Sequence[Tensor], wrt: Iterable[Tensor]
 ) -> dict[Tensor, Any]:
-    """d(sum of <output, seed>) / d(w) for every w in `wrt` that the outputs depend on, as new graph
-    nodes."""
+    """d(sum of <output, seed>) / d(w), as new nodes, for each w in `wrt` the outputs depend on."""
     wanted = set(wrt)
     order = toposort(outputs)
     active = _dependents(order, wanted)
@@ -72,55 +71,54 @@ def _dependents(order: Sequence[Tensor], sources: set[Tensor]) -> set[Tensor]:
     return found
 
 
-def vjp(outputs: Any, inputs: Any, cotangents_: Any) -> Any:
+def vjp(outputs: Any, inputs: Any, cotangents: Any) -> Any:
     """The vector-Jacobian product: what each input gets when `outputs` receive `cotangents`.
 
-    outputs, cotangents: pytrees of one structure and one set of shapes; inputs: a Tensor or a
-                         pytree of Tensors.
-    Returns the structure of `inputs`; zeros where the outputs do not depend on an input.
+    outputs, cotangents: pytrees of one structure and one set of shapes.
+    inputs             : a Tensor or a pytree of Tensors: leaves, or nodes the outputs depend on.
+
+    Returns the structure of `inputs`; zeros for a leaf that the outputs do not depend on.  Raises
+    ValueError for any other node that they do not depend on, TypeError for arrays and integers.
     """
-    outs = float_leaves("vjp", "outputs", outputs)
-    seeds = matching_leaves("vjp", "cotangents", cotangents_, outs)
-    wrt, rebuild_tree = wrt_leaves("vjp", "inputs", inputs)
-    found = cotangents(outs, seeds, wrt)
-    return rebuild_tree([found.get(w) if w in found else zeros_like(w) for w in wrt])
+    return pulled("vjp", "inputs", float_leaves("vjp", "outputs", outputs), inputs, cotangents)
+
+
+def pulled(who: str, what: str, outs: Sequence[Tensor], inputs: Any, cotangents: Any) -> Any:
+    """The vjp, for a function `who` that calls its inputs `what`."""
+    seeds = matching_leaves(who, "cotangents", cotangents, outs)
+    wrt, rebuild_tree = wrt_leaves(who, what, inputs)
+    found = backward(outs, seeds, wrt)
+    refuse_unreached(who, what, outs, inputs, found)
+    return rebuild_tree([found[w] if w in found else zeros_like(w) for w in wrt])
 
 
 def grad(output: Tensor, wrt: Any) -> Any:
-    """The gradient of a scalar: d output / d w for every Tensor in `wrt`, in the structure of
-    `wrt`.
+    """The gradient of a scalar: d output / d w for every Tensor w in `wrt`, structured as `wrt`.
 
-    output: a floating-point Tensor with one element and no axes.  wrt: a Tensor or any pytree of
-            them; where
-    the output does not depend on one, its gradient is zeros.  Raises TypeError for arrays or
-    integers in `wrt`.
+    output: a floating-point Tensor with one element and no axes.
+    wrt   : a Tensor or any pytree of them: leaves, or nodes that the output depends on.
+
+    The gradient by a leaf that the output does not depend on is zeros.  Raises ValueError for any
+    other node that it does not depend on (`x[0]` written again is a new node), TypeError for arrays
+    and integers.
     """
-    if not isinstance(output, Tensor):
-        raise TypeError(f"grad: output must be a Tensor, not {type(output).__name__}")
-    if output.shape != ():
-        raise ValueError(
-            f"grad: output must be a scalar; it has shape {output.shape}. "
-            "Sum it (mg.sum), or give cotangents with mg.vjp, or ask for mg.jacobian"
-        )
-    float_leaves("grad", "output", output)
-    wrt_leaves("grad", "wrt", wrt)
-    return vjp(output, wrt, ones_like(output))
+    return pulled("grad", "wrt", [scalar_leaf("grad", output)], wrt, ones_like(output))
 
 
 def jvp(outputs: Any, inputs: Any, tangents: Any) -> Any:
     """The Jacobian-vector product: how `outputs` change when `inputs` move along `tangents`.
 
     Returns the structure of `outputs`.  Recorded as the vjp of a vjp, so it costs about one more
-    forward pass.
+    forward pass.  Inputs are refused as those of `vjp` are.
     """
     outs = float_leaves("jvp", "outputs", outputs)
     wrt, _ = wrt_leaves("jvp", "inputs", inputs)
     moves = matching_leaves("jvp", "tangents", tangents, wrt)
-    seeds = [
-        placeholder(t.shape, t.dtype, "u") for t in outs
-    ]  # never read: the vjp is linear in them
-    pulled = cotangents(outs, seeds, wrt)
+    # The seeds are never read: the vjp is linear in them.
+    seeds = [placeholder(t.shape, t.dtype, "u") for t in outs]
+    pulled = backward(outs, seeds, wrt)
+    refuse_unreached("jvp", "inputs", outs, inputs, pulled)
     some = [(pulled[w], m) for w, m in zip(wrt, moves, strict=True) if w in pulled]
-    pushed = cotangents([p for p, _ in some], [m for _, m in some], seeds)
+    pushed = backward([p for p, _ in some], [m for _, m in some], seeds)
     leaves = [pushed[u] if u in pushed else zeros_like(u) for u in seeds]
     return optree.tree_unflatten(optree.tree_structure(outputs), leaves)

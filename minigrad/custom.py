@@ -33,8 +33,8 @@ def primitive(
     vjp   : vjp(ct, out, *inputs, **attrs) -> one cotangent per input (None: not differentiable),
             written in recorded ops, so that it can be differentiated again; for one input the bare
             cotangent will do.  None: the derivative is zero.
-    kind  : "elementwise", or anything else for an op that looks at whole arrays (run row by row
-            inside a recurrence).
+    kind  : "elementwise", or any other word for an op that looks at whole arrays, which is run row
+            by row inside a recurrence.
     scalar: the op on one element as an expression of x (and y, z), such as "x * sigmoid(x)", for
             `mg.function` to compile; without it a recurrence that uses the op runs in NumPy.
 
@@ -46,6 +46,13 @@ def primitive(
     """
     if not isinstance(name, str) or not name:
         raise ValueError(f"primitive: name must be a word; got {name!r}")
+    if not isinstance(kind, str):
+        raise TypeError(f"primitive {name}: kind is a word, such as 'elementwise'; got {kind!r}")
+    for what, f, must in (("shape", shape, False), ("numpy", numpy, True), ("vjp", vjp, False)):
+        if not callable(f) and (must or f is not None):
+            raise TypeError(f"primitive {name}: {what} must be a function; got {f!r}")
+    if scalar is not None and not isinstance(scalar, str):
+        raise TypeError(f"primitive {name}: scalar is an expression as text; got {scalar!r}")
     if shape is None and kind != "elementwise":
         raise ValueError(f"primitive {name}: an op of kind {kind!r} needs a shape rule")
 
@@ -79,8 +86,8 @@ def primitive(
         return [None if g is None else asarray(g) for g in given]
 
     whole = kind != "elementwise"
-    op = Primitive(
-        name, kind if not whole else "movement", shape_rule, _by_row(numpy) if whole else numpy,
+    op = Primitive(  # of those that look at whole arrays nothing more is known than of a reduction
+        name, "reduction" if whole else kind, shape_rule, _by_row(numpy) if whole else numpy,
         vjp_rule if vjp is not None else None, rows=_row_attrs if whole else None, scalar=scalar,
     )  # fmt: skip
     DECLARED[name] = op
@@ -97,16 +104,19 @@ def primitive(
 
 
 def _row_attrs(n: int, node: Tensor, attrs: dict[str, Any]) -> dict[str, Any]:
-    return {**attrs, "rows": (n, tuple(t.ndim for t in node.inputs))}
+    none = np.zeros((0, *node.shape), node.dtype)  # the result where there are no rows
+    return {**attrs, "rows": (n, tuple(t.ndim for t in node.inputs), none)}
 
 
 def _by_row(f: Callable[..., Any]) -> Callable[..., Any]:
     """`f`, once per row where operands come with a row axis in front."""
 
-    def run(*arrays: Any, rows: tuple[int, tuple[int, ...]] | None = None, **attrs: Any) -> Any:
+    def run(*arrays: Any, rows: tuple[int, Any, Any] | None = None, **attrs: Any) -> Any:
         if rows is None:
             return f(*arrays, **attrs)
-        n, ndims = rows
+        n, ndims, none = rows
+        if not n:
+            return none
         split = [(a, np.ndim(a) > d) for a, d in zip(arrays, ndims, strict=True)]
         return np.stack([f(*(a[k] if own else a for a, own in split), **attrs) for k in range(n)])
 

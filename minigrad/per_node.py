@@ -6,27 +6,41 @@ from __future__ import annotations
 
 from typing import Any
 
-import optree
+import numpy as np
 
-from .autodiff import cotangents
+from .arguments import refuse_unreached, scalar_leaf, wrt_leaves
+from .autodiff import backward
 from .graph import Tensor, rebuild
 from .ops.arrays import zeros
-from .ops.broadcast import ones_like
-from .ops.elementwise import ADD
-from .ops.movement import concat, expand_dims
+from .ops.broadcast import BROADCAST, RESHAPE, ones_like
+from .ops.elementwise import ADD, IDENTITY
+from .ops.indexing import SCATTER, TAKE
+from .ops.movement import PERMUTE, PLACE, SLICE, concat, expand_dims
 from .recur import PROJ, ROW, SHARED, proj, pulled_back
 
 __all__ = ["contributions", "state_gradients"]
 
+REARRANGES = (RESHAPE, PERMUTE, SLICE, PLACE, TAKE, BROADCAST, IDENTITY)  # and adds nothing up
 
-def contributions(output: Tensor, shared: Tensor) -> Tensor:
+
+def contributions(output: Tensor, shared: Any) -> Any:
     """What each use of a shared tensor adds to its gradient: (N, *shared.shape), rows summing to
     the gradient.
 
+    output: a scalar.  shared: a Tensor, or a pytree of them (then a pytree of such rows).
+
     One row per node of each recurrence that shares the tensor, in the order of the graph, and one
-    row for each use outside of any recurrence.  output: a scalar.
+    row for each use outside of any recurrence; no rows for a leaf that is not used.  Raises
+    ValueError for any other node that the output does not depend on.
     """
-    total = _pull(output, [shared]).get(shared)
+    outs = [scalar_leaf("contributions", output)]
+    leaves, rebuilt = wrt_leaves("contributions", "shared", shared)
+    found = backward(outs, [ones_like(output)], leaves)
+    refuse_unreached("contributions", "shared", outs, shared, found)
+    return rebuilt([_uses(t, found.get(t)) for t in leaves])
+
+
+def _uses(shared: Tensor, total: Tensor | None) -> Tensor:
     if total is None:
         return zeros((0, *shared.shape), dtype=shared.dtype)
     parts = total.inputs if total.op is ADD else (total,)
@@ -43,34 +57,43 @@ def state_gradients(output: Tensor, states: Any) -> Any:
     """The total derivative of a scalar by the state of every node, through all later nodes: shaped
     as `states`.
 
+    output: a scalar.
     states: a pytree of what a recurrence returned per node, (N, *state), or a rearrangement of it
             (reshaped, transposed, padded by `unroll`).
-    Their direct gradient alone would miss the path through the
-    recurrence.
+
+    Their direct gradient alone would miss the path through the recurrence.  Raises ValueError for
+    what is not the states of one recurrence, and for a recurrence the output does not depend on.
     """
-    return optree.tree_map(lambda t: _state_gradient(output, t), states)
+    outs = [scalar_leaf("state_gradients", output)]
+    leaves, rebuilt = wrt_leaves("state_gradients", "states", states)
+    rows = [_rows_of(t) for t in leaves]
+    recurrences = [row.inputs[0] for row in rows]
+    found = backward(outs, [ones_like(output)], recurrences)
+    refuse_unreached("state_gradients", "states", outs, states, found, recurrences)
+    by_node = [_state_gradient(row, found.get(r)) for row, r in zip(rows, recurrences, strict=True)]
+    pairs = zip(leaves, rows, by_node, strict=True)
+    return rebuilt([rebuild([t], {row: g})[0] for t, row, g in pairs])
 
 
-def _state_gradient(output: Tensor, states: Tensor) -> Tensor:
+def _rows_of(states: Tensor) -> Tensor:
+    """The projection of a recurrence, a row per node, that `states` rearranges."""
     t = states
-    while t.op.kind == "movement" and t.op.name != "concat":
+    while t.op in REARRANGES or (t.op is SCATTER and _distinct(t.inputs[1]._value)):
         t = t.inputs[0]
     if t.op is not PROJ or t.attrs["via"] is not ROW:
         raise ValueError(
             f"state_gradients: {states!r} is not the states of one recurrence (or a rearrangement "
-            "of them); "
-            "pass what mg.recur, rc.unroll or rc.fold returned"
+            "of them); pass what mg.recur, rc.unroll or rc.fold returned"
         )
-    r, ref = t.inputs[0], t.attrs["ref"]
-    pairs = _pull(output, [r]).get(r)
-    by_node = None
+    return t
+
+
+def _distinct(numbers: Any) -> bool:
+    return numbers is not None and len(np.unique(numbers)) == numbers.size
+
+
+def _state_gradient(row: Tensor, pairs: list[tuple[Tensor, Tensor]] | None) -> Tensor:
+    r, by_node = row.inputs[0], None
     if pairs:
-        _, (by_node,) = pulled_back(pairs, r, [False] * len(r.inputs), also=(ref,))
-    gradient = zeros(t.shape, dtype=t.dtype) if by_node is None else by_node
-    return rebuild([states], {t: gradient})[0]
-
-
-def _pull(output: Tensor, wrt: list[Tensor]) -> dict[Tensor, Any]:
-    if not isinstance(output, Tensor) or output.shape != ():
-        raise ValueError(f"a scalar Tensor is needed to take gradients of; got {output!r}")
-    return cotangents([output], [ones_like(output)], wrt)
+        _, (by_node,) = pulled_back(pairs, r, [False] * len(r.inputs), also=(row.attrs["ref"],))
+    return zeros(row.shape, dtype=row.dtype) if by_node is None else by_node

@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .autodiff import cotangents
+from .autodiff import backward
 from .graph import CONSTANT, Primitive, Shape, Tensor, placeholder, rebuild, toposort
 from .structure import Structure
 
@@ -230,7 +230,7 @@ def pullback(
     wrt = [ph for ph, want in zip(block.inputs, wanted, strict=True) if want]
     while True:  # a leaf of the state whose cotangent passes no cell is no state of the way back
         ports = [block.ports[k] for k in states]
-        found = cotangents(
+        found = backward(
             [*refs, *ports], [*seeds, *states.values()], [*wrt, *block.slots.values(), *also]
         )
         alive = {leaf for (_, leaf), t in block.slots.items() if t in found}

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import optree
 
-from .arguments import float_leaves, wrt_leaves
-from .autodiff import cotangents, grad
+from .arguments import float_leaves, refuse_unreached, scalar_leaf, wrt_leaves
+from .autodiff import backward, pulled
 from .graph import Tensor, Trace, placeholder, rebuild, toposort, trace_call
 from .ops.arrays import asarray, eye, zeros
-from .ops.broadcast import broadcast_to, reshape, zeros_like
+from .ops.broadcast import broadcast_to, ones_like, reshape, zeros_like
 from .ops.elementwise import add_n, stop_gradient
 from .ops.movement import moveaxis, stack
 from .recur import PROJ, RECUR, ROW, SHARED, Block, Via, proj, recurrence
@@ -117,43 +117,71 @@ def vmap(f: Callable, in_axes: Any = 0) -> Callable:
     return mapped
 
 
-def batch(output: Tensor, seed: Tensor, values: Tensor) -> Tensor:
-    """`output` for each row of `values` put in the place of the placeholder `seed`: (len(values),
-    *output.shape)."""
+def batch(outputs: Sequence[Tensor], seed: Tensor, values: Tensor) -> list[Tensor]:
+    """Each output for every row of `values` put in the place of the placeholder `seed`:
+    (len(values), *output.shape)."""
     depends: set[Tensor] = {seed}
-    order = toposort([output])
+    order = toposort(outputs)
     for t in order:
         if any(i in depends for i in t.inputs):
             depends.add(t)
-    if output not in depends:
-        return broadcast_to(output, (len(values), *output.shape))
     inside = [t for t in order if t in depends]
     outside = list(dict.fromkeys(i for t in inside for i in t.inputs if i not in depends))
     swap = {t: placeholder(t.shape, t.dtype, t.name) for t in (seed, *outside)}
-    (result,) = rebuild([output], swap)
-    batched = Block("batch", tuple(swap.values()), (result,))
+    refs = [t for t in outputs if t in depends]
+    results = dict(zip(refs, rebuild(refs, swap), strict=True))
+    batched = Block("batch", tuple(swap.values()), tuple(results.values()))
     vias = [ROW] + [SHARED] * len(outside)
     r = recurrence(batched, independent(len(values)), [values, *outside], vias)
-    return proj(r, result, ROW)
+    return [
+        proj(r, results[t], ROW) if t in results else broadcast_to(t, (len(values), *t.shape))
+        for t in outputs
+    ]
 
 
 # -- whole derivatives -----------------------------------------------------------------------------
 
 
-def jacobian(output: Tensor, input: Tensor) -> Tensor:
+def jacobian(output: Any, input: Any) -> Any:
     """d output / d input, shape output.shape + input.shape: the vjp run for all basis cotangents at
-    once."""
-    (out,) = float_leaves("jacobian", "output", output)
-    (x,) = wrt_leaves("jacobian", "input", input)[0]
-    seed = placeholder(out.shape, out.dtype, "seed")
-    pulled = cotangents([out], [seed], [x]).get(x, zeros_like(x))
-    basis = reshape(eye(out.size, dtype=out.dtype), (out.size, *out.shape))
-    return reshape(batch(pulled, seed, basis), out.shape + x.shape)
+    once.
+
+    output, input: floating-point Tensors, or pytrees of them; of pytrees, the structure of `output`
+    with the structure of `input` in the place of every leaf.  Zeros for a leaf that an output does
+    not depend on; raises ValueError for any other node that none of them depends on.
+    """
+    outs = float_leaves("jacobian", "output", output)
+    wrt_leaves("jacobian", "input", input)
+    rows, found = _jacobian(outs, input)
+    refuse_unreached("jacobian", "input", outs, input, found)
+    return optree.tree_unflatten(optree.tree_structure(output), rows)
 
 
-def hessian(output: Tensor, input: Tensor) -> Tensor:
-    """The second derivative of a scalar, shape input.shape + input.shape."""
-    return jacobian(grad(output, input), input)
+def _jacobian(outs: Sequence[Tensor], input: Any) -> tuple[list[Any], set[Tensor]]:
+    """For each output its derivative by `input`, in that structure; and what was depended on."""
+    wrt, spec = optree.tree_flatten(input)
+    rows: list[Any] = []
+    reached: set[Tensor] = set()
+    for out in outs:
+        seed = placeholder(out.shape, out.dtype, "seed")
+        found = backward([out], [seed], wrt)
+        reached.update(found)
+        basis = reshape(eye(out.size, dtype=out.dtype), (out.size, *out.shape))
+        pulled = batch([found[x] if x in found else zeros_like(x) for x in wrt], seed, basis)
+        parts = [reshape(g, out.shape + x.shape) for g, x in zip(pulled, wrt, strict=True)]
+        rows.append(optree.tree_unflatten(spec, parts))
+    return rows, reached
+
+
+def hessian(output: Tensor, input: Any) -> Any:
+    """The second derivative of a scalar, shape input.shape + input.shape.
+
+    input: a floating-point Tensor, or a pytree of them; of a pytree, its structure with its
+    structure in the place of every leaf.  Zeros and errors as in `grad`.
+    """
+    first = pulled("hessian", "input", [scalar_leaf("hessian", output)], input, ones_like(output))
+    leaves, spec = optree.tree_flatten(first)
+    return optree.tree_unflatten(spec, _jacobian(leaves, input)[0])
 
 
 # -- unfolding -------------------------------------------------------------------------------------

@@ -143,3 +143,84 @@ def test_the_sum_of_many_uses_is_one_node():
     x = mg.asarray(2.0)
     g = mg.grad(x * 1 + x * 2 + x * 3 + x * 4, x)
     assert g.op.name == "add" and len(g.inputs) == 4 and g.item() == 10.0
+
+
+def chain(n=4, w=0.5):
+    t = mg.asarray(w)
+    states, _ = mg.recur(
+        lambda p, h, x: (h * p + x, h), mg.Structure.chain(n), initial=np.zeros(1), shared=t,
+        inputs=np.ones(n),
+    )  # fmt: skip
+    return t, states
+
+
+def not_its_own():
+    """Calls by a node that the output was not computed from."""
+    x = mg.asarray(V)
+    y = mg.sin(x)
+    loss = mg.sum(y * y)
+    w, states = chain()
+    other = chain()[1]
+    return {
+        "an index written again": lambda: mg.grad(x[0] ** 2, x[0]),
+        "a named copy": lambda: mg.grad(loss, y.named("y")),
+        "a named copy of a leaf": lambda: mg.grad(loss, x.named("x")),
+        "a pytree": lambda: mg.grad(loss, {"x": x, "again": [mg.sin(x)]}),
+        "vjp": lambda: mg.vjp(y, mg.sin(x), y),
+        "jvp": lambda: mg.jvp(y, mg.sin(x), y),
+        "jacobian": lambda: mg.jacobian(states[3], states[1]),
+        "hessian": lambda: mg.hessian(loss, mg.sin(x)),
+        "contributions": lambda: mg.contributions(loss, x * 1),
+        "state_gradients": lambda: mg.state_gradients(mg.sum(states), other),
+    }
+
+
+@pytest.mark.parametrize("which", not_its_own())
+def test_a_node_the_output_does_not_depend_on_is_refused(which):
+    """Regression: zeros, in silence, where a node had been written a second time."""
+    with pytest.raises(ValueError, match="is not computed from") as caught:
+        not_its_own()[which]()
+    who = which if hasattr(mg, which) else "grad"
+    words = str(caught.value)
+    assert words.startswith(f"{who}: ") and "keep the node in a variable" in words
+    assert "test_autodiff.py" in words  # where the node was recorded
+    if which == "a pytree":
+        assert "wrt['again'][0]" in words
+
+
+def test_a_node_that_is_kept_and_an_independent_leaf_are_answered():
+    x = mg.asarray(V)
+    first = x[0]
+    assert mg.grad(first**2, first).item() == pytest.approx(2 * V[0])
+    _, states = chain()
+    late, early = states[3], states[1]
+    assert mg.jacobian(late + 0 * early, early).item() == 0.0  # an ancestor; no path back
+    y = mg.sin(x)
+    blocked = mg.sum(mg.stop_gradient(y) + x)
+    assert mg.grad(blocked, y).tolist() == [0.0] * 3
+    assert mg.hessian(mg.sum(y * 2), y).tolist() == [[0.0] * 3] * 3
+    free = mg.asarray(V)
+    assert mg.grad(mg.sum(y), free).tolist() == [0.0] * 3
+    assert mg.contributions(mg.sum(y), free).shape == (0, 3)
+    assert mg.state_gradients(mg.sum(mg.stop_gradient(states)), states).tolist() == [0.0] * 4
+
+
+def test_cotangents_by_name():
+    x = mg.asarray(V)
+    found = mg.vjp(outputs=mg.sin(x), inputs=x, cotangents=V)
+    close(found.numpy(), np.cos(V) * V, 1e-15)
+
+
+def test_jacobians_and_hessians_of_pytrees():
+    t = mg.tensors({"a": V[:2], "b": [np.float64(2.0)]})
+    out = {"p": t["a"] * t["b"][0], "q": mg.sum(t["a"]) ** 2}
+    j = mg.jacobian(out, t)
+    close(j["p"]["a"].numpy(), 2 * np.eye(2), 1e-15)
+    close(j["p"]["b"][0].numpy(), V[:2], 1e-15)
+    close(j["q"]["a"].numpy(), np.full(2, 2 * V[:2].sum()), 1e-15)
+    assert j["q"]["b"][0].item() == 0.0
+    h = mg.hessian(mg.sum(t["a"] ** 2) * t["b"][0] ** 3, t)
+    close(h["a"]["a"].numpy(), 2 * np.eye(2) * 8, 1e-14)
+    close(h["a"]["b"][0].numpy(), 2 * V[:2] * 12, 1e-14)
+    close(h["b"][0]["a"].numpy(), h["a"]["b"][0].numpy(), 1e-15)
+    assert h["b"][0]["b"][0].item() == pytest.approx((V[:2] ** 2).sum() * 12)

@@ -68,6 +68,11 @@ def test_errors():
         mg.primitive("f", kind="whole", numpy=np.sin, vjp=None)
     with pytest.raises(ValueError, match="a word"):
         mg.primitive("", numpy=np.sin, vjp=None)
+    for wrong in ({"numpy": 1.5}, {"numpy": np.sin, "kind": 3}, {"numpy": np.sin, "scalar": 2}):
+        with pytest.raises(TypeError, match=f"primitive f: {list(wrong)[-1]}"):
+            mg.primitive("f", vjp=None, **wrong)
+    with pytest.raises(TypeError, match="primitive f: vjp must be a function"):
+        mg.primitive("f", numpy=np.sin, vjp="no")
     two = mg.primitive("two", numpy=np.add, vjp=lambda ct, y, a, b: ct)
     a = mg.asarray(1.0)
     with pytest.raises(ValueError, match="1 cotangents for 2 inputs"):

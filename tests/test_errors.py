@@ -225,7 +225,11 @@ CASES = {
         ["jacobian: input is a NumPy array"],
     ),
     "hessian": (lambda: mg.hessian(A, A), ValueError, ["must be a scalar"]),
-    "contributions": (lambda: mg.contributions(A, A), ValueError, ["a scalar Tensor is needed"]),
+    "contributions": (
+        lambda: mg.contributions(A, A),
+        ValueError,
+        ["contributions: output must be a scalar"],
+    ),
     "state_gradients": (
         lambda: mg.state_gradients(mg.sum(A), A),
         ValueError,

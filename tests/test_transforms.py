@@ -205,3 +205,47 @@ def test_what_is_truncated_stays_so_when_unfolded(expand):
     found = mg.evaluate(mg.grad(mg.unfold(loss, expand=expand), t))
     for name, value in wanted.items():
         np.testing.assert_allclose(found[name], value, atol=1e-14)
+
+
+def test_gradients_per_node_of_a_pytree():
+    rng = np.random.default_rng(0)
+    t = mg.tensors({"u": rng.normal(size=(2, 2)), "b": rng.normal(size=2)})
+    states, _ = mg.recur(
+        lambda p, h, x: (mg.tanh(h @ p["u"] + p["b"]), h), Structure.chain(3),
+        initial=np.ones((1, 2)), shared=t,
+    )  # fmt: skip
+    loss = mg.sum(states[2] ** 2)
+    rows, whole = mg.contributions(loss, t), mg.grad(loss, t)
+    for name in t:
+        assert rows[name].shape == (3, *t[name].shape)
+        close(mg.sum(rows[name], axis=0).numpy(), whole[name].numpy(), 1e-14)
+        close(rows[name].numpy(), mg.contributions(loss, t[name]).numpy(), 0.0)
+
+
+def test_state_gradients_do_not_pass_a_users_op():
+    """Regression: an op that looks at whole arrays was taken for a rearrangement of the states."""
+    triple = mg.primitive(
+        "triple", kind="whole", shape=lambda x: x.shape, numpy=lambda x: 3 * x,
+        vjp=lambda ct, y, x: ct * 3,
+    )  # fmt: skip
+    states, _ = mg.recur(
+        lambda p, h, x: (h + x, h), Structure.chain(3), initial=np.zeros((1, 2)),
+        inputs=np.ones((3, 2)),
+    )  # fmt: skip
+    y = triple(states)
+    loss = mg.sum(y[2])
+    close(mg.state_gradients(loss, states).numpy(), np.full((3, 2), 3.0), 1e-15)
+    close(mg.state_gradients(loss, mg.flip(states, axis=0)).numpy(), np.full((3, 2), 3.0), 1e-15)
+    for other in (y, states * 2, mg.concat([states, states]), mg.scatter(states, [0, 0, 1], 2)):
+        with pytest.raises(ValueError, match="not the states of one recurrence"):
+            mg.state_gradients(loss, other)
+
+
+def test_a_users_op_over_no_rows():
+    """Regression: np.stack of nothing."""
+    total = mg.primitive(
+        "total", kind="whole", shape=lambda x: (), numpy=np.sum,
+        vjp=lambda ct, y, x: mg.broadcast_to(ct, x.shape),
+    )  # fmt: skip
+    y = mg.vmap(total)(mg.zeros((0, 3)))
+    assert mg.evaluate(y).shape == (0,) and mg.reference(y).shape == (0,)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.autodiff import cotangents
+from minigrad.autodiff import backward
 from minigrad.evaluate import evaluate
 from minigrad.graph import Tensor, placeholder, rebuild
 from minigrad.ops import ones_like
@@ -35,7 +35,7 @@ class Gradients:
 
     def __init__(self, scalar: Tensor, recurs: Sequence[Tensor], leaves: Iterable[Tensor]) -> None:
         wanted = [t for t in leaves if t.dtype.kind == "f"]
-        found = cotangents([scalar], [ones_like(scalar)], [*recurs, *wanted])
+        found = backward([scalar], [ones_like(scalar)], [*recurs, *wanted])
         recorded: dict[str, Any] = {
             "arrived": {},
             "total": {t: found[t] for t in wanted if t in found},
@@ -97,7 +97,7 @@ def _through(t: Tensor, ct: Tensor) -> dict[Tensor, Tensor]:
         return {}
     cut = {p: placeholder(p.shape, p.dtype, p.name) for p in ends}
     (severed,) = rebuild([t], cut)
-    found = cotangents([severed], [ct], list(cut.values()))
+    found = backward([severed], [ct], list(cut.values()))
     some = [(p, found[c]) for p, c in cut.items() if c in found]
     mended = rebuild([g for _, g in some], {c: p for p, c in cut.items()})
     return dict(zip([p for p, _ in some], mended, strict=True))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from minigrad.autodiff import cotangents
+from minigrad.autodiff import backward
 from minigrad.evaluate import evaluate
 from minigrad.graph import INPUT, Tensor, toposort, where_recorded
 from minigrad.ops import ones_like
@@ -268,7 +268,7 @@ class _Ops:
     def _differentiate(self, scalar: Tensor) -> None:
         """What each op sends back to each of its operands, and what each tensor gets in total."""
         tensors = [t for t in self.order if t.dtype.kind == "f"]
-        found = cotangents([scalar], [ones_like(scalar)], tensors)
+        found = backward([scalar], [ones_like(scalar)], tensors)
         sent: dict[tuple[Tensor, int], Tensor] = {}
         for t in found:
             if t.op in (PROJ, RECUR) or t.op.vjp is None or not t.inputs:
