@@ -54,8 +54,11 @@ def test_rows_are_those_of_the_jacobian(f):
     found = Rows(seed)(out)
     if found is None:
         found = np.zeros(out.shape, object)
-    jacobian = np.asarray(mg.evaluate(mg.jacobian(out, ys)))
-    depends = np.abs(jacobian).sum(axis=-1) > 0
+    if f is CASES["nothing"]:  # mg.jacobian refuses a node that the output is not computed from
+        depends = np.zeros((*out.shape, N), bool)
+    else:
+        jacobian = np.asarray(mg.evaluate(mg.jacobian(out, ys)))
+        depends = np.abs(jacobian).sum(axis=-1) > 0
     for place in np.ndindex(out.shape):
         rows = set(np.flatnonzero(depends[place]).tolist())
         seen = set(bits_of(int(found[place])))
