@@ -219,13 +219,14 @@ class Description:
         slot, leaf = key
         base, stride = self.place(r)
         ports = self.entry("ports", key, 0)
-        for p in range(1, 2 * self.ports_of(leaf)):
+        for p in range(1, 2 * self.ports_of(slot)):
             self.entry("ports", key, p)
         names = [self.entry(what, slot) for what in ("dense", "first", "source", "port")]
         return (base, stride, self.size(r.size), ports, *names)
 
-    def ports_of(self, leaf: int) -> int:
-        return 1 + max((p for p, j in self.plan.low.ports if j == leaf), default=0)
+    def ports_of(self, slot: int) -> int:
+        """How many ports an edge into the slot may name; some may send nothing of a leaf."""
+        return 1 + max((p for p, s in self.plan.low.wires if s == slot), default=0)
 
     def _matrix(self, m: Any) -> tuple:
         number = self.plan.matrices.index(m)

@@ -40,7 +40,7 @@ def source_of(t: Tensor) -> Tensor:
 
 class Express:
     """inputs: (position among the leaves, placeholder); runners: (recurrence, projections, runner)
-    in order."""
+    in order; known: the values that no argument reaches."""
 
     def __init__(
         self,
@@ -48,9 +48,11 @@ class Express:
         inputs: Sequence[tuple[int, Tensor]],
         runners: Sequence[tuple[Tensor, list[Tensor], Runner]],
         outputs: Sequence[Any],
+        known: dict[Tensor, Any],
     ):
         if not glue.reads_objects():
             raise Slow("array objects look unfamiliar on this platform")
+        self.known = known
         self.place = {ph: k for k, (_, ph) in enumerate(inputs)}
         self.runner_of = {p: runner for _, asked, runner in runners for p in asked}
         self.is_array = [False] * len(leaves)
@@ -124,6 +126,11 @@ class Express:
             for table in runner.table:
                 self.targets.append((self.place[source], address(table[entry:])))
             step = width * runner.program.dtype.itemsize
+        elif (value := self._fixed(source)) is not None:
+            value = np.ascontiguousarray(value, runner.program.dtype)
+            self.alive.append(value)
+            runner.table[:, entry] = address(value)
+            step = width * value.itemsize
         elif source.op is PROJ and source.attrs["via"].kind == "row" and not shared:
             other = self.runner_of[source]
             rows = other._rows(other.program.low.rows[source.attrs["ref"]])
@@ -131,15 +138,14 @@ class Express:
                 raise Slow("rows change shape between two recurrences")
             runner.table[:, entry] = address(rows)
             step = rows.strides[0]
-        elif source._value is not None:
-            value = np.ascontiguousarray(source._value, runner.program.dtype)
-            self.alive.append(value)
-            runner.table[:, entry] = address(value)
-            step = width * value.itemsize
         else:
             raise Slow(f"an argument of a recurrence is computed by {source.op.name}")
         if stride >= 0:
             runner.table[:, stride] = step
+
+    def _fixed(self, t: Tensor) -> Any:
+        """The value of a tensor that no argument reaches: known when the function was traced."""
+        return self.known.get(t) if t._value is None else t._value
 
     def _results(self, outputs: Sequence[Any], phases: list, threads: int) -> None:
         """Fresh arrays for the results, and the copies into them as a last phase (two, where parts
@@ -153,6 +159,8 @@ class Express:
             if not isinstance(t, Tensor):
                 raise Slow("a result is not a Tensor")
             source = source_of(t)
+            if self._fixed(source) is not None:
+                raise Slow("a result does not depend on the arguments")
             if source.op is not PROJ or source.attrs["via"].kind == "index":
                 raise Slow(f"a result is computed by {source.op.name}")
             parts = self._parts(source, self.runner_of[source])

@@ -211,7 +211,7 @@ class Traced:
             if others or not runners:
                 why = f"{', '.join(sorted(others))} in the graph" if others else "no recurrence"
                 raise Slow(why)
-            self.express = Express(leaves, self.inputs, runners, self.outputs)
+            self.express = Express(leaves, self.inputs, runners, self.outputs, self.values)
             self.notes.append("called through one native list")
         except Slow as reason:
             self.notes.append(f"called step by step: {reason}")

@@ -107,16 +107,12 @@ class Lowering:
         self.slots = {key: ph for key, ph in block.slots.items() if ph in live}
         self.slot_key = {ph: key for key, ph in self.slots.items()}
         self.inputs = {ph for ph in block.inputs if ph in live}
-        self.ports: dict[Any, Row] = {}
-        if wires and self.slots:
-            leaves = {leaf for _, leaf in self.slots}
-            wired = {p for p, _ in wires}
-            self.ports = {
-                key: self.sized(t)
-                for key, t in block.ports.items()
-                if key[1] in leaves and key[0] in wired
-            }
-        self.rows = {t: self._leaving(t) for t in rows}
+        self.wires = wires
+        sent = {(port, leaf) for slot, leaf in self.slots for port, s in wires if s == slot}
+        self.ports: dict[Any, Row] = {
+            key: self._leaving(t, ("in", "slot")) for key, t in block.ports.items() if key in sent
+        }
+        self.rows = {t: self._leaving(t, ("in",)) for t in rows}
         self.sums = {t: self.sum_of(t) for t in sums}
         self._accumulators()
 
@@ -130,7 +126,8 @@ class Lowering:
         tensor: Any = None,
         transposed: bool = False,
     ) -> Row:
-        key = (op, tuple(map(id, args)), size, tensor if op == "const" else id(tensor), transposed)
+        what = repr(tensor) if op == "const" else id(tensor)  # -0.0 is not 0.0
+        key = (op, tuple(map(id, args)), size, what, transposed)
         if key not in self.known:
             self.known[key] = Row(op, args, size, tensor, transposed)
         return self.known[key]
@@ -148,10 +145,13 @@ class Lowering:
         """A vector of that many elements: a number (any uniform vector may be one) is repeated."""
         return row if row.size == size else self.node("identity", (row,), size)
 
-    def _leaving(self, t: Tensor) -> Row:
-        """An argument that leaves as it came is copied: what leaves is computed."""
+    def _leaving(self, t: Tensor, elsewhere: tuple[str, ...]) -> Row:
+        """What leaves has a place of its own, so leaves whose values lie `elsewhere` are copied.
+
+        (The rows of a slot are a place to read from, but another row's port: none to send from.)
+        """
         row = self.sized(t)
-        return self.node("identity", (row,), t.size) if row.op == "in" else row
+        return self.node("identity", (row,), t.size) if row.op in elsewhere else row
 
     def row(self, t: Tensor) -> Row:
         stack = [t]
@@ -190,7 +190,7 @@ class Lowering:
             if t.op.scalar == "x":
                 return args[0]
             # A user's op goes by its expression.
-            return self.node(name or t.op.scalar, args, max(a.size for a in args))
+            return self.node(name or t.op.scalar, args, _joint(args))
         if t.op.kind == "movement" and name in ("reshape", "broadcast_to", "permute_dims"):
             if t.size == args[0].size or args[0].size == 1:
                 _length(t)
@@ -229,7 +229,7 @@ class Lowering:
                     operand = self._whole(args[vec], t.inputs[vec].size)
                     return self.node("prod", (operand,), t.size, matrix, sm == out + sv)
             if subs[0] == subs[1] and len(subs[0]) == 1 and out == "":
-                product = self.node("multiply", args, max(a.size for a in args))
+                product = self.node("multiply", args, _joint(args))
                 return self.node("sum", (self._whole(product, t.inputs[0].size),), 1)
         raise Unsupported(
             f"einsum {','.join(subs)}->{out} of shapes {', '.join(str(i.shape) for i in t.inputs)}"
@@ -322,6 +322,12 @@ def topological(roots: Sequence[Row]) -> list[Row]:
         else:
             done[stack.pop()] = None
     return list(done)
+
+
+def _joint(args: Sequence[Row]) -> int:
+    """The length of an elementwise result: the vectors' among the operands, of which there may be
+    none."""
+    return next((a.size for a in args if a.size != 1), 1)
 
 
 def _length(t: Tensor) -> int:

@@ -541,7 +541,8 @@ class Runner:
             first[k % self.threads].append((prepare, tables[k % self.threads], k, k + 1))
         found = [first]
         for stage, name in ((0, "pre"), (1, "core"), (2, "post")):
-            if plan.places(stage) and self.n:
+            gathers = stage == 1 and any(self.dense[slot] is None for slot in self.dense)
+            if (plan.places(stage) or gathers) and self.n:
                 work = self._levels() if stage == 1 else self._shares(stage)
                 f = getattr(self.kernels, name).address
                 found.append([[(f, tables[k], a, b)] for k, (a, b) in enumerate(work)])

@@ -1,0 +1,148 @@
+"""Cells that do something unusual with their state, over structures to match: `mg.function` against
+the reference, values and gradients by everything."""
+
+import numpy as np
+import optree
+import pytest
+
+import minigrad as mg
+from minigrad.compile import program, threads
+
+S = mg.Structure
+CHAIN, RAGGED, BACK = S.chain([4, 4]), S.chain([1, 4, 0, 3]), S.chain([2, 3], reverse=True)
+TREES = S.forest([[], [], [0, 1], [], [2, 3], [], [None, 5]])
+GRID = S.grid((2, 3))
+DAG = S.edges(6, [0, 0, 1, 1, 2], [2, 2, 2, 3, 5], [0, 0, 1, 1, 1])  # twice an edge; 4 stands alone
+
+
+def compare(step, args):
+    """The compiled function of `step`, once it has given twice what the reference gives."""
+    f = mg.function(step)
+    assert "no code" not in f.explain(args)
+    wanted = mg.reference(step(mg.tensors(args)))
+    for _ in range(2):
+        found = optree.tree_leaves(f(args))
+        for a, b in zip(found, optree.tree_leaves(wanted), strict=True):
+            assert a.shape == b.shape and a.dtype == b.dtype
+            np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11)
+    return f
+
+
+def gradients(outputs, args):
+    """By all of `args`, of a sum of the outputs with weights that differ."""
+    weights = [np.cos(np.arange(t.size)).reshape(t.shape).astype(t.dtype) for t in outputs]
+    return mg.vjp(outputs, args, weights)
+
+
+def step_of(cell, structure, sizes):
+    """States, outputs and gradients; the state begins at zero where no "h" is given."""
+    zeros = tuple(np.zeros((1, n)) for n in sizes)
+
+    def step(args):
+        states, outputs = mg.recur(
+            cell, structure, initial=args.get("h", zeros), shared=args["p"], inputs=args["x"]
+        )
+        return states, outputs, gradients([*states, *outputs], args)
+
+    return step
+
+
+def arguments(structure, sizes, initial=False):
+    """Vectors of 5 numbers: no width of the machine's vectors divides it."""
+    rng = np.random.default_rng(3)
+    args = {
+        "p": {
+            "W": rng.standard_normal((5, 5)),
+            "U": rng.standard_normal((5, 5)) / 2,
+            "v": rng.standard_normal(5),
+        },
+        "x": rng.standard_normal((structure.n, 5)),
+    }
+    if initial:
+        args["h"] = tuple(rng.standard_normal((1, n)) for n in sizes)
+    return args
+
+
+# Of one slot: (p, carry, x) -> (carry, outputs).
+CELLS = {
+    "a row is the state": lambda p, c, x: ((x, c[0] @ p["U"]), (c[1],)),
+    "swapped": lambda p, c, x: ((c[1], mg.tanh(c[0] + x)), ()),
+    "swapped, nothing else": lambda p, c, x: ((c[1], c[0]), (c[0] + x,)),
+    "untouched": lambda p, c, x: ((c[0], mg.tanh(c[1] @ p["U"] + c[0] + x)), ()),
+    "untouched, both": lambda p, c, x: (c, (c[0] @ p["W"] + c[1],)),
+    "shared": lambda p, c, x: ((p["v"], mg.tanh(c[0] * x + c[1])), (c[0],)),
+    "constant": lambda p, c, x: ((mg.ones_like(x), c[0] * x + 0.5 * c[1]), ()),
+    "zero": lambda p, c, x: ((mg.zeros_like(x), mg.tanh(c[0] + c[1] @ p["U"] + x)), ()),
+    "one for both": lambda p, c, x: ((h := mg.tanh(c[0] @ p["U"] + x), h), (c[1],)),
+    "never read": lambda p, c, x: ((mg.tanh(c[1] + x), mg.tanh(c[1] @ p["U"] + x)), ()),
+    "no loop": lambda p, c, x: ((mg.tanh(x @ p["W"]), x), (mg.tanh(c[0] @ p["U"] + c[1]),)),
+    "no loop, by rows": lambda p, c, x: ((mg.tanh(x), x), (c[0] * c[1],)),
+}
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_states_that_leave_as_they_came(name):
+    for structure in (CHAIN, RAGGED, BACK):  # one program
+        compare(step_of(CELLS[name], structure, (5, 5)), arguments(structure, (5, 5)))
+
+
+def test_untouched_from_somewhere_else_than_zero():
+    args = arguments(RAGGED, (5, 5), initial=True)
+    compare(step_of(CELLS["untouched, both"], RAGGED, (5, 5)), args)
+
+
+# Of two slots: what is read of a slot differs from leaf to leaf.
+TWO_SLOTS = {
+    "a leaf of one slot": lambda p, c, x: (
+        (mg.tanh(c[0][0] @ p["U"] + c[1][0] @ p["W"] + (a := mg.tanh(x + c[0][1]))), a), ()
+    ),
+    "another leaf of each": lambda p, c, x: ((mg.tanh(c[1][1] + x), c[0][0] @ p["U"] + x), ()),
+    "one slot only": lambda p, c, x: ((mg.tanh(c[1][0] @ p["U"] + x), x), (c[1][1],)),
+    "from slot to slot": lambda p, c, x: ((c[1][0] + c[0][1], c[0][0] + c[1][1] * x), ()),
+    "no loop": lambda p, c, x: ((mg.tanh(x @ p["W"]), x), (c[0][0] @ p["U"] + c[1][1],)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TWO_SLOTS)
+def test_what_is_read_of_a_slot(name):
+    for structure in (TREES, GRID, DAG):  # one program
+        compare(step_of(TWO_SLOTS[name], structure, (5, 5)), arguments(structure, (5, 5)))
+
+
+def test_a_slot_that_no_edge_enters():
+    structure = S.chain([2, 3]).with_slots(2)
+    step = step_of(TWO_SLOTS["another leaf of each"], structure, (5, 5))
+    compare(step, arguments(structure, (5, 5)))
+
+
+def test_what_is_read_of_a_slot_on_two_threads(monkeypatch):
+    monkeypatch.setattr(program, "SPLIT", 0)
+    monkeypatch.setattr(threads, "count", lambda: 2)
+    for structure in (TREES, DAG):
+        step = step_of(TWO_SLOTS["a leaf of one slot"], structure, (5, 5))
+        compare(step, arguments(structure, (5, 5)))
+
+
+def test_a_recurrence_that_no_argument_reaches():
+    rng = np.random.default_rng(0)
+    fixed, w = mg.asarray(rng.standard_normal((3, 5))), mg.asarray(rng.standard_normal((5, 5)))
+    start = np.zeros((1, 5))
+
+    def cell(p, h, x):
+        h = mg.tanh(x + h @ p)
+        return h, h
+
+    def both(args):
+        _, ys = mg.recur(cell, S.chain(3), initial=start, shared=w, inputs=fixed)
+        _, zs = mg.recur(cell, S.chain(3), initial=start, shared=args["w"], inputs=ys)
+        return zs, mg.grad(mg.sum(zs), args["w"])
+
+    def returned(args):
+        _, ys = mg.recur(cell, S.chain(3), initial=start, shared=w, inputs=fixed)
+        _, zs = mg.recur(cell, S.chain(3), initial=start, shared=args["w"], inputs=args["x"])
+        return ys, zs
+
+    args = {"w": rng.standard_normal((5, 5)), "x": rng.standard_normal((3, 5))}
+    compare(returned, args)
+    f = compare(both, {"w": args["w"]})
+    assert "one native list" in f.explain({"w": args["w"]})
