@@ -1,16 +1,17 @@
 """minigrad: record a computation as a graph, differentiate it, run it, over sequences and trees."""
 
-from . import interop, optim, pickling
+from . import optim
 from .autodiff import grad, jvp, vjp
-from .custom import primitive
-from .evaluate import evaluate, reference
 from .graph import Primitive, Tensor
 from .io import load, save, tensors
-from .namespace import *
+from .manners import interop, pickling
+from .manners.namespace import *
+from .manners.text import expr, latex
 from .ops import *
+from .ops.custom import primitive
 from .per_node import contributions, state_gradients
+from .run.evaluate import evaluate, reference
 from .structure import Structure
-from .text import expr, latex
 from .tracing import Indexed, recur
 from .transforms import block, hessian, jacobian, unfold, vmap
 

@@ -18,7 +18,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from . import sites
-from .reading import Readable
+from .manners.reading import Readable
 
 Shape = tuple[int, ...]
 

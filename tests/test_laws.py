@@ -7,8 +7,15 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 import recurrent as rc
+from minigrad.testing.examples.problems import (
+    KINDS,
+    KNOT,
+    Problem,
+    RandomCell,
+    Seeded,
+    random_children,
+)
 from minigrad.testing.laws import LAWS, close
-from minigrad.testing.problems import KINDS, KNOT, Problem, RandomCell, Seeded, random_children
 from minigrad.testing.strategies import problems
 
 COMPILED = ("compiled_is_reference", "threads_and_calls_agree")

@@ -15,19 +15,19 @@ import pytest
 
 import minigrad as mg
 import recurrent as rc
-from minigrad import levels
-from minigrad.compile import threads
+from minigrad.kernels import threads
 from minigrad.ops import contract as contraction
 from minigrad.ops.table import TABLE
 from minigrad.recur import SHARED, Index
+from minigrad.run import levels
 from minigrad.structure import Structure
 from minigrad.testing import laws
+from minigrad.testing.examples.problems import make_problem
 from minigrad.testing.laws import LAWS
-from minigrad.testing.problems import make_problem
 
 from .recurrent.checks import fold_is_a_recursion
 
-evaluate = import_module("minigrad.evaluate")  # mg.evaluate is its function
+evaluate = import_module("minigrad.run.evaluate")  # mg.evaluate is its function
 SEEDS = {  # of laws that take long; seed 2 is a cell that is compiled
     "compiled_is_reference": [2], "threads_and_calls_agree": [2], "gradients_are_correct": range(2),
 }  # fmt: skip

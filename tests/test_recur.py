@@ -7,8 +7,8 @@ import minigrad as mg
 from minigrad.graph import toposort
 from minigrad.recur import PROJ, RECUR
 from minigrad.structure import Structure
+from minigrad.testing.examples.problems import make_problem
 from minigrad.testing.laws import LAWS, close
-from minigrad.testing.problems import make_problem
 from minigrad.tracing import traces_of
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad.structure import Structure
-from minigrad.testing.problems import KNOT, Seeded, random_children
+from minigrad.testing.examples.problems import KNOT, Seeded, random_children
 from minigrad.testing.strategies import structures
 
 

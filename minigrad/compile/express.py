@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from ..graph import INPUT, Tensor
+from ..kernels import glue
+from ..kernels.glue import address
 from ..ops.broadcast import RESHAPE
 from ..recur import PROJ
-from . import glue
-from .glue import address
 from .program import Runner, Schedule
 
 LARGE = 2**16  # bytes of a result from which memory of dropped results is used again

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import optree
 
-from ..evaluate import compute, demand, run
 from ..graph import CONSTANT, INPUT, Tensor, Trace, _traces, placeholder, toposort, trace_call
-from ..levels import run_levels
 from ..ops.arrays import asarray
 from ..ops.broadcast import RESHAPE
 from ..ops.indexing import TAKE
 from ..recur import PROJ, RECUR
+from ..run.evaluate import compute, demand, run
+from ..run.levels import run_levels
 from ..structure import Structure
 from ..tracing import name_of, path_name
 from .express import Express, Slow
@@ -120,7 +120,7 @@ class Checked(Function):
     """A Function that never returns NaN or infinity: what `function(f, nan_check=...)` gives."""
 
     def __init__(self, f: Callable, kinds: str | Sequence[str]):
-        from ..testing.nonfinite import classes_of
+        from ..run.nonfinite import classes_of
 
         super().__init__(f)
         self.kinds, self.classes = kinds, classes_of(kinds)
@@ -132,13 +132,13 @@ class Checked(Function):
         return results
 
     def _bad(self, x: Any) -> bool:
-        from ..testing.nonfinite import bad_elements
+        from ..run.nonfinite import bad_elements
 
         return isinstance(x, np.ndarray) and bool(bad_elements(x, self.classes).any())
 
     def _words(self, args: tuple, results: Any) -> str:
         """What is wrong, where it comes from, and what to do."""
-        from ..testing.nonfinite import find
+        from ..run.nonfinite import find
 
         paths, values, _ = optree.tree_flatten_with_path(results)
         which = [path_name("", p) for p, x in zip(paths, values, strict=True) if self._bad(x)]

@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..evaluate import reference
 from ..graph import CONSTANT, Tensor, toposort
 from ..ops.contract import EINSUM
+from ..ops.scalar import TOTAL
 from ..ops.table import TABLE, name_of_ours
 from ..recur import Block, Via, domains
+from ..run.evaluate import reference
 
 LOGIC = frozenset("logical_and logical_or logical_xor logical_not".split())
 MASKS = LOGIC.union(
@@ -32,7 +33,6 @@ CHEAP = (
     | MASKS
 )
 CAST = "where(x, 1.0, 0.0)"  # a truth value as a number
-TOTAL = "x + y + ..."  # of any number of operands; no expression of one op is written so
 
 
 class Unsupported(Exception):

@@ -13,14 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from ..evaluate import compute
 from ..graph import Tensor, toposort
+from ..kernels import cache, gemm, glue, threads
+from ..kernels.glue import address
+from ..kernels.stages import BLOCK
 from ..ops.indexing import add_rows
 from ..recur import PROJ, ROW, Block, Via, domain_kinds
+from ..run.evaluate import compute
 from ..structure import Structure
-from . import cache, gemm, glue, threads
-from .emit import BLOCK, Description
-from .glue import address
+from .emit import Description
 from .layout import Layout, layout_of
 from .lower import Lowering, Row, Sum, Unsupported, reads
 from .plan import Plan

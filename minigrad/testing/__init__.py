@@ -9,22 +9,24 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from .check import check_grads
-from .foreign import check_vjp
-from .verdicts import Finding, GradientError, Report, Verdict
+from .checking.check import check_grads
+from .checking.foreign import check_vjp
+from .checking.verdicts import Finding, GradientError, Report, Verdict
 
 __all__ = [
     "Finding", "GradientError", "Report", "Verdict", "check_grads", "check_vjp", "first_nonfinite",
     "laws", "mutate", "strategies",
 ]  # fmt: skip
 
+LATE = {"laws": ".laws", "mutate": ".tester.mutate", "strategies": ".strategies"}
+
 
 def __getattr__(name: str) -> Any:
     if name == "first_nonfinite":
-        return import_module(".nonfinite", __name__).first_nonfinite
-    if name in ("strategies", "laws", "mutate"):
+        return import_module("..run.nonfinite", __name__).first_nonfinite
+    if name in LATE:
         try:
-            return import_module(f".{name}", __name__)
+            return import_module(LATE[name], __name__)
         except ModuleNotFoundError as error:
             if error.name != "hypothesis":
                 raise

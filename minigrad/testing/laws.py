@@ -23,17 +23,17 @@ import numpy as np
 import optree
 
 from ..autodiff import grad, jvp, vjp
-from ..evaluate import evaluate, reference
 from ..graph import Tensor
 from ..io import tensors
 from ..ops.arrays import asarray
 from ..ops.movement import stack
 from ..ops.reduce import sum as total_of
 from ..per_node import contributions
+from ..run.evaluate import evaluate, reference
 from ..structure import Structure
 from ..tracing import name_of, recur
 from ..transforms import hessian, unfold
-from .problems import KNOT, Plan, Problem, edges_plan
+from .examples.problems import KNOT, Plan, Problem, edges_plan
 
 SMALL = 40  # elements of the largest parameter whose whole Hessian is formed
 
@@ -407,7 +407,7 @@ def gradient_is_a_slope(problem: Problem) -> None:
 
 def gradients_are_correct(problem: Problem) -> str | None:
     """`check_grads` of the loss by parameters, first states and inputs; both modes."""
-    from .check import check_grads
+    from .checking.check import check_grads
 
     def loss(arrays: Any) -> Any:
         return problem.loss(*problem.run(arrays))
@@ -422,7 +422,8 @@ def gradients_are_correct(problem: Problem) -> str | None:
 @contextmanager
 def _threads(number: int) -> Iterator[None]:
     """Compiled kernels on so many threads, however small the work."""
-    from ..compile import program, threads
+    from ..compile import program
+    from ..kernels import threads
 
     kept = threads.count, program.SPLIT
     setattr(threads, "count", lambda: number)  # noqa: B010  # a function of that module

@@ -25,8 +25,8 @@ from ..graph import Tensor
 from ..ops.arrays import asarray
 from ..structure import Structure
 from ..transforms import block
-from .expressions import RULES, Expression, random_expression
-from .problems import (
+from .examples.expressions import RULES, Expression, random_expression
+from .examples.problems import (
     KINDS,
     PLANS,
     Plan,
@@ -35,7 +35,7 @@ from .problems import (
     RandomCell,
     random_cell,
     random_problem,
-)  # fmt: skip
+)
 
 __all__ = [
     "KINDS", "RULES", "arrays", "blocks", "cells", "expressions", "layouts", "problems",

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 
 import minigrad as mg
 import recurrent as rc
-from minigrad.compile import cache, program, threads
+from minigrad.compile import program
+from minigrad.kernels import cache, threads
 from minigrad.testing.laws import LAWS
 from minigrad.testing.strategies import KINDS, problems
 

@@ -1,6 +1,8 @@
-"""Every differentiable op, on its samples (`minigrad.testing.samples`): values and derivatives of
-first and second order, forwards and backwards, in every memory layout, by every evaluator, inside
-recurrences and under `vmap`; and that no op is without a sample."""
+"""Every differentiable op, on its samples (`minigrad.testing.examples.samples`).
+
+Values and derivatives of first and second order, forwards and backwards, in every memory layout,
+by every evaluator, inside recurrences and under `vmap`; and that no op is without a sample.
+"""
 
 import numpy as np
 import optree
@@ -13,8 +15,8 @@ from minigrad import ops
 from minigrad.graph import toposort
 from minigrad.ops.table import TABLE
 from minigrad.testing import check_grads
+from minigrad.testing.examples.samples import DOMAINS, SAMPLES, WITHOUT_DERIVATIVE, primitives
 from minigrad.testing.laws import close, dot
-from minigrad.testing.samples import DOMAINS, SAMPLES, WITHOUT_DERIVATIVE, primitives
 
 every_sample = pytest.mark.parametrize("sample", SAMPLES, ids=repr)
 PLAIN = [s for s in SAMPLES if s.op != "recur"]

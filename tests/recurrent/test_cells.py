@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 import recurrent as rc
-from minigrad.compile import program, threads
+from minigrad.compile import program
+from minigrad.kernels import threads
 from minigrad.testing.laws import close
 
 from .checks import against, laws, random_params

@@ -8,8 +8,8 @@ import pytest
 import minigrad as mg
 import recurrent as rc
 from minigrad.testing import laws
+from minigrad.testing.examples.problems import Problem, make_problem
 from minigrad.testing.laws import LAWS, LawBroken, check_cell, close
-from minigrad.testing.problems import Problem, make_problem
 
 QUICK = {k: f for k, f in LAWS.items() if k not in ("gradients_are_correct",)}
 

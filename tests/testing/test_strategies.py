@@ -15,8 +15,8 @@ import minigrad as mg
 import recurrent as rc
 from minigrad.testing import check_grads
 from minigrad.testing import strategies as mgst
-from minigrad.testing.expressions import RULES, Rule, random_expression
-from minigrad.testing.problems import KNOT, Seeded, make_problem, source_of
+from minigrad.testing.examples.expressions import RULES, Rule, random_expression
+from minigrad.testing.examples.problems import KNOT, Seeded, make_problem, source_of
 
 many = settings(max_examples=3000, database=None, suppress_health_check=list(HealthCheck))
 

@@ -11,10 +11,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from minigrad.autodiff import backward
-from minigrad.evaluate import evaluate
+from minigrad.run.evaluate import evaluate
 from minigrad.graph import INPUT, Tensor, toposort, where_recorded
 from minigrad.ops import ones_like
 from minigrad.recur import PROJ, RECUR
+from minigrad.run.evaluate import evaluate
 
 from .describe import lines, norm_line, tensor_text, value_text
 from .flow import is_source

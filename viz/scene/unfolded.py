@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.evaluate import evaluate
 from minigrad.graph import INPUT, Tensor, toposort
 from minigrad.recur import PROJ, ROW, proj
+from minigrad.run.evaluate import evaluate
 
 from .describe import lines, name_list, norm_line, shape_text, tensor_text, value_text
 from .flow import Canonical, Rows, bits_of, frontier, is_initial, is_source, leaf_name, recurs_of

@@ -1,0 +1,202 @@
+"""Native glue between Python and the stages, so that a call costs microseconds.
+
+One kernel looks at the arrays that Python hands over (by their object's address: dtype, lengths,
+contiguity), writes their data addresses into the runners' tables, and one runs a list of kernels,
+with barriers where threads must meet.
+
+Lists of calls are int64 rows (kernel address, a, b, c).  Address 0 is a barrier, a its number from
+1, b how many threads meet there; with a = 0 a thread says that it came, and waits for nobody.
+Arrays are checked by rows (argument, dtype object, ndim, four lengths).
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from functools import cache as once
+
+import numpy as np
+
+from . import cache
+from .vectors import I32, I64, Builder, Int, Real
+
+CHECK, CALL, COPY = 7, 4, 7  # numbers in a row of each kind of list
+# Offsets in a NumPy array object: data, ndim, dimensions, dtype, flags (the C struct is NumPy's
+# public ABI).
+DATA, NDIM, DIMENSIONS, DTYPE, FLAGS = 16, 24, 32, 56, 64
+C_CONTIGUOUS_ALIGNED = 0x101
+SPINS = 200  # looks at a barrier before the thread offers its core to others
+
+_SOURCE = '''"""Glue kernels, see minigrad.kernels.glue."""
+
+from minigrad.kernels import glue
+from minigrad.kernels.native import kernel
+from minigrad.kernels.vectors import REALS
+
+bind = kernel(glue.bind)
+bind_and_run = kernel(glue.bind_and_run)
+sequence = kernel(glue.sequence)
+zero = kernel(glue.zero)
+copy_float32 = kernel(glue.copying(REALS["float32"]))
+copy_float64 = kernel(glue.copying(REALS["float64"]))
+'''
+
+
+@once
+def kernels() -> cache.Module:
+    return cache.load(_SOURCE, "glue")
+
+
+def address(a: np.ndarray) -> int:
+    return a.__array_interface__["data"][0]
+
+
+@once
+def reads_objects() -> bool:
+    """Whether array objects look here as the kernels expect: tried on an array."""
+    a = np.arange(6.0, dtype=np.float32).reshape(2, 3)[:, :2]
+
+    def word(offset: int, kind: type = ctypes.c_int64) -> int:
+        return kind.from_address(id(a) + offset).value  # type: ignore[attr-defined]
+
+    try:
+        dims = (ctypes.c_int64 * 2).from_address(word(DIMENSIONS))
+        return (
+            word(DATA) == address(a)
+            and word(NDIM, ctypes.c_int32) == 2
+            and tuple(dims) == (2, 2)
+            and word(DTYPE) == id(a.dtype)
+            and word(FLAGS, ctypes.c_int32) & C_CONTIGUOUS_ALIGNED == 0x100
+        )
+    except ValueError:
+        return False
+
+
+@once
+def sched_yield() -> int:
+    """Address of the C library's sched_yield, or 0 where there is none."""
+    try:
+        return ctypes.cast(ctypes.CDLL(None).sched_yield, ctypes.c_void_p).value or 0
+    except (AttributeError, OSError, TypeError):
+        return 0
+
+
+def calls(items: Sequence[Sequence[int]]) -> np.ndarray:
+    """A list of calls, as `sequence` reads it."""
+    return np.array(items, np.int64).reshape(-1, CALL)
+
+
+# -- kernels, run inside a trace -----------------------------------------------------------------
+
+
+def _low32(k: Builder, x: Int) -> Int:
+    return Int(k, k.ir.and_(x.value, I64(0xFFFFFFFF)))
+
+
+def bind(
+    k: Builder, objects: Int, checks: Int, n_checks: Int, targets: Int, n_targets: Int, wrong: Int
+) -> None:
+    """Check the arrays; if all are as they should be, write data addresses to where `targets` says.
+
+    objects: addresses of array objects; targets: rows (argument, address to write to); *wrong: 1 if
+    not.
+    """
+    bad = k.var(k.integer(0))
+    for i in k.rows(0, n_checks):
+        row = checks + i * (CHECK * 8)
+        array = k.index(objects, k.index(row, 0))
+        ndim = _low32(k, k.index(array + NDIM, 0))
+        with k.when(k.index(array + DTYPE, 0).differs(k.index(row, 1))):
+            bad.value = 1
+        with k.when(ndim.differs(k.index(row, 2))):
+            bad.value = 1
+        flags = Int(k, k.ir.and_(k.index(array + FLAGS, 0).value, I64(C_CONTIGUOUS_ALIGNED)))
+        with k.when(flags.differs(C_CONTIGUOUS_ALIGNED)):
+            bad.value = 1
+        with k.when(bad.value.equals(0)):
+            dims = k.index(array + DIMENSIONS, 0)
+            for d in k.rows(0, ndim):
+                with k.when(k.index(dims, d).differs(k.index(row, d + 3))):
+                    bad.value = 1
+    k.put_index(wrong, 0, bad.value)
+    with k.when(bad.value.equals(0)):
+        for i in k.rows(0, n_targets):
+            row = targets + i * 16
+            array = k.index(objects, k.index(row, 0))
+            k.put_index(k.index(row, 1), 0, k.index(array + DATA, 0))
+
+
+def bind_and_run(k: Builder, box: Int) -> None:
+    """`bind` and, if nothing is wrong, `sequence`: their arguments one after the other in `box`."""
+    words = [k.index(box, i) for i in range(10)]
+    bind(k, *words[:6])
+    with k.when(k.index(words[5], 0).equals(0)):
+        sequence(k, *words[6:])
+
+
+def sequence(k: Builder, items: Int, count: Int, arrived: Int, give_way: Int) -> None:
+    """Run a list of calls.  *arrived counts all arrivals at all barriers; it starts at 0."""
+    for i in k.rows(0, count):
+        row = items + i * (CALL * 8)
+        f, a, b, c = (k.index(row, j) for j in range(CALL))
+        with k.when(f.differs(0)):
+            _call(k, f, a, b, c)
+        with k.when(f.equals(0)):
+            _barrier(k, arrived, a * b, give_way)
+
+
+def _call(k: Builder, f: Int, *args: Int) -> None:
+    k.call(f, *args)
+
+
+def _barrier(k: Builder, arrived: Int, target: Int, give_way: Int) -> None:
+    """Add one arrival, then wait until there are `target` of them."""
+    b = k.ir
+    pointer = b.inttoptr(arrived.value, I64.as_pointer())
+    b.atomic_rmw("add", pointer, I64(1), "seq_cst")
+    look, wait, rest, after = (b.append_basic_block(n) for n in ("look", "wait", "rest", "after"))
+    before = b.block
+    b.branch(look)
+    b.position_at_end(look)
+    spins = b.phi(I64)
+    spins.add_incoming(I64(0), before)
+    there = b.load_atomic(pointer, "seq_cst", 8)
+    b.cbranch(b.icmp_signed(">=", there, target.value), after, wait)
+    b.position_at_end(wait)
+    more = b.add(spins, I64(1))
+    tired = b.icmp_signed("==", b.srem(more, I64(SPINS)), I64(0))
+    tired = b.and_(tired, b.icmp_signed("!=", give_way.value, I64(0)))
+    spins.add_incoming(more, b.block)
+    b.cbranch(tired, rest, look)
+    b.position_at_end(rest)
+    from llvmlite import ir
+
+    b.call(b.inttoptr(give_way.value, ir.FunctionType(I32, []).as_pointer()), [])
+    spins.add_incoming(more, b.block)
+    b.branch(look)
+    b.position_at_end(after)
+
+
+def zero(k: Builder, to: Int, size: Int, _: Int) -> None:
+    """Write `size` zero words of 8 bytes."""
+    for i in k.rows(0, size):
+        k.put_index(to, i, 0)
+
+
+def copying(real: Real) -> Callable[..., None]:
+    def copy(k: Builder, items: Int, first: Int, last: Int) -> None:
+        """Copies first..last-1 of a list of rows (from, stride, to, stride, rows, columns, add)."""
+        for i in k.rows(first, last):
+            row = items + i * (COPY * 8)
+            source, lds, to, ldto, rows, columns, adds = (k.index(row, j) for j in range(COPY))
+            with k.when(adds.equals(0)):
+                for r in k.rows(0, rows):
+                    for j in k.lanes(columns, real):
+                        k.store(to + r * ldto, j, k.load(source + r * lds, j))
+            with k.when(adds.differs(0)):
+                for r in k.rows(0, rows):
+                    for j in k.lanes(columns, real):
+                        at = to + r * ldto
+                        k.store(at, j, k.load(at, j) + k.load(source + r * lds, j))
+
+    return copy

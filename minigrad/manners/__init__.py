@@ -1,0 +1,2 @@
+"""What a Tensor is to Python and to NumPy: reading values, the array API's namespace, NumPy's own
+functions called on it, pickling, and its expression as text."""

@@ -1,0 +1,238 @@
+"""NumPy's functions on Tensors: each records the function of ours that means the same, or raises.
+
+`ndarray * tensor` and `np.tanh(tensor)` reach `__array_ufunc__`, `np.concatenate([...])` reaches
+`__array_function__`; both are tables from NumPy's function to ours.  What is not in them is
+refused: quietly converting a Tensor to an array would lose its gradient.  Attached to `Tensor` when
+`minigrad` is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from inspect import signature
+from typing import Any
+
+import numpy as np
+
+from .. import ops
+from ..graph import Tensor
+from .namespace import can_cast, result_type
+
+UFUNCS: dict[np.ufunc, Callable[..., Any]] = {
+    np.add: ops.add, np.subtract: ops.subtract, np.multiply: ops.multiply, np.divide: ops.divide,
+    np.floor_divide: ops.floor_divide, np.remainder: ops.remainder, np.power: ops.pow,
+    np.matmul: ops.matmul, np.vecdot: ops.vecdot, np.negative: ops.negative,
+    np.positive: ops.positive, np.absolute: ops.abs, np.sign: ops.sign, np.square: ops.square,
+    np.sqrt: ops.sqrt, np.copysign: ops.copysign, np.nextafter: ops.nextafter,
+    np.floor: ops.floor, np.ceil: ops.ceil, np.trunc: ops.trunc, np.rint: ops.round,
+    np.exp: ops.exp, np.expm1: ops.expm1, np.log: ops.log, np.log1p: ops.log1p, np.log2: ops.log2,
+    np.log10: ops.log10, np.logaddexp: ops.logaddexp, np.hypot: ops.hypot,
+    np.sin: ops.sin, np.cos: ops.cos, np.tan: ops.tan, np.arcsin: ops.asin, np.arccos: ops.acos,
+    np.arctan: ops.atan, np.arctan2: ops.atan2, np.sinh: ops.sinh, np.cosh: ops.cosh,
+    np.tanh: ops.tanh, np.arcsinh: ops.asinh, np.arccosh: ops.acosh, np.arctanh: ops.atanh,
+    np.maximum: ops.maximum, np.minimum: ops.minimum, np.equal: ops.equal,
+    np.not_equal: ops.not_equal, np.less: ops.less, np.less_equal: ops.less_equal,
+    np.greater: ops.greater, np.greater_equal: ops.greater_equal,
+    np.logical_and: ops.logical_and, np.logical_or: ops.logical_or,
+    np.logical_xor: ops.logical_xor, np.logical_not: ops.logical_not, np.isnan: ops.isnan,
+    np.isinf: ops.isinf, np.isfinite: ops.isfinite, np.signbit: ops.signbit,
+    np.bitwise_and: ops.bitwise_and, np.bitwise_or: ops.bitwise_or,
+    np.bitwise_xor: ops.bitwise_xor, np.invert: ops.bitwise_invert,
+    np.left_shift: ops.bitwise_left_shift, np.right_shift: ops.bitwise_right_shift,
+}  # fmt: skip
+
+
+def _reduction(ours: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    return lambda a, axis=None, *, keepdims=False: ours(a, axis=axis, keepdims=keepdims)
+
+
+def _total(ours: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    return lambda a, axis=None, dtype=None, *, keepdims=False: ours(
+        a, axis=axis, dtype=dtype, keepdims=keepdims
+    )
+
+
+def _spread(ours: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    return lambda a, axis=None, *, ddof=0, keepdims=False, correction=None: ours(
+        a, axis=axis, correction=ddof if correction is None else correction, keepdims=keepdims
+    )
+
+
+def _along(ours: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A function of one axis, of the flat array where NumPy's axis is None."""
+
+    def f(a: Any, axis: int | None, **options: Any) -> Tensor:
+        return ours(ops.reshape(a, -1) if axis is None else a, axis=axis or 0, **options)
+
+    return f
+
+
+def _sorted(ours: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    return lambda a, axis=-1, *, stable=None: _along(ours)(a, axis)  # ours are always stable
+
+
+def _running(ours: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    return lambda a, axis=None, dtype=None: _along(ours)(a, axis, dtype=dtype)
+
+
+def _take(a: Any, indices: Any, axis: int | None = None) -> Tensor:
+    return ops.take(ops.reshape(a, -1) if axis is None else a, indices, axis=axis or 0)
+
+
+def _take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Tensor:
+    arr = ops.reshape(arr, -1) if axis is None else arr
+    return ops.take_along_axis(arr, indices, axis=0 if axis is None else axis)
+
+
+def _transpose(a: Any, axes: Any = None) -> Tensor:
+    t = ops.asarray(a)
+    return ops.permute_dims(t, range(t.ndim)[::-1] if axes is None else axes)
+
+
+def _swapaxes(a: Any, axis1: int, axis2: int) -> Tensor:
+    order = list(range(ops.asarray(a).ndim))
+    order[axis1], order[axis2] = order[axis2], order[axis1]
+    return ops.permute_dims(a, order)
+
+
+def _dot(a: Any, b: Any) -> Tensor:
+    a, b = ops.asarray(a), ops.asarray(b)
+    if not a.ndim or not b.ndim:
+        return ops.multiply(a, b)
+    return ops.tensordot(a, b, axes=((a.ndim - 1,), (max(b.ndim - 2, 0),)))
+
+
+def _last(a: Any, axis1: int, axis2: int) -> Tensor:
+    """Two axes made the last ones: NumPy's matrices may lie anywhere."""
+    return ops.moveaxis(a, (axis1, axis2), (-2, -1))
+
+
+def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Tensor:
+    t = ops.asarray(x)
+    over = t.ndim if axis is None else len(axis) if isinstance(axis, tuple) else 1
+    if ord is not None and over != 1 and (ord, over) != ("fro", 2):
+        raise _refused("linalg.norm", f"ord={ord!r} over {over} axes is not recorded for a Tensor")
+    order = 2 if ord is None or ord == "fro" and over == 2 else ord
+    return ops.norm(t, axis=axis, keepdims=keepdims, ord=order)
+
+
+FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
+    # reductions
+    np.sum: _total(ops.sum), np.prod: _total(ops.prod), np.mean: _total(ops.mean),
+    np.var: _spread(ops.var), np.std: _spread(ops.std), np.max: _reduction(ops.max),
+    np.min: _reduction(ops.min), np.any: _reduction(ops.any), np.all: _reduction(ops.all),
+    np.count_nonzero: _reduction(ops.count_nonzero), np.argmax: _reduction(ops.argmax),
+    np.argmin: _reduction(ops.argmin), np.linalg.norm: _norm,
+    # running and ordered
+    np.cumsum: _running(ops.cumulative_sum), np.cumprod: _running(ops.cumulative_prod),
+    np.diff: lambda a, n=1, axis=-1, prepend=None, append=None: ops.diff(
+        a, axis=axis, n=n, prepend=prepend, append=append
+    ),
+    np.sort: _sorted(ops.sort), np.argsort: _sorted(ops.argsort),
+    np.searchsorted: lambda a, v, side="left", sorter=None: ops.searchsorted(
+        a, v, side=side, sorter=sorter
+    ),
+    # elementwise
+    np.where: lambda condition, x, y: ops.where(condition, x, y),
+    np.clip: lambda a, a_min=None, a_max=None, *, min=None, max=None: ops.clip(
+        a, a_min if min is None else min, a_max if max is None else max
+    ),
+    np.nan_to_num: lambda x, *, nan=0.0, posinf=None, neginf=None: ops.nan_to_num(
+        x, nan=nan, posinf=posinf, neginf=neginf
+    ),
+    np.round: lambda a: ops.round(a), np.around: lambda a: ops.round(a),
+    np.sinc: lambda x: ops.sinc(x),
+    # products and matrices
+    np.einsum: lambda subscripts, *operands: ops.einsum(subscripts, *operands),
+    np.dot: _dot, np.outer: lambda a, b: ops.outer(ops.reshape(a, -1), ops.reshape(b, -1)),
+    np.tensordot: lambda a, b, axes=2: ops.tensordot(a, b, axes=axes),
+    np.cross: lambda a, b, *, axis=-1: ops.cross(a, b, axis=axis),
+    np.diagonal: lambda a, offset=0, axis1=0, axis2=1: ops.diagonal(
+        _last(a, axis1, axis2), offset=offset
+    ),
+    np.trace: lambda a, offset=0, axis1=0, axis2=1, dtype=None: ops.trace(
+        _last(a, axis1, axis2), offset=offset, dtype=dtype
+    ),
+    np.tril: lambda m, k=0: ops.tril(m, k=k), np.triu: lambda m, k=0: ops.triu(m, k=k),
+    # joining and taking apart
+    np.concatenate: lambda arrays, axis=0: ops.concat(arrays, axis=axis),
+    np.stack: lambda arrays, axis=0: ops.stack(arrays, axis=axis),
+    np.split: lambda ary, indices_or_sections, axis=0: ops.split(
+        ary, indices_or_sections, axis=axis
+    ),
+    np.take: _take, np.take_along_axis: _take_along_axis,
+    # movement
+    np.reshape: lambda a, shape: ops.reshape(a, shape), np.ravel: lambda a: ops.reshape(a, -1),
+    np.transpose: _transpose, np.matrix_transpose: lambda x: ops.matrix_transpose(x),
+    np.swapaxes: _swapaxes,
+    np.moveaxis: lambda a, source, destination: ops.moveaxis(a, source, destination),
+    np.expand_dims: lambda a, axis: ops.expand_dims(a, axis=axis),
+    np.squeeze: lambda a, axis=None: ops.squeeze(a, axis=axis),
+    np.broadcast_to: lambda array, shape: ops.broadcast_to(array, shape),
+    np.broadcast_arrays: lambda *args: tuple(ops.broadcast_arrays(*args)),
+    np.meshgrid: lambda *xi, indexing="xy": tuple(ops.meshgrid(*xi, indexing=indexing)),
+    np.flip: lambda m, axis=None: ops.flip(m, axis=axis),
+    np.roll: lambda a, shift, axis=None: ops.roll(a, shift, axis=axis),
+    np.tile: lambda A, reps: ops.tile(A, reps),
+    np.repeat: lambda a, repeats, axis=None: ops.repeat(a, repeats, axis=axis),
+    np.pad: lambda array, pad_width, mode="constant", *, constant_values=0: ops.pad(
+        array, pad_width, mode, constant_values=constant_values
+    ),
+    # creation and questions
+    np.empty_like: lambda prototype, dtype=None: ops.empty_like(prototype, dtype=dtype),
+    np.zeros_like: lambda a, dtype=None: ops.zeros_like(a, dtype=dtype),
+    np.ones_like: lambda a, dtype=None: ops.ones_like(a, dtype=dtype),
+    np.full_like: lambda a, fill_value, dtype=None: ops.full_like(a, fill_value, dtype=dtype),
+    np.result_type: result_type, np.can_cast: can_cast,
+    np.shape: lambda a: a.shape, np.ndim: lambda a: a.ndim, np.size: lambda a: a.size,
+}  # fmt: skip
+NEWER = {  # since NumPy 2.1
+    "astype": lambda x, dtype: ops.astype(x, dtype), "unstack": ops.unstack,
+    "cumulative_sum": ops.cumulative_sum, "cumulative_prod": ops.cumulative_prod,
+}  # fmt: skip
+FUNCTIONS |= {getattr(np, name): f for name, f in NEWER.items() if hasattr(np, name)}
+LINALG = {  # the array API's names, which NumPy's linalg repeats
+    "cross": ops.cross, "diagonal": ops.diagonal, "matmul": ops.matmul, "outer": ops.outer,
+    "matrix_transpose": ops.matrix_transpose, "tensordot": ops.tensordot, "trace": ops.trace,
+    "vecdot": ops.vecdot, "vector_norm": ops.norm,
+}  # fmt: skip
+FUNCTIONS |= {getattr(np.linalg, name): f for name, f in LINALG.items()}
+
+
+def _refused(name: str, why: str) -> TypeError:
+    return TypeError(
+        f"np.{name}: {why}. To compute with the value, without a gradient, give it "
+        "t.numpy() or mg.evaluate(t)"
+    )
+
+
+def _array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+    if kwargs.get("out"):
+        raise _refused(
+            ufunc.__name__,
+            "a Tensor cannot be written into an array (out=, or array += tensor); write a = a + t",
+        )
+    if method != "__call__":
+        raise _refused(
+            f"{ufunc.__name__}.{method}", "this is not recorded for a Tensor; mg.sum and mg.max are"
+        )
+    if ufunc not in UFUNCS:
+        raise _refused(ufunc.__name__, "there is no such function of Tensors")
+    if kwargs:
+        raise _refused(ufunc.__name__, f"{', '.join(kwargs)}= is not supported for a Tensor")
+    return UFUNCS[ufunc](*inputs)
+
+
+def _array_function(self: Tensor, func: Callable, types: Any, args: tuple, kwargs: dict) -> Any:
+    if func not in FUNCTIONS:
+        raise _refused(func.__name__, "there is no such function of Tensors")
+    ours = FUNCTIONS[func]
+    try:
+        signature(ours).bind(*args, **kwargs)
+    except TypeError as error:  # an option of NumPy's that ours has not
+        raise _refused(func.__name__, str(error)) from None
+    return ours(*args, **kwargs)
+
+
+Tensor.__array_ufunc__ = _array_ufunc  # type: ignore[attr-defined]
+Tensor.__array_function__ = _array_function  # type: ignore[attr-defined]

@@ -1,0 +1,374 @@
+"""A recurrence level by level in NumPy: what `evaluate` runs.
+
+All nodes of one level are computed at once, with a row axis in front; a rule per *kind* of op says
+how.  Four
+stages keep the level loop small: what all nodes share is computed once, what depends on a table row
+once per row, what no state reaches before the loop (the input product), and what no state needs
+after it (output heads).
+A sum over nodes is pushed through linear ops, and into a product as one contracted letter: the
+gradient of a weight is one product of stacked rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..graph import Tensor, toposort
+from ..ops.contract import EINSUM
+from ..ops.indexing import SCATTER, TAKE, add_rows
+from ..recur import PROJ, RECUR, ROW, Block, Index, Key, Via, domain_kinds, domains
+from ..structure import Structure
+from .evaluate import Env, arguments_read, compute, demand
+
+Domain = Any  # None: shared; "row": per node; a number: per row of that argument's table
+
+
+class Plan(NamedTuple):
+    """What to run for some projections of a block; the same for every structure with the same
+    wires."""
+
+    shared: list[Tensor]  # once
+    table: list[Tensor]  # once per table row
+    pre: list[Tensor]  # all nodes at once, before the loop
+    core: list[Tensor]  # level by level
+    post: list[Tensor]  # all nodes at once, after the loop
+    slots: dict[Key, Tensor]  # what arrives and is read
+    stored: set[Tensor]  # core tensors read outside their level
+    sums: dict[
+        Tensor, str
+    ]  # tensors whose sum over the nodes is wanted: by which rule, inputs before users
+    domain: dict[Tensor, Domain]
+    demands: dict[Tensor, list[Tensor]]  # of recurrences inside the block
+
+
+def plan(block: Block, wires: Any, vias: Sequence[Via], rows: tuple, summed: tuple) -> Plan:
+    """The stages that compute the interior tensors `rows` per node and the sums over the nodes of
+    `summed`."""
+    key = ("plan", rows, summed, domain_kinds(vias), wires)
+    if key in block.cache:
+        return block.cache[key]
+    order = block.live((*rows, *summed), wires)
+    domain = domains(block, vias, order)
+    sums = _sum_rules(order, summed, domain)
+    ports = [t for t in block.ports.values() if t in domain] if wires else []
+    roots = [*rows, *ports]
+    for t, how in sums.items():
+        roots += (
+            [t] if how == "rows" else [i for i in t.inputs if how == "contract" or i not in sums]
+        )
+    needed, demands = demand(order, roots)
+    needed.update(*demands.values())
+    after_slot: set[Tensor] = set(block.slots.values())
+    for t in order:
+        if any(i in after_slot for i in t.inputs):
+            after_slot.add(t)
+    before_port = set(toposort(ports)) | set(block.slots.values())
+
+    def stage(t: Tensor) -> str:
+        if t.op is PROJ:  # known as soon as its recurrence has run
+            t = t.inputs[0]
+        if domain[t] != "row":
+            return "shared" if domain[t] is None else "table"
+        return "pre" if t not in after_slot else "core" if t in before_port else "post"
+
+    stages: dict[str, list[Tensor]] = {k: [] for k in Plan._fields[:5]}
+    for t in order:
+        if t in needed:
+            stages[stage(t)].append(t)
+    outside = set(roots).union(*(t.inputs for t in stages["post"]))
+    stored = {t for t in stages["core"] if t in outside}
+    slots = {k: t for k, t in block.slots.items() if t in needed}
+    block.cache[key] = Plan._make([*stages.values(), slots, stored, sums, domain, demands])
+    return block.cache[key]
+
+
+def _sum_rules(
+    order: Sequence[Tensor], summed: Sequence[Tensor], domain: dict
+) -> dict[Tensor, str]:
+    """How each wanted sum over the nodes is found; a rule that pushes the sum on adds wants of its
+    own.
+
+    linear  : the op applied to the sums of its inputs.     contract: a product of two per-node
+              operands, the
+    rows    : computed per node, then summed.                         node letter contracted.
+    """
+    wanted, rules = set(summed), {}
+    for t in reversed(order):
+        if t not in wanted:
+            continue
+        per_node = [i for i in t.inputs if domain[i] is not None]
+        if domain[t] != "row" or not t.inputs or t.op.kind == "recur":
+            rules[t] = "rows"
+        elif t.op is EINSUM and len(per_node) > 1:
+            rules[t] = "contract"
+        elif t.op is EINSUM or (
+            t.op.linear and (t.op not in (TAKE, SCATTER) or domain[t.inputs[1]] is None)
+        ):
+            rules[t] = "linear"
+            wanted.update(
+                per_node if t.op is EINSUM else [i for i in t.inputs if i.dtype.kind == "f"]
+            )
+        else:
+            rules[t] = "rows"
+    return {t: rules[t] for t in order if t in rules}
+
+
+def run_levels(r: Tensor, args: list, projections: list[Tensor]) -> list:
+    """The values of `projections` of the recurrence `r`, given the values of its arguments."""
+    vias = [(p.attrs["ref"], p.attrs["via"]) for p in projections]
+    return execute(r.attrs["block"], r.attrs["structure"], r.attrs["vias"], args, vias)
+
+
+def execute(
+    block: Block,
+    structure: Structure,
+    vias: Sequence[Via],
+    args: list,
+    leaving: list[tuple[Tensor, Via]],
+) -> list:
+    """Run `block` over `structure`; rows are kept level after level inside, and put back in order
+    on leaving."""
+    n = structure.n
+    per_row = tuple(dict.fromkeys(ref for ref, via in leaving if via.kind != "shared"))
+    summed = tuple(dict.fromkeys(ref for ref, via in leaving if via.kind == "shared"))
+    p = plan(block, structure.wires, vias, per_row, summed)
+    levels = structure.levels
+    order = np.concatenate(levels) if n else np.zeros(0, np.int64)
+    plain = len(levels) == 1 or bool(
+        (order[:-1] < order[1:]).all()
+    )  # rows are level after level already
+    shared: Env = {}
+    tables: Env = {}  # a table has a row of its own for "none", last
+    nodes: Env = {}
+    for ph, via, arg in zip(block.inputs, vias, args, strict=True):
+        if ph not in p.domain or arg is None:
+            continue
+        if via.kind == "shared":
+            shared[ph] = arg
+        elif via.kind == "row":
+            nodes[ph] = arg if plain else arg[order]
+        else:
+            tables[ph] = np.concatenate([arg, np.zeros((1, *ph.shape), ph.dtype)])
+    index = {k: v.rows[order] % (v.size + 1) for k, v in enumerate(vias) if v.rows is not None}
+
+    def look(t: Tensor, at: Any) -> tuple[Any, bool]:
+        """A tensor's value for the rows `at` (a slice, numbers, or None: all), and whether it has a
+        row axis."""
+        where = p.domain[t]
+        if where is None:
+            return shared[t], False
+        if where != "row":
+            return tables[t][index[where] if at is None else index[where][at]], True
+        return nodes[t] if at is None else nodes[t][at], True
+
+    for t in p.shared:
+        _step(t, shared, p, [(shared.get(i), False) for i in t.inputs], None)
+    for t in p.table:
+        if t not in tables:
+            size = vias[p.domain[t]].size + 1
+            _step(
+                t,
+                tables,
+                p,
+                [
+                    (shared.get(i), False) if p.domain[i] is None else (tables.get(i), True)
+                    for i in t.inputs
+                ],
+                size,
+            )
+    _stage(p.pre, nodes, p, look, n)
+    for t in p.stored:
+        nodes[t] = np.zeros((n, *t.shape), t.dtype)
+    start = 0
+    for rows, arrivals in zip(levels, _arrivals(structure), strict=True) if p.core else ():
+        at = slice(start, start + len(rows))
+        start += len(rows)
+        _level(p, block, nodes, look, at, arrivals)
+    _stage(p.post, nodes, p, look, n)
+    sums = _sums(p, shared, look, n)
+    out = []
+    for ref, via in leaving:
+        if via.kind == "shared":
+            out.append(sums[ref])
+            continue
+        value, has_rows = look(ref, None)
+        value = value if has_rows else np.broadcast_to(value, (n, *ref.shape))
+        if via.kind == "index":
+            out.append(add_rows(via.size + 1, via.rows[order] % (via.size + 1), value)[: via.size])
+        elif plain:
+            out.append(value)
+        else:
+            back = np.empty_like(value)
+            back[order] = value
+            out.append(back)
+    return out
+
+
+def _stage(stage: list[Tensor], nodes: Env, p: Plan, look: Any, n: int) -> None:
+    for t in stage:
+        if t not in nodes and t.op is not PROJ:
+            _step(t, nodes, p, _operands(t, p, lambda i: look(i, None)), n)
+
+
+def _operands(t: Tensor, p: Plan, value: Any) -> list[tuple[Any, bool]]:
+    """The values of t's inputs; an argument of an inner recurrence that nothing asked for reads has
+    none."""
+    read = set(arguments_read(t, p.demands[t]) if t.op is RECUR else t.inputs)
+    return [value(i) if i in read else (None, False) for i in t.inputs]
+
+
+def _level(p: Plan, block: Block, nodes: Env, look: Any, at: slice, arrivals: dict) -> None:
+    """One turn of the loop: gather the states that arrive, run the core, store what is read
+    later."""
+    m = at.stop - at.start
+    local: Env = {}
+    for (slot, leaf), ph in p.slots.items():
+        local[ph] = _gather(ph, leaf, m, arrivals.get(slot, ()), block, look)
+    for t in p.core:
+        if t not in local and t.op is not PROJ:
+            pairs = _operands(t, p, lambda i: (local[i], True) if i in local else look(i, at))
+            _step(t, local, p, pairs, m)
+    for t in p.stored:
+        if t in local:
+            nodes[t][at] = local[t]
+
+
+def _gather(ph: Tensor, leaf: int, m: int, arrivals: Any, block: Block, look: Any) -> Any:
+    """The states that arrive at one leaf of a slot, wherever they live: a port may be anything of
+    the block, also what all nodes share or a table's row."""
+    total: Any = None
+    for port, to, source, whole in arrivals:
+        t = block.ports.get((port, leaf))
+        if t is None:  # a leaf of the state whose cotangent is no state of the way back
+            continue
+        rows, has_rows = look(t, source)
+        if not has_rows:
+            rows = np.broadcast_to(rows, (m if whole else len(to), *t.shape))
+        if not whole:
+            rows = add_rows(m, to, rows)
+        total = rows if total is None else total + rows
+    return np.zeros((m, *ph.shape), ph.dtype) if total is None else total
+
+
+def _arrivals(structure: Structure) -> list[dict[int, list[tuple]]]:
+    """For each level and slot: (port, row within the level, level-ordered row of the source, one
+    for each row)."""
+    known = structure.__dict__.get("_arrivals")
+    if known is not None:
+        return known
+    levels = structure.levels
+    size = np.array([len(rows) for rows in levels], np.int64)
+    first = np.cumsum(size) - size
+    place = np.empty(structure.n, np.int64)
+    if levels:
+        place[np.concatenate(levels)] = np.arange(structure.n)
+    edge_level = structure.level[structure.dst]
+    order = np.lexsort((place[structure.dst], structure.port, structure.slot, edge_level))
+    result: list[dict[int, list[tuple]]] = [{} for _ in levels]
+    if len(order):
+        kinds = np.stack([edge_level, structure.slot, structure.port])[:, order]
+        cuts = np.flatnonzero((kinds[:, 1:] != kinds[:, :-1]).any(axis=0)) + 1
+        for part in np.split(order, cuts):
+            level, slot, port = (
+                int(a[part[0]]) for a in (edge_level, structure.slot, structure.port)
+            )
+            to = place[structure.dst[part]] - first[level]
+            whole = len(to) == size[level] and bool((to == np.arange(len(to))).all())
+            source: Any = place[structure.src[part]]
+            if whole and bool((np.diff(source) == 1).all()):
+                source = slice(int(source[0]), int(source[-1]) + 1)  # a view, no gather
+            result[level].setdefault(slot, []).append((port, to, source, whole))
+    structure.__dict__["_arrivals"] = result
+    return result
+
+
+# -- one op for many rows --------------------------------------------------------------------------
+
+
+def _step(t: Tensor, env: Env, p: Plan, pairs: list[tuple[Any, bool]], m: int | None) -> None:
+    """Compute `t` into `env` from its inputs' values, of which those marked have a leading axis of
+    m rows."""
+    if t.op is PROJ or t in env:
+        return
+    if t.op is RECUR:
+        asked = p.demands[t]
+        leaving = [(q.attrs["ref"], q.attrs["via"]) for q in asked]
+        values = _inner(t, pairs, leaving, m)
+        env.update(zip(asked, values, strict=True))
+    elif t._value is not None:
+        env[t] = t._value
+    elif m is None or not t.inputs:
+        env[t] = compute(t, dict(zip(t.inputs, (v for v, _ in pairs), strict=True)))
+    else:
+        values = [v for v, _ in pairs]
+        env[t] = t.op.numpy(*values, **_row_attrs(t, [has for _, has in pairs], m))
+
+
+def _row_attrs(t: Tensor, has_rows: Sequence[bool], m: int) -> dict[str, Any]:
+    if t.op.kind == "contraction":
+        subs = tuple(
+            "N" + s if has else s for s, has in zip(t.attrs["subs"], has_rows, strict=True)
+        )
+        return {"subs": subs, "out": "N" + t.attrs["out"]}
+    return t.op.rows(m, t, t.attrs) if t.op.rows else t.attrs
+
+
+def _inner(
+    t: Tensor, pairs: list[tuple[Any, bool]], leaving: list[tuple[Tensor, Via]], m: int | None
+) -> list:
+    """A recurrence inside a block, for m rows at once: m copies of its structure."""
+    block, structure, vias = t.attrs["block"], t.attrs["structure"], t.attrs["vias"]
+    if m is None:
+        return execute(block, structure, vias, [v for v, _ in pairs], leaving)
+    n = structure.n
+    copy = np.repeat(np.arange(m), n)
+
+    def many(via: Via, has_rows: bool) -> Via:
+        if via.kind == "shared":
+            return Index(copy, m) if has_rows else via
+        if via.kind == "row":
+            return ROW if has_rows else Index(np.tile(np.arange(n), m), n)
+        rows = np.tile(via.rows, m)
+        if not has_rows:
+            return Index(rows, via.size)
+        return Index(np.where(rows < 0, -1, rows + copy * via.size), via.size * m)
+
+    args, entering = [], []
+    for (value, has_rows), via in zip(pairs, vias, strict=True):
+        args.append(
+            value.reshape(-1, *value.shape[2:]) if has_rows and via.kind != "shared" else value
+        )
+        entering.append(many(via, has_rows))
+    wide = [(ref, many(via, True)) for ref, via in leaving]
+    values = execute(block, structure.copies(m), entering, args, wide)
+    return [
+        v.reshape(m, *via.shape(n, ref.shape))
+        for v, (ref, via) in zip(values, leaving, strict=True)
+    ]
+
+
+def _sums(p: Plan, shared: Env, look: Any, n: int) -> Env:
+    """The wanted sums over the nodes, each by its rule."""
+    sums: Env = {}
+    for t, how in p.sums.items():
+        if not n:  # no nodes: nothing is multiplied, not even an infinity by 0
+            sums[t] = np.zeros(t.shape, t.dtype)
+        elif how == "rows":
+            value, has_rows = look(t, None)
+            sums[t] = (
+                value.sum(axis=0, dtype=t.dtype) if has_rows else value * np.asarray(n, t.dtype)
+            )
+        elif how == "contract":
+            pairs = [look(i, None) for i in t.inputs]
+            subs = tuple(
+                "N" + s if has else s for s, (_, has) in zip(t.attrs["subs"], pairs, strict=True)
+            )
+            sums[t] = t.op.numpy(*(v for v, _ in pairs), subs=subs, out=t.attrs["out"])
+        else:
+            sums[t] = t.op.numpy(
+                *(sums[i] if i in sums else shared[i] for i in t.inputs), **t.attrs
+            )
+    return sums

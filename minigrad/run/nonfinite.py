@@ -1,0 +1,675 @@
+"""Where a NaN or an infinity was born: `first_nonfinite` names the op, the element, the step and
+the sample.
+
+Sits on the engine and the evaluator and is imported by neither; `mg.function(f, nan_check=True)`
+calls it when a result turns out bad.  It works in two passes over the graph:
+
+* **forward**: every value is computed again and kept, those inside a recurrence too (level by
+  level, one row per node of the structure);
+* **backward**: from the bad elements of the outputs, back through the elements that made them bad.
+  An op is put to the test: its bad inputs are replaced by finite numbers, then each input in turn
+  keeps its NaNs (or +inf, or -inf) alone.  If the result is the same NaN or infinity with none of
+  them, the op made it itself: an *origin*.  If it is with one of them, the walk goes on there; if
+  it takes several (inf - inf), it goes on at all of them.  What `where`, `minimum` or exp(-inf) = 0
+  stopped is never reached, so a deliberate mask is not blamed, not even for a NaN beside it that
+  swallows it (-inf - NaN is a NaN because of the NaN).
+
+Which elements of an input an element of a result depends on is the same place for an elementwise
+op, and for any other op what its vjp, the transposed map, returns for a cotangent marking the
+elements in question.
+
+The first origin is reported: forward before backward, then in the order of evaluation; inside a
+recurrence by level, then by op, then by row.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import optree
+
+from ..graph import CONSTANT, INPUT, Tensor, constant, toposort, where_recorded
+from ..recur import PROJ, RECUR, ROW, Via, domains
+from ..sites import line, order_of, rule_of
+from ..structure import Structure
+from .evaluate import Env, _enter, compute, demand, frozen, run
+from .levels import execute, run_levels
+
+Mask = np.ndarray  # of bool: the elements in question of one value
+Key = tuple[int, ...]  # sorts origins: derivative order, then position in the evaluation
+PROBES = (0.5, 2.0, -0.5, 0.0)  # stand in for bad inputs: what holds must hold with all of them
+CLASSES: dict[str, Callable[[Any], Any]] = {
+    "nan": np.isnan,
+    "+inf": lambda x: x == np.inf,
+    "-inf": lambda x: x == -np.inf,
+}
+KINDS = {"nan": ("nan",), "inf": ("+inf", "-inf")}  # what a caller asks for, in classes
+
+
+@dataclass(frozen=True)
+class Place:
+    """A node of one recurrence.
+
+    block     : the recurrence's name (its cell; a backward one ends with ').
+    gate      : the name of the interior tensor, or of the only named one it goes into; or None.
+    parameters: names of the shared arguments it reads other than through named tensors.
+    row       : the row of the structure; None where the value is the same for all of them.
+    sample    : which component (sequence, tree) of the batch; None if there is one node only.
+    node      : the row within its component.
+    step      : `node` where the component is a chain: the time step, whichever way it is run.
+    """
+
+    block: str
+    gate: str | None
+    parameters: tuple[str, ...]
+    row: int | None = None
+    sample: int | None = None
+    node: int | None = None
+    step: int | None = None
+
+    def __str__(self) -> str:
+        gate = f"{self.gate or 'an unnamed value'}"
+        if self.parameters:
+            gate += f" (reads {', '.join(self.parameters)})"
+        if self.row is None:
+            return f"{gate} of {self.block}, computed once for all nodes"
+        at = f"step {self.step}" if self.step is not None else f"node {self.node}"
+        where = "" if self.sample is None else f", {at} of sample {self.sample}"
+        return f"{gate} of {self.block}{where}"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The first op (or leaf) that made a non-finite value.
+
+    op, name : the primitive ("constant", "input" for a leaf) and the node's name, or None.
+    kind     : "nan", "+inf" or "-inf", of the first bad element.
+    index    : of that element in the op's result, which has `shape`; count: how many are bad here
+               (and, unless `harmless` was asked for, reach an output).  In a recurrence: at one
+               node.
+    inputs   : per input the numbers read for that element: one for an elementwise op.
+    cause    : the same in words: "log of -3.2", "0.0 / 0.0".
+    line     : the user's line that recorded the op (in a gradient: the line of `mg.grad`; inside a
+               recurrence, of the first one to differentiate that cell).
+    order    : 0 in the forward pass, 1 in a gradient, 2 in a second derivative, ...
+    rule     : (op, name, line) of the node whose vjp rule it belongs to; None if order is 0.
+    places   : the recurrences it lies in, outermost first.
+    output   : where in the outputs a bad element was seen: "" for a lone Tensor.
+    """
+
+    op: str
+    name: str | None
+    kind: str
+    index: tuple[int, ...]
+    shape: tuple[int, ...]
+    count: int
+    inputs: tuple[tuple[float, ...], ...]
+    cause: str
+    line: str
+    order: int
+    rule: tuple[str, str | None, str] | None
+    places: tuple[Place, ...]
+    output: str
+
+    @property
+    def backward(self) -> bool:
+        return self.order > 0
+
+    def _innermost(self, field: str) -> Any:
+        found = (getattr(p, field) for p in reversed(self.places))
+        return next((v for v in found if v is not None), None)
+
+    @property
+    def block(self) -> str | None:
+        return self._innermost("block")
+
+    @property
+    def gate(self) -> str | None:
+        return self._innermost("gate")
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        return self.places[-1].parameters if self.places else ()
+
+    @property
+    def step(self) -> int | None:
+        return self._innermost("step")
+
+    @property
+    def node(self) -> int | None:
+        return self._innermost("node")
+
+    @property
+    def sample(self) -> int | None:
+        return self._innermost("sample")
+
+    def __str__(self) -> str:
+        """What, where and from what, in a few lines."""
+        size = math.prod(self.shape)
+        which = f"element {list(self.index)} of shape {list(self.shape)}" if self.shape else ""
+        many = f"{self.count} of {size} elements" if size > 1 else ""
+        found = ", ".join(s for s in (which, many) if s)
+        lines = [f"{self.cause} is {self.kind}" + (f" ({found})" if found else "")]
+        if self.op in (CONSTANT.name, INPUT.name):
+            lines = [f"{self.cause}" + (f" ({found})" if found else "")]
+        elif self.rule is None:
+            lines.append(f"  in the forward pass, op {_called(self.op, self.name)}")
+        else:
+            grade = "" if self.order == 1 else f", derivative of order {self.order}"
+            lines.append(f"  in the backward pass{grade}, op {_called(self.op, self.name)}")
+            of, name, at = self.rule
+            recorded = f", recorded at {at}" if at else ""
+            lines.append(f"  of the gradient of {_called(of, name)}{recorded}")
+        lines += [f"  at {place}" for place in reversed(self.places)]
+        if self.line:
+            lines.append(
+                f"  {'recorded' if self.rule is None else 'differentiated'} at {self.line}"
+            )
+        return "\n".join(lines)
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it, in a sentence."""
+        if self.op in (CONSTANT.name, INPUT.name):
+            return "check the data and the parameters before they are used"
+        return REMEDIES.get(self.op, REMEDIES["absorb"] if self.backward else GENERAL)
+
+
+GENERAL = "scale the values it reads, or bound them with mg.clip"
+REMEDIES = {
+    "log": "keep what goes into log above 0 (mg.maximum(x, tiny)), or use mg.log_softmax",
+    "exp": "subtract the maximum first, as mg.logsumexp and mg.softmax do, or mg.clip what goes in",
+    "divide": "keep the divisor away from 0, or choose with mg.where before dividing",
+    "sqrt": "keep what goes into sqrt above 0: mg.sqrt(mg.maximum(x, tiny))",
+    "absorb": "keep the op's input away from the point where its slope is infinite, with "
+              "mg.maximum, mg.clip or mg.where",
+}  # fmt: skip
+
+
+def _called(op: str, name: str | None) -> str:
+    return f"{op} (named {name!r})" if name else op
+
+
+def first_nonfinite(
+    output: Any, *, kinds: Sequence[str] = ("nan", "inf"), harmless: bool = False
+) -> Finding | None:
+    """The first op, in the order of evaluation, that made a NaN or infinity out of finite inputs;
+    None if there is none.
+
+    output  : a Tensor or pytree of Tensors, values or gradients; everything is computed again, with
+              every value inside the recurrences in memory.
+    kinds   : what counts as bad: "nan", "inf" or both.  With ("nan",) infinities are ordinary
+              numbers, and what is named is the op that made NaN of them (inf - inf).
+    harmless: False: only what reaches a bad element of the output counts, so None if the output is
+              good.  True: also what a `where` or exp(-inf) = 0 stops on the way.
+
+    Raises ValueError for other kinds, TypeError for outputs without a value (inside a trace).
+    """
+    return find(output, {}, kinds=kinds, harmless=harmless)
+
+
+def find(
+    output: Any,
+    given: Mapping[Tensor, Any],
+    *,
+    kinds: Sequence[str] = ("nan", "inf"),
+    harmless: bool = False,
+) -> Finding | None:
+    """`first_nonfinite` of a traced graph, with the values of its placeholders."""
+    paths, leaves, _ = optree.tree_flatten_with_path(output)
+    outputs = {
+        t: ".".join(map(str, path))
+        for path, t in zip(paths, leaves, strict=True)
+        if isinstance(t, Tensor)
+    }
+    with np.errstate(all="ignore"):
+        return _Search(classes_of(kinds), harmless).run(outputs, given)
+
+
+def classes_of(kinds: Any) -> tuple[str, ...]:
+    """("nan", "inf") -> ("nan", "+inf", "-inf")."""
+    names = (kinds,) if isinstance(kinds, str) else tuple(kinds)
+    if not names or any(k not in KINDS for k in names):
+        raise ValueError(f"kinds are 'nan', 'inf' or both; got {kinds!r}")
+    return tuple(c for k in KINDS if k in names for c in KINDS[k])
+
+
+def bad_elements(x: Any, classes: Sequence[str]) -> Mask:
+    """Which elements belong to one of the classes; none where x holds integers."""
+    x = np.asarray(x)
+    if x.dtype.kind != "f":
+        return np.zeros(x.shape, bool)
+    if len(classes) == len(CLASSES):
+        return np.asarray(~np.isfinite(x))
+    return np.asarray(np.any([CLASSES[c](x) for c in classes], axis=0))
+
+
+# -- one op ----------------------------------------------------------------------------------------
+
+
+def reads(t: Tensor, xs: Sequence[Any], k: int, mask: Mask) -> Mask:
+    """The elements of input k that the elements `mask` of the result depend on."""
+    shape = np.shape(xs[k])
+    if t.op.kind == "elementwise" and shape == mask.shape:
+        return mask
+    everything = np.full(shape, mask.any())
+    if t.op.vjp is None or not mask.any():
+        return everything
+    ones = [constant(np.ones_like(x) if np.asarray(x).dtype.kind == "f" else x) for x in xs]
+    node = Tensor(t.op, tuple(ones), t.attrs, t.shape, t.dtype)
+    g = t.op.vjp(constant(mask.astype(t.dtype)), node, [i == k for i in range(len(xs))])[k]
+    if g is None:
+        return everything
+    marked = np.asarray(run([g], run_levels)[g]) != 0
+    return marked if marked.any() else everything
+
+
+class _Verdict(NamedTuple):
+    own: Mask  # bad whatever the bad inputs are
+    into: dict[int, Mask]  # input -> its elements that make the rest bad
+
+
+class _Search:
+    """The walk back, and the first origin met so far."""
+
+    def __init__(self, classes: tuple[str, ...], harmless: bool):
+        self.classes, self.harmless = classes, harmless
+        self.first: tuple[Key, Tensor, list, Any, Mask, str | None, list] | None = None
+        self.known: dict[Any, Mask] = {}
+
+    def bad(self, x: Any) -> Mask:
+        return bad_elements(x, self.classes)
+
+    def origin(
+        self, position: Key, t: Tensor, xs: list, value: Any, own: Mask,
+        op: str | None = None, places: Sequence[Any] = (),
+    ) -> None:  # fmt: skip
+        """Remember an origin if it comes before the one known; `places`: (recurrence, row)s."""
+        key = (order_of(t.site), *position)
+        if own.any() and (self.first is None or key < self.first[0]):
+            self.first = key, t, xs, value, own, op, list(places)
+
+    def test(self, t: Tensor, xs: list, value: Any, mask: Mask) -> _Verdict:
+        """Did `t` make the bad elements `mask` of its value itself; if not, which inputs did?"""
+        wrong = {k: w for k, x in enumerate(xs) for w in [self.bad(x)] if w.any()}
+        if not wrong:
+            return _Verdict(mask, {})
+
+        def trial(probe: float, kept: int | None = None, where: Any = True) -> Any:
+            """The result with all bad inputs replaced but those at `where` of input `kept`."""
+            new = list(xs)
+            for k, w in wrong.items():
+                gone = w & ~where if k == kept else w
+                new[k] = np.where(gone, np.asarray(probe, xs[k].dtype), xs[k])
+            return t.op.numpy(*new, **t.attrs)
+
+        def enough(*kept: Any) -> Mask:
+            """The elements of `mask` that are then still what they are: NaN, or that infinity."""
+            left = mask
+            for probe in PROBES if mask.any() else ():
+                x = trial(probe, *kept)
+                left = left & ((x == value) | (np.isnan(x) & np.isnan(value)))
+            return left
+
+        own = enough()
+        into: dict[int, Mask] = {}
+        unexplained = mask & ~own
+        for k in wrong:
+            for c in self.classes:
+                where = np.asarray(CLASSES[c](xs[k]))
+                if where.any():
+                    guilty = enough(k, where)
+                    unexplained = unexplained & ~guilty
+                    self._into(into, t, xs, k, guilty, where, own)
+        for k, w in wrong.items() if unexplained.any() else ():  # bad only together
+            self._into(into, t, xs, k, unexplained, w, own)
+        return _Verdict(own, into)
+
+    def _into(
+        self, into: dict, t: Tensor, xs: list, k: int, mask: Mask, where: Mask, own: Mask
+    ) -> None:
+        """Blame the elements of input k among `where` that the elements `mask` of t depend on."""
+        if not mask.any():
+            return
+        key = t, k, mask.tobytes()
+        if key not in self.known:
+            self.known[key] = reads(t, xs, k, mask)
+        hit = self.known[key] & where
+        if not hit.any() and (mask & ~own).any():  # the vjp did not tell: any of them
+            hit = where
+        add(into, k, hit)
+
+    # -- the graph outside recurrences -------------------------------------------------------------
+
+    def run(self, outputs: dict[Tensor, str], given: Mapping[Tensor, Any]) -> Finding | None:
+        order = toposort(outputs)
+        needed, demands = demand(order, list(outputs))
+        env: Env = {}
+        for t in order:
+            if t not in needed or t.op is PROJ:
+                continue
+            if t in given:
+                env[t] = np.asarray(given[t])
+            elif t.op is RECUR:
+                values = run_levels(t, [env.get(i) for i in t.inputs], demands[t])
+                env.update(zip(demands[t], values, strict=True))
+            else:
+                env[t] = t._value if not t.inputs and t._value is not None else compute(t, env)
+                env[t] = frozen(env[t], t)
+        masks: dict[Tensor, Mask] = {t: self.bad(env[t]) for t in outputs}
+        seen = next((path for t, path in outputs.items() if masks[t].any()), None)
+        if seen is None and not self.harmless:
+            return None
+        if self.harmless:
+            masks = {t: self.bad(x) for t, x in env.items()}
+        for place in reversed(range(len(order))):
+            t = order[place]
+            if t.op is RECUR:
+                self._enter_recurrence(t, demands.get(t, ()), masks, env.get, (place,), [])
+            elif t in masks and t.op is not PROJ:
+                self.step(t, masks, env.get, (place,), [])
+        return self.describe(seen or "")
+
+    def step(
+        self, t: Tensor, masks: dict[Tensor, Mask], value: Any, position: Key, places: list
+    ) -> None:
+        """An ordinary node: pass its mask on to its inputs, or report it."""
+        mask = masks.pop(t)
+        if not mask.any():
+            return
+        if not t.inputs:
+            self.origin(position, t, [], value(t), mask, places=places)
+            return
+        xs = [value(i) for i in t.inputs]
+        own, into = self.test(t, xs, value(t), mask)
+        self.origin(position, t, xs, value(t), own, places=places)
+        for k, m in into.items():
+            add(masks, t.inputs[k], m)
+
+    def _enter_recurrence(
+        self, r: Tensor, asked: Sequence[Tensor], masks: dict, value: Any, position: Key,
+        places: list,
+    ) -> None:  # fmt: skip
+        """Pass the masks of a recurrence's projections on to its arguments."""
+        seeds = [(p, masks.pop(p, np.zeros(p.shape, bool))) for p in asked]
+        if not self.harmless:  # else the values inside are looked at in any case
+            seeds = [(p, m) for p, m in seeds if m.any()]
+        if not seeds:
+            return
+        args = [value(i) for i in r.inputs]
+        for k, m in _Interior(self, r, args, [p for p, _ in seeds], position, places).walk(seeds):
+            add(masks, r.inputs[k], m & self.bad(args[k]))
+
+    # -- words -------------------------------------------------------------------------------------
+
+    def describe(self, output: str) -> Finding | None:
+        if self.first is None:
+            return None
+        key, t, xs, value, own, op, places = self.first
+        value = np.asarray(value)
+        index = tuple(int(i) for i in np.argwhere(own)[0])
+        one = np.zeros(own.shape, bool)
+        one[index] = True
+        numbers = [
+            tuple(np.asarray(x)[one if op is not None else reads(t, xs, k, one)].tolist())
+            for k, x in enumerate(xs)
+        ]
+        kind = next(c for c, holds in CLASSES.items() if holds(value[index]))
+        rule = rule_of(t.site)
+        return Finding(
+            op=op or t.op.name, name=t.name, kind=kind, index=index, shape=value.shape,
+            count=int(own.sum()), inputs=tuple(numbers), cause=_cause(t, op, numbers, kind),
+            line=where_recorded(t), order=key[0],
+            rule=rule and (rule[0], rule[1], line(rule[2]) if rule[2] is not None else ""),
+            places=tuple(_place(r, u, row) for r, u, row in places), output=output,
+        )  # fmt: skip
+
+
+def add(masks: dict[Any, Mask], t: Any, mask: Mask) -> None:
+    masks[t] = masks[t] | mask if t in masks else mask
+
+
+INFIX = {"add": " + ", "subtract": " - ", "multiply": " * ", "divide": " / ", "pow": " ** "}
+
+
+def _cause(t: Tensor, op: str | None, numbers: Sequence[tuple], kind: str) -> str:
+    """'log of -3.2', '0.0 / 0.0', 'einsum of 64 numbers up to 1e+200 and ...'."""
+    if op is None and not t.inputs:
+        what = "a parameter or input" if t.op is INPUT else "a constant"
+        return f"{t.name or what} holds {kind}"
+    if op is None and all(len(x) == 1 for x in numbers):
+        words = [f"{x[0]:.6g}" if isinstance(x[0], float) else str(x[0]) for x in numbers]
+        if t.op.name in INFIX:
+            return INFIX[t.op.name].join(words)
+        return f"{t.op.name} of {words[0] if len(words) == 1 else '(' + ', '.join(words) + ')'}"
+    if op is not None:
+        numbers = [sum(numbers, ())]
+    words = [
+        f"{len(x)} number{'s' * (len(x) > 1)}"
+        + (f" up to {max(map(abs, x)):.6g} in size" if x else "")
+        for x in numbers
+        if not x or isinstance(x[0], float)
+    ]
+    return f"{op or t.op.name} of {' and '.join(words)}"
+
+
+def _place(r: Tensor, t: Tensor, row: int | None) -> Place:
+    structure, block = r.attrs["structure"], r.attrs["block"]
+    shared = {
+        ph for ph, via in zip(block.inputs, r.attrs["vias"], strict=True) if via.kind == "shared"
+    }
+    named = toposort([t], stop=lambda u: u is not t and bool(u.name) and bool(u.inputs))
+    parameters = tuple(u.name for u in named if u in shared and u.name)
+    gate = t.name if t.name else _goes_into(block.nodes, t)
+    rule = rule_of(t.site)
+    if gate is None and rule is not None:
+        gate = rule[1]
+    if row is None or (structure.n == 1 and not len(structure.src)):
+        return Place(block.name, gate, parameters, row)
+    ranks = nodes_of(structure)
+    node = int(ranks[row])
+    step = node if is_chain(structure, ranks) else None
+    return Place(block.name, gate, parameters, row, int(structure.component[row]), node, step)
+
+
+def _goes_into(nodes: Sequence[Tensor], t: Tensor) -> str | None:
+    """The name of the only named tensor that `t` goes into by way of unnamed ones."""
+    through, found = {t}, []
+    for u in nodes:
+        if any(i in through for i in u.inputs):
+            if u.name:
+                found.append(u.name)
+            else:
+                through.add(u)
+    return found[0] if len(found) == 1 else None
+
+
+def nodes_of(structure: Structure) -> np.ndarray:
+    """(n,) the number of each row within its component."""
+    order = np.argsort(structure.component, kind="stable")
+    size = np.bincount(structure.component, minlength=structure.components)
+    ranks = np.empty(structure.n, np.int64)
+    ranks[order] = np.arange(structure.n) - np.repeat(np.cumsum(size) - size, size)
+    return ranks
+
+
+def is_chain(structure: Structure, ranks: np.ndarray) -> bool:
+    """Whether every component is a sequence with its rows in time order (either way it is run)."""
+    src, dst = structure.src, structure.dst
+    return bool(len(src)) and bool(
+        structure.slots == structure.ports == 1
+        and (np.abs(ranks[dst] - ranks[src]) == 1).all()
+        and np.bincount(src).max() == 1
+        and np.bincount(dst).max() == 1
+    )
+
+
+# -- inside a recurrence ---------------------------------------------------------------------------
+
+Home = Any  # a row; or, for what is not computed per node, None (all) or (argument, table row)
+
+
+class _Interior:
+    """The values inside a recurrence, and the walk back through them."""
+
+    def __init__(
+        self, search: _Search, r: Tensor, args: list, asked: Sequence[Tensor], position: Key,
+        places: list,
+    ):  # fmt: skip
+        self.search, self.r, self.args = search, r, args
+        self.position, self.places = position, places
+        self.block, self.structure, self.vias = (r.attrs[k] for k in ("block", "structure", "vias"))
+        refs = tuple(dict.fromkeys(p.attrs["ref"] for p in asked))
+        self.order = self.block.live(refs, self.structure.wires)
+        live = set(self.order)
+        sent = [t for t in self.block.ports.values() if t in live]
+        self.needed, self.demands = demand(self.order, [*refs, *sent])
+        self.domain = domains(self.block, self.vias, self.order)
+        self.number = {ph: k for k, ph in enumerate(self.block.inputs)}
+        rows = [
+            t for t in self.order
+            if t in self.needed and t.op is not RECUR and self.domain[t] == "row"
+        ]  # fmt: skip
+        leaving = [(t, ROW) for t in rows]
+        values = execute(self.block, self.structure, self.vias, args, leaving)
+        self.rows = dict(zip(rows, values, strict=True))
+        self.once: dict[Home, Env] = {}  # what is not computed per node, by home
+        self.pending: dict[Home, dict[Tensor, Mask]] = {}
+        self.example: dict[Home, int] = {}  # a row that reads from that home
+
+    def home(self, t: Tensor, n: int) -> Home:
+        """Where the value of `t` at row n lives."""
+        where = self.domain[t]
+        if where == "row":
+            return n
+        home = None if where is None else (where, int(self.vias[where].rows[n]))
+        self.example.setdefault(home, n)
+        return home
+
+    def value(self, t: Tensor, n: int) -> Any:
+        if t in self.rows:
+            return self.rows[t][n]
+        if t not in self.needed:
+            return None
+        env = self.once.setdefault(self.home(t, n), {})
+        if t not in env:
+            for u in toposort([t], stop=env.__contains__):
+                if u in env or u not in self.needed or u.op is PROJ:
+                    continue
+                if u in self.number:
+                    k = self.number[u]
+                    env[u] = _enter(self.args[k], self.vias[k], n)
+                elif u.op is RECUR:
+                    values = run_levels(u, [env.get(i) for i in u.inputs], self.demands[u])
+                    env.update(zip(self.demands[u], values, strict=True))
+                else:
+                    env[u] = u._value if not u.inputs else compute(u, env)
+        return env[t]
+
+    def add(self, t: Tensor, n: int, mask: Mask) -> bool:
+        """Put the bad ones of these elements of `t` at row n on the list."""
+        mask = mask & self.search.bad(self.value(t, n))
+        if mask.any():
+            add(self.pending.setdefault(self.home(t, n), {}), t, mask)
+        return bool(mask.any())
+
+    def walk(self, seeds: Sequence[tuple[Tensor, Mask]]) -> Iterator[tuple[int, Mask]]:
+        """From masks of projections to masks of arguments."""
+        for p, mask in seeds:
+            self._seed(p, p.attrs["via"], mask)
+        if self.search.harmless:
+            for n in range(self.structure.n):
+                for t in self.order:
+                    if t in self.needed and t.op is not RECUR:
+                        self.add(t, n, np.ones(t.shape, bool))
+        self.arrivals: dict[int, list[int]] = {}
+        for e, row in enumerate(self.structure.dst.tolist()):
+            self.arrivals.setdefault(row, []).append(e)
+        into: dict[int, Mask] = {}
+        for level in reversed(range(len(self.structure.levels))):
+            for n in reversed(self.structure.levels[level].tolist()):
+                if n in self.pending:
+                    self._row(n, n, level, into)
+        while self.pending:  # tables before what all nodes share, which they may read
+            home = next((h for h in self.pending if h is not None), None)
+            self._row(home, self.example[home], -1, into)
+        yield from into.items()
+
+    def _seed(self, p: Tensor, via: Via, mask: Mask) -> None:
+        """The elements of the interior tensor that the marked ones of a projection hold."""
+        ref, n = p.attrs["ref"], self.structure.n
+        if via.kind == "row":
+            for row in np.flatnonzero(mask.reshape(n, -1).any(axis=1)).tolist():
+                self.add(ref, row, mask[row])
+            return
+        tables = {-1: mask} if via.rows is None else {
+            k: mask[k] for k in np.flatnonzero(mask.reshape(via.size, -1).any(axis=1)).tolist()
+        }  # fmt: skip
+        for k, m in tables.items():
+            rows = range(n) if via.rows is None else np.flatnonzero(via.rows == k).tolist()
+            summed = m.copy()
+            for row in rows:
+                if self.add(ref, row, m):
+                    summed &= ~self.search.bad(self.value(ref, row))
+            if summed.any():  # finite at every node: the sum itself overflows
+                xs = [self.value(ref, row) for row in rows]
+                level = len(self.structure.levels)
+                self.search.origin(
+                    (*self.position, level), p, xs, np.where(m, np.sum(xs, axis=0), 0), summed,
+                    "sum over nodes", [*self.places, (self.r, ref, None)],
+                )  # fmt: skip
+
+    def _row(self, home: Home, n: int, level: int, into: dict[int, Mask]) -> None:
+        """One node of the structure: its block, from the ends to the beginnings."""
+        masks = self.pending.pop(home)
+        row = home if isinstance(home, int) else None
+
+        def value(t: Tensor) -> Any:
+            return self.value(t, n)
+
+        for place in reversed(range(len(self.order))):
+            t = self.order[place]
+            position = (*self.position, level, place, n)
+            if t.op is RECUR:
+                places = [*self.places, (self.r, t, row)]
+                asked = self.demands.get(t, ())
+                self.search._enter_recurrence(t, asked, masks, value, position, places)
+            elif t not in masks or t.op is PROJ:
+                continue
+            elif self.home(t, n) != home:  # it lives elsewhere: once for many nodes
+                add(self.pending.setdefault(self.home(t, n), {}), t, masks.pop(t))
+            elif t in self.number:
+                self._leave(self.number[t], n, masks.pop(t), into)
+            elif t.op is INPUT:
+                self._slot(t, n, masks.pop(t), position)
+            else:
+                self.search.step(t, masks, value, position, [*self.places, (self.r, t, row)])
+
+    def _leave(self, k: int, n: int, mask: Mask, into: dict[int, Mask]) -> None:
+        via = self.vias[k]
+        outer = into.setdefault(k, np.zeros(np.shape(self.args[k]), bool))
+        if via.kind == "shared":
+            outer |= mask
+        else:
+            outer[n if via.rows is None else int(via.rows[n])] |= mask
+
+    def _slot(self, ph: Tensor, n: int, mask: Mask, position: Key) -> None:
+        """A state that arrives: the sum over the edges."""
+        slot, leaf = next(key for key, t in self.block.slots.items() if t is ph)
+        own, xs = mask.copy(), []
+        for e in self.arrivals.get(n, ()):
+            t = self.block.ports.get((int(self.structure.port[e]), leaf))
+            if self.structure.slot[e] != slot or t is None:
+                continue
+            source = int(self.structure.src[e])
+            xs.append(self.value(t, source))
+            if self.add(t, source, mask):
+                own &= ~self.search.bad(xs[-1])
+        self.search.origin(
+            position, ph, xs, self.value(ph, n), own, "sum over edges",
+            [*self.places, (self.r, ph, n)],
+        )  # fmt: skip

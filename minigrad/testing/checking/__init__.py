@@ -1,0 +1,1 @@
+"""How a gradient is judged: oracles, comparisons, verdicts, and where an error began."""

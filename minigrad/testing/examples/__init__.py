@@ -1,0 +1,1 @@
+"""What is drawn: problems, expressions, and a sample of every op."""

@@ -1,0 +1,1 @@
+"""The test of the tester: planted mistakes, and false alarms."""
