@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from minigrad.autodiff import backward
-from minigrad.run.evaluate import evaluate
 from minigrad.graph import Tensor, placeholder, rebuild
 from minigrad.ops import ones_like
 from minigrad.recur import PROJ, pulled_back

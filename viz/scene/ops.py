@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from minigrad.autodiff import backward
-from minigrad.run.evaluate import evaluate
 from minigrad.graph import INPUT, Tensor, toposort, where_recorded
 from minigrad.ops import ones_like
 from minigrad.recur import PROJ, RECUR
