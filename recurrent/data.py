@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from .options import array, flag, integers, listed, shown
+from .options import size as _size
 
 UNKNOWN = "⟨unk⟩"
 
@@ -21,6 +26,8 @@ class Vocabulary:
     tokens  : what is counted: words, characters (a string), any iterable of strings.
     least   : tokens seen fewer times are left out.   most: at most this many are kept.
     unknown : stands for every token that is left out; None: such a token is an error.
+
+    Raises TypeError for what is no iterable of tokens (counts of tokens are none).
     """
 
     def __init__(
@@ -32,8 +39,15 @@ class Vocabulary:
         unknown: str | None = UNKNOWN,
         special: Sequence[str] = (),
     ) -> None:
-        first = [*special, *([] if unknown is None else [unknown])]
-        counted = [t for t, n in Counter(tokens).most_common(most) if n >= least]
+        who = "Vocabulary"
+        least = _size(who, "least", least)
+        most = None if most is None else _size(who, "most", most, 0)
+        if unknown is not None and not isinstance(unknown, str):
+            raise TypeError(f"{who}: unknown must be a token or None; got {shown(unknown)}")
+        first = _tokens(who, "special", special, text=False)
+        first += [] if unknown is None else [unknown]
+        seen = Counter(_tokens(who, "tokens", tokens))
+        counted = [t for t, n in seen.most_common(most) if n >= least]
         self.tokens = list(dict.fromkeys([*first, *counted]))
         self.unknown = unknown
         self.number = {token: k for k, token in enumerate(self.tokens)}
@@ -49,27 +63,42 @@ class Vocabulary:
 
     def encode(self, tokens: Iterable[str]) -> np.ndarray:
         """The numbers of some tokens (of the characters of a string).  (T,) int64"""
-        listed = list(tokens)
+        given = _tokens("encode", "tokens", tokens)
         if self.unknown is None:
-            for place, token in enumerate(listed):
+            for place, token in enumerate(given):
                 if token not in self.number:
                     raise ValueError(
                         f"encode: token {place}, {token!r}, is not in the vocabulary of "
                         f"{len(self)}, which has no token for unknown ones"
                     )
-            return np.array([self.number[t] for t in listed], np.int64)
+            return np.array([self.number[t] for t in given], np.int64)
         other = self.number[self.unknown]
-        return np.array([self.number.get(t, other) for t in listed], np.int64)
+        return np.array([self.number.get(t, other) for t in given], np.int64)
 
     def decode(self, numbers: Iterable[int]) -> list[str]:
         """The tokens with some numbers."""
-        listed = [int(k) for k in np.asarray(list(numbers), np.int64)]
-        for place, k in enumerate(listed):
+        table = hasattr(numbers, "__array__")
+        given = numbers if table else listed("decode", "numbers", numbers, "numbers")
+        known = integers("decode", "numbers", given).tolist()
+        for place, k in enumerate(known):
             if not 0 <= k < len(self):
                 raise ValueError(
                     f"decode: number {place} is {k}; the vocabulary has 0 to {len(self) - 1}"
                 )
-        return [self.tokens[k] for k in listed]
+        return [self.tokens[k] for k in known]
+
+
+def _tokens(who: str, what: str, given: Any, text: bool = True) -> list[Any]:
+    """The tokens of an iterable; the characters of a string, where text may be given."""
+    found = list(given) if text and isinstance(given, str) else listed(who, what, given, "tokens")
+    for place, token in enumerate(found):
+        try:
+            hash(token)
+        except TypeError:
+            raise TypeError(
+                f"{who}: {what}[{place}] must be a token (text); got {shown(token)}"
+            ) from None
+    return found
 
 
 # -- batches ---------------------------------------------------------------------------------------
@@ -89,9 +118,13 @@ def pad(sequences: Sequence[Any], fill: Any = 0) -> tuple[np.ndarray, np.ndarray
 
     Raises ValueError for no sequence at all, or one whose shape after the time axis differs.
     """
-    arrays = [np.asarray(s) for s in sequences]
+    table = hasattr(sequences, "__array__")
+    given = sequences if table else listed("pad", "sequences", sequences, "sequences")
+    arrays = [array("pad", f"sequence {k}", s) for k, s in enumerate(given)]
     if not arrays:
         raise ValueError("pad: there are no sequences")
+    if array("pad", "fill", fill).shape:
+        raise ValueError(f"pad: fill must be one number; got {shown(fill)}")
     for k, a in enumerate(arrays):
         if not a.ndim or a.shape[1:] != arrays[0].shape[1:]:
             rest = "".join(f", {d}" for d in arrays[0].shape[1:])
@@ -100,6 +133,8 @@ def pad(sequences: Sequence[Any], fill: Any = 0) -> tuple[np.ndarray, np.ndarray
             )
     lengths = np.array([len(a) for a in arrays], np.int64)
     dtype = np.result_type(*arrays)
+    if dtype.kind in "iub" and not np.can_cast(np.min_scalar_type(fill), dtype):
+        raise ValueError(f"pad: fill is {shown(fill)}; sequences of {dtype} cannot hold it")
     xs = np.full((int(lengths.max()), len(arrays), *arrays[0].shape[1:]), fill, dtype)
     for k, a in enumerate(arrays):
         xs[: len(a), k] = a
@@ -122,8 +157,19 @@ def batches(
               less padding.
     sort    : longest first within each batch.
     """
-    if size < 1:
-        raise ValueError(f"batches: size must be at least 1; got {size}")
+    count = _size("batches", "size", size)
+    buckets, sort = flag("batches", "buckets", buckets), flag("batches", "sort", sort)
+    seed = None if seed is None else _size("batches", "seed", seed, 0)
+    given = listed("batches", "sequences", sequences, "sequences")
+    for k, s in enumerate(given):
+        if not hasattr(s, "__len__") or np.ndim(array("batches", f"sequence {k}", s)) < 1:
+            raise TypeError(f"batches: sequence {k} must be (T, ...); got {shown(s)}")
+    return _batches(given, count, seed, buckets, sort, fill)
+
+
+def _batches(
+    sequences: list[Any], size: int, seed: int | None, buckets: bool, sort: bool, fill: Any
+) -> Iterator[Batch]:
     lengths = np.array([len(s) for s in sequences], np.int64)
     rng = None if seed is None else np.random.default_rng(seed)
     order = np.arange(len(lengths)) if rng is None else rng.permutation(len(lengths))
@@ -150,57 +196,132 @@ class Series(NamedTuple):
     names: list[str]
 
 
+MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NAN", "null", "NULL", "None", "?")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(inf|infinity)", re.I)
+
+
 def read_csv(
     path: Any,
     columns: Sequence[str] | None = None,
     *,
     header: bool = True,
     delimiter: str = ",",
-    missing: Sequence[str] = ("", "NA", "NaN", "nan", "null", "?"),
+    decimal: str = ".",
+    missing: Sequence[str] = MISSING,
 ) -> Series:
-    """A series from a CSV file, a row per time step.
+    """A series from a CSV file (UTF-8, with or without a byte-order mark), a row per time step.
 
-    columns : which, by name and in this order (default all); without a header they are called
-              "0", "1", ...
-    missing : what stands for a number that was not observed.
+    columns   : which, by name and in this order (default all); without a header they are called
+                "0", "1", ...
+    delimiter : what stands between cells, ";" or a tab ("\\t") as well.
+    decimal   : "." or ",", the decimal sign.  Thousands are not to be set apart.
+    missing   : what stands for a number that was not observed.
 
-    Raises ValueError with file, line and column of what is no number, and for a row of another
-    length, an unknown column, or a file without rows.
+    A blank line, or one of empty cells, is a time step at which nothing was observed; blank lines
+    above the header and at the end of the file are none.
+
+    Raises FileNotFoundError, and ValueError with file, line and column of what is no number, for a
+    row of another length, an unknown column, or a file without rows.
     """
-    where = Path(path)
-    try:
-        text = where.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{where}: not a text in UTF-8 (byte {error.start})") from None
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
-    if len(rows) < 1 + header:
+    where, text = _read(path)
+    for what, given, allowed in (("delimiter", delimiter, ""), ("decimal", decimal, ".,")):
+        if not isinstance(given, str) or len(given) != 1 or allowed and given not in allowed:
+            raise ValueError(
+                f"read_csv: {what} must be {'. or ,' if allowed else 'one character'}; got "
+                f"{shown(given)}"
+            )
+    if delimiter in '"\r\n' or delimiter == decimal:
+        raise ValueError(
+            f"read_csv: the delimiter {delimiter!r} cannot be a quote, the end of a line, or the "
+            f"decimal sign, {decimal!r}"
+        )
+    empty = set(listed("read_csv", "missing", missing, "texts"))
+    rows = _rows(where, text, delimiter)
+    # '""' is an empty cell, a line of white space is blank
+    filled = [k for k, (_, r) in enumerate(rows) if r and not (len(r) == 1 and r[0].isspace())]
+    if header and filled:
+        names = [c.strip() for c in rows[filled[0]][1]]
+        rows = rows[filled[0] + 1 : filled[-1] + 1]
+    else:
+        names = [str(k) for k in range(len(rows[filled[0]][1]))] if filled else []
+        rows = rows[: filled[-1] + 1] if filled else []
+    if not rows:
         raise ValueError(f"{where}: no row of numbers{' below the header' if header else ''}")
-    names = (
-        [c.strip() for c in rows.pop(0)[1]] if header else [str(k) for k in range(len(rows[0][1]))]
-    )
-    wanted = list(names if columns is None else columns)
+    wanted = names if columns is None else listed("read_csv", "columns", columns, "names")
     for name in wanted:
         if names.count(name) != 1:
             have = "has no" if name not in names else "has more than one"
-            raise ValueError(f"{where}: {have} column {name!r}; its columns are {names}")
+            raise ValueError(
+                f"{where}: {have} column {name!r}; its columns are {names}"
+                f"{_other_delimiter(names, delimiter)}"
+            )
     at = [names.index(name) for name in wanted]
-    empty = set(missing)
     values = np.full((len(rows), len(at)), np.nan)
     for t, (line, row) in enumerate(rows):
+        if not row or len(row) == 1 and not row[0].strip():
+            continue
         if len(row) != len(names):
             raise ValueError(
                 f"{where}, line {line}: {len(row)} cells; there are {len(names)} columns"
+                f"{_other_delimiter(names, delimiter) or _other_delimiter(row, delimiter)}"
             )
         for d, k in enumerate(at):
             cell = row[k].strip()
-            if cell in empty:
-                continue
-            try:
-                values[t, d] = float(cell)
-            except ValueError:
-                raise ValueError(
-                    f"{where}, line {line}, column {k + 1} ({names[k]!r}): {cell[:40]!r} is no "
-                    f"number; missing ones are written as one of {list(missing)}"
-                ) from None
-    return Series(values, ~np.isnan(values), wanted)
+            if cell not in empty:
+                place = f"{where}, line {line}, column {k + 1} ({names[k]!r})"
+                values[t, d] = _number(place, cell, delimiter, decimal, missing)
+    return Series(values, ~np.isnan(values), list(wanted))
+
+
+def _read(path: Any) -> tuple[Path, str]:
+    """A file's name and its text."""
+    if not isinstance(path, (str, os.PathLike)) or not str(path) or "\0" in str(path):
+        raise TypeError(f"read_csv: path must name a file; got {shown(path)}")
+    where = Path(path)
+    if not where.is_file():
+        raise FileNotFoundError(f"read_csv: there is no file {where}")
+    try:
+        return where, where.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise type(error)(f"read_csv: {where} cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{where}: not a text in UTF-8 (byte {error.start})") from None
+
+
+def _rows(where: Path, text: str, delimiter: str) -> list[tuple[int, list[str]]]:
+    """(line, cells) of every row, blank ones as well."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    rows = []
+    try:
+        for row in reader:
+            rows.append((reader.line_num, row))
+    except csv.Error as error:
+        raise ValueError(
+            f"{where}, line {reader.line_num}: cannot be read as a table: {error}"
+        ) from None
+    return rows
+
+
+def _number(place: str, cell: str, delimiter: str, decimal: str, missing: Sequence[str]) -> float:
+    """What a cell says, as a number."""
+    plain = cell if decimal == "." else cell.replace(".", "?").replace(",", ".")
+    if not _NUMBER.fullmatch(plain):
+        comma = decimal == "." and "," in cell and _NUMBER.fullmatch(cell.replace(",", "."))
+        raise ValueError(
+            f"{place}: {cell[:40]!r} is no number; missing ones are written as one of "
+            f"{list(missing)}"
+            + "; decimal=',' reads decimal commas (thousands are not to be set apart)" * bool(comma)
+            + _other_delimiter([cell], delimiter)
+        )
+    value = float(plain)
+    if np.isinf(value) and "i" not in plain.lower():
+        raise ValueError(f"{place}: {cell[:40]!r} is larger than a float64 can be")
+    return value
+
+
+def _other_delimiter(cells: list[str], delimiter: str) -> str:
+    """A hint, where one cell looks like a row between other separators."""
+    for other in ";\t|,":
+        if other != delimiter and len(cells) == 1 and other in cells[0]:
+            return f"; are the cells apart by {other!r}? Then give delimiter={other!r}"
+    return ""

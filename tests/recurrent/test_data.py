@@ -1,5 +1,7 @@
 """Vocabularies, ragged batches, CSV series, and what is wrong with a file."""
 
+import csv
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -84,7 +86,9 @@ def test_csv(tmp_path):
     path.write_text('time, load ,"t, outside"\n0,1.5,\n1,NA,-3e2\n\n2,2,nan\n')
     s = rc.read_csv(path)
     assert s.names == ["time", "load", "t, outside"]
-    np.testing.assert_array_equal(s.values, [[0, 1.5, np.nan], [1, np.nan, -300], [2, 2, np.nan]])
+    nan = np.nan
+    wanted = [[0, 1.5, nan], [1, nan, -300], [nan, nan, nan], [2, 2, nan]]
+    np.testing.assert_array_equal(s.values, wanted)  # a blank line keeps its time step
     np.testing.assert_array_equal(s.observed, ~np.isnan(s.values))
     two = rc.read_csv(path, ["t, outside", "time"])
     np.testing.assert_array_equal(two.values, s.values[:, [2, 0]])
@@ -93,6 +97,58 @@ def test_csv(tmp_path):
     assert rc.read_csv(path, ["1"], header=False, delimiter=";").values.tolist() == [[2], [4]]
     path.write_text("\ufeffa,b\n1,2\n", encoding="utf-8")
     assert rc.read_csv(path).names == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "wanted"),
+    [
+        ("a\n1\n\n3\n", {}, [[1], [None], [3]]),
+        ("a,b\n1,2\n , \n\n3,4\n,\n\n\n", {}, [[1, 2], *[[None] * 2] * 2, [3, 4], [None] * 2]),
+        ("\n\na,b\n\n1,2\n", {}, [[None, None], [1, 2]]),
+        ('a\n""\n1\n""\n', {}, [[None], [1], [None]]),
+        ("\n1\n", {"header": False}, [[None], [1]]),
+        ("a;b\n1,5;-2\n,5;N/A\n", {"delimiter": ";", "decimal": ","}, [[1.5, -2], [0.5, None]]),
+        ("a\tb\r\n1.\t.5e1\r\n", {"delimiter": "\t"}, [[1, 5]]),
+        ("a\n#N/A\nnull\n-inf\n", {}, [[None], [None], [-np.inf]]),
+        ("a\n-9\n", {"missing": ["-9"]}, [[None]]),
+    ],
+)
+def test_dialects(tmp_path, text, options, wanted):
+    (tmp_path / "s.csv").write_text(text, newline="")
+    s = rc.read_csv(tmp_path / "s.csv", **options)
+    np.testing.assert_array_equal(s.values, np.array(wanted, float))
+    np.testing.assert_array_equal(s.observed, ~np.isnan(s.values))
+
+
+cells = st.none() | st.floats(allow_nan=False, width=32)
+
+
+@given(st.integers(1, 3), st.data())
+def test_a_written_table_reads_back(tmp_path_factory, columns, data):
+    """Every row is a time step, whatever is missing in it."""
+    rows = data.draw(st.lists(st.lists(cells, min_size=columns, max_size=columns), min_size=1))
+    delimiter, decimal = data.draw(st.sampled_from([(",", "."), (";", ","), ("\t", ".")]))
+    path = tmp_path_factory.mktemp("csv") / "s.csv"
+    with path.open("w", newline="") as file:
+        out = csv.writer(file, delimiter=delimiter)
+        out.writerow("abc"[:columns])
+        out.writerows(
+            ["" if v is None else repr(v).replace(".", decimal) for v in row] for row in rows
+        )
+    s = rc.read_csv(path, delimiter=delimiter, decimal=decimal)
+    np.testing.assert_array_equal(s.values, np.array(rows, float))
+
+
+@given(st.text('ab,;"\n\r1.-e \t', max_size=25), st.booleans(), st.sampled_from(",;"))
+def test_any_table_is_a_series_or_one_clear_error(tmp_path_factory, text, header, delimiter):
+    path = tmp_path_factory.getbasetemp() / "any.csv"
+    path.write_text(text, newline="")
+    try:
+        s = rc.read_csv(path, header=header, delimiter=delimiter)
+    except ValueError as error:
+        assert str(path) in str(error)
+    else:
+        assert s.values.shape[1] == len(s.names) and len(s.values)
 
 
 def test_missing_values_of_a_file_never_matter(tmp_path):
@@ -115,12 +171,42 @@ def test_missing_values_of_a_file_never_matter(tmp_path):
         ("", None, "no row of numbers"),
         ("a,b\n1,2\n", ["c"], r"has no column 'c'; its columns are \['a', 'b'\]"),
         ("a,a\n1,2\n", None, "has more than one column 'a'"),
+        ("a;b\n1;2\n", None, "'1;2' is no number;.* Then give delimiter=';'"),
+        ("a;b\n1,5;2\n", None, "line 2: 2 cells; there are 1 columns; .*delimiter=';'"),
+        ("a;b\n1;2\n", ["b"], "has no column 'b'.* Then give delimiter=';'"),
+        ('a\n"1,5"\n', None, "'1,5' is no number; .*decimal=',' reads decimal commas"),
+        ("a\n1_000\n", None, "'1_000' is no number"),
+        ("a\n1e999\n", None, "'1e999' is larger than a float64 can be"),
+        ("a\n٣\n", None, "'٣' is no number"),
+        ("a,b\n,,\n", None, "line 2: 3 cells; there are 2 columns"),
+        ('a\n"1', None, "line 2: cannot be read as a table"),
+        ("\n\n", None, "no row of numbers"),
     ],
 )
 def test_malformed_tables_say_where(tmp_path, text, columns, message):
     (tmp_path / "s.csv").write_text(text)
     with pytest.raises(ValueError, match=message):
         rc.read_csv(tmp_path / "s.csv", columns)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"delimiter": ";;"}, "delimiter must be one character; got ';;'"),
+        ({"delimiter": None}, "delimiter must be one character; got None"),
+        ({"delimiter": ",", "decimal": ","}, "cannot be a quote, the end of a line"),
+        ({"decimal": "x"}, "decimal must be . or ,; got 'x'"),
+        ({"missing": "NA"}, "missing must be a list of texts; got 'NA'"),
+        ({"columns": "a"}, "columns must be a list of names; got 'a'"),
+        ({"path": None}, "path must name a file; got None"),
+        ({"path": "no\0file"}, "path must name a file"),
+        ({"path": "no file"}, "there is no file no file"),
+    ],
+)
+def test_bad_options_of_read_csv(tmp_path, options, message):
+    (tmp_path / "s.csv").write_text("a\n1\n")
+    with pytest.raises((TypeError, ValueError, OSError), match=message):
+        rc.read_csv(**{"path": tmp_path / "s.csv"} | options)
 
 
 def test_what_is_no_text(tmp_path):
@@ -135,11 +221,26 @@ def test_what_is_no_text(tmp_path):
         (lambda: rc.pad([]), "pad: there are no sequences"),
         (lambda: rc.pad([np.ones((2, 3)), np.ones((2, 4))]), r"sequence 1 has shape \(2, 4\)"),
         (lambda: rc.pad([1.0]), r"sequence 0 has shape \(\)"),
-        (lambda: list(rc.batches([[1]], 0)), "batches: size must be at least 1; got 0"),
+        (lambda: rc.batches([[1]], 0), "batches: size must be a positive integer; got 0"),
+        (lambda: rc.batches([[1]], 1.5), "batches: size must be a positive integer; got 1.5"),
+        (lambda: rc.batches([1], 1), r"batches: sequence 0 must be \(T, ...\); got 1"),
+        (lambda: rc.batches("ab", 1), "batches: sequences must be a list of sequences; got 'ab'"),
+        (lambda: rc.pad(["ab"]), "pad: sequence 0 must be numbers; got 'ab'"),
+        (lambda: rc.pad([[[1], [2, 3]]]), "pad: sequence 0 must be numbers; got a list of 2"),
+        (lambda: rc.pad(None), "pad: sequences must be a list of sequences; got None"),
+        (lambda: rc.pad([[1]], 0.5), "pad: fill is 0.5; sequences of int64 cannot hold it"),
+        (lambda: rc.pad([[1]], "x"), "pad: fill must be numbers; got 'x'"),
+        (lambda: rc.Vocabulary(None), "Vocabulary: tokens must be a list of tokens; got None"),
+        (lambda: rc.Vocabulary({"a": 2}), "tokens must be a list of tokens; got a dict of 1"),
+        (lambda: rc.Vocabulary([["a"]]), r"tokens\[0\] must be a token \(text\); got a list of 1"),
+        (lambda: rc.Vocabulary("ab", most=True), "most must be an integer of at least 0"),
+        (lambda: rc.Vocabulary("ab", special="ab"), "special must be a list of tokens; got 'ab'"),
+        (lambda: rc.Vocabulary("ab").decode([1.5]), "numbers must be integers, 1-d; got float64"),
+        (lambda: rc.Vocabulary("ab").decode("ab"), "numbers must be a list of numbers; got 'ab'"),
         (lambda: rc.Vocabulary("ab", unknown=None).encode("abc"), "token 2, 'c', is not in the"),
         (lambda: rc.Vocabulary("ab").decode([0, 3]), "number 1 is 3; the vocabulary has 0 to 2"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit(call, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         call()

@@ -1,0 +1,141 @@
+"""What constructors and functions are given, checked in one place: sizes, choices, lengths, ...
+
+Each check returns the value in the type that is worked with, or raises an error that names the
+function, the argument and what was expected: TypeError for something of the wrong kind, ValueError
+for a value that does not fit (a size of the wrong kind is a ValueError as well).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+
+
+def shown(given: Any) -> str:
+    """What an error says that it got: short, whatever it is."""
+    if isinstance(given, mg.Tensor):
+        return f"a Tensor of shape {given.shape}"
+    if isinstance(given, np.ndarray):
+        return f"an array of shape {given.shape}"
+    if isinstance(given, (list, tuple, dict, set, frozenset)):
+        return f"a {type(given).__name__} of {len(given)}"
+    try:
+        text = repr(given)
+    except Exception:  # a repr of the user's own
+        text = f"a {type(given).__name__}"
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _whole(given: Any) -> bool:
+    return isinstance(given, (int, np.integer)) and not isinstance(given, bool)
+
+
+def size(who: str, what: str, given: Any, least: int = 1) -> int:
+    """An integer, at least `least`; True and 2.0 are none."""
+    if not _whole(given) or given < least:
+        kind = "a positive integer" if least == 1 else f"an integer of at least {least}"
+        raise ValueError(f"{who}: {what} must be {kind}; got {shown(given)}")
+    return int(given)
+
+
+def sizes(who: str, **given: Any) -> None:
+    for what, one in given.items():
+        size(who, what, one)
+
+
+def number(who: str, what: str, given: Any, fits: Callable[[float], bool], kind: str) -> float:
+    """A finite real number for which `fits` holds; `kind` says in words which do."""
+    real = isinstance(given, (int, float, np.integer, np.floating)) and not isinstance(given, bool)
+    if not real or not np.isfinite(given) or not fits(given):
+        raise ValueError(f"{who}: {what} must be {kind}; got {shown(given)}")
+    return float(given)
+
+
+def choice(who: str, what: str, given: Any, allowed: tuple[Any, ...]) -> Any:
+    """`given`, one of `allowed`, or a ValueError that lists what there is."""
+    if not isinstance(given, (str, type(None))) or given not in allowed:
+        names = ", ".join(map(repr, allowed[:-1])) + f" or {allowed[-1]!r}"
+        raise ValueError(f"{who}: {what} must be {names}; got {shown(given)}")
+    return given
+
+
+def flag(who: str, what: str, given: Any) -> bool:
+    if not isinstance(given, (bool, np.bool_)):
+        raise ValueError(f"{who}: {what} must be True or False; got {shown(given)}")
+    return bool(given)
+
+
+def listed(who: str, what: str, given: Any, of: str = "values") -> list[Any]:
+    """The entries of a list or another iterable; text, a dict and what is no iterable are none."""
+    if isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable):
+        raise TypeError(f"{who}: {what} must be a list of {of}; got {shown(given)}")
+    return list(given)
+
+
+def integers(who: str, what: str, given: Any, ndims: tuple[int, ...] = (1,)) -> np.ndarray:
+    """Integers as an int64 array; what is only known when a traced function runs is refused."""
+    if isinstance(given, mg.Tensor):
+        try:
+            given = given.numpy()
+        except TypeError:
+            raise TypeError(
+                f"{who}: {what} are a Tensor of the trace, but they shape the graph and must be "
+                "known while it is traced. In an mg.function pass them as a list or tuple of "
+                "Python integers (a new value is a new trace), or make them outside of it"
+            ) from None
+    try:
+        a = np.asarray(given)
+    except (TypeError, ValueError):
+        raise TypeError(f"{who}: {what} must be integers; got {shown(given)}") from None
+    if not a.size:
+        a = a.astype(np.int64) if a.dtype.kind in "fiub" else a
+    if a.dtype.kind not in "iu" or a.ndim not in ndims:
+        raise ValueError(
+            f"{who}: {what} must be integers, {' or '.join(f'{n}-d' for n in ndims)}; got "
+            f"{a.dtype} of shape {a.shape}"
+        )
+    return a.astype(np.int64)
+
+
+def lengths(who: str, given: Any, time: int, batch: int) -> np.ndarray:
+    """(batch,) how many of `time` steps each sequence has; None: all."""
+    if given is None:
+        return np.full(batch, time, np.int64)
+    found = integers(who, "lengths", given, (0, 1, 2, 3))
+    if found.shape != (batch,):
+        raise ValueError(
+            f"{who}: lengths must be {batch} integers, one per sequence; got {found.dtype} of "
+            f"shape {found.shape}"
+        )
+    wrong = np.flatnonzero((found < 0) | (found > time))
+    if len(wrong):
+        raise ValueError(
+            f"{who}: lengths[{wrong[0]}] is {found[wrong[0]]}; there are {time} time steps"
+        )
+    return found
+
+
+def array(who: str, what: str, given: Any) -> np.ndarray:
+    """Numbers (or booleans) as an array."""
+    try:
+        a = np.asarray(given)
+    except (TypeError, ValueError):
+        a = np.zeros(0, object)
+    if a.dtype.kind not in "fiubc":
+        raise TypeError(f"{who}: {what} must be numbers; got {shown(given)}")
+    return a
+
+
+def cell(who: str, what: str, given: Any, *needs: str) -> Any:
+    """A cell (or net) that has what is needed of it: input_size, init, zero_state, ..."""
+    missing = [name for name in needs if not hasattr(given, name)]
+    if isinstance(given, type) or not callable(given) or missing:
+        lacks = f" without {', '.join(missing)}" if callable(given) and missing else ""
+        raise TypeError(
+            f"{who}: {what} must be a cell, such as rc.LSTM(3, 4); got {shown(given)}{lacks}"
+        )
+    return given
