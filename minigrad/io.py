@@ -107,9 +107,10 @@ def _described(at: str, tree: Any, arrays: dict[str, np.ndarray], depth: int) ->
         return {kind.__name__: dict(zip(tree, inner(tree.items()), strict=True))}
     if kind in (list, tuple):
         return {kind.__name__: inner(enumerate(tree))}
-    if isinstance(tree, tuple) and isinstance(getattr(tree, "_fields", None), tuple):
-        content = inner(zip(tree._fields, tree, strict=True))  # type: ignore[attr-defined]
-        return {"namedtuple": [kind.__module__, kind.__qualname__, list(tree._fields), content]}
+    fields = getattr(kind, "_fields", None)
+    if isinstance(tree, tuple) and isinstance(fields, tuple):
+        content = inner(zip(fields, tree, strict=True))
+        return {"namedtuple": [kind.__module__, kind.__qualname__, fields, content]}
     if isinstance(tree, (Tensor, np.ndarray, np.generic)) and not isinstance(tree, str):
         return {"array": _filed(at, tree, arrays)}
     if tree is None or kind in (bool, str):
@@ -232,7 +233,8 @@ def _named(content: list, arrays: dict[str, np.ndarray]) -> Any:
         found = getattr(found, part, None)
     known = isinstance(found, type) and issubclass(found, tuple)
     if not known or getattr(found, "_fields", None) != tuple(fields):
-        found = collections.namedtuple(name.rpartition(".")[2], fields)  # type: ignore[misc]
+        make: Any = collections.namedtuple
+        found = make(name.rpartition(".")[2], fields)
     return found(*_inner(values, arrays))
 
 
