@@ -59,11 +59,119 @@ def test_clipping_keeps_the_direction():
 
 @pytest.mark.parametrize(
     "make", [lambda: optim.sgd(0.0), lambda: optim.adam(-1.0), lambda: optim.adam(eps=0.0),
-             lambda: optim.clip_by_global_norm(G, 0.0)],
+             lambda: optim.clip_by_global_norm(G, 0.0), lambda: optim.sgd(np.inf),
+             lambda: optim.sgd(float("nan"))],
 )  # fmt: skip
 def test_what_must_be_positive(make):
     with pytest.raises(ValueError, match="must be positive; got"):
         make()
+
+
+REFUSED = {
+    "momentum": (lambda: optim.sgd(1.5, momentum="../x"), "sgd: momentum must be a number; got a"),
+    "beta1": (lambda: optim.adam(beta1=np.ones(2)), r"adam: beta1 .* an array of shape \(2,\)"),
+    "beta2": (lambda: optim.adam(beta2=1.0), "adam: beta2 must be at least 0 and less than 1"),
+    "truth": (lambda: optim.adam(True), "adam: lr must be a number; got a bool"),
+    "rates": (lambda: optim.sgd(mg.ones(2)), r"sgd: lr as a Tensor is a .* scalar.* \(2,\)"),
+    "floor": (lambda: optim.cosine(1.0, 5, floor=2.0), "cosine: floor must be between 0 and lr"),
+    "integers": (lambda: optim.sgd(0.1).init({"n": np.ones(2, int)}), r"params\['n'\] is int64"),
+    "structure": (lambda: optim.sgd(0.1).update(P, {"w": 1.0}, P), "grads are not structured as"),
+    "shape": (
+        lambda: optim.sgd(0.1).update(P, {"w": np.ones((2, 1)), "b": [np.ones(())]}, P),
+        r"sgd: grads\['w'\] has shape \(2, 1\), its parameter \(2,\)",
+    ),
+    "state": (lambda: optim.adam().update(P, G, P), "adam: state is what init or update returned"),
+    "count": (lambda: optim.adam().update(P, G, (1.5, P, P)), "number of an update is an integer"),
+    "words": (lambda: optim.global_norm({"w": "words"}), "global_norm: a pytree of real numbers"),
+}
+
+
+@pytest.mark.parametrize("call, words", REFUSED.values(), ids=REFUSED)
+def test_nonsense_is_refused(call, words):
+    with pytest.raises((TypeError, ValueError), match=words):
+        call()
+
+
+MAKE = {
+    "sgd": lambda: optim.sgd(0.1, momentum=0.5),
+    "adam": lambda: optim.adam(0.05),
+    "scheduled": lambda: optim.scheduled(
+        optim.adam, optim.warmup(optim.cosine(0.1, 6, floor=0.01), 3)
+    ),
+    "stepped": lambda: optim.scheduled(optim.sgd, optim.step_decay(0.1, 2)),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("make", MAKE.values(), ids=MAKE)
+def test_a_training_step_is_one_function_traced_once(make, dtype):
+    opt = make()
+    start = {"w": np.array([1.0, -2.0], dtype), "b": [np.asarray(3.0, dtype)]}
+    traced = []
+
+    @mg.function
+    def step(params, state, goal):
+        traced.append(1)
+        loss = mg.sum(mg.square(params["w"] - goal)) + mg.square(params["b"][0])
+        grads = optim.clip_by_global_norm(mg.grad(loss, params), 1.0)
+        return loss, *opt.update(params, grads, state)
+
+    p, state, q, other = start, opt.init(start), start, opt.init(start)
+    for k in range(5):
+        goal = np.asarray(k * 0.1, dtype)
+        loss, p, state = step(p, state, goal)
+        grads = {"w": 2 * (q["w"] - goal), "b": [2 * q["b"][0]]}
+        q, other = opt.update(q, optim.clip_by_global_norm(grads, 1.0), other)
+        np.testing.assert_allclose(p["w"], q["w"], rtol=1e-6 if dtype == np.float32 else 1e-13)
+        assert p["w"].dtype == q["w"].dtype == p["b"][0].dtype == dtype
+    assert traced == [1]
+
+
+def test_an_update_of_tensors_is_recorded():
+    """Regression: it returned detached arrays.  The slope by the learning rate, in closed form."""
+    t, rate = mg.tensors(P), mg.asarray(0.1)
+    for opt in (optim.sgd(rate), optim.sgd(0.1), optim.adam(0.1)):
+        new, state = opt.update(t, mg.tensors(G), opt.init(t))
+        assert all(isinstance(x, mg.Tensor) for x in (new["w"], new["b"][0]))
+    opt = optim.sgd(rate)
+    params, state = t, opt.init(t)
+    for _ in range(2):  # p <- (1 - lr) p, twice
+        params, state = opt.update(params, mg.grad(half(params), params), state)
+    slope, by_start = mg.grad(half(params), (rate, t))
+    bowl = sum(float(np.sum(x * x)) for x in (P["w"], P["b"][0]))
+    assert slope.item() == pytest.approx(-2 * 0.9**3 * bowl)
+    np.testing.assert_allclose(by_start["w"].numpy(), 0.9**4 * P["w"])
+    arrays, _ = optim.sgd(rate).update(P, G, optim.sgd(0.1).init(P))
+    assert mg.grad(mg.sum(arrays["w"]), rate).item() == pytest.approx(-G["w"].sum())
+
+
+def half(params):
+    return sum(mg.sum(mg.square(x)) for x in (params["w"], params["b"][0])) / 2
+
+
+def test_clipping_tensors_is_recorded():
+    g = mg.tensors({"a": np.array([3.0, 0.0]), "b": np.array([4.0])})
+    clipped = optim.clip_by_global_norm(g, 2.0)
+    assert clipped["a"].tolist() == pytest.approx([1.2, 0.0])
+    # d (2 a / |g|) / d a = 2 (|g|^2 - a^2) / |g|^3
+    slope = mg.grad(clipped["a"][0], g)
+    assert slope["a"].tolist() == pytest.approx([2 * 16 / 125, 0.0])
+    assert slope["b"].tolist() == pytest.approx([-2 * 12 / 125])
+    same = optim.clip_by_global_norm(g, 9.0)
+    assert mg.grad(mg.sum(same["a"]), g)["a"].tolist() == [1.0, 1.0]
+    assert isinstance(optim.global_norm(g), mg.Tensor) and optim.global_norm(g).item() == 5.0
+
+
+def test_clipping_at_the_ends_of_the_range():
+    """Regression: of integers it made zeros, and squares overflowed."""
+    assert optim.clip_by_global_norm((3, 4), 2) == pytest.approx((1.2, 1.6))
+    huge = optim.clip_by_global_norm(np.array([3e200, 4e200]), 1.0)
+    np.testing.assert_allclose(huge, [0.6, 0.8])
+    for bad in (np.inf, np.nan):
+        np.testing.assert_array_equal(
+            optim.clip_by_global_norm(np.array([1.0, bad]), 0.5), [1.0, bad]
+        )
+    assert optim.clip_by_global_norm({}, 1.0) == {} and optim.global_norm({}) == 0.0
 
 
 def test_schedules():
