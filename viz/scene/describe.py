@@ -29,6 +29,13 @@ def value_text(value: np.ndarray | None) -> str:
     return text + (f", {broken} not finite" if broken else "")
 
 
+def number_text(value: np.ndarray | None) -> str:
+    """The value if it is a single number, for a second line of a label."""
+    if value is None or value.size != 1:
+        return ""
+    return f"{value.reshape(-1)[0]:.4g}".replace("-", "−")
+
+
 def norm_line(norm: float | None) -> str:
     return "" if norm is None else f"gradient norm {norm:.6g}"
 

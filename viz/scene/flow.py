@@ -50,6 +50,20 @@ def is_source(t: Tensor) -> bool:
     return t.dtype.kind == "f" and t.size > 1 and (t._value is None or bool(np.any(t._value)))
 
 
+def argument_name(r: Tensor, k: int) -> str:
+    """What to call argument k of a recurrence: the block's name for it, if that says something.
+
+    A call of a block (or a map of one) is traced once, and its block calls the arguments as the
+    first call did: there the name that this call's own argument has comes first.
+    """
+    ph, arg = r.attrs["block"].inputs[k], r.inputs[k]
+    given = ph.name if ph.name and not ph.name.isdigit() else None  # no number in a tuple
+    sources = [t.name for t in frontier(arg) if t.name]
+    own = arg.name or (sources[0] if len(sources) == 1 else None)
+    called = not r.attrs["block"].slots
+    return (own or given if called else given or own) or "x"
+
+
 def is_initial(r: Tensor, k: int) -> bool:
     """Whether argument k is an initial state: it is added to a slot as it arrives."""
     block = r.attrs["block"]

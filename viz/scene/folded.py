@@ -1,6 +1,4 @@
-"""A graph with recurrences -> the scene of the "folded" view: each recurrence once, with its loop
-and delays.
-"""
+"""A graph with recurrences -> the scene of the "folded" view: each once, with loops and delays."""
 
 from __future__ import annotations
 
@@ -14,12 +12,12 @@ from minigrad.graph import Tensor, toposort
 from minigrad.recur import PROJ
 
 from .describe import lines, name_list, tensor_text
-from .flow import frontier, is_initial, is_source, leaf_name, recurs_of
+from .draft import Draft
+from .flow import argument_name, frontier, is_initial, is_source, leaf_name, recurs_of
 from .gradient import Gradients, norm
-from .scene import Edge, Node, Scene, gradient_legend, norm_text
+from .scene import Scene, gradient_legend, norm_text
 from .steps import arrangement_of
 from .text import shorten, subscript
-from .unfolded import input_name
 
 SLOT_NAMES = {2: ("left", "right")}
 
@@ -30,8 +28,10 @@ def folded(
     wrt: Sequence[Tensor] | None = None,
     title: str | None = None,
 ) -> Scene:
-    """The scene; with ``scalar``, the totals of its gradient with regard to the leaves are drawn
-    too.
+    """The scene.
+
+    scalar: the totals of its gradient with regard to the leaves are drawn too.
+    wrt: only of these leaves.
     """
     return _Folding(outputs, scalar, wrt, title).scene()
 
@@ -51,11 +51,9 @@ class _Folding:
         leaves = [t for t in order if not t.inputs]
         self.wanted = set(leaves if wrt is None else wrt)
         self.gradients = Gradients(scalar, [], leaves) if scalar is not None else None
-        self.nodes: list[Node] = []
-        self.edges: list[Edge] = []
+        self.draft = Draft()
         self.cell: dict[Tensor, str] = {}
         self.boxes: dict[Any, str] = {}
-        self.joined: set[tuple[str, str]] = set()
 
     def scene(self) -> Scene:
         for level, r in enumerate(self.recurs):
@@ -63,7 +61,7 @@ class _Folding:
         for end in self.ends:
             self._end(end)
         scalar = self.scalar
-        legend = None if scalar is None else gradient_legend(scalar.name, self.edges)
+        legend = None if scalar is None else gradient_legend(scalar.name, self.draft.edges)
         title = (
             self.title
             if self.title is not None
@@ -71,25 +69,13 @@ class _Folding:
                 dict.fromkeys(f"{r.attrs['block'].name}, folded" for r in self.recurs[:4])
             )
         )
-        return Scene("folded", title, tuple(self.nodes), tuple(self.edges), (), legend)
-
-    def _node(self, kind: str, label: str, **more: Any) -> str:
-        self.nodes.append(Node(f"n{len(self.nodes)}", kind, label, **more))
-        return self.nodes[-1].id
-
-    def _edge(self, source: str, target: str, kind: str = "forward", **more: Any) -> None:
-        self.edges.append(Edge(f"e{len(self.edges)}", source, target, kind, **more))
-
-    def _once(self, source: str, target: str, kind: str = "forward") -> None:
-        if (source, target) not in self.joined:
-            self.joined.add((source, target))
-            self._edge(source, target, kind)
+        return self.draft.scene("folded", title, legend)
 
     def _circuit(self, r: Tensor, level: int) -> None:
         block, structure = r.attrs["block"], r.attrs["structure"]
         chain = arrangement_of(structure) == "chain"
         noun = "steps" if chain else "nodes"
-        cell = self.cell[r] = self._node(
+        cell = self.cell[r] = self.draft.node(
             "cell",
             shorten(block.name, 24),
             level=level,
@@ -110,7 +96,7 @@ class _Folding:
                 dict.fromkeys(self.cell[p.inputs[0]] for p in frontier(arg) if p.op is PROJ)
             )
             for maker in makers:
-                self._once(maker, cell)
+                self.draft.connect(maker, cell)
             if not makers:
                 shared = r.attrs["vias"][k].kind == "shared"
                 groups["shared" if shared else "initial" if is_initial(r, k) else "input"].append(k)
@@ -126,15 +112,15 @@ class _Folding:
                 f"slot {k}" for k in range(structure.slots)
             )
             label = "1 step" if chain else "child" if structure.slots == 1 else names[slot]
-            delay = self._node(
+            delay = self.draft.node(
                 "delay",
                 label,
                 tooltip=f"{', '.join(states)} of the "
                 f"{'step before' if chain else label + ' predecessor'}: "
                 f"{int((structure.slot == slot).sum()):,} edges",
             )
-            self._edge(cell, delay, "state", slot=slot)
-            self._edge(delay, cell, "state", label=", ".join(states), slot=slot)
+            self.draft.edge(cell, delay, "state", slot=slot)
+            self.draft.edge(delay, cell, "state", label=", ".join(states), slot=slot)
 
     def _leaf_box(self, r: Tensor, cell: str, kind: str, args: list[int]) -> None:
         block = r.attrs["block"]
@@ -147,8 +133,7 @@ class _Folding:
             names = [leaf_name(t) for t in leaves]
             if kind == "input":
                 label = ", ".join(
-                    subscript(shorten(input_name(block.inputs[k], r.inputs[k]), 10), index)
-                    for k in args
+                    subscript(shorten(argument_name(r, k), 10), index) for k in args
                 )
             elif kind == "initial":
                 stems = [(block.inputs[k].name or "h0").removesuffix("0") for k in args]
@@ -156,7 +141,7 @@ class _Folding:
             else:
                 label = name_list(names)
             norms = self._norms(leaves)
-            self.boxes[key] = self._node(
+            self.boxes[key] = self.draft.node(
                 kind,
                 label,
                 members=tuple(names),
@@ -167,7 +152,7 @@ class _Folding:
                 ),
             )
         box = self.boxes[key]
-        self._once(
+        self.draft.connect(
             box, cell, "shared" if kind == "shared" else "state" if kind == "initial" else "forward"
         )
         self._gradient(cell, box)
@@ -184,12 +169,10 @@ class _Folding:
 
     def _gradient(self, user: str, box: str) -> None:
         """Once per box: its total, drawn from the first user."""
-        node = next(n for n in self.nodes if n.id == box)
-        if node.norm is not None and not any(e.target == box for e in self.edges):
-            text = f"total gradient norm {node.norm:.6g}"
-            self._edge(
-                user, box, "backward", norm=node.norm, label=norm_text(node.norm), tooltip=text
-            )
+        norm = self.draft.nodes[box].norm
+        if norm is not None and not any(e.target == box for e in self.draft.edges):
+            text = f"total gradient norm {norm:.6g}"
+            self.draft.edge(user, box, "backward", label=norm_text(norm), norm=norm, tooltip=text)
 
     def _end(self, end: Tensor) -> None:
         kind = "loss" if end is self.scalar else "output"
@@ -197,13 +180,13 @@ class _Folding:
         makers = dict.fromkeys(self.cell[p.inputs[0]] for p in reads if p.op is PROJ)
         name = shorten(end.name or ("loss" if kind == "loss" else "y"), 18)
         label = name if not end.shape or not makers else subscript(name, "t")
-        box = self._node(kind, label, tooltip=lines(name, tensor_text(end)))
+        box = self.draft.node(kind, label, tooltip=lines(name, tensor_text(end)))
         for maker in makers:
-            self._once(maker, box)
+            self.draft.connect(maker, box)
         leaves = [t for t in reads if t.op is not PROJ and is_source(t)]
         if leaves:
             names = [leaf_name(t) for t in leaves]
-            more = self._node(
+            more = self.draft.node(
                 "shared",
                 name_list(names),
                 members=tuple(names),
@@ -212,5 +195,5 @@ class _Folding:
                     *(f"{n}: {tensor_text(t)}" for n, t in zip(names, leaves, strict=True))
                 ),
             )
-            self._once(more, box, "shared")
+            self.draft.connect(more, box, "shared")
             self._gradient(box, more)

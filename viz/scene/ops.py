@@ -1,8 +1,8 @@
-"""A graph -> the scene of the "ops" view: every operation a node; of a recurrence, the ops of one
-step in a frame.
+"""A graph -> the scene of the "ops" view: every operation a node.
 
-Left out of the drawing because they carry no idea: broadcasts and casts. Repeated operands (``x *
-    x``) are two edges.
+Of a recurrence, the ops of one step are drawn in a frame.
+Broadcasts and casts are left out, since they carry no idea.
+Repeated operands (``x * x``) are two edges.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from minigrad.ops import ones_like
 from minigrad.recur import PROJ, RECUR
 from minigrad.run.evaluate import evaluate
 
-from .describe import lines, norm_line, tensor_text, value_text
-from .flow import is_source
+from .describe import lines, norm_line, number_text, tensor_text, value_text
+from .draft import Draft
+from .flow import argument_name, is_source
 from .gradient import norm
-from .scene import Cluster, Edge, Node, Scene, gradient_legend, norm_text
+from .scene import Cluster, Scene, gradient_legend, norm_text
 from .text import shorten
 
 HIDDEN = frozenset({"broadcast_to", "astype"})
@@ -45,8 +46,10 @@ def ops(
     wrt: Sequence[Tensor] | None = None,
     title: str | None = None,
 ) -> Scene:
-    """The scene. With ``scalar``, gradients run against the edges outside of recurrences (``wrt``:
-    only to these leaves). Raises ValueError for more than MOST operations."""
+    """The scene. Raises ValueError for more than MOST operations.
+
+    scalar: its gradient runs against the edges outside of recurrences.  wrt: only to these leaves.
+    """
     return _Ops(outputs, scalar, wrt, title).scene()
 
 
@@ -78,9 +81,7 @@ class _Ops:
         self.norms: dict[Tensor, float] = {}
         if scalar is not None:
             self._differentiate(scalar)
-        self.nodes: list[Node] = []
-        self.edges: list[Edge] = []
-        self.clusters: list[Cluster] = []
+        self.draft = Draft()
         self.id: dict[Any, str] = {}
 
     def scene(self) -> Scene:
@@ -95,37 +96,22 @@ class _Ops:
         for end in self.ends:
             self._end(end)
         scalar = self.scalar
-        legend = None if scalar is None else gradient_legend(scalar.name, self.edges)
-        count = sum(node.kind == "op" for node in self.nodes)
+        legend = None if scalar is None else gradient_legend(scalar.name, self.draft.edges)
+        count = sum(node.kind == "op" for node in self.draft.nodes.values())
         title = self.title if self.title is not None else f"{count} operation{'s' * (count != 1)}"
-        return Scene(
-            "ops", title, tuple(self.nodes), tuple(self.edges), tuple(self.clusters), legend
-        )
+        return self.draft.scene("ops", title, legend)
 
     # -- nodes -------------------------------------------------------------------------------------
-    # ----------
 
     def _node(self, key: Any, kind: str, label: str, **more: Any) -> str:
-        self.id[key] = f"n{len(self.nodes)}"
-        self.nodes.append(Node(self.id[key], kind, label, **more))
+        self.id[key] = self.draft.node(kind, label, **more)
         return self.id[key]
 
     def _edge(self, source: str, target: str, slot: int = 0, flow: float | None = None) -> None:
-        self.edges.append(Edge(f"e{len(self.edges)}", source, target, "forward", slot=slot))
+        self.draft.edge(source, target, slot=slot)
         if flow is not None:
-            text = f"gradient norm {flow:.6g}"
-            self.edges.append(
-                Edge(
-                    f"e{len(self.edges)}",
-                    target,
-                    source,
-                    "backward",
-                    norm_text(flow),
-                    flow,
-                    text,
-                    slot,
-                )
-            )
+            more = {"label": norm_text(flow), "tooltip": f"gradient norm {flow:.6g}"}
+            self.draft.edge(target, source, "backward", norm=flow, slot=slot, **more)
 
     def _operation(self, t: Tensor, lane: str | None = None, key: Any = None) -> str:
         value = self.values.get(t) if lane is None else None
@@ -154,9 +140,7 @@ class _Ops:
         return id
 
     def _source(self, t: Tensor) -> str:
-        """The node drawn for a value: behind hidden ops, and inside the frame for what leaves a
-        recurrence.
-        """
+        """The node drawn for a value: behind hidden ops, or in the frame that it leaves."""
         shown = visible(t)
         return self.id[shown.inputs[0], shown.attrs["ref"]] if shown.op is PROJ else self.id[shown]
 
@@ -165,8 +149,8 @@ class _Ops:
         right.
         """
         block, structure = r.attrs["block"], r.attrs["structure"]
-        lane = f"c{len(self.clusters)}"
-        self.clusters.append(
+        lane = f"c{len(self.draft.clusters)}"
+        self.draft.clusters.append(
             Cluster(
                 lane,
                 block.name,
@@ -179,10 +163,7 @@ class _Ops:
         inside = toposort([*asked, *(t for _, t in sent)])
         arrives = {t: slot for (slot, _), t in block.slots.items()}
         several = structure.slots > 1
-        given = {
-            ph: (arg, via)
-            for ph, arg, via in zip(block.inputs, r.inputs, r.attrs["vias"], strict=True)
-        }
+        given = {ph: k for k, ph in enumerate(block.inputs)}
         own: dict[Tensor, str] = {}
         for t in inside:
             if t.op is RECUR or t.op.name in HIDDEN:
@@ -194,7 +175,7 @@ class _Ops:
                     (r, t, "slot"), "initial", shorten(label, 16), lane=lane, tooltip=text
                 )
             elif t in given:
-                own[t] = self._placeholder(r, t, *given[t], lane)
+                own[t] = self._placeholder(r, given[t], lane)
             elif t.op is PROJ:
                 text = lines(f"result of {t.inputs[0].attrs['block'].name}", tensor_text(t))
                 own[t] = self._node(
@@ -231,39 +212,35 @@ class _Ops:
             if ph in own and (visible(arg).inputs or visible(arg) in self.outer):
                 self._edge(self._source(arg), own[ph], k)
 
-    def _placeholder(self, r: Tensor, ph: Tensor, arg: Tensor, via: Any, lane: str) -> str:
-        kind = "shared" if via.kind == "shared" else "input"
+    def _placeholder(self, r: Tensor, k: int, lane: str) -> str:
+        ph, arg, via = r.attrs["block"].inputs[k], r.inputs[k], r.attrs["vias"][k].kind
+        kind, name = "shared" if via == "shared" else "input", argument_name(r, k)
         leaf = visible(arg)
         norm = self.norms.get(arg)
         text = lines(
-            f"{ph.name or 'argument'}: {tensor_text(ph)}",
-            f"from {leaf.name or leaf.op.name}, {tensor_text(leaf)} ({via.kind})",
+            f"{name}: {tensor_text(ph)}",
+            f"from {leaf.name or leaf.op.name}, {tensor_text(leaf)} ({via})",
             value_text(self.values[arg]) if arg in self.values else "",
             norm_line(norm),
         )
         return self._node(
-            (r, ph, "op"), kind, shorten(ph.name or "x", 16), lane=lane, tooltip=text, norm=norm
+            (r, ph, "op"), kind, shorten(name, 16), lane=lane, tooltip=text, norm=norm
         )
 
     def _end(self, end: Tensor) -> None:
         kind = "loss" if end is self.scalar else "output"
         name = end.name or ("loss" if kind == "loss" else "output")
         value = self.values.get(end)
-        number = value is not None and value.size == 1
-        detail = (
-            f"{value.reshape(-1)[0]:.4g}".replace("-", "−") if number and value is not None else ""
-        )
         id = self._node(
             ("end", end),
             kind,
             shorten(name, 16),
-            detail=detail,
+            detail=number_text(value),
             tooltip=lines(name, tensor_text(end), value_text(value) if value is not None else ""),
         )
         self._edge(self._source(end), id, 0, 1.0 if end is self.scalar else None)
 
-    # -- gradients
-    # -------------------------------------------------------------------------------------------
+    # -- gradients ---------------------------------------------------------------------------------
 
     def _differentiate(self, scalar: Tensor) -> None:
         """What each op sends back to each of its operands, and what each tensor gets in total."""

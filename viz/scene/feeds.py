@@ -1,0 +1,258 @@
+"""What feeds the cells of the unfolded view: inputs, initial states, each other, parameters."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from minigrad.graph import Tensor
+
+from .backward import Backward
+from .describe import lines, name_list, shape_text, tensor_text, value_text
+from .draft import Draft
+from .flow import Canonical, argument_name, bits_of, frontier, is_initial, is_source, leaf_name
+from .gradient import together
+from .lanes import Lanes
+from .steps import Unit
+from .text import shorten, subscript
+
+MOST_FEEDERS = 2  # a row that depends on more cells reads them through one box (attention)
+
+
+class Feeds:
+    """Makes the edges into cells, and the boxes outside of the lanes that they come from."""
+
+    def __init__(
+        self,
+        draft: Draft,
+        lanes: Lanes,
+        values: Mapping[Tensor, np.ndarray],
+        backward: Backward,
+        labels: Sequence[str] | None,
+    ) -> None:
+        self._draft, self._lanes, self._values = draft, lanes, values
+        self._backward, self._labels = backward, labels
+        self._made: dict[Any, str] = {}  # inputs, initial states and tables, by what they stand for
+        self._repeats: dict[Unit, Counter[int]] = {}  # how many calls of a unit read an argument
+        self._canonical = Canonical()
+
+    # -- what one argument brings ------------------------------------------------------------------
+
+    def argument(self, r: Tensor, k: int) -> None:
+        """Edges into the cells of ``r`` through argument k, unless it is a parameter."""
+        lanes, seen = self._lanes, self._lanes.seen(r, k)
+        if self._is_parameter(r, k, seen):
+            return
+        contributed = self._backward.rows(r, [r.attrs["block"].inputs[k]])
+        back = self._backward.through((r, k))
+        initial = is_initial(r, k)
+        readers = Counter(bit for value in seen.tolist() for bit in bits_of(value >> 1))
+        for row in lanes.drawn_rows(r):
+            here, bits = lanes.cell(r, row), int(seen[row])
+            flow = None if contributed is None else contributed[row]
+            feeders = [bit for bit in bits_of(bits >> 1) if lanes.cells[bit][0] != here]
+            if len(feeders) > MOST_FEEDERS:
+                hub = self._hub(r, k, bits >> 1, feeders, back)
+                self._draft.connect(hub, here)
+                self._backward.flow(hub, here, flow)
+                continue
+            for bit in feeders:
+                source, maker, at = lanes.cells[bit]
+                own = lanes.unit_of[maker] is lanes.unit_of[r]
+                self._draft.connect(source, here, "state" if initial or own else "forward")
+                # One reader: this edge carries what the maker gets back. Several: what this one
+                # sends.
+                exact = maker in back and at >= 0 and readers[bit] == 1
+                self._backward.flow(source, here, back[maker][at] if exact else flow)
+            if bits & 1 and not feeders and not self._draft.boxed(here):
+                leaf = self._initial(r, k, row) if initial else self._input(r, k, row)
+                self._draft.connect(leaf, here, "state" if initial else "forward")
+                if self._backward.asked(r.inputs[k]):
+                    self._backward.flow(leaf, here, flow)
+
+    def _hub(
+        self, r: Tensor, k: int, seen: int, feeders: list[int], back: dict[Tensor, np.ndarray]
+    ) -> str:
+        """One box for many cells read at once."""
+        key = ("hub", r, k, seen)
+        if key not in self._made:
+            block = r.attrs["block"]
+            name = block.inputs[k].name
+            id = self._made[key] = self._draft.node(
+                "output",
+                shorten(name if name and not name.isdigit() else "memory", 14),
+                detail=f"{len(feeders)} steps",
+                tooltip=lines(
+                    f"{name or 'a table'} read by {block.name}", tensor_text(r.inputs[k])
+                ),
+            )
+            self.read(id, feeders, back)
+        return self._made[key]
+
+    def read(self, id: str, feeders: Sequence[int], back: dict[Tensor, np.ndarray]) -> None:
+        """Edges from cells (by number) into a box that reads them; back: what they get for it."""
+        for bit in feeders:
+            source, maker, at = self._lanes.cells[bit]
+            self._draft.connect(source, id)
+            if maker in back and at >= 0:
+                self._backward.flow(source, id, back[maker][at])
+
+    # -- inputs and their words --------------------------------------------------------------------
+
+    def _input(self, r: Tensor, k: int, row: int) -> str:
+        """The box of one row of an input; the same row read twice is one box."""
+        arg, ph = r.inputs[k], r.attrs["block"].inputs[k]
+        at = _table_row(r, k, row)
+        key = ("input", self._canonical(arg), at)
+        if key not in self._made:
+            owner = self._owner(r, k, row)
+            word, symbol = self._word(r, k, owner), self._symbol(r, k, owner, at)
+            value = self._values.get(arg)
+            arrived = self._backward.rows(r, [ph]) if self._backward.asked(arg) else None
+            source = ", ".join(leaf_name(t) for t in frontier(arg) if is_source(t))
+            self._made[key] = self._draft.node(
+                "input",
+                shorten(word, 16) or symbol,
+                lane=self._draft.nodes[self._lanes.cell(r, row)].lane,
+                norm=None if arrived is None else float(arrived[row]),
+                tooltip=lines(
+                    f"{word}  ({symbol})" if word else symbol,
+                    f"row {at} of {source}" if at >= 0 else source,
+                    shape_text(ph.shape, ph.dtype),
+                    value_text(value[at] if at >= 0 else value) if value is not None else "",
+                ),
+            )
+        return self._made[key]
+
+    def _owner(self, r: Tensor, k: int, row: int) -> int | None:
+        """The node whose own a row of a table is: the one that reads it as its first argument.
+
+        A window over time reads one table through several arguments, each a step further back: that
+        node 6 reads row 4 as well does not make row 4 its word.
+        """
+        vias, table = r.attrs["vias"], self._canonical(r.inputs[k])
+        if vias[k].kind != "index":
+            return row
+        first = next(
+            j
+            for j, arg in enumerate(r.inputs)
+            if vias[j].kind == "index" and self._canonical(arg) == table
+        )
+        if first == k:
+            return row
+        found = np.flatnonzero(vias[first].rows == vias[k].rows[row])
+        return int(found[0]) if found.size else None
+
+    def _word(self, r: Tensor, k: int, owner: int | None) -> str:
+        """The label of the node an input belongs to: words are what is called x, if anything is."""
+        names = [ph.name or "" for ph in r.attrs["block"].inputs]
+        called_x = [name == "x" or name.startswith("x.") for name in names]
+        if self._labels is None or owner is None or any(called_x) and not called_x[k]:
+            return ""
+        place = self._lanes.place(r, owner)
+        return self._labels[place] if place < len(self._labels) else ""
+
+    def _symbol(self, r: Tensor, k: int, owner: int | None, at: int) -> str:
+        """The name of an input, numbered by its step, else by its row or its call."""
+        name = argument_name(r, k)
+        if at < 0 and (not self._lanes.unit_of[r].calls or name == r.inputs[k].name):
+            return name
+        step = None if owner is None else self._lanes.step(r, owner)
+        number = step or (at + 1 if at >= 0 else self._lanes.place(r, 0) + 1)
+        return subscript(shorten(name, 10), number)
+
+    def _initial(self, r: Tensor, k: int, row: int) -> str:
+        """The initial state of one sequence: one box for all its leaves; trees share one box."""
+        draft, ph = self._draft, r.attrs["block"].inputs[k]
+        lane = draft.nodes[self._lanes.cell(r, row)].lane if self._lanes.is_chain(r) else None
+        key = ("initial", r, lane)
+        name = (ph.name or "h0").removesuffix("0")
+        if key not in self._made:
+            label = subscript(shorten(name, 8), 0)
+            self._made[key] = draft.node("initial", label, lane=lane, members=(name,))
+        node = draft.nodes[self._made[key]]
+        if name not in node.members:
+            members = (*node.members, name)
+            label = ", ".join(subscript(shorten(m, 8), 0) for m in members)
+            draft.change(node.id, members=members, label=label)
+        value = self._values.get(r.inputs[k])
+        more = lines(
+            f"initial {name}: {shape_text(ph.shape, ph.dtype)}",
+            value_text(value[_table_row(r, k, row)]) if value is not None else "",
+        )
+        if more not in node.tooltip:
+            draft.change(node.id, tooltip=lines(node.tooltip, more))
+        return node.id
+
+    # -- parameters --------------------------------------------------------------------------------
+
+    def parameters(self) -> None:
+        """One box for all the leaves that the same recurrences share."""
+        unit_of = self._lanes.unit_of
+        users: dict[Tensor, list[tuple[Tensor, int]]] = defaultdict(list)
+        for r in self._lanes.recurs:
+            for k, arg in enumerate(r.inputs):
+                if self._is_parameter(r, k, self._lanes.seen(r, k)):
+                    for leaf in filter(is_source, frontier(arg)):
+                        users[leaf].append((r, k))
+        groups: dict[tuple[Unit, ...], list[Tensor]] = defaultdict(list)
+        for leaf, found in users.items():
+            groups[tuple(dict.fromkeys(unit_of[r] for r, _ in found))].append(leaf)
+        for readers, leaves in groups.items():
+            id = self.parameter_box(leaves, "shared by all steps")
+            for r in (r for unit in readers for r in unit.recurs):
+                args = dict.fromkeys(k for leaf in leaves for user, k in users[leaf] if user is r)
+                self._shared(id, r, list(args))
+
+    def _shared(self, id: str, r: Tensor, args: Sequence[int]) -> None:
+        """Edges from a box of parameters into every cell of a recurrence."""
+        inputs = r.attrs["block"].inputs
+        norms = self._backward.rows(
+            r, [inputs[k] for k in args if self._backward.asked(r.inputs[k])]
+        )
+        for row in self._lanes.drawn_rows(r) if args else ():
+            here = self._lanes.cell(r, row)
+            if not self._draft.boxed(here):
+                self._draft.connect(id, here, "shared")
+                self._backward.flow(id, here, None if norms is None else norms[row])
+
+    def parameter_box(self, leaves: Sequence[Tensor], what: str) -> str:
+        """One box for some leaves; what: who reads them."""
+        names = [leaf_name(t) for t in leaves]
+        norms = [self._backward.leaf(t) for t in leaves]
+        parts = [what]
+        for t, name, norm in zip(leaves, names, norms, strict=True):
+            gradient = "" if norm is None else f", gradient norm {norm:.4g}"
+            parts.append(f"{name}: {tensor_text(t)}{gradient}")
+        size = sum(t.size for t in leaves)
+        joint = together([np.array([norm]) for norm in norms if norm is not None])
+        return self._draft.node(
+            "shared",
+            name_list(names),
+            detail=f"{size:,} numbers" if size > 1 else "",
+            members=tuple(names),
+            norm=None if joint is None else float(joint[0]),
+            tooltip=lines(*parts[:40]),
+        )
+
+    def _is_parameter(self, r: Tensor, k: int, seen: np.ndarray) -> bool:
+        """Whether argument k is the same leaves at every step (of separate calls: at two)."""
+        if r.attrs["vias"][k].kind != "shared" or any(v > 1 for v in set(seen.tolist())):
+            return False
+        unit = self._lanes.unit_of[r]
+        if not unit.calls:
+            return True
+        if unit not in self._repeats:
+            self._repeats[unit] = Counter(
+                self._canonical(arg) for call in unit.recurs for arg in set(call.inputs)
+            )
+        return self._repeats[unit][self._canonical(r.inputs[k])] > 1
+
+
+def _table_row(r: Tensor, k: int, row: int) -> int:
+    """The row of argument k that a node reads; -1: the argument has no rows, or it reads none."""
+    via = r.attrs["vias"][k]
+    return row if via.kind == "row" else -1 if via.kind == "shared" else int(via.rows[row])

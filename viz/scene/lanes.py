@@ -1,0 +1,222 @@
+"""The cells of the unfolded view, in lanes: one per recurrence (or family of calls) and component.
+
+Each cell, and each box that stands for cells left out, has a number.
+Sets of these numbers, followed through the ops between recurrences (``flow.Rows``), say who reads
+whom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from minigrad.graph import Tensor
+from minigrad.recur import PROJ, ROW, proj
+
+from .backward import Backward
+from .describe import lines, norm_line, shape_text, value_text
+from .draft import Draft
+from .flow import Rows, frontier, is_initial, is_source
+from .scene import Cluster
+from .steps import Shown, Unit, units
+from .text import shorten
+
+
+class Lanes:
+    """Makes the cells, and answers which of them stands for which node of which recurrence."""
+
+    def __init__(
+        self,
+        draft: Draft,
+        recurs: Sequence[Tensor],
+        max_steps: int | None,
+        values: Mapping[Tensor, np.ndarray],
+        backward: Backward,
+    ) -> None:
+        self._draft, self._values, self._backward = draft, values, backward
+        self.recurs = recurs
+        self.units = units(recurs, max_steps)
+        self.unit_of = {r: unit for unit in self.units for r in unit.recurs}
+        self._calls = {r: k for u in self.units if u.calls for k, r in enumerate(u.recurs)}
+        self._shown = {r: shown for unit in self.units for r, shown in unit.shown.items()}
+        self._numbers = {r: np.full(r.attrs["structure"].n, -1) for r in recurs}
+        self.cells: list[tuple[str, Tensor, int]] = []  # by number: id, recurrence, row (-1: a box)
+        self._lanes: dict[str, Unit] = {}
+        for k, unit in enumerate(self.units):
+            self._make(unit, k)
+        self.rows = Rows(self._seed)
+        self._arrange()
+
+    # -- who stands where --------------------------------------------------------------------------
+
+    def cell(self, r: Tensor, row: int) -> str:
+        """The id of the cell or box that stands for a node of a recurrence."""
+        return self.cells[int(self._numbers[r][row])][0]
+
+    def drawn_rows(self, r: Tensor) -> list[int]:
+        """The nodes of a recurrence whose edges are drawn."""
+        if self.unit_of[r].calls:
+            return [0]  # an elided call too: its box has edges
+        return [row for band in self._shown[r].bands for row in self._shown[r].kept[band]]
+
+    def is_chain(self, r: Tensor) -> bool:
+        return self._shown[r].arrangement == "chain"
+
+    def place(self, r: Tensor, row: int) -> int:
+        """The place of a node in its unit's structure: of separate calls, which call it is."""
+        return self._calls.get(r, row)
+
+    def step(self, r: Tensor, row: int) -> int | None:
+        """The time step of a node, from 1; None where no edges order the nodes in time."""
+        if not self.is_chain(r) or not len(self.unit_of[r].structure.src):
+            return None
+        return int(self._shown[r].column[row]) + 1
+
+    def seen(self, r: Tensor, k: int) -> np.ndarray:
+        """(n,) bits of what each node of ``r`` reads through argument k."""
+        arg, via, n = r.inputs[k], r.attrs["vias"][k], r.attrs["structure"].n
+        if via.kind == "shared":
+            return np.broadcast_to(self.rows.leading(arg, 0), (n,))
+        table = self.rows.leading(arg, 1)
+        if via.kind == "row":
+            return table
+        padded = np.append(table, 0) if len(table) else np.zeros(1, object)
+        return padded[via.rows]
+
+    def _seed(self, t: Tensor) -> np.ndarray | None:
+        """Bit 0: some leaf worth drawing; bit k + 1: cell k."""
+        if t.op is not PROJ:
+            return np.broadcast_to(np.asarray(1, object), t.shape) if is_source(t) else None
+        r, via = t.inputs[0], t.attrs["via"]
+        if not r.attrs["structure"].n:
+            return None
+        cells = np.array([1 << (int(c) + 1) for c in self._numbers[r]], object)
+        if via.kind == "shared":
+            table = np.bitwise_or.reduce(np.unique(cells))
+            return np.broadcast_to(np.asarray(table, object), t.shape)
+        if via.kind == "index":
+            table = np.zeros(via.size, object)
+            used = via.rows >= 0
+            np.bitwise_or.at(table, via.rows[used], cells[used])
+        else:
+            table = cells
+        return np.broadcast_to(table.reshape(-1, *[1] * (t.ndim - 1)), t.shape)
+
+    # -- making them -------------------------------------------------------------------------------
+
+    def _make(self, unit: Unit, layer: int) -> None:
+        shown, draft = unit.whole, self._draft
+        for band in shown.bands:
+            self._lane(unit, band, layer, unit.name, shown.arrangement)
+            for place in shown.kept[band]:
+                r, row = unit.at(place)
+                id = draft.node(
+                    "cell",
+                    shorten(unit.name, 18),
+                    lane=f"c{layer}_{band}",
+                    column=int(shown.column[place]),
+                    level=int(shown.level[place]),
+                    tooltip=self._text(r, row),
+                    norm=self._backward.state(r, row),
+                )
+                self._stands_for(unit, id, [place])
+        noun = "step" if shown.arrangement == "chain" else "node"
+        for band, places in shown.groups:
+            id = draft.left_out(
+                len(places),
+                noun,
+                lane=f"c{layer}_{band}",
+                column=int(shown.column[places[0]]),
+                level=int(shown.level[places].max()),
+                count=len(places),
+                tooltip=f"{len(places)} {noun}{'s' * (len(places) > 1)} of {unit.name} "
+                "are not drawn",
+            )
+            self._stands_for(unit, id, places)
+        if shown.hidden_bands:
+            self._hide(unit, layer)
+
+    def _lane(self, unit: Unit, band: int, layer: int, label: str, arrangement: str) -> str:
+        lane = f"c{layer}_{band}"
+        self._lanes[lane] = unit
+        self._draft.clusters.append(Cluster(lane, label, arrangement, band=band, layer=layer))
+        return lane
+
+    def _hide(self, unit: Unit, layer: int) -> None:
+        """One box for all the components that are not drawn."""
+        shown = unit.whole
+        places = np.flatnonzero(np.isin(unit.structure.component, shown.hidden_bands)).tolist()
+        count = len(shown.hidden_bands)
+        noun = "sequence" if shown.arrangement == "chain" else "tree"
+        firsts = [int(shown.column[kept[0]]) for kept in shown.kept.values() if kept]
+        id = self._draft.left_out(
+            count,
+            noun,
+            lane=self._lane(unit, shown.hidden_bands[0], layer, "", "chain"),
+            column=min(firsts, default=0),
+            level=0,
+            count=len(places),
+            tooltip=f"{len(places)} steps in {count} {noun}{'s' * (count > 1)} are not drawn",
+        )
+        self._stands_for(unit, id, places)
+
+    def _stands_for(self, unit: Unit, id: str, places: list[int]) -> None:
+        first, row = unit.at(places[0])
+        for place in places:
+            r, at = unit.at(place)
+            self._numbers[r][at] = len(self.cells)
+        self.cells.append((id, first, -1 if self._draft.boxed(id) else row))
+
+    def _text(self, r: Tensor, row: int) -> str:
+        block, structure = r.attrs["block"], r.attrs["structure"]
+        column = int(self._shown[r].column[row])
+        parts = [f"{block.name}, " + (f"step {column + 1}" if self.is_chain(r) else f"node {row}")]
+        if structure.components > 1:
+            parts[0] += f" of component {int(structure.component[row]) + 1}"
+        carried = block.ports.items() or [((0, -1), t) for t in block.outputs]
+        for (_, leaf), t in carried:
+            name = block.slots[0, leaf].name if (0, leaf) in block.slots else t.name
+            value = self._values.get(proj(r, t, ROW))
+            parts.append(f"{name or 'state'}: {shape_text(t.shape, t.dtype)}")
+            if value is not None:
+                parts.append("  " + value_text(value[row]))
+        return lines(*parts, norm_line(self._backward.state(r, row)))
+
+    def _arrange(self) -> None:
+        """Layers upwards; a recurrence that starts from another's last state continues it."""
+        layer = {unit: k for k, unit in enumerate(self.units)}
+        offset = dict.fromkeys(self.units, 0)
+        for unit in self.units:
+            before, below = self._makers(unit)
+            ahead = [b for b in before if b.whole.arrangement == "chain"]
+            if ahead and unit.whole.arrangement == "chain":
+                offset[unit] = max(offset[b] + _width(b.whole) for b in ahead)
+                # With nothing of its own layer below, it stands to the right of what it continues.
+                if below.keys() <= before.keys():
+                    layer[unit] = layer[ahead[-1]]
+            elif below:
+                offset[unit] = max(offset[b] for b in below)
+        self._draft.clusters = [
+            Cluster(c.id, c.label, c.arrangement, c.band, layer[self._lanes[c.id]])
+            for c in self._draft.clusters
+        ]
+        for node in list(self._draft.nodes.values()):
+            shift = offset[self._lanes[node.lane]] if node.lane is not None else 0
+            if shift:
+                self._draft.change(node.id, column=(node.column or 0) + shift)
+
+    def _makers(self, unit: Unit) -> tuple[dict[Unit, None], dict[Unit, None]]:
+        """The units whose states this one starts from, and those whose results it reads."""
+        before: dict[Unit, None] = {}
+        below: dict[Unit, None] = {}
+        for r in unit.recurs:
+            for k, arg in enumerate(r.inputs):
+                makers = [self.unit_of[p.inputs[0]] for p in frontier(arg) if p.op is PROJ]
+                found = dict.fromkeys(maker for maker in makers if maker is not unit)
+                (before if is_initial(r, k) else below).update(found)
+        return before, below
+
+
+def _width(shown: Shown) -> int:
+    return int(shown.column.max(initial=-1)) + 1
