@@ -1,0 +1,115 @@
+"""How far rounding can carry a result: the error model of the fuzzer.
+
+Two correct ways to compute one graph differ by rounding, and how much that is depends on the graph:
+a mean that is subtracted cancels, a recurrence amplifies.  So the graph is written out, op by op,
+and run several times with every op's result (and the terms of every sum) moved by a few units in
+the last place, at random.  What those runs differ by is what rounding can do (Monte Carlo
+arithmetic: Parker, "Monte Carlo Arithmetic", 1997).  Another order of summation, a fused
+multiply-add, or a vector function good to a few units stays within a small factor of that; a wrong
+number does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...evaluate import compute
+from ...graph import Tensor, toposort
+from ...transforms import unfold
+
+UNITS = 4.0  # how many rounding errors a value is moved by, at most
+FACTOR = 8.0  # by how much more than the runs seen another correct run may differ
+EXACT = frozenset(  # ops that round nothing
+    "negative abs relu maximum minimum where sign identity stop_gradient absorb astype max min "
+    "argmax argmin argsort searchsorted floor ceil trunc round any all".split()
+)
+SUMS = frozenset("add subtract sum cumulative_sum einsum scatter linear_recurrence norm".split())
+
+
+def rounding(outputs: Sequence[Tensor], runs: int = 6, seed: int = 0) -> Growth:
+    """The error model of a graph's outputs; `runs`: how many times it is run."""
+    order = toposort(unfold(list(outputs), expand=True))
+    return Growth(outputs, order, runs, seed)
+
+
+class Growth:
+    """`spread[k]`: how far output k may lie from its value, elementwise; infinite where the runs do
+    not agree on what is NaN or infinite."""
+
+    def __init__(
+        self, outputs: Sequence[Tensor], order: Sequence[Tensor], runs: int, seed: int
+    ) -> None:
+        self.plain = unfold(list(outputs), expand=True)
+        order = toposort(self.plain)
+        self.value, _ = _run(order, self.plain, None)
+        self.spread = [np.zeros(np.shape(v)) for v in self.value]
+        huge = False
+        for k in range(runs):
+            moved, close = _run(order, self.plain, np.random.default_rng([seed, k]))
+            huge |= close
+            for n, (a, b) in enumerate(zip(moved, self.value, strict=True)):
+                self.spread[n] = np.maximum(self.spread[n], distance(a, b))
+        if huge:  # near the end of the range, the order of a sum decides whether it overflows
+            self.spread = [np.full_like(s, np.inf) for s in self.spread]
+
+    def tolerance(self, k: int) -> np.ndarray:
+        """How far output k may differ from a correct result, elementwise."""
+        value = np.asarray(self.value[k])
+        if value.dtype.kind != "f":
+            return self.spread[k]
+        info = np.finfo(value.dtype)
+        with np.errstate(all="ignore"):
+            size = np.where(np.isfinite(value), np.abs(value), 0).astype(float)
+            return FACTOR * self.spread[k] + 4 * UNITS * float(info.eps) * size + 4 * float(info.tiny)
+
+
+def distance(a: Any, b: Any) -> np.ndarray:
+    """|a - b| elementwise; 0 for equal infinities and two NaN, infinity where only one is."""
+    a, b = np.asarray(a), np.asarray(b)
+    if a.dtype.kind != "f":
+        return np.where(a == b, 0.0, np.inf)
+    with np.errstate(all="ignore"):
+        far = np.abs(np.subtract(a, b, dtype=np.float64))
+        same = (a == b) | (np.isnan(a) & np.isnan(b))
+        return np.where(same, 0.0, np.where(np.isfinite(a) & np.isfinite(b), far, np.inf))
+
+
+def _run(
+    order: Sequence[Tensor], outputs: Sequence[Tensor], rng: np.random.Generator | None
+) -> tuple[list[Any], bool]:
+    """The outputs' values, moved where there is an `rng`; and whether some value nearly overflows."""
+    env: dict[Tensor, Any] = {}
+    huge = False
+    with np.errstate(all="ignore"):
+        for t in order:
+            if not t.inputs and t._value is not None:
+                env[t] = t._value
+                continue
+            if rng is not None and t.op.name in SUMS:
+                read = {i: _moved(env[i], rng) for i in t.inputs}
+            else:
+                read = env
+            value = compute(t, read)
+            if rng is not None and t.dtype.kind == "f":
+                if t.op.kind != "movement" and t.op.name not in EXACT:
+                    value = _moved(value, rng)
+                size = np.abs(value)
+                huge |= bool(((size > np.finfo(t.dtype).max / 64) & np.isfinite(size)).any())
+            env[t] = value
+    return [env[t] for t in outputs], huge
+
+
+def _moved(value: Any, rng: np.random.Generator) -> Any:
+    """A value off by some rounding errors; a number too small to be normal by as much as itself,
+    and a zero with either sign: neither is promised."""
+    a = np.asarray(value)
+    if a.dtype.kind != "f" or not a.size:
+        return value
+    info = np.finfo(a.dtype)
+    u = rng.uniform(-1, 1, a.shape)
+    small = np.abs(a) < info.tiny
+    moved = a * np.where(small, 1 + u, 1 + UNITS * info.eps * u).astype(a.dtype)
+    return np.where(a == 0, np.copysign(a, u.astype(a.dtype)), moved)
