@@ -7,6 +7,7 @@ between calls.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -26,7 +27,8 @@ from .layout import Layout, layout_of
 from .lower import Lowering, Row, Sum, Unsupported, reads
 from .plan import Plan
 
-SPLIT = 2e7  # multiply-adds below which a second thread costs more than it brings
+# Multiply-adds below which a second thread costs more than it brings; 0: threads always share.
+SPLIT = float(os.environ.get("MINIGRAD_SPLIT", "2e7"))
 
 
 class Program:

@@ -1,6 +1,6 @@
 """How often `check_grads` cries wolf: it is run on random expressions, whose gradients are right.
 
-    python -m minigrad.testing.tester.alarms [--number 20000] [--seed 0] [--order 2]
+    python -m minigrad.testing alarms [--number 20000] [--seed 0] [--order 2]
                                              [--dtype float32] [--specials]
 
 The expressions come from `strategies.expressions`, by batches of seeds, and each counts once
@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -127,19 +127,17 @@ def _batch(seed: int, specials: bool, dtype: Any) -> list[Expression]:
     return drawn
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; its exit code is 0 without a false alarm and with at most 2 % undecided."""
-    parser = argparse.ArgumentParser(
-        prog="python -m minigrad.testing.tester.alarms", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--number", type=int, default=20_000, help="how many different expressions")
     parser.add_argument("--seed", type=int, default=0, help="of the first batch")
     parser.add_argument("--specials", action="store_true", help="kinks, overflow, subnormals")
     parser.add_argument("--order", type=int, default=1, help="up to which order")
     parser.add_argument("--dtype", default="float64", help="of the arguments")
     parser.add_argument("--show", action="store_true", help="print the undecided ones, too")
-    given = parser.parse_args(argv)
+
+
+def main(given: argparse.Namespace) -> int:
+    """The command; its exit code is 0 without a false alarm and with at most 2 % undecided."""
     found = run(
         given.number, given.seed, specials=given.specials, order=given.order, dtype=given.dtype
     )
@@ -147,7 +145,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     for text, report in found.undecided if given.show else ():
         print("", "# undecided", text, *(f"# {x}" for x in report.splitlines()), sep="\n")
     return 0 if found.ok else 1
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -16,11 +16,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from string import Formatter
-from typing import Any
 
 import numpy as np
 
-from ..problems import Plan, choice, edges_plan, random_children
+from ..examples.problems import Plan, choice, edges_plan, random_children
 
 SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33)  # round the lanes of a vector
 DIMS = "ABC"
@@ -54,6 +53,10 @@ class Choices:
                     return
                 yield k
 
+    def later(self, count: int) -> Later:
+        """Choices to be used later, that stand (and are left out) here."""
+        return Later([self.integer(0, 59) for _ in range(count)])
+
     @contextmanager
     def span(self) -> Iterator[None]:
         number, start = len(self.spans), len(self.made)
@@ -62,6 +65,14 @@ class Choices:
             yield
         finally:
             self.spans[number] = (start, len(self.made))
+
+
+class Later(Choices):
+    """Choices made before what they are for was known: any number does for any range."""
+
+    def integer(self, least: int, most: int) -> int:
+        k = self.given.pop(0) if self.given else 0
+        return least + k % (most - least + 1)
 
 
 @dataclass(frozen=True)
@@ -235,6 +246,7 @@ class Cell:
     inputs: list[str]
     outputs: list[str]
     params: dict[str, str]
+    choices: list[Later]  # for leaves and inputs, in this order
     kinds: set[str] = field(default_factory=set)
 
 
@@ -250,18 +262,23 @@ def random_cell(
     inputs: list[str] | None = None,
 ) -> Cell:  # fmt: skip
     """cell(p, carry, x) -> (carry, y) whose y is a dict; `inputs`: the widths of x, if given."""
-    leaves = [choice(source, dims + "A") for _ in source.times(1, 3)]
-    if source.integer(0, 19) == 19:
-        leaves[-1] = ""
+    leaves: list[str] = []
+    later: list[Later] = []
+    for _ in source.times(1, 3):
+        leaves.append("" if source.integer(0, 29) == 29 else choice(source, dims))
+        later.append(source.later(slots + 7))
     if inputs is None:
-        inputs = [choice(source, [*dims, *dims, ""]) for _ in source.times(0, 2)]
+        inputs = []
+        for _ in source.times(0, 2):
+            inputs.append("" if source.integer(0, 9) == 9 else choice(source, dims))
+            later.append(source.later(2))
     body, tags = Body(source, kinds, dims, dtype), set()
     for k, dim in enumerate(inputs):
         body.pool.append((f'x["x{k}"]', dim))
     state = [[f"s{s}{leaf}" for leaf in range(len(leaves))] for s in range(slots)]
     for s in range(slots):
         for leaf, dim in enumerate(leaves):
-            if source.integer(0, 5) == 5:
+            if later[leaf].integer(0, 5) == 5:
                 tags.add("unread leaf")
             else:
                 body.pool.append((state[s][leaf], dim))
@@ -271,10 +288,12 @@ def random_cell(
         body.line()
     sent: list[str] = []
     for leaf, dim in enumerate(leaves):
-        how = choice(source, SENT)
-        sent.append(_leaving(source, body, how, dim, leaf, leaves, inputs, state, slots))
+        how = choice(later[leaf], SENT)
+        body.source = later[leaf]
+        sent.append(_leaving(later[leaf], body, how, dim, leaf, leaves, inputs, state, slots))
         if "{" not in how:
             tags.add(f"state {how}")
+    body.source = source
     outputs: list[str] = []
     given: list[str] = []
     for _ in source.times(0, 3):
@@ -306,7 +325,7 @@ def random_cell(
     text = "\n    ".join([f"def {name}(p, carry, x):", *lines])
     params = dict.fromkeys(PARAMETER.findall(text))
     shapes = {n: n.strip("_").replace("k", "") for n in params}
-    return Cell(name, text, slots, leaves, inputs, outputs, shapes, tags | body.used)
+    return Cell(name, text, slots, leaves, inputs, outputs, shapes, later, tags | body.used)
 
 
 def _leaving(
@@ -397,9 +416,8 @@ STRUCTURES: dict[str, Callable[[Choices, int], Plan]] = {
 }  # fmt: skip
 
 
-def random_structure(source: Choices, slots: int) -> tuple[str, list[str]]:
+def random_structure(source: Choices, slots: int, kind: str) -> tuple[str, list[str]]:
     """Text that makes a structure with that many slots, and what it is."""
-    kind = choice(source, list(STRUCTURES))
     with source.span():
         plan = STRUCTURES[kind](source, slots)
     text, tags = repr(plan), [kind]
@@ -456,14 +474,16 @@ def random_case(source: Choices) -> Case:
             out, states = _second(source, around, out, states, dims, dtype, kinds)
     with source.span():
         form = _ending(source, around, out, states, dims)
+    widths = set(re.findall(r'size\["(\w)"\]', "".join(around.lines) + str(around.arrays)))
     calls: list[str] = []
     tags: set[str] = {dtype, form, *around.kinds}
     for cell in around.cells:
         tags |= cell.kinds
     planted = False
-    for _ in source.times(1, 7):
-        text, found = random_structure(source, slots)
-        sizes = {d: choice(source, SIZES) for d in dims}
+    shapes = [choice(source, list(STRUCTURES)) for _ in "12"]  # each may need kernels of its own
+    for _ in source.times(1, 12):
+        text, found = random_structure(source, slots, choice(source, shapes))
+        sizes = {d: choice(source, SIZES) for d in dims if d in widths}
         seed = source.integer(0, 9)
         plants = [*_plants(source, around, dtype)]
         given = [text, f"{sizes}", str(seed)]
@@ -501,15 +521,16 @@ def _recurrence(
         for name, dims in cell.params.items():
             around.array(group, name, *(s for d in dims for s in _size(d)))
     entering = []
-    for i, dim in enumerate(cell.inputs):
-        how = "row" if given else choice(source, ENTER)
+    own = [Later([])] * len(given) if given else cell.choices[len(cell.leaves) :]
+    for i, (dim, later) in enumerate(zip(cell.inputs, own, strict=True)):
+        how = "row" if given else choice(later, ENTER)
         around.kinds.add(f"input {how}")
-        rows = choice(source, (3, 1, 5)) if how in ("indexed", "take") else 0
+        rows = choice(later, (3, 1, 5)) if how in ("indexed", "take") else 0
         if given:
             value = given[i]
         elif how == "indexed":
             table = around.array("x", f"x{i}{k}", str(rows), *_size(dim))
-            stride = source.integer(1, 2)
+            stride = later.integer(1, 2)
             value = f"mg.Indexed({table}, np.arange(n) * {stride} % {rows + 1} - 1)"
         elif how == "take":
             table = around.array("x", f"x{i}{k}", str(rows), *_size(dim))
@@ -523,7 +544,7 @@ def _recurrence(
         entering.append(f'"x{i}": {value}')
     starts = []
     for i, dim in enumerate(cell.leaves):
-        how = choice(source, INITIAL)
+        how = choice(cell.choices[i], INITIAL)
         around.kinds.add(f"initial {how}")
         shape = ", ".join(("1", *_size(dim)))
         if how == "shared":
@@ -534,8 +555,8 @@ def _recurrence(
         elif how == "full":
             starts.append(f'np.full(({shape},), 0.5, "{dtype}")')
         else:
-            rows = "structure.components" if how == "component" and not k else "1"
-            starts.append(around.array("h", f"h{i}{k}", rows, *_size(dim)))
+            many = "structure.components" if how == "component" and not k else "1"
+            starts.append(around.array("h", f"h{i}{k}", many, *_size(dim)))
     around.arrays.setdefault(group, {})
     around.lines += [
         f"states{k}, ys{k} = mg.recur(",
@@ -544,8 +565,7 @@ def _recurrence(
         f"    inputs={'{' + ', '.join(entering) + '}' if entering else None},",
         ")",
     ]
-    many = len(cell.leaves) > 1
-    names = [f"states{k}[{i}]" if many else f"states{k}" for i in range(len(cell.leaves))]
+    names = [f"states{k}[{i}]" for i in range(len(starts))] if starts[1:] else [f"states{k}"]
     out = list(zip(names, cell.leaves, strict=True))
     out += [(f'ys{k}["y{i}"]', d) for i, d in enumerate(cell.outputs)]
     return out, f"states{k}"

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from ...evaluate import compute
 from ...graph import Tensor, toposort
+from ...run.evaluate import compute
 from ...transforms import unfold
 
 UNITS = 4.0  # how many rounding errors a value is moved by, at most
@@ -29,26 +29,20 @@ EXACT = frozenset(  # ops that round nothing
 SUMS = frozenset("add subtract sum cumulative_sum einsum scatter linear_recurrence norm".split())
 
 
-def rounding(outputs: Sequence[Tensor], runs: int = 6, seed: int = 0) -> Growth:
-    """The error model of a graph's outputs; `runs`: how many times it is run."""
-    order = toposort(unfold(list(outputs), expand=True))
-    return Growth(outputs, order, runs, seed)
-
-
 class Growth:
-    """`spread[k]`: how far output k may lie from its value, elementwise; infinite where the runs do
-    not agree on what is NaN or infinite."""
+    """The error model of a graph's outputs, from so many runs.
 
-    def __init__(
-        self, outputs: Sequence[Tensor], order: Sequence[Tensor], runs: int, seed: int
-    ) -> None:
-        self.plain = unfold(list(outputs), expand=True)
-        order = toposort(self.plain)
-        self.value, _ = _run(order, self.plain, None)
+    value[k]: output k.   spread[k]: how far the runs lie from it, elementwise; infinite where they
+    do not agree on what is NaN or infinite.
+    """
+
+    def __init__(self, outputs: Sequence[Tensor], runs: int = 6, seed: int = 0) -> None:
+        plain = unfold(list(outputs), expand=True)
+        order = toposort(plain)
+        self.value, huge = _run(order, plain, None)
         self.spread = [np.zeros(np.shape(v)) for v in self.value]
-        huge = False
         for k in range(runs):
-            moved, close = _run(order, self.plain, np.random.default_rng([seed, k]))
+            moved, close = _run(order, plain, np.random.default_rng([seed, k]))
             huge |= close
             for n, (a, b) in enumerate(zip(moved, self.value, strict=True)):
                 self.spread[n] = np.maximum(self.spread[n], distance(a, b))
@@ -63,7 +57,8 @@ class Growth:
         info = np.finfo(value.dtype)
         with np.errstate(all="ignore"):
             size = np.where(np.isfinite(value), np.abs(value), 0).astype(float)
-            return FACTOR * self.spread[k] + 4 * UNITS * float(info.eps) * size + 4 * float(info.tiny)
+            own = 4 * UNITS * float(info.eps) * size + 4 * float(info.tiny)
+            return FACTOR * self.spread[k] + own
 
 
 def distance(a: Any, b: Any) -> np.ndarray:
@@ -80,7 +75,7 @@ def distance(a: Any, b: Any) -> np.ndarray:
 def _run(
     order: Sequence[Tensor], outputs: Sequence[Tensor], rng: np.random.Generator | None
 ) -> tuple[list[Any], bool]:
-    """The outputs' values, moved where there is an `rng`; and whether some value nearly overflows."""
+    """The outputs' values, moved where there is an `rng`; whether some value nearly overflows."""
     env: dict[Tensor, Any] = {}
     huge = False
     with np.errstate(all="ignore"):

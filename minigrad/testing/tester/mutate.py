@@ -1,9 +1,9 @@
 """Mutation testing: derivative rules are made wrong on purpose, one at a time, and `check_grads`
 must notice.  It is the test of the tester.
 
-    python -m minigrad.testing.tester.mutate                  every mutant; a table rule x mutation
-    python -m minigrad.testing.tester.mutate --only tanh      the mutants whose name contains "tanh"
-    python -m minigrad.testing.tester.mutate --suite          also what this project's tests notice
+    python -m minigrad.testing mutate                  every mutant; a table rule x mutation
+    python -m minigrad.testing mutate --only tanh      the mutants whose name contains "tanh"
+    python -m minigrad.testing mutate --suite          also what this project's tests notice
 
 A *mutant* is one wrong rule: a primitive, one of its inputs, and a `Change`, a function from the
 right cotangent to a wrong one.  Most changes fit every rule (a sign, a factor 1.001, a shifted
@@ -408,25 +408,19 @@ def _plant(name: str, tests: Sequence[str]) -> int:
         return ASKED + pytest.main(["-x", "-q", "-p", "no:cacheprovider", *quiet, *tests])
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; its exit code is 0 when at least 98 % were caught."""
-    parser = argparse.ArgumentParser(
-        prog="python -m minigrad.testing.tester.mutate", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", metavar="NAME", help="mutants whose name contains this")
     parser.add_argument("--seed", type=int, default=0, help="of the samples' inputs")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only each Nth mutant")
     parser.add_argument("--suite", action="store_true", help="also what the tests notice")
     parser.add_argument("--plant", metavar="NAME", help=argparse.SUPPRESS)
     parser.add_argument("tests", nargs="*", help=argparse.SUPPRESS)
-    given = parser.parse_args(argv)
+
+
+def main(given: argparse.Namespace) -> int:
+    """The command; its exit code is 0 when at least 98 % were caught."""
     if given.plant:
         return _plant(given.plant, given.tests)
     report = run(given.only, seed=given.seed, every=given.every, suite=given.suite)
     print(report)
     return 0 if report.rate >= 0.98 else 1
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

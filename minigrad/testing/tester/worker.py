@@ -24,12 +24,12 @@ import optree
 
 from ...compile import program
 from ...compile.function import function
-from ...evaluate import evaluate, reference
 from ...graph import Tensor
 from ...io import tensors
+from ...run.evaluate import evaluate, reference
 from ...transforms import unfold
 from .cases import Case
-from .growth import FACTOR, Growth, distance, rounding
+from .growth import FACTOR, Growth, distance
 
 QUICK = 100.0  # rounding errors of its size within which a result needs no error model
 
@@ -50,7 +50,7 @@ class Wrong:
     @property
     def key(self) -> str:
         """What findings of one kind share."""
-        return f"{self.way}: {self.words.splitlines()[0][:60] if not self.place else 'values'}"
+        return self.way if self.place else f"{self.way}: {self.words.partition(':')[0]}"
 
 
 class Disagreement(Exception):
@@ -89,7 +89,7 @@ def judge(case: Case, threads: tuple[int, ...] = (1, 2, 3)) -> Outcome:
                 way = "record"
                 graph = step(*tensors(args))
                 wanted = Wanted(graph)
-                for way, run in _ways(graph, number):
+                for way, run in _ways(graph, number):  # noqa: B007  # names what raises
                     wanted.compare(run())
                 way = "function"
                 with splitting(threads[0]):
@@ -170,7 +170,7 @@ class Wanted:
                 continue
             for runs in (6, 60):  # a kink that rounding may cross is seen with enough runs
                 if runs not in self.growth:
-                    self.growth[runs] = rounding(self.outputs, runs)
+                    self.growth[runs] = Growth(self.outputs, runs)
                 limit = self._limit(k, runs)
                 if (far <= limit).all():
                     break

@@ -11,6 +11,7 @@ from hypothesis import settings
 import minigrad as mg
 from minigrad.ops.table import TABLE
 from minigrad.testing import Verdict, check_grads
+from minigrad.testing.__main__ import main
 from minigrad.testing.checking.judge import Judge
 from minigrad.testing.tester import alarms
 
@@ -35,13 +36,13 @@ def test_expressions_are_counted_once():
 
 
 def test_a_wrong_rule_makes_the_command_fail(capsys):
-    assert alarms.main(["--number", "30", "--seed", "3"]) == 0
+    assert main(["alarms", "--number", "30", "--seed", "3"]) == 0
     assert "30 expressions" in capsys.readouterr().out
     op = TABLE["multiply"]
     right = op.vjp
     object.__setattr__(op, "vjp", lambda ct, node, wanted: [ct, ct])
     try:
-        assert alarms.main(["--number", "30", "--seed", "3"]) == 1
+        assert main(["alarms", "--number", "30", "--seed", "3"]) == 1
     finally:
         object.__setattr__(op, "vjp", right)
     out = capsys.readouterr().out
@@ -50,7 +51,7 @@ def test_a_wrong_rule_makes_the_command_fail(capsys):
 
 def test_too_many_undecided_make_the_command_fail(monkeypatch):
     monkeypatch.setattr(Verdict.CORRECT, "conclusive", False)
-    assert alarms.main(["--number", "5"]) == 1
+    assert main(["alarms", "--number", "5"]) == 1
 
 
 def test_the_script_of_an_alarm_runs():

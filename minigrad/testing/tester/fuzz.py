@@ -1,0 +1,337 @@
+"""The differential fuzzer: random programs, each computed in several ways that must agree.
+
+    python -m minigrad.testing fuzz --seconds 60 --seed 0 [--lanes 4|8|16] [--jobs N]
+
+`cases` makes the programs, `worker` runs and judges them in processes of their own, so that a crash
+or a hang is a finding as well, and `growth` says how far rounding may carry a result.  Here cases
+are handed out, and what is found is shrunk (choices are left out and lowered while the finding
+stays) and printed as a script that shows it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .cases import Case, Choices, random_case
+from .scripts import script
+from .worker import Outcome, Wrong, judge
+
+WARM = 100  # cases after which a process is replaced: kernels once loaded stay in memory
+LIMIT = 60.0  # seconds after which a case counts as hanging
+SHRINKING = 90.0  # seconds for one finding
+ALIKE = 3  # findings of one kind that are shrunk; further ones are counted only
+
+
+# -- a process that runs cases ---------------------------------------------------------------------
+
+
+class Worker:
+    """A process that judges one case after another; replaced when it dies, hangs or has grown.
+
+    lanes: the width of vectors in float32 numbers (None: the host's).   cache: a folder for
+    kernels.   plant: called first in the process, to plant a fault.
+    """
+
+    def __init__(
+        self, lanes: int | None, cache: str, plant: Callable[[], Any] | None = None,
+        limit: float = LIMIT,
+    ) -> None:  # fmt: skip
+        self.lanes, self.cache, self.plant, self.limit = lanes, cache, plant, limit
+        self.process: Any = None
+        self.done = 0
+
+    def ask(self, case: Case) -> Outcome:
+        if self.process is None or self.done >= WARM:
+            self.start()
+        self.done += 1
+        try:
+            self.pipe.send(case)
+            if self.pipe.poll(self.limit):
+                return self.pipe.recv()
+        except (EOFError, OSError):
+            self.process.join(10)
+            code = self.process.exitcode
+            self.stop()
+            return Outcome(Wrong("crash", 0, f"the process ended with exit code {code}"))
+        self.stop()
+        return Outcome(Wrong("hang", 0, f"no answer within {self.limit:.0f} s"))
+
+    def start(self) -> None:
+        self.stop()
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        settings = {"MINIGRAD_CACHE_DIR": self.cache}
+        if self.lanes is not None:
+            settings["MINIGRAD_LANES"] = str(self.lanes)
+        self.process = context.Process(target=serve, args=(theirs, settings, self.plant))
+        self.process.start()
+        theirs.close()
+        if self.pipe.poll(120):
+            self.pipe.recv()  # it is ready: its time begins with the case
+        self.done = 0
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.join()
+            self.process = None
+            self.pipe.close()
+
+
+def serve(pipe: Any, settings: dict[str, str], plant: Callable[[], Any] | None) -> None:
+    """What the process does: judge the cases that come, until the pipe is closed."""
+    os.environ.update(settings)
+    if plant is not None:
+        plant()
+    pipe.send("ready")
+    while True:
+        try:
+            case = pipe.recv()
+        except (EOFError, KeyboardInterrupt):
+            return
+        pipe.send(judge(case))
+        for file in Path(settings["MINIGRAD_CACHE_DIR"]).glob("mg_block_*"):
+            file.unlink(missing_ok=True)  # random kernels are not met again
+
+
+# -- the run ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Found:
+    """A finding: the shrunk program as a script.  number: of the case, for `choices_of`."""
+
+    number: int
+    wrong: Wrong
+    script: str
+    shows: bool
+
+    def __str__(self) -> str:
+        hint = "" if self.shows else (
+            "# This script alone does not show it: it took the cases before, or the odds.\n"
+        )  # fmt: skip
+        return f"{hint}{self.script}"
+
+
+@dataclass
+class Fuzzed:
+    """What a run did.  kinds: how many cases held each; more: findings that were only counted."""
+
+    lanes: int
+    seed: int
+    cases: int = 0
+    calls: int = 0
+    compiled: int = 0
+    seconds: float = 0.0
+    kinds: Counter = field(default_factory=Counter)
+    found: list[Found] = field(default_factory=list)
+    more: Counter = field(default_factory=Counter)
+
+    def __str__(self) -> str:
+        kinds = ", ".join(f"{k} {n}" for k, n in sorted(self.kinds.items(), key=lambda p: -p[1]))
+        lines = [
+            f"{self.cases} cases, {self.calls} calls in {self.seconds:.0f} s with {self.lanes} "
+            f"lanes, seed {self.seed}; {self.compiled} cases were compiled throughout",
+            f"kinds: {kinds}",
+        ]
+        for f in self.found:
+            lines += ["", f"# finding in case {f.number}: {f.wrong.way}", str(f)]
+        lines += [f"and {n} more: {key}" for key, n in self.more.items()]
+        findings = len(self.found) + sum(self.more.values())
+        return "\n".join([*lines, f"{findings} findings"])
+
+
+def choices_of(seed: int, number: int) -> Choices:
+    return Choices(rng=np.random.default_rng([seed, number]))
+
+
+def run(
+    seconds: float = 60.0, seed: int = 0, *, lanes: int | None = None, jobs: int = 1,
+    cases: int | None = None, most: int = 5, plant: Callable[[], Any] | None = None,
+    limit: float = LIMIT, shrinking: float = SHRINKING, folder: str | None = None,
+) -> Fuzzed:  # fmt: skip
+    """Judge random cases on `jobs` processes for so many seconds, or so many cases.
+
+    most  : stop after as many findings were shrunk.     limit: seconds that a case may take.
+    plant : a picklable function, called in every process before anything else: a fault to find.
+    folder: where each finding's script is written.
+    """
+    from ...kernels import target
+
+    result = Fuzzed(lanes or target.lanes(), seed)
+    cache = tempfile.mkdtemp(prefix="minigrad-fuzz-")  # 0700, and never the user's own
+    numbers = iter(range(cases if cases is not None else sys.maxsize))
+    start, lock = time.monotonic(), threading.Lock()
+    errors: list[BaseException] = []
+    over = threading.Event()
+
+    def work() -> None:
+        worker = Worker(lanes, cache, plant, limit)
+        try:
+            while time.monotonic() - start < seconds and not over.is_set():
+                with lock:
+                    number = next(numbers, None)
+                if number is None:
+                    return
+                choices = choices_of(seed, number)
+                case = random_case(choices)
+                outcome = worker.ask(case)
+                with lock:
+                    result.cases += 1
+                    result.calls += outcome.calls
+                    result.compiled += outcome.compiled
+                    result.kinds.update(case.kinds)
+                    if outcome.wrong is None:
+                        continue
+                    key = outcome.wrong.key
+                    result.kinds[f"FOUND {key}"] += 1
+                    if sum(f.wrong.key == key for f in result.found) >= ALIKE:
+                        result.more[key] += 1
+                        continue
+                found = examined(worker, number, choices, outcome.wrong, lanes, shrinking)
+                with lock:
+                    result.found.append(found)
+                    if len(result.found) >= most:
+                        over.set()
+                    if folder is not None:
+                        name = f"{result.lanes}-{seed}-{number}.py"
+                        Path(folder, name).write_text(str(found))
+        except BaseException as error:
+            errors.append(error)
+            over.set()
+        finally:
+            worker.stop()
+
+    try:
+        crew = [threading.Thread(target=work, daemon=True) for _ in range(jobs)]
+        for t in crew:
+            t.start()
+        for t in crew:
+            while t.is_alive():  # so that Ctrl-C arrives
+                t.join(0.2)
+    finally:
+        over.set()
+        for t in crew:
+            t.join(5)
+        shutil.rmtree(cache, ignore_errors=True)
+    if errors:
+        raise errors[0]
+    result.seconds = time.monotonic() - start
+    return result
+
+
+def examined(
+    worker: Worker, number: int, choices: Choices, wrong: Wrong, lanes: int | None,
+    seconds: float = SHRINKING,
+) -> Found:  # fmt: skip
+    """A finding, run alone in a new process, shrunk, and its script tried."""
+    worker.start()
+    alone = worker.ask(random_case(Choices(choices.made))).wrong
+    if alone is None or alone.key != wrong.key:
+        return Found(number, wrong, script(random_case(Choices(choices.made)), wrong, lanes), False)
+    case, wrong = shrunk(worker, choices, alone, seconds)
+    text = script(case, wrong, lanes)
+    return Found(number, wrong, text, _shows(text, worker))
+
+
+def _shows(text: str, worker: Worker) -> bool:
+    """Whether a script fails, in a fresh Python."""
+    if worker.plant is not None:
+        return True  # the fault is planted in the worker only
+    with tempfile.NamedTemporaryFile("w", suffix=".py") as file:
+        file.write(text)
+        file.flush()
+        env = {**os.environ, "MINIGRAD_CACHE_DIR": worker.cache}
+        env["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
+        try:
+            done = subprocess.run(
+                [sys.executable, file.name], env=env, capture_output=True, timeout=worker.limit
+            )
+        except subprocess.TimeoutExpired:
+            return True
+        return done.returncode != 0
+
+
+# -- shrinking -------------------------------------------------------------------------------------
+
+
+def shrunk(
+    worker: Worker, choices: Choices, wrong: Wrong, seconds: float
+) -> tuple[Case, Wrong]:
+    """The simplest case found with the same kind of finding.
+
+    Spans of choices are left out or set to their least, then single choices lowered, as long as the
+    text gets no longer; again and again until nothing helps or the time is over.
+    """
+    end = time.monotonic() + seconds
+    best = random_case(choices)
+    seen = {best.text}
+    progress = True
+    while progress and time.monotonic() < end:
+        progress, at = False, 0
+        tries = list(_simpler(choices))
+        while at < len(tries) and time.monotonic() < end:
+            new = Choices(tries[at])
+            case = random_case(new)
+            size, old = (len(case.text), new.made), (len(best.text), choices.made)
+            if case.text in seen or size >= old:
+                at += 1
+                continue
+            seen.add(case.text)
+            again = worker.ask(case).wrong
+            if again is not None and again.key == wrong.key:
+                choices, best, wrong, progress = new, case, again, True
+                tries = list(_simpler(choices))  # and on from here
+            else:
+                at += 1
+    return best, wrong
+
+
+def _simpler(choices: Choices) -> Iterator[list[int]]:
+    made = choices.made
+    for start, end in sorted(set(choices.spans), key=lambda s: s[0] - s[1]):
+        if start < end:
+            yield made[:start] + made[end:]
+            yield made[:start] + [0] * (end - start) + made[end:]
+    for k, v in enumerate(made):
+        for lower in dict.fromkeys((0, v // 2, v - 1)):
+            if 0 <= lower < v:
+                yield [*made[:k], lower, *made[k + 1 :]]
+
+
+# -- the command -----------------------------------------------------------------------------------
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seconds", type=float, default=60.0, help="begin no case after that time")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--lanes", type=int, choices=(4, 8, 16), help="default: the host's")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--cases", type=int, help="how many at most")
+    parser.add_argument("--most", type=int, default=5, help="stop after so many findings")
+    parser.add_argument("--out", metavar="FOLDER", help="write each finding's script there")
+
+
+def main(given: argparse.Namespace) -> int:
+    """The command; its exit code is 0 without a finding."""
+    result = run(
+        given.seconds, given.seed, lanes=given.lanes, jobs=given.jobs, cases=given.cases,
+        most=given.most, folder=given.out,
+    )  # fmt: skip
+    print(result)
+    return 1 if result.found or result.more else 0

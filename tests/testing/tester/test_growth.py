@@ -1,0 +1,48 @@
+"""The error model: what rounding may do, neither less nor much more."""
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.testing.tester.growth import Growth, distance
+
+
+def limits(f, *arrays):
+    return Growth([f(*map(mg.asarray, arrays))]).tolerance(0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_sums_in_another_order_are_allowed_and_wrong_ones_are_not(dtype):
+    x = np.random.default_rng(0).standard_normal(500).astype(dtype)
+    limit = float(limits(mg.sum, x))
+    eps = float(np.finfo(dtype).eps)
+    assert abs(float(np.cumsum(x)[-1]) - float(np.sum(x))) <= limit < 1e4 * eps
+
+
+def test_cancelling_is_allowed_for():
+    def f(x):
+        return (x + 1e8) - 1e8
+
+    x = np.array([1.0])
+    assert 1e-9 < float(limits(f, x)[0]) < 1e-5
+    assert float(limits(lambda x: x + 1.0, x)[0]) < 1e-12
+
+
+def test_what_rounds_nothing_has_no_room():
+    x = np.array([0.0, 3.0, -2.0])
+    assert (limits(lambda x: mg.maximum(mg.flip(x), x), x) < 1e-13).all()
+    growth = Growth([mg.where(mg.asarray(x) > 0, 1.0, 0.0)])
+    assert not growth.spread[0].any()
+
+
+def test_a_jump_that_rounding_crosses_is_allowed():
+    x = np.array([0.1, 0.2])
+    growth = Growth([mg.sign(mg.asarray(x[:1]) + 0.2 - 0.3)], runs=20)
+    assert growth.spread[0][0] >= 1
+
+
+def test_distance():
+    a = np.array([1.0, np.inf, np.nan, np.inf, np.nan, 0.0])
+    b = np.array([1.5, np.inf, np.nan, -np.inf, 1.0, -0.0])
+    assert distance(a, b).tolist() == [0.5, 0.0, 0.0, np.inf, np.inf, 0.0]
+    assert distance(np.array([1, 2]), np.array([1, 3])).tolist() == [0.0, np.inf]
