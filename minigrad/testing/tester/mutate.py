@@ -394,7 +394,7 @@ def _suite(mutant: Mutant) -> str:
     root = Path(__file__).resolve().parents[3]
     if not (root / "tests").is_dir():
         raise FileNotFoundError(f"--suite needs a checkout: there is no tests folder in {root}")
-    command = [sys.executable, "-m", __spec__.name, "--plant", mutant.name, *TESTS]
+    command = [sys.executable, "-m", "minigrad.testing", "mutate", "--plant", mutant.name, *TESTS]
     done = subprocess.run(command, cwd=root, capture_output=True, timeout=600)
     return {ASKED: MISSED, ASKED + 1: CAUGHT}.get(done.returncode, CRASHED)
 
