@@ -10,7 +10,8 @@ from .manners.text import expr, latex
 from .ops import *
 from .ops.custom import primitive
 from .per_node import contributions, state_gradients
-from .run.evaluate import evaluate, reference
+from .run.evaluate import evaluate
+from .run.reference import reference
 from .structure import Structure
 from .tracing import Indexed, recur
 from .transforms import block, hessian, jacobian, unfold, vmap

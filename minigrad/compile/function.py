@@ -21,7 +21,7 @@ from ..ops.arrays import asarray
 from ..ops.broadcast import RESHAPE
 from ..ops.indexing import TAKE
 from ..recur import PROJ, RECUR
-from ..run.evaluate import compute, demand, run
+from ..run.reference import compute, demand, run
 from ..run.levels import run_levels
 from ..structure import Structure
 from ..tracing import name_of, path_name

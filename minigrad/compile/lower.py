@@ -18,7 +18,7 @@ from ..ops.contract import EINSUM
 from ..ops.scalar import TOTAL
 from ..ops.table import TABLE, name_of_ours
 from ..recur import Block, Via, domains
-from ..run.evaluate import reference
+from ..run.reference import reference
 
 LOGIC = frozenset("logical_and logical_or logical_xor logical_not".split())
 MASKS = LOGIC.union(

@@ -20,7 +20,7 @@ from ..kernels.glue import address
 from ..kernels.stages import BLOCK
 from ..ops.indexing import add_rows
 from ..recur import PROJ, ROW, Block, Via, domain_kinds
-from ..run.evaluate import compute
+from ..run.reference import compute
 from ..structure import Structure
 from .emit import Description
 from .layout import Layout, layout_of

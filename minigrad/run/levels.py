@@ -21,7 +21,7 @@ from ..ops.contract import EINSUM
 from ..ops.indexing import SCATTER, TAKE, add_rows
 from ..recur import PROJ, RECUR, ROW, Block, Index, Key, Via, domain_kinds, domains
 from ..structure import Structure
-from .evaluate import Env, arguments_read, compute, demand
+from .reference import Env, arguments_read, compute, demand
 
 Domain = Any  # None: shared; "row": per node; a number: per row of that argument's table
 

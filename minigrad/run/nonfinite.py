@@ -36,7 +36,7 @@ from ..graph import CONSTANT, INPUT, Tensor, constant, toposort, where_recorded
 from ..recur import PROJ, RECUR, ROW, Via, domains
 from ..sites import line, order_of, rule_of
 from ..structure import Structure
-from .evaluate import Env, _enter, compute, demand, frozen, run
+from .reference import Env, _enter, compute, demand, frozen, run
 from .levels import execute, run_levels
 
 Mask = np.ndarray  # of bool: the elements in question of one value

@@ -29,7 +29,8 @@ from ..ops.arrays import asarray
 from ..ops.movement import stack
 from ..ops.reduce import sum as total_of
 from ..per_node import contributions
-from ..run.evaluate import evaluate, reference
+from ..run.evaluate import evaluate
+from ..run.reference import reference
 from ..structure import Structure
 from ..tracing import name_of, recur
 from ..transforms import hessian, unfold

@@ -22,7 +22,8 @@ from ...autodiff import vjp
 from ...graph import Tensor, constant, placeholder, rebuild, toposort, where_recorded
 from ...ops.table import TABLE
 from ...recur import PROJ, RECUR, ROW, proj
-from ...run.evaluate import evaluate, run, run_nodes
+from ...run.evaluate import evaluate
+from ...run.reference import run, run_nodes
 from .verdicts import Finding, Location, Mistake, Verdict, diagnose
 
 ORDINALS = ("first", "second", "third", "fourth")
