@@ -21,8 +21,8 @@ from ..ops.arrays import asarray
 from ..ops.broadcast import RESHAPE
 from ..ops.indexing import TAKE
 from ..recur import PROJ, RECUR
-from ..run.reference import compute, demand, run
 from ..run.levels import run_levels
+from ..run.reference import compute, demand, run
 from ..structure import Structure
 from ..tracing import name_of, path_name
 from .express import Express, Slow

@@ -36,8 +36,8 @@ from ..graph import CONSTANT, INPUT, Tensor, constant, toposort, where_recorded
 from ..recur import PROJ, RECUR, ROW, Via, domains
 from ..sites import line, order_of, rule_of
 from ..structure import Structure
-from .reference import Env, _enter, compute, demand, frozen, run
 from .levels import execute, run_levels
+from .reference import Env, _enter, compute, demand, frozen, run
 
 Mask = np.ndarray  # of bool: the elements in question of one value
 Key = tuple[int, ...]  # sorts origins: derivative order, then position in the evaluation

@@ -15,7 +15,7 @@ import numpy as np
 from .directions import Direction, joined, paired_ways, slopes_along, still, tied_ways, ways_of
 from .judge import Judge, Problem, Seen, along, combined
 from .oracles import Move
-from .tape import Point
+from .point import Point
 from .verdicts import Finding, Mistake, Verdict, diagnose
 
 TABLE = 1_000_000  # the most slopes that are kept at once

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .oracles import HUGE, STAIRS, TINY, Move, Slopes, complex_step, differences, step_of
-from .tape import Arrays, Point
+from .point import Arrays, Point
 
 
 @dataclass

@@ -12,7 +12,7 @@ from .check import BUDGET
 from .compare import examine
 from .directions import dyadic, ways_of
 from .oracles import seems_analytic
-from .tape import Arrays, Point
+from .point import Arrays, Point
 from .verdicts import Finding, GradientError, Mistake, Report, Verdict, diagnose
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from .directions import Direction, dyadic, tiniest
 from .oracles import STAIRS, Move, Slopes, complex_step, differences, refined
-from .tape import Arrays, Point
+from .point import Arrays, Point
 from .verdicts import Verdict
 
 WHOLE = 1e-13  # how well directions that keep values tied are known, in double precision

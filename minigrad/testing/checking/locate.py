@@ -24,6 +24,10 @@ from ...ops.table import TABLE
 from ...recur import PROJ, RECUR, ROW, proj
 from ...run.evaluate import evaluate
 from ...run.reference import run, run_nodes
+from .compare import examine
+from .directions import dyadic
+from .oracles import complex_step, differences
+from .recorded import Recorded
 from .verdicts import Finding, Location, Mistake, Verdict, diagnose
 
 ORDINALS = ("first", "second", "third", "fourth")
@@ -100,9 +104,6 @@ def _signature(t: Tensor) -> Any:
 
 def _alone(use: _Use, rng: np.random.Generator, mode: str) -> Finding | None:
     """The op with its operands as leaves."""
-    from .check import Recorded
-    from .compare import examine
-
     t = use.node
     if t.dtype.kind != "f" or t.op.name == "stop_gradient":
         return None
@@ -176,9 +177,6 @@ def _with_turned_operands(
     node: Tensor, leaves: Sequence[Tensor], problem: Any, rng: np.random.Generator
 ) -> str:
     """Whether the wrong rule is the right one with a square operand, or the cotangent, turned."""
-    from .check import Recorded
-    from .directions import dyadic
-
     def turned(x: Any) -> Any:
         return np.swapaxes(x, -1, -2) if x.ndim >= 2 and x.shape[-1] == x.shape[-2] else None
 
@@ -206,8 +204,6 @@ def _with_turned_operands(
 
 def _true(problem: Any, u: Any) -> list[Any]:
     """The gradients of <u, f> by the oracle, element by element."""
-    from .oracles import complex_step, differences
-
     p = problem.point()
     moves = []
     for j, x in enumerate(p.xs):
@@ -223,9 +219,6 @@ def _true(problem: Any, u: Any) -> list[Any]:
 
 def lost_use(problem: Any, rng: np.random.Generator) -> str:
     """Whether a wrong gradient is the true one without the contribution of one use of an input."""
-    from .check import Recorded
-    from .directions import dyadic
-
     if sum(x.size for x in problem.xs) * problem.cost > 20_000:
         return ""
     u = dyadic(rng, sum(t.size for t in problem.outputs))
@@ -373,9 +366,6 @@ def _step(structure: Any, n: int, name: str) -> str:
 
 def _whole(use: _Use, rng: np.random.Generator) -> Finding | None:
     """The recurrence's own vjp against its unfolding."""
-    from .check import Recorded
-    from .compare import examine
-
     r = use.node
     outputs = [p for p in r.attrs["asked"] if p.dtype.kind == "f"]
     leaves = [a for a in r.inputs if a.dtype.kind == "f"]

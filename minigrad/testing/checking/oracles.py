@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .tape import Arrays, Point
+from .point import Arrays, Point
 
 Move = list[Any]  # a direction: one array (or None, no move) per input
 NAMES: dict[Any, str] = {np.dtype(np.longdouble): "long double"}

@@ -2,13 +2,12 @@
 type: as recorded, in the platform's widest float, or in complex numbers.
 
 Nothing is recorded again and nothing is cast back, so that steps in a leaf are seen by the outputs
-to the last bit.  A `Point` is what an oracle sees of a function: how to run it, and where.
+to the last bit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,9 +15,10 @@ import numpy as np
 from ...graph import INPUT, Tensor, toposort
 from ...ops.table import TABLE
 from ...transforms import unfold
+from .oracles import seems_analytic
+from .point import Arrays, Point
 from .widened import ANALYTIC, BY_SIDES, GAPS, HELD, REAL
 
-Arrays = list[Any]
 MANY = 64  # ops of the user's own, beyond which none is tried on complex numbers
 EXTENDED = np.finfo(np.longdouble).nmant == 63  # the 80-bit format of x86
 WIDE: Any = np.dtype(np.longdouble if EXTENDED else np.float64)
@@ -146,28 +146,6 @@ def _is_analytic(op: Any) -> bool:
 # -- a function at a point -------------------------------------------------------------------------
 
 
-@dataclass(eq=False)
-class Point:
-    """A function of several arrays at one point, as an oracle sees it.
-
-    at(xs) -> all outputs as one vector; xs real or, where `analytic`, complex.
-    xs: the inputs in `dtype`, in which slopes are computed.    y: at(xs).
-    ties: whether an operand sits on a branch point; gaps(xs): the distances of those operands.
-    """
-
-    at: Callable[[Arrays], Any]
-    xs: Arrays
-    y: Any
-    dtype: np.dtype
-    analytic: bool
-    ties: bool = False
-    gaps: Callable[[Arrays], Any] | None = None
-    y_native: Any = None  # y as computed in the recorded types
-    finite: bool = True  # the inputs and every value on the way
-    places: str = ""  # of the ties, in words
-    eps: float = 0.0  # of `at`, where coarser than that of dtype
-
-
 def point_of(tape: Tape, xs: Arrays) -> Point:
     """The tape at `xs`, in the widest type its ops can be run in."""
     native = tape.base(xs)
@@ -199,8 +177,6 @@ def point_of(tape: Tape, xs: Arrays) -> Point:
 
 def _turns(step: tuple, slots: Arrays, dtype: np.dtype) -> bool:
     """Whether an op of the user's own is an analytic function at the operands it has here."""
-    from .oracles import seems_analytic
-
     _, op, ins, attrs = step
     given = [np.asarray(slots[i]) for i in ins]
     at = [k for k, v in enumerate(given) if v.dtype.kind == "f"]
