@@ -1,10 +1,12 @@
 """minigrad: record a computation as a graph, differentiate it, run it, over sequences and trees."""
 
+import sys
+
 from . import optim
 from .autodiff import grad, jvp, vjp
 from .graph import Primitive, Tensor
 from .io import load, save, tensors
-from .manners import interop, pickling
+from .manners import interop, pickling, reading
 from .manners.namespace import *
 from .manners.text import expr, latex
 from .ops import *
@@ -15,6 +17,8 @@ from .run.reference import reference
 from .structure import Structure
 from .tracing import Indexed, recur
 from .transforms import block, hessian, jacobian, unfold, vmap
+
+reading.NAMESPACE = sys.modules[__name__]
 
 
 def __getattr__(name: str):  # the compiler and the testing kit are loaded when asked for

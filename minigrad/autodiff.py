@@ -21,7 +21,7 @@ import optree
 from . import sites
 from .arguments import float_leaves, matching_leaves, refuse_unreached, scalar_leaf, wrt_leaves
 from .graph import Tensor, placeholder, toposort
-from .ops.broadcast import ones_like, zeros_like
+from .ops.creation import ones_like, zeros_like
 from .ops.elementwise import add_n
 
 __all__ = ["grad", "jvp", "vjp"]

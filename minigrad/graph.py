@@ -10,7 +10,7 @@ by `ops`, values come from `evaluate`, derivatives from `autodiff`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -18,7 +18,6 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from . import sites
-from .manners.reading import Readable
 
 Shape = tuple[int, ...]
 
@@ -64,10 +63,12 @@ def _no_rule(*_: Any, **__: Any) -> Any:
     raise TypeError("a leaf has no rule")
 
 
-CONSTANT = Primitive(
-    "constant", "leaf", _no_rule, _no_rule
-)  # holds a read-only snapshot of an array
+CONSTANT = Primitive("constant", "leaf", _no_rule, _no_rule)  # a read-only snapshot of an array
 INPUT = Primitive("input", "leaf", _no_rule, _no_rule)  # a placeholder of a trace: no value yet
+IDENTITY = Primitive(
+    "identity", "elementwise", lambda x: (x.shape, x.dtype), lambda x: x,
+    lambda ct, node, wanted: [ct], cheap=True, linear=True, scalar="x",
+)  # fmt: skip
 
 
 @dataclass(eq=False, slots=True)
@@ -81,13 +82,14 @@ class Trace:
 _traces: list[Trace] = []  # innermost last
 
 
-class Tensor(Readable):
+class Tensor:
     """A node of the graph: an array that is known by how it is computed.  Immutable; hashed by
     identity.
 
     op, inputs, attrs: the primitive, the nodes it reads, its static attributes.
     shape, dtype, name: known as soon as the node is recorded; the name is optional.
-    The value is computed when it is first read (`numpy()`, `float`, `print`, ...) and kept.
+    The value is computed when it is first read (`numpy()`, `float`, `print`, ...) and kept:
+    `manners.reading` gives a Tensor these methods, `ops.operators` its operators.
     """
 
     __slots__ = ("op", "inputs", "attrs", "shape", "dtype", "name", "site", "_value", "__weakref__")
@@ -132,23 +134,28 @@ class Tensor(Readable):
         return len(self.shape)
 
     @property
-    def size(self) -> int:  # type: ignore[override]
+    def size(self) -> int:
         return math.prod(self.shape)
 
     def named(self, name: str) -> Tensor:
         """The same node under another name (drawings, errors and `expr` show it)."""
-        from .ops.elementwise import positive
-
-        t = positive(self) if self.op is INPUT else self  # a placeholder is known by identity
+        t = bind(IDENTITY, self) if self.op is INPUT else self  # a placeholder is itself alone
         return Tensor(t.op, t.inputs, t.attrs, t.shape, t.dtype, name, t._value)
 
-    if TYPE_CHECKING:  # the operator table at the end of ops.py defines these
+    if TYPE_CHECKING:  # given by `ops.operators` and `manners.reading`
 
         def _op(self, *args: Any) -> Tensor: ...
+        def _value_of(self, *args: Any) -> Any: ...
+        def numpy(self) -> np.ndarray: ...
+        def __iter__(self) -> Iterator[Tensor]: ...
+        def __len__(self) -> int: ...
+        def __float__(self) -> float: ...
+        def __index__(self) -> int: ...
 
         __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = _op
         __rtruediv__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __neg__ = __abs__ = _op
         __lt__ = __le__ = __gt__ = __ge__ = __getitem__ = _op
+        item = tolist = __array__ = _value_of
         T: Tensor
         mT: Tensor
 

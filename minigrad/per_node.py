@@ -11,8 +11,8 @@ import numpy as np
 from .arguments import refuse_unreached, scalar_leaf, wrt_leaves
 from .autodiff import backward
 from .graph import Tensor, rebuild
-from .ops.arrays import zeros
-from .ops.broadcast import BROADCAST, RESHAPE, ones_like
+from .ops.broadcast import BROADCAST, RESHAPE
+from .ops.creation import ones_like, zeros
 from .ops.elementwise import ADD, IDENTITY
 from .ops.indexing import SCATTER, TAKE
 from .ops.movement import PERMUTE, PLACE, SLICE, concat, expand_dims

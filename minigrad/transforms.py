@@ -17,8 +17,9 @@ import optree
 from .arguments import float_leaves, refuse_unreached, scalar_leaf, wrt_leaves
 from .autodiff import backward, pulled
 from .graph import Tensor, Trace, placeholder, rebuild, toposort, trace_call
-from .ops.arrays import asarray, eye, zeros
-from .ops.broadcast import broadcast_to, ones_like, reshape, zeros_like
+from .ops.arrays import asarray
+from .ops.broadcast import broadcast_to, reshape
+from .ops.creation import eye, ones_like, zeros, zeros_like
 from .ops.elementwise import add_n, stop_gradient
 from .ops.movement import moveaxis, stack
 from .recur import PROJ, RECUR, ROW, SHARED, Block, Via, proj, recurrence

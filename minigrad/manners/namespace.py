@@ -17,7 +17,7 @@ import numpy as np
 
 from ..graph import Tensor
 from ..ops.arrays import asarray, check_device
-from ..ops.broadcast import zeros_like
+from ..ops.creation import zeros_like
 from ..ops.table import ArrayLike
 from .reading import VERSIONS
 

@@ -1,8 +1,8 @@
 """The manners of a Tensor: reading its value, as a number, an array, text or a truth.
 
 Reading computes what has not been computed yet (`evaluate`); inside a trace there is nothing to
-read, and the
-error says what to do instead.  `repr` alone never computes.
+read, and the error says what to do instead.  `repr` alone never computes.  The methods of
+`Readable` are given to `Tensor` when this module is imported.
 """
 
 from __future__ import annotations
@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from ..graph import Tensor
+from ..graph import Tensor
+from ..run.evaluate import evaluate
 
 VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12")  # of the array API standard, newest last
 
 
+NAMESPACE: Any = None  # of the array API's functions: the package hands itself in
+
+
 class Readable:
-    """What `Tensor` inherits; it has no fields of its own."""
+    """What every Tensor can do; it has no fields of its own."""
 
     __slots__ = ()
 
@@ -36,8 +39,6 @@ class Readable:
     def numpy(self) -> np.ndarray:
         """The value as a read-only NumPy array; computed once.  Raises TypeError inside a trace."""
         if self._value is None:
-            from ..run.evaluate import evaluate
-
             evaluate(self)
         return self._value
 
@@ -54,9 +55,7 @@ class Readable:
             raise ValueError(
                 f"array API version {api_version!r} is not known here; {', '.join(VERSIONS)} are"
             )
-        import minigrad
-
-        return minigrad
+        return NAMESPACE
 
     @property
     def device(self) -> str:
@@ -158,3 +157,8 @@ class Readable:
     def __format__(self, spec: str) -> str:
         value = self.numpy().reshape(())[()] if self.size == 1 else self.numpy()
         return format(value, spec) if spec else str(value)
+
+
+for _name, _member in vars(Readable).items():
+    if callable(_member) or isinstance(_member, property):
+        setattr(Tensor, _name, _member)

@@ -1,15 +1,18 @@
 """Array functions and their primitives, under their array-API names.
 
-`table` holds the rows, `arrays` and `broadcast` bring operands in, and one file per kind of op
-follows: `elementwise` and `functions`, `movement`, `indexing`, `order`, `reduce`, `cumulative`,
-`contract`.  `operators` gives them to `Tensor`.  Each file lists its public functions in `__all__`:
-they are the functions of `minigrad`, which has no list of its own.
+`table` holds the rows, `arrays`, `broadcast` and `creation` bring operands in, and one file per
+kind of op follows: `elementwise` and `functions`, `movement`, `indexing` and `arranging`, `order`,
+`reduce`, `cumulative`, `contract`.  `custom` takes a user's own op.  `operators` gives them to
+`Tensor`.  Each file lists its public functions in `__all__`: they are the functions of `minigrad`,
+which has no list of its own.
 """
 
 from . import (
+    arranging,
     arrays,
     broadcast,
     contract,
+    creation,
     cumulative,
     elementwise,
     functions,
@@ -19,9 +22,11 @@ from . import (
     order,
     reduce,
 )
+from .arranging import *
 from .arrays import *
 from .broadcast import *
 from .contract import *
+from .creation import *
 from .cumulative import *
 from .elementwise import *
 from .functions import *
@@ -31,9 +36,11 @@ from .order import *
 from .reduce import *
 
 __all__: list[str] = []
+__all__ += arranging.__all__
 __all__ += arrays.__all__
 __all__ += broadcast.__all__
 __all__ += contract.__all__
+__all__ += creation.__all__
 __all__ += cumulative.__all__
 __all__ += elementwise.__all__
 __all__ += functions.__all__

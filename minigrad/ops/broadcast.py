@@ -14,10 +14,10 @@ import numpy as np
 
 from ..graph import Shape, Tensor, bind, constant
 from ..sites import running
-from .arrays import asarray, astype, check_device
+from .arrays import asarray, astype
 from .table import FLOAT, ArrayLike, integers_of, movement_row, per_input, reduced, row
 
-__all__ = ["broadcast_to", "empty_like", "full_like", "ones_like", "reshape", "zeros_like"]
+__all__ = ["broadcast_to", "reshape"]
 
 
 def _reshape_shape(x: Tensor, shape: Shape) -> tuple[Shape, np.dtype]:
@@ -111,31 +111,6 @@ def kept(y: Tensor, x: Tensor, axis: tuple[int, ...], keepdims: bool) -> Tensor:
     if not keepdims:
         return y
     return reshape(y, tuple(1 if k - x.ndim in axis else n for k, n in enumerate(x.shape)))
-
-
-def full_like(
-    x: ArrayLike, /, fill_value: ArrayLike, *, dtype: Any = None, device: Any = None
-) -> Tensor:
-    """A Tensor with the shape and dtype of x, filled with one number or 0-d Tensor."""
-    check_device("full_like", device)
-    x = asarray(x)
-    value = asarray(fill_value, dtype=dtype or x.dtype)
-    return broadcast_to(value, x.shape)  # one number, not x.size of them
-
-
-def empty_like(x: ArrayLike, /, *, dtype: Any = None, device: Any = None) -> Tensor:
-    """Zeros with the shape and dtype of x."""
-    return full_like(x, 0, dtype=dtype, device=device)
-
-
-def zeros_like(x: ArrayLike, /, *, dtype: Any = None, device: Any = None) -> Tensor:
-    """A Tensor with the shape and dtype of x, filled with 0."""
-    return full_like(x, 0, dtype=dtype, device=device)
-
-
-def ones_like(x: ArrayLike, /, *, dtype: Any = None, device: Any = None) -> Tensor:
-    """A Tensor with the shape and dtype of x, filled with 1."""
-    return full_like(x, 1, dtype=dtype, device=device)
 
 
 def operands(op: str, *xs: ArrayLike, float_only: bool = False) -> list[Tensor]:

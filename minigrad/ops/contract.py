@@ -17,11 +17,11 @@ import numpy as np
 
 from ..graph import Shape, Tensor, bind
 from ..sites import running
-from .arrays import asarray, eye, promoted
-from .broadcast import broadcast_to, operands, reshape, zeros_like
-from .cumulative import part
+from .arrays import asarray, promoted
+from .broadcast import broadcast_to, operands, reshape
+from .creation import eye, zeros_like
 from .elementwise import multiply, subtract, where
-from .movement import SLICE, concat
+from .movement import SLICE, concat, part
 from .reduce import sum
 from .table import ArrayLike, axes_of, row
 
@@ -343,7 +343,7 @@ def cross(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Tensor:
     k = _shared_axis("cross", asarray(x1), asarray(x2), axis)
     if a.shape[k] != 3:
         raise ValueError(f"cross: axis {axis} must be 3 long; got shape {a.shape}")
-    (a0, a1, a2), (b0, b1, b2) = ([part(t, k, (i, i + 1, None)) for i in range(3)] for t in (a, b))
+    (a0, a1, a2), (b0, b1, b2) = ([part(t, k, i, i + 1) for i in range(3)] for t in (a, b))
     return concat(
         [
             subtract(multiply(p, q), multiply(r, s))

@@ -14,7 +14,7 @@ from ..graph import Shape, Tensor, bind, constant
 from .arrays import asarray, astype
 from .broadcast import broadcast_to
 from .elementwise import absorb, multiply
-from .movement import PLACE, SLICE, concat
+from .movement import PLACE, bounds_on, concat, part
 from .table import BOOL, ArrayLike, axes_of, per_input, row, same
 
 __all__ = ["cumulative_prod", "cumulative_sum"]
@@ -25,24 +25,15 @@ HEAD, TAIL = (None, -1, None), (1, None, None)  # all but the last, all but the 
 # -- neighbours along an axis ----------------------------------------------------------------------
 
 
-def _bounds(x: Tensor, axis: int, part: Any) -> tuple[Any, ...]:
-    return tuple(part if k - x.ndim == axis else (None, None, None) for k in range(x.ndim))
-
-
-def part(x: Tensor, axis: int, bounds: tuple[int | None, int | None, int | None]) -> Tensor:
-    """x[start:stop:step] along one axis counted from the end."""
-    return bind(SLICE, x, index=_bounds(x, axis, bounds))
-
-
 def _back(x: Tensor, like: Tensor, axis: int, bounds: Any) -> Tensor:
     """x at that part of zeros shaped as `like`."""
-    return bind(PLACE, x, index=_bounds(like, axis, bounds), shape=like.shape)
+    return bind(PLACE, x, index=bounds_on(axis, like.ndim, bounds), shape=like.shape)
 
 
 def _next(x: Tensor, axis: int, reverse: bool) -> Tensor:
     """Each element's successor in running order, 0 for the last."""
     came, goes = (HEAD, TAIL) if reverse else (TAIL, HEAD)
-    return _back(part(x, axis, came), x, axis, goes)
+    return _back(part(x, axis, *came), x, axis, goes)
 
 
 def _single(like: Tensor, axis: int, value: int) -> Tensor:
@@ -57,8 +48,8 @@ def product_before(y: Tensor, axis: int, reverse: bool) -> Tensor:
         return y
     one = _single(y, axis, 1)
     if reverse:
-        return concat([part(y, axis, TAIL), one], axis=axis)
-    return concat([one, part(y, axis, HEAD)], axis=axis)
+        return concat([part(y, axis, *TAIL), one], axis=axis)
+    return concat([one, part(y, axis, *HEAD)], axis=axis)
 
 
 # -- the primitives --------------------------------------------------------------------------------
@@ -90,7 +81,7 @@ def _recurrence_factor(
 ) -> Tensor:
     r = bind(RECURRENCE, _next(a, axis, reverse), ct, axis=axis, reverse=not reverse)
     here, before = (HEAD, TAIL) if reverse else (TAIL, HEAD)  # the first factor is never read
-    return _back(multiply(part(r, axis, here), part(h, axis, before)), a, axis, here)
+    return _back(multiply(part(r, axis, *here), part(h, axis, *before)), a, axis, here)
 
 
 def _product_vjp(ct: Tensor, y: Tensor, x: Tensor, axis: int, reverse: bool) -> Tensor:

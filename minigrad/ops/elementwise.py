@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import Shape, Tensor, bind
+from ..graph import IDENTITY, Shape, Tensor, bind
 from .arrays import asarray, astype
-from .broadcast import broadcast_to, operands, zeros_like
-from .table import BOOL, ArrayLike, per_input, row, same
+from .broadcast import broadcast_to, operands
+from .creation import zeros_like
+from .table import BOOL, TABLE, ArrayLike, per_input, row, same
 
 __all__ = [
     "abs", "add", "bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_or",
@@ -149,10 +150,7 @@ negative = unary(
     "negative", "-x", np.negative, lambda g, y, a: negative(g),
     floats=False, shape=numbers, cheap=True, linear=True, scalar="-x",
 )  # fmt: skip
-IDENTITY = _elementwise(
-    "identity", lambda x: x, [lambda g, y, a: g], same,
-    {"cheap": True, "linear": True, "scalar": "x"},
-)  # fmt: skip
+TABLE[IDENTITY.name] = IDENTITY
 
 
 def positive(x: ArrayLike, /) -> Tensor:

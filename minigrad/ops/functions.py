@@ -15,7 +15,8 @@ import numpy as np
 
 from ..graph import Tensor, bind
 from .arrays import asarray, astype
-from .broadcast import operands, zeros_like
+from .broadcast import operands
+from .creation import zeros_like
 from .elementwise import (
     absorb,
     add,

@@ -15,8 +15,9 @@ import numpy as np
 from ..graph import Shape, Tensor, bind, constant
 from ..sites import running
 from .arrays import asarray, astype
-from .broadcast import SUM, broadcast_to, kept, reshape, spread, zeros_like
-from .cumulative import CUMPROD, HEAD, TAIL, accumulated, part, product_before
+from .broadcast import SUM, broadcast_to, kept, reshape, spread
+from .creation import zeros_like
+from .cumulative import CUMPROD, HEAD, TAIL, accumulated, product_before
 from .elementwise import (
     abs,
     absorb,
@@ -36,7 +37,7 @@ from .elementwise import (
     where,
 )  # fmt: skip
 from .functions import exp, log, pow
-from .movement import concat, expand_dims, permute_dims
+from .movement import concat, expand_dims, part, permute_dims
 from .table import BOOL, FLOAT, ArrayLike, axes_of, per_input, reduced, row
 
 __all__ = [
@@ -172,7 +173,7 @@ def diff(
     ends = [broadcast_to(e, one) if e is not None and not e.ndim else e for e in ends]
     t = concat([e for e in (ends[0], t, ends[1]) if e is not None], axis=k)
     for _ in range(n):
-        t = subtract(part(t, k, TAIL), part(t, k, HEAD))
+        t = subtract(part(t, k, *TAIL), part(t, k, *HEAD))
     return t
 
 

@@ -1,0 +1,129 @@
+"""Tensors made from a shape, bounds, or another library's array: `zeros`, `eye`, `linspace`, ..."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..graph import Tensor, constant
+from .arrays import asarray, check_device
+from .broadcast import broadcast_to
+from .table import FLOAT, ArrayLike, shape_of
+
+__all__ = [
+    "arange", "empty", "empty_like", "eye", "from_dlpack", "full", "full_like", "linspace", "ones",
+    "ones_like", "zeros", "zeros_like",
+]  # fmt: skip
+
+
+def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Tensor:
+    """A Tensor with the numbers of any array on the CPU that speaks DLPack, copied."""
+    check_device("from_dlpack", device)
+    return x if isinstance(x, Tensor) else asarray(np.from_dlpack(x), copy=copy)
+
+
+
+def empty(shape: int | Sequence[int], *, dtype: Any = FLOAT, device: Any = None) -> Tensor:
+    """Zeros: a Tensor never shows what memory happened to hold."""
+    check_device("empty", device)
+    return zeros(shape, dtype=dtype)
+
+
+def zeros(shape: int | Sequence[int], *, dtype: Any = FLOAT, device: Any = None) -> Tensor:
+    """A Tensor of this shape (an int: a vector) filled with 0; float64 unless told."""
+    check_device("zeros", device)
+    return constant(np.zeros(shape_of("zeros", shape), dtype))
+
+
+def ones(shape: int | Sequence[int], *, dtype: Any = FLOAT, device: Any = None) -> Tensor:
+    """A Tensor of this shape (an int: a vector) filled with 1; float64 unless told."""
+    check_device("ones", device)
+    return constant(np.ones(shape_of("ones", shape), dtype))
+
+
+def full(
+    shape: int | Sequence[int], fill_value: ArrayLike, *, dtype: Any = None, device: Any = None
+) -> Tensor:
+    """A Tensor of this shape filled with one number, of its dtype (int64, float64 or bool) unless
+    told; a 0-d Tensor keeps its gradient."""
+    check_device("full", device)
+    shape = shape_of("full", shape)
+    if isinstance(fill_value, Tensor):
+        value = asarray(fill_value, dtype=dtype)
+        return broadcast_to(value, shape)
+    return constant(np.full(shape, fill_value, dtype))
+
+
+def full_like(
+    x: ArrayLike, /, fill_value: ArrayLike, *, dtype: Any = None, device: Any = None
+) -> Tensor:
+    """A Tensor with the shape and dtype of x, filled with one number or 0-d Tensor."""
+    check_device("full_like", device)
+    x = asarray(x)
+    value = asarray(fill_value, dtype=dtype or x.dtype)
+    return broadcast_to(value, x.shape)  # one number, not x.size of them
+
+
+def empty_like(x: ArrayLike, /, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """Zeros with the shape and dtype of x."""
+    return full_like(x, 0, dtype=dtype, device=device)
+
+
+def zeros_like(x: ArrayLike, /, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """A Tensor with the shape and dtype of x, filled with 0."""
+    return full_like(x, 0, dtype=dtype, device=device)
+
+
+def ones_like(x: ArrayLike, /, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """A Tensor with the shape and dtype of x, filled with 1."""
+    return full_like(x, 1, dtype=dtype, device=device)
+
+
+def arange(
+    start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None
+) -> Tensor:
+    """start, start + step, ... before stop; one argument: 0, 1, ... before it.  int64 if all are
+    integers, else float64, unless told."""
+    check_device("arange", device)
+    start, stop, step = (_known("arange", x) for x in (start, stop, step))
+    if stop is None:
+        start, stop = 0, start
+    if any(np.ndim(x) or not np.isfinite(x) for x in (start, stop, step)) or step == 0:
+        raise ValueError(
+            "arange: start, stop and step are finite numbers, and step is not 0; got "
+            f"{start!r}, {stop!r} and {step!r}"
+        )
+    return constant(np.arange(start, stop, step, dtype=dtype))
+
+
+def eye(
+    n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = FLOAT, device: Any = None
+) -> Tensor:
+    """Ones on the k-th diagonal (above the main one if k > 0), zeros elsewhere."""
+    check_device("eye", device)
+    rows, columns = shape_of("eye", (n_rows, n_rows if n_cols is None else n_cols))
+    return constant(np.eye(rows, columns, k, dtype))
+
+
+def linspace(
+    start: Any, stop: Any, /, num: int, *, dtype: Any = None, device: Any = None,
+    endpoint: bool = True,
+) -> Tensor:  # fmt: skip
+    """num evenly spaced numbers from start to stop, without stop if not `endpoint`; float64 unless
+    told."""
+    check_device("linspace", device)
+    start, stop = (_known("linspace", x) for x in (start, stop))
+    (size,) = shape_of("linspace", num)
+    return constant(np.linspace(start, stop, size, endpoint=endpoint, dtype=dtype))
+
+
+def _known(who: str, x: Any) -> Any:
+    """A number given as an integer Tensor, read: how many there are depends on it."""
+    if isinstance(x, Tensor) and x.dtype.kind == "f":
+        raise TypeError(
+            f"{who}: a bound that is a floating-point Tensor would lose its gradient; give a "
+            f"number, or scale what {who} gives, as in a + (b - a) * mg.linspace(0, 1, n)"
+        )
+    return x.item() if isinstance(x, Tensor) else x
