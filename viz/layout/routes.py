@@ -1,0 +1,132 @@
+"""Paths of edges from box to box; a backward edge runs beside its forward edge, the other way."""
+
+from __future__ import annotations
+
+import math
+
+from ..scene.scene import Edge
+from .geometry import Box, Path, beside, rounded, smooth, straight
+from .ops import reversed_beside
+from .plan import ASIDE, LEVEL, Plan
+
+
+def route(plan: Plan, edge: Edge) -> Path:
+    """The path of an edge that is not on a rail."""
+    back = edge.kind == "backward"
+    source, target = (edge.target, edge.source) if back else (edge.source, edge.target)
+    aside = ASIDE if back or plan.has_backward(edge) else 0.0
+    a, b = plan.boxes[source], plan.boxes[target]
+    first, second = plan.nodes[source], plan.nodes[target]
+    same = first.lane is not None and first.lane == second.lane
+    arrangement = plan.arrangement.get(first.lane or "", "dag")
+    steps = ("cell", "elided", "tree")
+    if same and arrangement == "dag":
+        return _in_dag(plan, edge, source, target, back)
+    level = arrangement == "chain" or (arrangement == "grid" and abs(a.y - b.y) < 1)
+    if same and first.kind in (*steps, "initial") and second.kind in steps and level:
+        return _along(a, b, aside, back)
+    cells = {first.kind, second.kind} <= {"cell", "elided"}
+    if cells and abs(a.y - b.y) < 1 and arrangement == "chain":
+        return _along(a, b, aside, back)
+    if same and first.kind == "input" and arrangement == "grid":
+        return _into_corner(a, b, back)
+    if same and first.kind == "input" and a.bottom < b.top and a.top > b.bottom:
+        return _along(a, b, aside, back)
+    if (first.lane is None or second.lane is None) and abs(a.y - b.y) < (a.h + b.h) / 2:
+        return _along(a, b, aside, back)
+    if first.lane and second.lane and _blocked(plan, source, target):
+        return _bypass(plan, a, b, aside, back)
+    return _upwards(a, b, aside, back, stem=same and arrangement == "tree")
+
+
+def _along(a: Box, b: Box, aside: float, back: bool) -> Path:
+    """Sideways between boxes at one height: values above, gradients below."""
+    to_right = b.x >= a.x
+    y = a.y - aside if back else a.y + aside
+    y_end = b.y - aside if back else b.y + aside
+    start = (a.right if to_right else a.left, y)
+    end = (b.left if to_right else b.right, y_end)
+    middle = ((start[0] + end[0]) / 2, (y + y_end) / 2 + (-9 if back else 8))
+    if abs(y - y_end) > 1:
+        path = smooth([end, start] if back else [start, end], label=middle)
+    else:
+        path = straight(*((end, start) if back else (start, end)), label=middle)
+    return path
+
+
+def _upwards(a: Box, b: Box, aside: float, back: bool, stem: bool = False) -> Path:
+    """From the top of one box to the bottom of another above it (or down to one below).
+
+    stem: in a tree, where a long edge must rise between the branches without crossing them.
+    """
+    up = b.y >= a.y
+    leave, enter = (a.top, b.bottom) if up else (a.bottom, b.top)
+    start, end = (_toward_x(a, b), leave), (_toward_x(b, a), enter)
+    # Shifted sideways so that the two edges stay equally far apart at any slope.
+    slope = math.dist(start, end) / max(abs(end[1] - start[1]), 1.0)
+    shift = aside * min(slope, 2.2) * (1 if back == up else -1)
+    start, end = (start[0] + shift, leave), (end[0] + shift, enter)
+    knee = enter - (LEVEL - b.h) if up else enter
+    side = math.copysign(1.0, shift) if aside else (1.0 if back else -1.0)
+    normal, _ = beside(start, end, -9.0 * side if up else 9.0 * side)
+    away = normal[0] - start[0] + 10 * side, normal[1] - start[1]
+    middle = ((start[0] + end[0]) / 2 + away[0], (start[1] + end[1]) / 2 + away[1])
+    corners = [start, end]
+    if up and stem and knee > leave + 12:
+        # Straight up between the branches, then over to the parent.
+        x = a.x + (aside if back else -aside)
+        knee += 0.8 * aside * (1 if back == (b.x < a.x) else -1)  # the way over is nearly flat
+        corners = [(x, leave), (x, knee), end]
+        middle = x + (16 if back else -16), (leave + knee) / 2
+    return rounded(corners[::-1] if back else corners, label=middle)
+
+
+def _into_corner(a: Box, b: Box, back: bool) -> Path:
+    """From an input at the upper left of a cell into the left part of its top."""
+    shift = (ASIDE, ASIDE * 0.6) if back else (0.0, 0.0)
+    start, end = (a.x + a.w / 4 + shift[0], a.bottom), (b.left + 10 + 2 * shift[0], b.top)
+    if back:
+        start = (a.right - 4, a.y - a.h / 4)
+    return straight(*((end, start) if back else (start, end)))
+
+
+def _toward_x(box: Box, other: Box) -> float:
+    """Where an edge leaves a box: straight up if it can, else up to a quarter towards the other."""
+    reach = box.w / 4
+    return box.x + min(reach, max(-reach, (other.x - box.x) * 0.35))
+
+
+def _blocked(plan: Plan, source: str, target: str) -> bool:
+    """Whether a box of another lane stands straight between the two."""
+    a, b = plan.boxes[source], plan.boxes[target]
+    if abs(a.x - b.x) > 1:
+        return False
+    return any(
+        abs(plan.boxes[n.id].x - a.x) < 1 and a.top < plan.boxes[n.id].y < b.bottom
+        for lane in plan.lanes
+        for n in plan.members[lane.id]
+        if n.id not in (source, target)
+    )
+
+
+def _bypass(plan: Plan, a: Box, b: Box, aside: float, back: bool) -> Path:
+    """Up through the gap between two columns, around what stands between."""
+    wide = max(box.w for box in plan.boxes.values() if abs(box.x - a.x) < 1)
+    inner = aside if back else -aside
+    x = a.x + wide / 2 + 12 - inner / 2
+    y = a.y + inner / 2 if aside else a.y
+    low = b.bottom - 12 - (4 if back else 0)
+    end = b.x + b.w / 4 + (-inner if aside else 0)
+    corners = [(a.right, y), (x, y), (x, low), (end, low), (end, b.bottom)]
+    return rounded(corners[::-1] if back else corners, label=(x + 12, (y + low) / 2))
+
+
+def _in_dag(plan: Plan, edge: Edge, source: str, target: str, back: bool) -> Path:
+    for forward in plan.scene.edges:
+        same = (forward.source, forward.target, forward.slot) == (source, target, edge.slot)
+        if same and forward.kind != "backward" and forward.id in plan.paths:
+            return reversed_beside(plan.paths[forward.id], ASIDE)
+    a, b = plan.boxes[source], plan.boxes[target]
+    return (
+        straight((b.left, b.y), (a.right, a.y)) if back else straight((a.right, a.y), (b.left, b.y))
+    )
