@@ -13,16 +13,20 @@ import inspect
 import os
 import re
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 import numpy as np
 
+from minigrad.sites import OURS
+
 from ..study.corpus import InputError
 
+_STANDARD = [Path(sysconfig.get_path(kind)).resolve() for kind in ("stdlib", "platstdlib")]
 _SHAPE = re.compile(r"\(\)|\(?\d+(,\d+)*,?\)?")
 
 
@@ -38,25 +42,36 @@ def check(options: argparse.Namespace) -> tuple[list[str], int]:
     except GradientError as error:
         return str(error).splitlines(), 1
     except Exception as error:
-        raise InputError(f"{name} could not be checked: {_words(error)}") from None
+        said = _words(error, module.__name__)
+        raise InputError(f"{name} could not be checked: {said}") from None
     lines = str(report).splitlines()
     if not report.conclusive:
         lines.append("This decided nothing; try other arguments (--args, --seed).")
     return lines, 0
 
 
-def _words(error: BaseException) -> str:
-    """The error and the last line of the user's own that it passed through."""
-    ours = Path(__file__).resolve().parents[1]
-    frames = traceback.extract_tb(error.__traceback__)
-    theirs = [
-        frame for frame in frames
-        if not any(ours / part in Path(frame.filename).parents for part in ("minigrad", "viz"))
-        and not frame.filename.startswith("<") and "importlib" not in frame.filename
-    ]  # fmt: skip
-    at = f"{theirs[-1].filename}:{theirs[-1].lineno}" if theirs else ""
+def _words(error: BaseException, checked: str) -> str:
+    """The error and the last line of the user's own that it passed through.
+
+    checked: the name of the module that is checked, whose lines are the user's wherever it lies.
+    """
+    at = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if _is_theirs(frame, checked):
+            at = f"{frame.f_code.co_filename}:{line}"
     said = f"{type(error).__name__}: {error}"
     return said if not at or at in said else f"{said} ({at})"
+
+
+def _is_theirs(frame: FrameType, checked: str) -> bool:
+    """Whether the user wrote a frame's line: it is neither ours nor a library's."""
+    name = frame.f_globals.get("__name__", "").partition(".")[0]
+    if name == checked.partition(".")[0]:
+        return True
+    file = Path(frame.f_code.co_filename).resolve()
+    installed = {"site-packages", "dist-packages"} & set(file.parts)
+    library = installed or any(home in file.parents for home in _STANDARD)
+    return name not in OURS and not library and file.is_file()
 
 
 def find(target: str) -> tuple[ModuleType, Callable[..., Any], str]:
@@ -71,7 +86,8 @@ def find(target: str) -> tuple[ModuleType, Callable[..., Any], str]:
     except InputError:
         raise
     except (Exception, SystemExit) as error:
-        raise InputError(f"importing {place!r} failed: {_words(error)}") from None
+        said = _words(error, Path(place).stem if place.endswith(".py") else place)
+        raise InputError(f"importing {place!r} failed: {said}") from None
     if not hasattr(module, name):
         own = [v for v in vars(module).values() if getattr(v, "__module__", "") == module.__name__]
         known = [
@@ -137,7 +153,8 @@ def arguments(
         try:
             given = given()
         except Exception as error:
-            raise InputError(f"{source}() failed: {_words(error)}") from None
+            said = _words(error, module.__name__)
+            raise InputError(f"{source}() failed: {said}") from None
     if not isinstance(given, (tuple, list)):
         raise InputError(
             f"{source} must be a tuple of arguments, or a function that returns one; it is a "

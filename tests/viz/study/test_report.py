@@ -15,9 +15,11 @@ from viz.out.render import engine
 from viz.scene.gradient import row_norms
 from viz.study.corpus import SPLIT, read
 from viz.study.embed import embed
-from viz.study.model import FAINT, Sequences, Trees, look, train
-from viz.study.report import Study, build, summary
+from viz.study.findings import Study, summary
+from viz.study.model import FAINT, Sequences, Trees
+from viz.study.report import build
 from viz.study.story import hiding, rate, story
+from viz.study.training import look, train
 
 SENTENCE = "the Saints beat the Panthers last night"
 TREE = "(3 (2 It) (4 (2 's) (4 (3 lovely) (2 .))))"
@@ -111,7 +113,7 @@ def test_training_lowers_the_loss_and_is_reproducible():
 @pytest.mark.parametrize(("text", "cell"), [("a b c d e f g h " * 40, "gru"), (TREE * 9, "tree")])
 def test_compiled_training_is_the_same_training(text, cell, monkeypatch):
     plain = studied(text, cell, steps=8).training
-    monkeypatch.setattr("viz.study.model.WORTH_COMPILING", 0)
+    monkeypatch.setattr("viz.study.training.WORTH_COMPILING", 0)
     compiled = studied(text, cell, steps=8).training
     np.testing.assert_allclose(plain.losses, compiled.losses, rtol=1e-9)
 

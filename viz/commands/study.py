@@ -1,0 +1,207 @@
+"""`minigrad study TEXT_OR_FILE`: read, train, look, and put the report in place.
+
+Whatever the user can get wrong is an `InputError`.
+The report appears whole or not at all, and replaces nothing but an earlier report.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from ..out.render import GraphvizError, engine
+from ..study.corpus import InputError, read
+
+
+def version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("minigrad")
+    except PackageNotFoundError:  # run from a checkout that was never installed
+        return "(not installed)"
+
+
+def study(options: argparse.Namespace, command: str, check: Callable[[], None]) -> list[str]:
+    """`minigrad study`: what to tell the user. check: called at every step, may raise."""
+    kind = "tree" if options.cell == "tree" else options.tokens
+    corpus = read(options.input, kind)
+    if engine() is None:
+        raise GraphvizError(
+            "drawing needs Graphviz, and there is none here: pip install pygraphviz (its wheel "
+            "carries Graphviz), or install Graphviz so that `neato` is on PATH"
+        )
+    with _staged(options.out) as (aside, place):
+        from ..study.findings import Study, summary, training_line
+        from ..study.model import Sequences, Trees
+        from ..study.report import build
+        from ..study.training import look, train
+
+        task: Any = (Trees if kind == "tree" else Sequences)(options.cell, options.hidden, corpus)
+        before = look(task, task.init(options.seed))
+        with _progress(task.steps if options.steps is None else options.steps) as show:
+
+            def on_step(step: int, loss: float) -> None:
+                check()
+                show(step, loss)
+
+            training = train(task, options.steps, options.seed, on_step)
+        after = look(task, training.params)
+        found = Study(corpus, task, training, before, after, command, options.seed, version())
+        for name, text in build(found).items():
+            (aside / name).write_text(text, encoding="utf-8", errors="replace")
+        check()
+        index = place()
+    notes = [note for note in (*task.notes, training.note) if note]
+    return [training_line(found), *notes, summary(found)[0], f"Open {index}"]
+
+
+# -- being stopped ---------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[Callable[[], None]]:
+    """Ctrl-C and a polite kill both unwind, so nothing is left behind. While a compiler runs, whose
+    callbacks swallow exceptions, they wait for the next call of what is yielded.
+    """
+    came: list[BaseException] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        came.append(KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number))
+        if not _compiling(frame):
+            raise came[-1]
+
+    def check() -> None:
+        if came:
+            raise came[-1]
+
+    try:
+        before = {n: signal.signal(n, stop) for n in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread
+        yield check
+        return
+    try:
+        yield check
+    except Exception:
+        check()  # what broke because it was stopped is no error of its own
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _compiling(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith(("numba.", "llvmlite.")):
+            return True
+        frame = frame.f_back
+    return False
+
+
+# -- where the report goes -------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _staged(out: Path) -> Iterator[tuple[Path, Callable[[], Path]]]:
+    """A directory beside `out` to write into, and what puts it in place; gone if anything fails."""
+    target = Path(os.path.realpath(out))
+    _refuse(out, target)
+    parent = next(p for p in target.parents if p.exists())
+    try:
+        aside = Path(tempfile.mkdtemp(prefix=".minigrad-", dir=parent))
+    except OSError as error:
+        raise InputError(
+            f"cannot write --out {str(out)!r} ({error.strerror}); choose another --out"
+        ) from None
+    (aside / "new").mkdir()
+
+    def place() -> Path:
+        _refuse(out, target)  # again: minutes may have passed
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists():
+            os.rename(target, aside / "old")
+        try:
+            os.rename(aside / "new", target)
+        except OSError:
+            if (aside / "old").exists():
+                os.rename(aside / "old", target)
+            raise
+        return target / "index.html"
+
+    try:
+        yield aside / "new", place
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _refuse(out: Path, target: Path) -> None:
+    """Nothing but an earlier report, or an empty directory, is ever replaced."""
+    from ..study.report import FILES, MARK
+
+    name = str(out)
+    if not target.exists():
+        blocked = next((p for p in target.parents if p.exists() and not p.is_dir()), None)
+        if blocked is not None:
+            raise InputError(
+                f"cannot write --out {name!r}: {str(blocked)!r} is a file; choose another --out"
+            )
+        return
+    if not target.is_dir():
+        raise InputError(f"--out {name!r} is a file; remove it or choose another --out")
+    try:
+        held = sorted(p.name for p in target.iterdir())
+    except OSError as error:
+        raise InputError(
+            f"cannot read --out {name!r} ({error.strerror}); choose another --out"
+        ) from None
+    strange = [entry for entry in held if entry not in FILES]
+    index = target / "index.html"
+    ours = (
+        not held
+        or index.is_file()
+        and MARK in index.read_text(encoding="utf-8", errors="replace")[:2000]
+    )
+    if strange or not ours:
+        what = (
+            f"holds {strange[0]!r}" if strange else "holds files that are not a report of minigrad"
+        )
+        raise InputError(
+            f"--out {name!r} {what}, which replacing it would delete; choose another --out"
+        )
+
+
+# -- progress --------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _progress(steps: int) -> Iterator[Callable[[int, float], None]]:
+    """A bar on stderr while training; nothing where stderr is no terminal."""
+    if not sys.stderr.isatty() or not steps:
+        yield lambda step, loss: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    bar = Progress(
+        TextColumn("training"), BarColumn(), MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]:.3f}"),
+        TimeRemainingColumn(), console=Console(stderr=True), transient=True,
+    )  # fmt: skip
+    with bar:
+        job = bar.add_task("training", total=steps, loss=float("nan"))
+        yield lambda step, loss: bar.update(job, completed=step, loss=loss)

@@ -1,0 +1,77 @@
+"""What a study found: all that it knows, and the sentences that sum it up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..scene.text import subscript
+from .corpus import Corpus
+from .model import Task
+from .story import hiding, rate, story
+from .training import Look, Training
+
+
+@dataclass(frozen=True)
+class Study:
+    """Everything the report tells."""
+
+    corpus: Corpus
+    task: Task
+    training: Training
+    before: Look
+    after: Look
+    command: str
+    seed: int
+    version: str = "(not installed)"
+
+    @property
+    def is_tree(self) -> bool:
+        return self.corpus.kind == "tree"
+
+    @property
+    def unit(self) -> str:
+        return "node" if self.is_tree else "step"
+
+    @property
+    def loss_name(self) -> str:
+        return subscript("L", self.task.chosen + 1)
+
+    @property
+    def place(self) -> str:
+        """Where the chosen loss is."""
+        at_root = self.is_tree and self.task.chosen == len(self.task.names) - 1
+        return "the root" if at_root else f"{self.unit} {self.task.chosen + 1}"
+
+
+def summary(study: Study) -> list[str]:
+    """What the study found, in sentences: the gradient first, then the training."""
+    norms, chosen = study.after.norms["h"], study.task.chosen
+    names, below = study.task.names, study.task.below
+    found = story(
+        norms, names, chosen, f"{study.loss_name}, the loss at {study.place},", study.unit, below
+    )
+    extra = hiding(norms[below], study.after.total["h"][below], study.loss_name, study.unit)
+    if extra:
+        found.append(extra)
+    factor = None if study.is_tree else rate(norms)
+    if factor is not None:
+        found.append(f"On average a step back in time multiplies the gradient by {factor:.2g}.")
+    return found
+
+
+def training_line(study: Study) -> str:
+    losses = study.training.losses
+    if not losses:
+        return "The model is untrained: its parameters are as initialised."
+    steps = "1 step" if len(losses) == 1 else f"{len(losses):,} steps"
+    return (
+        f"Training took {steps} and {study.training.seconds:.1f} seconds; the loss went from "
+        f"{losses[0]:.3g} to {late(losses)} nats."
+    )
+
+
+def late(losses: list[float]) -> str:
+    """The loss at the end: the mean of the last twentieth, since a sampled batch varies."""
+    return f"{float(np.mean(losses[-max(1, len(losses) // 20) :])):.3g}"

@@ -1,0 +1,145 @@
+"""A task trained briefly, and one of its sequences or trees taken apart.
+
+`train` fits a model, `look` shows where the gradient of ONE loss went, beside that of all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+
+from ..scene.gradient import row_norms
+from ..scene.text import subscript
+from .model import Params, Task
+
+BUDGET = 60.0  # seconds of training, unless the number of steps was asked for
+WORTH_COMPILING = 300  # training steps; compiling takes some two seconds
+RATE = 0.005
+
+
+@dataclass
+class Training:
+    """What a training run left: the parameters, the loss of every step, seconds, and why it ended
+    early, if so.
+    """
+
+    params: Params
+    losses: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    note: str = ""
+
+
+def train(
+    task: Task,
+    steps: int | None,
+    seed: int,
+    on_step: Callable[[int, float], None] = lambda step, loss: None,
+) -> Training:
+    """Adam with gradients clipped to norm 1. steps: how many, or None: the task's, within a
+    minute.
+    """
+    run = Training(task.init(seed))
+    rng = np.random.default_rng(seed + 1)
+    optimizer = mg.optim.adam(RATE)
+    state = optimizer.init(run.params)
+    count = task.steps if steps is None else steps
+
+    def gradient(params: Params, *batch: Any) -> Any:
+        loss = task.loss(params, *batch)
+        return loss, mg.grad(loss, params)
+
+    compiled = mg.function(gradient) if count > WORTH_COMPILING else None
+    began = time.perf_counter()
+    for step in range(count):
+        batch = task.batch(rng)
+        if compiled is not None:
+            value, gradients = compiled(run.params, *batch)
+        else:
+            value, gradients = mg.evaluate(gradient(mg.tensors(run.params), *batch))
+        if not np.isfinite(value):
+            run.note = f"Training stopped at step {step + 1}: the loss is {float(value)}."
+            break
+        run.params, state = optimizer.update(
+            run.params, mg.optim.clip_by_global_norm(gradients, 1.0), state
+        )
+        run.losses.append(float(value))
+        run.seconds = time.perf_counter() - began
+        on_step(step + 1, run.losses[-1])
+        if steps is None and run.seconds > BUDGET:
+            run.note = f"Training stopped after {BUDGET:.0f} seconds; ask for more with --steps."
+            break
+    return run
+
+
+# -- looking into one sequence or tree -------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Look:
+    """One sequence or tree, taken apart: a row per node.
+
+    norms[name]: |d L_chosen / d state| of every node; total[name]: the same for the sum of all
+    losses. ledger[name]: the norm of what every node contributes to a parameter's gradient;
+    shares[name]: the part of the gradient, along its own direction, that is due to the node (rows
+    sum to 1); gradient[name]: its norm. drift: the largest relative difference between a gradient
+    and the sum of its contributions.
+    """
+
+    losses: np.ndarray
+    predicted: np.ndarray
+    confidence: np.ndarray
+    norms: dict[str, np.ndarray]
+    total: dict[str, np.ndarray]
+    ledger: dict[str, np.ndarray]
+    shares: dict[str, np.ndarray]
+    gradient: dict[str, float]
+    drift: float
+    chosen_loss: mg.Tensor
+
+
+def look(task: Task, params: Params) -> Look:
+    """Run the studied sequence or tree and take the gradient of the chosen loss apart."""
+    tensors = mg.tensors(params)
+    run = task.forward(tensors)
+    chosen = run.losses[task.chosen].named(subscript("L", task.chosen + 1))
+    known = (task.targets >= 0).astype(float)
+    everything = mg.sum(run.losses * known)
+    inside = tensors["cell"]
+    got = mg.evaluate(
+        {
+            "losses": run.losses,
+            "probability": mg.softmax(run.logits),
+            "norms": mg.state_gradients(chosen, run.states),
+            "total": mg.state_gradients(everything, run.states),
+            "ledger": {name: mg.contributions(chosen, p) for name, p in inside.items()},
+            "gradient": mg.grad(chosen, inside),
+            "chosen": chosen,
+        }
+    )
+    probability = got["probability"]
+    shares, drift = {}, 0.0
+    for name, rows in got["ledger"].items():
+        g = got["gradient"][name]
+        square = float(np.vdot(g, g))
+        flat = rows.reshape(len(rows), -1)
+        shares[name] = flat @ g.reshape(-1) / square if square > 0 else np.zeros(len(rows))
+        size = max(float(np.abs(rows).max(initial=0.0)), 1e-300)
+        drift = max(drift, float(np.abs(rows.sum(axis=0) - g).max(initial=0.0)) / size)
+    return Look(
+        losses=np.where(task.targets >= 0, got["losses"], np.nan),
+        predicted=probability.argmax(axis=-1),
+        confidence=probability.max(axis=-1),
+        norms={k: row_norms(v) for k, v in got["norms"].items()},
+        total={k: row_norms(v) for k, v in got["total"].items()},
+        ledger={k: row_norms(v) for k, v in got["ledger"].items()},
+        shares=shares,
+        gradient={k: float(np.linalg.norm(v)) for k, v in got["gradient"].items()},
+        drift=drift,
+        chosen_loss=chosen,
+    )
