@@ -22,6 +22,8 @@ import numpy as np
 from ..examples.problems import Plan, choice, edges_plan, random_children
 
 SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33)  # round the lanes of a vector
+WIDE = (47, 49, 64, 65, 97, 130)  # round the widths of a product's tiles, rarely
+MANY = (255, 256, 257, 300)  # rows, round the blocks in which sums over the nodes are taken
 DIMS = "ABC"
 
 
@@ -45,11 +47,11 @@ class Choices:
         self.made.append(k)
         return k
 
-    def times(self, least: int, most: int) -> Iterator[int]:
-        """Before each one stands the choice to go on, which belongs to its span."""
+    def times(self, least: int, most: int, odds: int = 4) -> Iterator[int]:
+        """Before each one stands the choice to go on, `odds` to 1, which belongs to its span."""
         for k in range(most):
             with self.span():
-                if k >= least and not self.integer(0, 4):
+                if k >= least and not self.integer(0, odds):
                     return
                 yield k
 
@@ -406,13 +408,22 @@ def _dag(source: Choices, slots: int) -> Plan:
     return edges_plan(n, edges)
 
 
+def _many(source: Choices, slots: int) -> Plan:
+    n, form = choice(source, MANY), source.integer(0, 2)
+    if form == 0:
+        return Plan("chain", ([1] * n,))
+    if form == 1:
+        return Plan("chain", ([2] * (n // 2),))
+    return edges_plan(n, [(k, k % 7 + 1, k % slots) for k in range(8, n)])  # seven parents
+
+
 def _alone(source: Choices, slots: int) -> Plan:
     return Plan("chain", ([1] * choice(source, SIZES),))
 
 
 STRUCTURES: dict[str, Callable[[Choices, int], Plan]] = {
     "chain": _chain, "ragged": _ragged, "batch": _batch, "forest": _forest, "grid": _grid,
-    "dag": _dag, "alone": _alone,
+    "dag": _dag, "alone": _alone, "many": _many,
 }  # fmt: skip
 
 
@@ -432,10 +443,10 @@ def random_structure(source: Choices, slots: int, kind: str) -> tuple[str, list[
 
 # -- the graph around ------------------------------------------------------------------------------
 
-INITIAL = ("zeros", "row", "component", "row", "component", "full", "shared")
+INITIAL = ("zeros", "row", "component", "row", "component", "full", "shared", "computed")
 FORMS = ("values", "vjp", "grad", "vjp", "grad", "grad", "both", "vjp", "grad", "some", "jvp",
          "second", "states", "contributions")  # fmt: skip
-ENTER = ("row", "row", "row", "indexed", "take", "rearranged")
+ENTER = ("row", "row", "row", "indexed", "take", "rearranged", "computed", "padded")
 PLANTS = ("0.0", "-0.0", "1.0", "np.nan", "np.inf", "-np.inf", "{tiny}", "1e20", "-1.0")
 
 
@@ -480,10 +491,13 @@ def random_case(source: Choices) -> Case:
     for cell in around.cells:
         tags |= cell.kinds
     planted = False
-    shapes = [choice(source, list(STRUCTURES)) for _ in "12"]  # each may need kernels of its own
-    for _ in source.times(1, 12):
+    usual = [k for k in STRUCTURES if k != "many"]
+    shapes = [choice(source, usual) for _ in "12"] * 6  # each may need kernels of its own
+    shapes.append("many")
+    for _ in source.times(1, 20, 12):
         text, found = random_structure(source, slots, choice(source, shapes))
-        sizes = {d: choice(source, SIZES) for d in dims if d in widths}
+        rare = source.integer(0, 9) == 9
+        sizes = {d: choice(source, WIDE if rare else SIZES) for d in dims if d in widths}
         seed = source.integer(0, 9)
         plants = [*_plants(source, around, dtype)]
         given = [text, f"{sizes}", str(seed)]
@@ -535,6 +549,15 @@ def _recurrence(
         elif how == "take":
             table = around.array("x", f"x{i}{k}", str(rows), *_size(dim))
             value = f"mg.take({table}, np.arange(n) % {rows}, axis=0)"
+        elif how == "computed":
+            value = around.array("x", f"x{i}{k}", "n", *_size(dim))
+            if dim:
+                value += f' @ {around.array("v", f"E{dim}", *_size(dim), *_size(dim))}'
+            value = choice(later, ("mg.tanh({})", "mg.relu({})")).format(value)
+        elif how == "padded":  # as sequences lie in a batch: (time, batch, ...)
+            value = around.array("x", f"x{i}{k}", "(n + 1) // 2", "2", *_size(dim))
+            shape = ", ".join(("-1", *_size(dim)))
+            value = f"mg.reshape({value}, ({shape},))[:n]"
         elif how == "rearranged":
             value = around.array("x", f"x{i}{k}", "2", "n", *_size(dim))
             shape = ", ".join(("2 * n", *_size(dim)))
@@ -554,6 +577,11 @@ def _recurrence(
             starts.append(f'np.zeros(({shape},), "{dtype}")')
         elif how == "full":
             starts.append(f'np.full(({shape},), 0.5, "{dtype}")')
+        elif how == "computed" and dim in cell.inputs and given:
+            value = given[cell.inputs.index(dim)]  # what an encoder hands to a decoder
+            starts.append(f"mg.sum({value}, axis=0, keepdims=True)")
+        elif how == "computed":
+            starts.append(f'mg.tanh({around.array("h", f"h{i}{k}", "1", *_size(dim))})')
         else:
             many = "structure.components" if how == "component" and not k else "1"
             starts.append(around.array("h", f"h{i}{k}", many, *_size(dim)))
@@ -601,6 +629,12 @@ def _ending(
     form = choice(source, FORMS)
     kept = [o for o in out if source.integer(0, 4)] or out[:1]
     lines = around.lines
+    if source.integer(0, 5) == 5:
+        around.kinds.add("scattered")  # as rows are put back into a padded batch
+        k = source.integer(0, len(kept) - 1)
+        lines.append(f"back = mg.scatter({kept[k][0]}, np.arange(n)[::-1] * 2, 2 * n)[1:]")
+        lines.append(f"back = mg.concat([back, back[:1]])[:n] + {kept[k][0]}")
+        kept[k] = ("back", kept[k][1])
     lines.append(f"outs = [{', '.join(e for e, _ in kept)}]")
     if form == "values":
         lines.append("return outs")
