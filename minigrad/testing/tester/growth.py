@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ...graph import Tensor, toposort
-from ...run.evaluate import compute
+from ...run.reference import compute
 from ...transforms import unfold
 
 UNITS = 4.0  # how many rounding errors a value is moved by, at most
