@@ -84,6 +84,12 @@ class Indexed:
     node."""
 
     def __init__(self, table: Any, rows: Any) -> None:
+        if isinstance(rows, Tensor) and rows.op is INPUT:
+            raise TypeError(
+                f"Indexed: rows of shape {rows.shape} are an argument of a function that is being "
+                "traced; which node reads which row is known then, as the structure is: make "
+                "Indexed outside, or look the rows up with mg.take(table, rows)"
+            )
         self.table, self.rows = asarray(table), np.asarray(rows)
         self.shape, self.dtype = self.table.shape, self.table.dtype
         size = self.shape[0] if self.shape else 0

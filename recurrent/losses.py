@@ -25,7 +25,8 @@ def cross_entropy(
     lengths : one per sequence: the steps behind a sequence's end do not count.
     mask    : booleans of the shape of labels, which steps count; with lengths, both must hold.
 
-    No step counts: 0.  Raises ValueError naming the argument whose shape or values do not fit.
+    No step counts: 0.  Raises ValueError naming the argument whose shape or values do not fit; for
+    labels that are not known yet (in an `mg.function`) when they are.
     """
     z, y = mg.asarray(logits), mg.asarray(labels)
     if not z.ndim or y.shape != z.shape[:-1] or y.dtype.kind not in "iu":
@@ -37,8 +38,8 @@ def cross_entropy(
     if counts is not None:
         z = mg.where(mg.expand_dims(counts, axis=-1), z, mg.zeros_like(z))
         y = mg.where(counts, y, mg.zeros_like(y))
-    if not isinstance(labels, mg.Tensor) and not isinstance(mask, mg.Tensor):
-        _check_labels(np.asarray(y), z.shape[-1])
+        if not isinstance(labels, mg.Tensor) and not isinstance(mask, mg.Tensor):
+            y = mg.asarray(y.numpy())  # known, so it is checked now
     return _mean_over(mg.cross_entropy(z, y), counts)
 
 
@@ -57,6 +58,7 @@ def tree_cross_entropy(logits: Any, labels: Any, rows: Any = None) -> mg.Tensor:
         )
     if rows is not None:
         z, y = z[rows], y[rows]
+    y = mg.checked(y, -1, z.shape[-1], what="tree_cross_entropy: labels")
     return cross_entropy(z, y, mask=y >= 0)
 
 
@@ -118,14 +120,6 @@ def within(time: int, lengths: Sequence[int] | None, batch: int, who: str = "wit
             f"{who}: lengths[{wrong[0]}] is {given[wrong[0]]}; there are {time} time steps"
         )
     return np.arange(time)[:, None] < given
-
-
-def _check_labels(labels: np.ndarray, classes: int) -> None:
-    if labels.size and not (0 <= labels.min() and labels.max() < classes):
-        wrong = labels[(labels < 0) | (labels >= classes)]
-        raise ValueError(
-            f"cross_entropy: labels must lie in 0..{classes - 1}; got {wrong[:8].tolist()}"
-        )
 
 
 def _counting(

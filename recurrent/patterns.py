@@ -53,13 +53,8 @@ def embed(who: str, what: str, table: Any, tokens: Any, ndims: tuple[int, ...]) 
             f"{who}: {what} must be integer tokens of shape {' or '.join(map(_axes, ndims))}; got "
             f"{t.dtype} of shape {t.shape}"
         )
-    if not isinstance(tokens, mg.Tensor):
-        known, size = np.asarray(tokens), mg.asarray(table).shape[0]
-        if known.size and not (0 <= known.min() and known.max() < size):
-            raise ValueError(
-                f"{who}: {what} must be tokens 0..{size - 1}; got {known.min()} to {known.max()}"
-            )
-    return mg.take(table, t)
+    table = mg.asarray(table)
+    return mg.take(table, mg.checked(t, 0, len(table), what=f"{who}: the tokens in {what}"))
 
 
 def _axes(ndim: int) -> str:

@@ -350,7 +350,8 @@ class EncoderDecoder:
         self, params: Params, source: Params, carry: Any, token: Any
     ) -> tuple[mg.Tensor, Any]:
         """(log-probabilities (B, V) of the next token, carry) after reading tokens (B,)."""
-        carry, logits = self.one_step(params, carry, mg.take(params["E"], token), source)
+        x = embed(WHO, "token", params["E"], token, (1,))
+        carry, logits = self.one_step(params, carry, x, source)
         return mg.log_softmax(logits), carry
 
     @cached_property

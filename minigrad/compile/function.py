@@ -19,7 +19,7 @@ import optree
 from ..graph import CONSTANT, INPUT, Tensor, Trace, _traces, placeholder, toposort, trace_call
 from ..ops.arrays import asarray
 from ..ops.broadcast import RESHAPE
-from ..ops.indexing import TAKE
+from ..ops.indexing import TAKE, check_rows
 from ..recur import PROJ, RECUR
 from ..run.levels import run_levels
 from ..run.reference import compute, demand, run
@@ -328,7 +328,9 @@ class OpStep(Step):
 
     def _value(self, t: Tensor, values: list[Any]) -> Any:
         if t.op is TAKE and isinstance(values[0], Rows):
-            return values[0].take(np.asarray(plain(values[1])))
+            index = np.asarray(plain(values[1]))
+            check_rows(index, t.inputs[0].shape[0])
+            return values[0].take(index)
         return t.op.numpy(*map(plain, values), **t.attrs)
 
 

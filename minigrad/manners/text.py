@@ -12,7 +12,7 @@ from ..graph import CONSTANT, INPUT, Tensor, toposort
 from ..recur import PROJ, RECUR
 
 LONGEST = 300  # characters of a part that is still shown
-SILENT = frozenset(["broadcast_to", "astype", "identity", "reshape", "stop_gradient"])
+SILENT = frozenset(["broadcast_to", "astype", "checked", "identity", "reshape", "stop_gradient"])
 
 
 class Form(NamedTuple):

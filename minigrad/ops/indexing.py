@@ -17,11 +17,56 @@ import numpy as np
 from ..graph import CONSTANT, Shape, Tensor, bind
 from .arrays import asarray, astype, holds_tensor
 from .broadcast import reshape
-from .elementwise import greater_equal, less, logical_or, where
+from .elementwise import less, where
 from .movement import SLICE, permute_dims
-from .table import BOOL, ArrayLike, axes_of, movement_row
+from .table import BOOL, ArrayLike, axes_of, movement_row, row, same
 
-__all__ = ["scatter", "take", "take_along_axis"]
+__all__ = ["checked", "scatter", "take", "take_along_axis"]
+
+
+# -- integers that are data ------------------------------------------------------------------------
+
+
+def _checked_shape(x: Tensor, **_: Any) -> tuple[Shape, np.dtype]:
+    if x.dtype.kind not in "iu":
+        raise TypeError(f"integers have a range that can be checked, {x.dtype} has none")
+    return same(x)
+
+
+def _checked_numpy(x: Any, start: int, stop: int, what: str, error: str) -> Any:
+    x = np.asarray(x)
+    outside = (x < start) | (x >= stop)
+    if outside.any():
+        raise getattr(builtins, error)(
+            f"{what} must lie in {start}..{stop - 1}; got {x[outside][:8].tolist()}"
+        )
+    return x
+
+
+CHECKED = row("checked", "elementwise", _checked_shape, _checked_numpy, cheap=True)
+
+
+def checked(
+    x: ArrayLike, /, start: int, stop: int, *, what: str = "integers", error: str = "ValueError"
+) -> Tensor:
+    """The integers x as they are, any shape, once it is known that all lie in start..stop-1.
+
+    What is known already is checked now; what is computed, or an argument of a function that is
+    being traced, when its value is: by every evaluator, at every call.
+
+    what: what the error calls them.  error: "ValueError", or "IndexError" for positions.
+    """
+    t = asarray(x)
+    attrs: dict[str, Any] = dict(start=int(start), stop=int(stop), what=what, error=error)
+    if error not in ("ValueError", "IndexError"):
+        raise ValueError(f"checked: error is 'ValueError' or 'IndexError'; got {error!r}")
+    if t._value is None or t.dtype.kind not in "iu":
+        return bind(CHECKED, t, **attrs)
+    _checked_numpy(t._value, **attrs)
+    return t
+
+
+# -- one gather and its dual -----------------------------------------------------------------------
 
 
 def _take_shape(x: Tensor, index: Tensor) -> tuple[Shape, np.dtype]:
@@ -181,10 +226,10 @@ def _flat_index(keys: Sequence[Any], sizes: Sequence[int], words: Callable[[Any]
                 raise IndexError(words(error)) from None
         if len(keys) == 1:
             return k  # `take` counts negative rows from the end itself
-        if isinstance(known, Tensor):
-            k = astype(known, np.int64)  # a row that does not exist must not become another one's
-            outside = logical_or(less(k, -n), greater_equal(k, n))
-            k = where(outside, math.prod(sizes), where(less(k, 0), k + n, k))
+        if isinstance(known, Tensor):  # a row that does not exist must not become another one's
+            k = checked(known, -n, n, what="the rows of an axis", error="IndexError")
+            k = astype(k, np.int64)
+            k = where(less(k, 0), k + n, k)
         else:
             k = known.astype(np.int64)
             k = np.where(k < 0, k + n, k)

@@ -37,6 +37,7 @@ from .elementwise import (
     where,
 )  # fmt: skip
 from .functions import exp, log, pow
+from .indexing import checked
 from .movement import concat, expand_dims, part, permute_dims
 from .table import BOOL, FLOAT, ArrayLike, axes_of, per_input, reduced, row
 
@@ -337,17 +338,16 @@ def log_softmax(x: ArrayLike, /, *, axis: Any = -1) -> Tensor:
 
 def cross_entropy(logits: ArrayLike, labels: ArrayLike) -> Tensor:
     """-log softmax(logits)[label]: logits (..., C), integer labels (...) from 0 to C-1; result
-    (...), in nats."""
+    (...), in nats.
+
+    Any other label is refused, -100 too: with ValueError, now or when the label is known.
+    """
     z, y = asarray(logits), asarray(labels)
     if y.dtype.kind not in "iu" or y.shape != z.shape[:-1]:
         raise ValueError(
             f"cross_entropy: labels must be integers of shape {z.shape[:-1]} for logits of shape "
             f"{z.shape}; got {y.dtype} of shape {y.shape}"
         )
-    known = y._value
-    if known is not None and y.size and not (0 <= known.min() and known.max() < z.shape[-1]):
-        raise ValueError(
-            f"cross_entropy: labels must lie in 0..{z.shape[-1] - 1}; got {known.ravel()[:8]}"
-        )
+    y = checked(y, 0, z.shape[-1], what="cross_entropy: labels")
     hot = equal(expand_dims(y, axis=-1), np.arange(z.shape[-1], dtype=y.dtype))
     return negative(sum(pick(log_softmax(z), hot), axis=-1))

@@ -21,7 +21,7 @@ from ..ops.contract import EINSUM
 from ..ops.indexing import SCATTER, TAKE, add_rows
 from ..recur import PROJ, RECUR, ROW, Block, Index, Key, Via, domain_kinds, domains
 from ..structure import Structure
-from .reference import Env, arguments_read, compute, demand
+from .reference import Env, arguments_read, compute, demand, noted
 
 Domain = Any  # None: shared; "row": per node; a number: per row of that argument's table
 
@@ -153,6 +153,14 @@ def execute(
         else:
             tables[ph] = np.concatenate([arg, np.zeros((1, *ph.shape), ph.dtype)])
     index = {k: v.rows[order] % (v.size + 1) for k, v in enumerate(vias) if v.rows is not None}
+    tall = {k: v.size + 1 for k, v in enumerate(vias) if v.rows is not None}
+    for k in {p.domain[t] for t in p.table if t not in tables}:
+        # A row that no node reads is not computed: what stands there need not have a value.
+        used, index[k] = np.unique(index[k], return_inverse=True)
+        tall[k] = len(used)
+        for ph in tables:
+            if p.domain[ph] == k:
+                tables[ph] = tables[ph][used]
 
     def look(t: Tensor, at: Any) -> tuple[Any, bool]:
         """A tensor's value for the rows `at` (a slice, numbers, or None: all), and whether it has a
@@ -168,7 +176,6 @@ def execute(
         _step(t, shared, p, [(shared.get(i), False) for i in t.inputs], None)
     for t in p.table:
         if t not in tables:
-            size = vias[p.domain[t]].size + 1
             _step(
                 t,
                 tables,
@@ -177,7 +184,7 @@ def execute(
                     (shared.get(i), False) if p.domain[i] is None else (tables.get(i), True)
                     for i in t.inputs
                 ],
-                size,
+                tall[p.domain[t]],
             )
     _stage(p.pre, nodes, p, look, n)
     for t in p.stored:
@@ -303,8 +310,9 @@ def _step(t: Tensor, env: Env, p: Plan, pairs: list[tuple[Any, bool]], m: int | 
     elif m is None or not t.inputs:
         env[t] = compute(t, dict(zip(t.inputs, (v for v, _ in pairs), strict=True)))
     else:
-        values = [v for v, _ in pairs]
-        env[t] = t.op.numpy(*values, **_row_attrs(t, [has for _, has in pairs], m))
+        with noted(t):
+            values = [v for v, _ in pairs]
+            env[t] = t.op.numpy(*values, **_row_attrs(t, [has for _, has in pairs], m))
 
 
 def _row_attrs(t: Tensor, has_rows: Sequence[bool], m: int) -> dict[str, Any]:

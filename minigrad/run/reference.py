@@ -7,7 +7,8 @@ shared: it is given the way of a recurrence as a `Runner`.  Nothing here compile
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -139,7 +140,7 @@ def compute(t: Tensor, env: Env) -> Any:
     """One ordinary node."""
     if t.op is INPUT:
         raise no_value(t)
-    try:
+    with noted(t):
         value = t.op.numpy(*[env[i] for i in t.inputs], **t.attrs)
         if np.shape(value) != t.shape:
             raise ValueError(
@@ -147,6 +148,13 @@ def compute(t: Tensor, env: Env) -> Any:
                 f"says {t.shape}"
             )
         return value
+
+
+@contextmanager
+def noted(t: Tensor) -> Iterator[None]:
+    """An error says which node was computed, and where it was recorded."""
+    try:
+        yield
     except Exception as error:
         at = where_recorded(t)
         error.add_note(f"while {t.op.name} was computed{f', recorded at {at}' if at else ''}")

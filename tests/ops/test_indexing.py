@@ -418,3 +418,86 @@ def test_mapped_over_rows():
     t = mg.asarray(TABLE)
     y = mg.vmap(lambda k, w: w[k % 3, k], in_axes=(0, None))(ks, t)
     close(y.numpy(), TABLE[PICK % 3, PICK], 1e-15)
+
+
+# -- integers that are data, known when the value is -----------------------------------------------
+
+
+def in_a_cell(f):
+    """`f` at every node of a recurrence, whose integers are inputs."""
+
+    def run(z, k):
+        cell = lambda p, h, x: (h + 1, f(p, x))  # noqa: E731
+        start = np.zeros((1, 1))
+        return mg.recur(cell, mg.Structure.chain(3), initial=start, shared=z, inputs=k)[1]
+
+    return run
+
+
+CROSS = lambda z, k: mg.cross_entropy(mg.broadcast_to(z[0], (*k.shape, 4)), k)  # noqa: E731
+USES = {  # (a use of integers as data, what it says, whether negative numbers count from the end)
+    "label": (CROSS, ValueError, r"labels must lie in 0\.\.3", False),
+    "label in a cell": (in_a_cell(CROSS), ValueError, r"labels must lie in 0\.\.3", False),
+    "checked": (
+        lambda z, k: mg.checked(k, 0, 4, what="tokens"), ValueError, r"tokens must lie in", False,
+    ),
+    "take": (lambda z, k: mg.take(z, k, axis=1), IndexError, "of a table with 4 rows", True),
+    "take in a cell": (in_a_cell(lambda z, k: mg.take(z.T, k)), IndexError, "with 4 rows", True),
+    "scatter": (lambda z, k: mg.scatter(z, k, 4), IndexError, "of a table with 4 rows", True),
+    "index": (lambda z, k: z[:, k], IndexError, "of a table with 4 rows", True),
+    "indices": (lambda z, k: z[np.arange(3), k], IndexError, r"lie in -4\.\.3; got", True),
+    "along": (
+        lambda z, k: mg.take_along_axis(z, k[:, None], axis=1), IndexError, r"in -4\.\.3; ", True,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("use", USES)
+def test_integers_that_do_not_fit_are_refused_by_every_evaluator(use):
+    """Regression: in a traced function a label that is none gave 0 in silence."""
+    f, kind, words, wraps = USES[use]
+    z = np.random.default_rng(0).normal(size=(3, 4))
+    late = lambda k: mg.asarray(np.asarray(k)) * 1  # noqa: E731  # known only when computed
+    compiled = mg.function(f)
+    paths = (
+        lambda k: mg.evaluate(f(mg.asarray(z), late(k))),
+        lambda k: mg.reference(f(mg.asarray(z), late(k))),
+        lambda k: compiled(z, np.asarray(k)),
+    )
+    for good in ([0, 3, 1], [-1, 0, -4]) if wraps else ([0, 3, 1],):
+        first, *others = (run(good) for run in paths)
+        for other in others:
+            close(other, first, 1e-15)
+    for bad in ([0, 4, 1], [0, -100, 1], *([] if wraps else [[-1, 0, 0]])):
+        for run in paths:
+            with pytest.raises(kind, match=words):
+                run(bad)
+    first, again = (paths[2]([0, 3, 1]) for _ in range(2))  # a refused call leaves nothing behind
+    close(first, again, 0.0)
+
+
+def test_known_integers_are_checked_at_once():
+    for bad in (4, -1):
+        with pytest.raises(ValueError, match=r"cross_entropy: labels must lie in 0\.\.3; got"):
+            mg.cross_entropy(np.zeros((1, 4)), np.array([bad]))
+    k = mg.asarray(np.array([1, 2], np.uint8))
+    assert mg.checked(k, 0, 3) is k
+    with pytest.raises(TypeError, match="integers have a range"):
+        mg.checked(np.ones(2), 0, 3)
+
+
+def test_a_row_that_no_node_reads_is_not_looked_at():
+    """A table's row is computed once for all its readers; what nobody reads need not be valid."""
+    table = mg.asarray(np.array([1, -100, 2])) * 1
+    cell = lambda p, h, x: (h + mg.cross_entropy(p, x), h)  # noqa: E731
+    for rows, fits in (([0, 2, -1], True), ([0, 1, 2], False)):
+        states, _ = mg.recur(
+            cell, mg.Structure.chain(3), initial=np.zeros(1), shared=np.zeros(3),
+            inputs=mg.Indexed(table, rows),
+        )  # fmt: skip
+        if fits:
+            close(mg.evaluate(states), mg.reference(states), 1e-15)
+            continue
+        for run in (mg.evaluate, mg.reference):
+            with pytest.raises(ValueError, match=r"got \[-100\]"):
+                run(states)

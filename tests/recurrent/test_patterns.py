@@ -264,7 +264,7 @@ X, V = np.zeros((4, 2, 2)), np.zeros((2, 3))
         (lambda: MANY(MANY.init(0), X, [5, 1]), r"lengths\[0\] is 5; xs has 4 time steps"),
         (lambda: MANY(MANY.init(0), X, [1]), "lengths must be 2 integers"),
         (lambda: ONE(ONE.init(0), X), r"xs must be integer tokens of shape \(T,\) or \(T, B\)"),
-        (lambda: ONE(ONE.init(0), np.full((4, 2), 5)), r"xs must be tokens 0\.\.4; got 5 to 5"),
+        (lambda: ONE(ONE.init(0), np.full((4, 2), 5)), r"tokens in xs must lie in 0\.\.4; got \[5"),
         (lambda: TO(TO.init(0), V[:, :2], X), r"vectors must be \(B, 3\)"),
         (lambda: TO(TO.init(0), V[:0], X[:, :0]), r"B of at least 1; got shape \(0, 3\)"),
         (lambda: TO(TO.init(0), V, X[:, :1]), r"xs must be \(T, 2, I\)"),

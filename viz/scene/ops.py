@@ -23,7 +23,7 @@ from .gradient import norm
 from .scene import Cluster, Scene, gradient_legend, norm_text
 from .text import shorten
 
-HIDDEN = frozenset({"broadcast_to", "astype"})
+HIDDEN = frozenset({"broadcast_to", "astype", "checked"})
 MOST = 1500  # nodes; beyond, nobody can read the picture
 SYMBOLS = {
     "add": "+",

@@ -476,10 +476,10 @@ SAMPLES: tuple[Sample, ...] = (
 
 WITHOUT_DERIVATIVE = frozenset(
     """all any arange argmax argmin argsort asarray bitwise_and bitwise_invert bitwise_left_shift
-    bitwise_or bitwise_right_shift bitwise_xor ceil count_nonzero empty empty_like equal eye floor
-    floor_divide from_dlpack greater greater_equal isfinite isinf isnan less less_equal linspace
-    logical_and logical_not logical_or logical_xor nextafter not_equal ones ones_like round
-    searchsorted sign signbit stop_gradient trunc zeros zeros_like""".split()
+    bitwise_or bitwise_right_shift bitwise_xor ceil checked count_nonzero empty empty_like equal eye
+    floor floor_divide from_dlpack greater greater_equal isfinite isinf isnan less less_equal
+    linspace logical_and logical_not logical_or logical_xor nextafter not_equal ones ones_like
+    round searchsorted sign signbit stop_gradient trunc zeros zeros_like""".split()
 )  # creation, comparison, counting, rounding: zero or no derivative
 
 
