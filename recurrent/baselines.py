@@ -11,7 +11,10 @@ import optree
 import minigrad as mg
 
 from .cells import Cell, Params
-from .sequences import start_state
+from .options import cell_like, size
+from .options import lengths as checked_lengths
+from .options import seed as checked_seed
+from .sequences import check_cell, start_state
 
 
 class TimeDelay(Cell):
@@ -28,9 +31,7 @@ class TimeDelay(Cell):
 
     def __init__(self, input_size: int, hidden_size: int, span: int) -> None:
         super().__init__(input_size, hidden_size)
-        if not isinstance(span, (int, np.integer)) or span < 1:
-            raise ValueError(f"TimeDelay: span must be a positive integer; got {span!r}")
-        self.span = int(span)
+        self.span = size("TimeDelay", "span", span)
 
     def __repr__(self) -> str:
         return f"TimeDelay({self.input_size}, {self.hidden_size}, span={self.span})"
@@ -43,11 +44,12 @@ class TimeDelay(Cell):
         self, params: Params, xs: Any, lengths: Any = None
     ) -> mg.Tensor:
         x = mg.asarray(xs)
+        check_cell("TimeDelay", self, params, x, None)
         time, step, sequence, rows = _steps("TimeDelay", x, lengths)
-        size = rows.size and int(np.prod(x.shape[1:-1]))
+        wide = rows.size and int(np.prod(x.shape[1:-1]))
         flat = mg.reshape(x, (-1, x.shape[-1]))
         window = tuple(
-            mg.Indexed(flat, np.where(step >= k, rows - k * size, -1)) for k in range(self.span)
+            mg.Indexed(flat, np.where(step >= k, rows - k * wide, -1)) for k in range(self.span)
         )
         apart = mg.Structure.edges(len(rows), [], [])
         _, ys = mg.recur(time_delay, apart, initial=(), shared=params, inputs=window)
@@ -72,11 +74,10 @@ class Unshared:
     """
 
     def __init__(self, cell: Any, steps: int) -> None:
-        if not isinstance(steps, (int, np.integer)) or steps < 1:
-            raise ValueError(f"Unshared: steps must be a positive integer; got {steps!r}")
-        self.cell, self.steps = cell, int(steps)
+        self.cell, self.steps = cell_like("Unshared", cell), size("Unshared", "steps", steps)
 
     def init(self, seed: int = 0) -> Params:
+        seed = checked_seed("Unshared.init", seed)
         each = [self.cell.init(seed * self.steps + t) for t in range(self.steps)]
         result: Any = optree.tree_map(lambda *leaves: np.stack(leaves), *each)
         return result
@@ -108,9 +109,7 @@ def _steps(who: str, x: mg.Tensor, lengths: Any) -> tuple[int, np.ndarray, np.nd
     if x.ndim not in (2, 3):
         raise ValueError(f"{who}: xs must be (T, B, I) or (T, I); got shape {x.shape}")
     time, batch = x.shape[0], x.shape[1] if x.ndim == 3 else 1
-    given = np.full(batch, time) if lengths is None else np.asarray(lengths)
-    if given.shape != (batch,) or given.size and (given.min() < 0 or given.max() > time):
-        raise ValueError(f"{who}: lengths must be {batch} integers from 0 to {time}; got {lengths}")
+    given = checked_lengths(who, lengths, time, batch)
     rows = np.flatnonzero(np.arange(time)[:, None] < given)
     return time, rows // max(batch, 1), rows % max(batch, 1), rows
 

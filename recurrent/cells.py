@@ -15,6 +15,9 @@ import numpy as np
 
 import minigrad as mg
 
+from . import options
+from .options import choice, flag, size, sizes
+
 Params = dict[str, Any]
 
 
@@ -31,15 +34,8 @@ class Cell:
     ones: tuple[str, ...] = ()  # parameters that start at 1
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
-        self.input_size = self.positive("input_size", input_size)
-        self.hidden_size = self.positive("hidden_size", hidden_size)
-
-    def positive(self, what: str, size: Any) -> int:
-        if not isinstance(size, (int, np.integer)) or size < 1:
-            raise ValueError(
-                f"{type(self).__name__}: {what} must be a positive integer; got {size!r}"
-            )
-        return int(size)
+        sizes(type(self).__name__, input_size=input_size, hidden_size=hidden_size)
+        self.input_size, self.hidden_size = int(input_size), int(hidden_size)
 
     @property
     def output_size(self) -> int:
@@ -61,13 +57,14 @@ class Cell:
         """Fresh float64 parameters: input weights W uniform (Glorot and Bengio 2010), recurrent
         weights U orthogonal (Saxe et al. 2014), biases 0 (1 for those named in `ones`); the
         same for the same seed."""
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(options.seed(f"{type(self).__name__}.init", seed))
         params = {name: _initial(name, shape, rng) for name, shape in self.shapes().items()}
         return params | {name: np.ones_like(params[name]) for name in self.ones}
 
     def zero_state(self, dtype: Any = np.float64) -> Any:
         """The state before the first step, one row: (1, hidden_size), or a tuple of those."""
-        rows = tuple(np.zeros((1, size), dtype) for size in self.state_sizes)
+        kind = options.dtype(f"{type(self).__name__}.zero_state", dtype)
+        rows = tuple(np.zeros((1, length), kind) for length in self.state_sizes)
         return rows if len(rows) > 1 else rows[0]
 
     def gate_shapes(self, gates: str) -> dict[str, tuple[int, ...]]:
@@ -101,14 +98,6 @@ def affine(params: Params, gate: str, x: Any, h: Any) -> mg.Tensor:
 ACTIVATIONS = {"tanh": mg.tanh, "relu": mg.relu, "sigmoid": mg.sigmoid, "identity": mg.asarray}
 
 
-def one_of(who: str, what: str, given: Any, allowed: tuple[str, ...]) -> str:
-    """`given`, or a ValueError that lists what there is."""
-    if given not in allowed:
-        names = ", ".join(map(repr, allowed[:-1])) + f" or {allowed[-1]!r}"
-        raise ValueError(f"{who}: {what} must be {names}; got {given!r}")
-    return given
-
-
 class RNN(Cell):
     """Elman's simple recurrent network (Elman 1990): h' = tanh(x W + h U + b), y = h'.
 
@@ -124,8 +113,8 @@ class RNN(Cell):
         recurrent: str = "orthogonal",
     ) -> None:  # fmt: skip
         super().__init__(input_size, hidden_size)
-        self.nonlinearity = one_of("RNN", "activation", activation, ("tanh", "relu"))
-        self.recurrent = one_of("RNN", "recurrent", recurrent, ("orthogonal", "identity"))
+        self.nonlinearity = choice("RNN", "activation", activation, ("tanh", "relu"))
+        self.recurrent = choice("RNN", "recurrent", recurrent, ("orthogonal", "identity"))
         self.activation = ACTIVATIONS[activation]
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -163,10 +152,10 @@ class JordanRNN(Cell):
         activation: str = "tanh", output: str = "identity",
     ) -> None:  # fmt: skip
         super().__init__(input_size, hidden_size)
-        size = self.hidden_size if output_size is None else output_size
-        self._output_size = self.positive("output_size", size)
-        one_of("JordanRNN", "activation", activation, ("tanh", "relu"))
-        one_of("JordanRNN", "output", output, ("identity", "tanh", "sigmoid"))
+        length = self.hidden_size if output_size is None else output_size
+        self._output_size = size("JordanRNN", "output_size", length)
+        choice("JordanRNN", "activation", activation, ("tanh", "relu"))
+        choice("JordanRNN", "output", output, ("identity", "tanh", "sigmoid"))
         self.activation, self.output = ACTIVATIONS[activation], ACTIVATIONS[output]
 
     @property
@@ -233,7 +222,7 @@ class GRU(Cell):
 
     def __init__(self, input_size: int, hidden_size: int, reset_after: bool = True) -> None:
         super().__init__(input_size, hidden_size)
-        self.reset_after = bool(reset_after)
+        self.reset_after = flag("GRU", "reset_after", reset_after)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         extra = {"c_n": (self.hidden_size,)} if self.reset_after else {}
@@ -278,7 +267,7 @@ class TreeCell(Cell):
 
     def __init__(self, input_size: int, hidden_size: int, arity: int = 2) -> None:
         super().__init__(input_size, hidden_size)
-        self.arity = self.positive("arity", arity)
+        self.arity = size(type(self).__name__, "arity", arity)
 
     def children(self, carry: Any) -> tuple[Any, ...]:
         return carry if self.arity > 1 else (carry,)

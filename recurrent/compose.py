@@ -20,7 +20,9 @@ import optree
 import minigrad as mg
 
 from .missing import Wrapped, output_size
-from .patterns import matrix, positive
+from .options import cell_like, flag, sizes
+from .options import seed as checked_seed
+from .patterns import matrix
 
 Params = dict[str, Any]
 
@@ -72,13 +74,14 @@ def deep_output(cell: Any, layers: Sequence[int]) -> DeepOutput:
 def _sizes(who: str, layers: Sequence[int], least: int) -> tuple[int, ...]:
     if not isinstance(layers, (list, tuple)) or len(layers) < least:
         raise ValueError(f"{who}: layers must be a list of at least {least} sizes; got {layers!r}")
-    positive(who, **{f"layers[{k}]": size for k, size in enumerate(layers)})
+    sizes(who, **{f"layers[{k}]": size for k, size in enumerate(layers)})
     return tuple(int(size) for size in layers)
 
 
 def seeds(seed: Any, count: int) -> list[int]:
     """Independent seeds for the parts of a composition."""
-    return [int(s) for s in np.random.SeedSequence(seed).generate_state(count)]
+    start = checked_seed("init", seed)
+    return [int(s) for s in np.random.SeedSequence(start).generate_state(count)]
 
 
 def follows(who: str, parts: Sequence[Any]) -> None:
@@ -86,11 +89,7 @@ def follows(who: str, parts: Sequence[Any]) -> None:
     if not parts:
         raise ValueError(f"{who}: give at least one cell")
     for k, part in enumerate(parts):
-        if not hasattr(part, "input_size"):
-            raise ValueError(
-                f"{who}: layer {k} must be a cell with init, zero_state, input_size and "
-                f"output_size; got {part!r}"
-            )
+        cell_like(who, part, what=f"layer {k}")
     for k, (a, b) in enumerate(zip(parts, parts[1:], strict=False)):
         if output_size(a) != b.input_size:
             raise ValueError(
@@ -186,7 +185,7 @@ class DeepTransition(Wrapped):
     def __init__(self, cell: Any, sizes: tuple[int, ...], shortcut: bool) -> None:
         super().__init__(cell)
         self.sizes = (self.output_size, *sizes, self.output_size)
-        self.shortcut = bool(shortcut)
+        self.shortcut = flag("deep_transition", "shortcut", shortcut)
 
     def __repr__(self) -> str:
         return f"deep_transition({self.cell!r}, {list(self.sizes[1:-1])}, {self.shortcut})"

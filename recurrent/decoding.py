@@ -14,6 +14,7 @@ import optree
 
 import minigrad as mg
 
+from . import options
 from .seq2seq import EncoderDecoder, Params
 
 
@@ -43,8 +44,8 @@ def sample(
 
     temperature : logits are divided by it; its limit 0 is `greedy`.
     """
-    if not temperature > 0:
-        raise ValueError(f"sample: temperature must be positive; got {temperature}")
+    options.number("sample", "temperature", temperature, lambda t: t > 0, "positive")
+    options.generator("sample", rng)
 
     def choose(log_p: np.ndarray) -> np.ndarray:
         return (log_p / temperature + rng.gumbel(size=log_p.shape)).argmax(axis=-1)
@@ -63,8 +64,10 @@ def beam_search(
                      2016, equation 14), the end token counted.
     Hypotheses that did not end within `steps` are cut off there.  width=1 is `greedy`.
     """
-    if width < 1:
-        raise ValueError(f"beam_search: width must be at least 1; got {width}")
+    width = options.size("beam_search", "width", width)
+    length_penalty = options.number(
+        "beam_search", "length_penalty", length_penalty, lambda _: True, "a number"
+    )
     step, source, batch = _begin("beam_search", net, params, xs, first, end, steps, lengths)
     source = _rows(source, np.repeat(np.arange(batch), width))
     carry = source.pop("start")
@@ -106,15 +109,16 @@ def _begin(
     lengths: Any,
 ) -> tuple[Callable, Params, int]:  # fmt: skip
     """The compiled step, what it reads of the sources, and their number."""
+    if not isinstance(net, EncoderDecoder):
+        raise TypeError(f"{who}: net must be an encoder_decoder; got {options.shown(net)}")
     if net.target_tokens is None:
         raise ValueError(f"{who}: {net!r} has real-valued targets; net.free runs on its own")
     for name, token in (("first", first), ("end", end)):
-        if not 0 <= token < net.target_tokens:
+        if not 0 <= options.size(who, name, token, 0) < net.target_tokens:
             raise ValueError(
                 f"{who}: {name} must be a token 0..{net.target_tokens - 1}; got {token}"
             )
-    if steps < 1:
-        raise ValueError(f"{who}: steps must be at least 1; got {steps}")
+    options.size(who, "steps", steps)
     source = mg.evaluate(net.encode(params, xs, lengths))
     return net.compiled_step, source, len(source["context"])
 

@@ -17,10 +17,11 @@ import minigrad as mg
 
 from .compose import follows, seeds
 from .missing import output_size
+from .options import NEEDS, cell_like, flag, shown, whole
+from .options import lengths as checked_lengths
 from .sequences import (
     _extent,
     _final,
-    _lengths,
     _start,
     _to_rows,
     _to_time,
@@ -67,7 +68,8 @@ class OverTime:
     """What `over_time` returns."""
 
     def __init__(self, cell: Any, reverse: bool) -> None:
-        self.cell, self.reverse = cell, bool(reverse)
+        self.cell = cell_like("over_time", cell, (*NEEDS, "zero_state"))
+        self.reverse = flag("over_time", "reverse", reverse)
         self.input_size, self.output_size = cell.input_size, output_size(cell)
 
     def __repr__(self) -> str:
@@ -86,17 +88,17 @@ class Bidirectional:
     """What `bidirectional` returns."""
 
     def __init__(self, cell: Any, backward_cell: Any, lookahead: int | None) -> None:
+        for what, one in (("cell", cell), ("backward_cell", backward_cell)):
+            cell_like("bidirectional", one, (*NEEDS, "zero_state"), what)
         if cell.input_size != backward_cell.input_size:
             raise ValueError(
                 f"bidirectional: backward_cell has input_size={backward_cell.input_size}; both "
                 f"cells read the same inputs, of size {cell.input_size}"
             )
-        if lookahead is not None and (
-            not isinstance(lookahead, (int, np.integer)) or lookahead < 0
-        ):
+        if lookahead is not None and not (whole(lookahead) and lookahead >= 0):
             raise ValueError(
                 "bidirectional: lookahead must be None or a number of steps, at least 0; got "
-                f"{lookahead!r}"
+                f"{shown(lookahead)}"
             )
         self.cell, self.backward_cell, self.lookahead = cell, backward_cell, lookahead
         self.input_size = cell.input_size
@@ -138,7 +140,7 @@ def _windows(
     check_cell("bidirectional", cell, params, xs, carry)
     xs, time, batch = _extent(xs, (carry,), lengths, None)
     size = 1 if batch is None else batch
-    given = _lengths(lengths, time, size)
+    given = checked_lengths("bidirectional", lengths, time, size, "xs has")
     start = _start(cell, params, carry, batch)
     rows = np.flatnonzero(np.arange(time)[:, None] < given)  # a chain for each, t after t
     t, b = rows // max(size, 1), rows % max(size, 1)
@@ -182,9 +184,10 @@ class Layered:
         self, params: Params, xs: Any, lengths: Sequence[int] | None = None, carry: Any = None
     ) -> tuple[Any, mg.Tensor]:
         starts = (None,) * len(self.nets) if carry is None else carry
-        if len(starts) != len(self.nets):
+        if not isinstance(starts, (tuple, list)) or len(starts) != len(self.nets):
+            count = len(starts) if isinstance(starts, (tuple, list)) else type(starts).__name__
             raise ValueError(
-                f"layered: carry has {len(starts)} parts; it must have one per layer, "
+                f"layered: carry has {count} parts; it must have one per layer, "
                 f"{len(self.nets)}"
             )
         finals = []

@@ -247,7 +247,13 @@ def to_torch(net: Any, params: Any, *, prefix: str = "", bias: bool = True) -> A
 # -- ONNX ------------------------------------------------------------------------------------------
 
 _DEFAULT = {"RNN": ("Tanh",), "LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh")}
-_ABOUT_DATA = ("hidden_size", "layout", "direction")
+# attributes that say nothing of what a cell computes, and values that are as good as left out (not
+# clip=0.0, which would clip to nothing)
+_READ = ("hidden_size", "layout", "direction", "activations", "linear_before_reset")
+_NEUTRAL: dict[str, tuple] = {
+    "input_forget": (0,), "output_sequence": (0, 1), "activation_alpha": ([], ()),
+    "activation_beta": ([], ()),
+}  # fmt: skip
 
 
 def from_onnx(op_type: str, tensors: Mapping[str, Any], **attributes: Any) -> tuple[Any, Params]:
@@ -306,8 +312,10 @@ def _activations(op_type: str, ways: int, attributes: Mapping[str, Any]) -> Iter
     """The activations of each direction, when they and all other attributes are supported."""
     default = _DEFAULT[op_type]
     for name, value in attributes.items():
-        known = name in (*_ABOUT_DATA, "activations", "linear_before_reset")
-        if not known and value not in (None, 0, [], ()):
+        neutral = value is None or any(
+            type(value) is type(v) and value == v for v in _NEUTRAL.get(name, ())
+        )
+        if name not in _READ and not neutral:
             raise ValueError(f"from_onnx: attribute {name}={value!r} has no counterpart here")
     given = tuple(attributes.get("activations") or default * ways)
     each = [given[k : k + len(default)] for k in range(0, len(given), len(default))]

@@ -13,6 +13,9 @@ import numpy as np
 
 import minigrad as mg
 
+from .options import lengths as checked_lengths
+from .options import size
+
 
 def cross_entropy(
     logits: Any, labels: Any, lengths: Sequence[int] | None = None, mask: Any = None
@@ -106,19 +109,8 @@ def bits(nats: Any) -> mg.Tensor:
 
 def within(time: int, lengths: Sequence[int] | None, batch: int, who: str = "within") -> np.ndarray:
     """(time, batch) booleans: step t of sequence b is one of its first lengths[b] (None: all)."""
-    if lengths is None:
-        return np.ones((time, batch), bool)
-    given = np.asarray(lengths)
-    if given.shape != (batch,) or given.dtype.kind not in "iu":
-        raise ValueError(
-            f"{who}: lengths must be {batch} integers, one per sequence; got {given.dtype} of "
-            f"shape {given.shape}"
-        )
-    wrong = np.flatnonzero((given < 0) | (given > time))
-    if len(wrong):
-        raise ValueError(
-            f"{who}: lengths[{wrong[0]}] is {given[wrong[0]]}; there are {time} time steps"
-        )
+    time, batch = size(who, "time", time, 0), size(who, "batch", batch, 0)
+    given = checked_lengths(who, lengths, time, batch)
     return np.arange(time)[:, None] < given
 
 

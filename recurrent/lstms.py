@@ -13,6 +13,7 @@ import numpy as np
 import minigrad as mg
 
 from .cells import LSTM, Cell, Params, affine
+from .options import size
 
 
 class OriginalLSTM(Cell):
@@ -100,7 +101,7 @@ class ProjectedLSTM(LSTM):
 
     def __init__(self, input_size: int, hidden_size: int, proj_size: int) -> None:
         super().__init__(input_size, hidden_size)
-        self.proj_size = self.positive("proj_size", proj_size)
+        self.proj_size = size("ProjectedLSTM", "proj_size", proj_size)
 
     def __repr__(self) -> str:
         return f"ProjectedLSTM({self.input_size}, {self.hidden_size}, {self.proj_size})"

@@ -15,6 +15,9 @@ import optree
 
 import minigrad as mg
 
+from .options import NEEDS, cell_like
+from .options import seed as checked_seed
+
 Params = dict[str, Any]
 
 
@@ -27,7 +30,7 @@ class Wrapped:
     """A cell around a cell: the same sizes, parameters and state, unless it says otherwise."""
 
     def __init__(self, cell: Any) -> None:
-        self.cell = cell
+        self.cell = cell_like(type(self).__name__, cell, (*NEEDS, "hidden_size", "zero_state"))
         self.input_size, self.hidden_size = cell.input_size, cell.hidden_size
         self.output_size = output_size(cell)
         self.state_names = getattr(cell, "state_names", ())
@@ -93,7 +96,7 @@ class SelfFeeding(Wrapped):
         self.output_size, self.state_names = cell.input_size, ()
 
     def init(self, seed: int = 0) -> Params:
-        rng = np.random.default_rng([seed, 3])
+        rng = np.random.default_rng([checked_seed("SelfFeeding.init", seed), 3])
         sizes = output_size(self.cell), self.cell.input_size
         bound = np.sqrt(6 / sum(sizes))
         return {

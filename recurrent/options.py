@@ -30,21 +30,50 @@ def shown(given: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _whole(given: Any) -> bool:
+def whole(given: Any) -> bool:
+    """Whether something is an integer; True is none."""
     return isinstance(given, (int, np.integer)) and not isinstance(given, bool)
 
 
 def size(who: str, what: str, given: Any, least: int = 1) -> int:
     """An integer, at least `least`; True and 2.0 are none."""
-    if not _whole(given) or given < least:
+    if not whole(given) or given < least:
         kind = "a positive integer" if least == 1 else f"an integer of at least {least}"
         raise ValueError(f"{who}: {what} must be {kind}; got {shown(given)}")
     return int(given)
 
 
 def sizes(who: str, **given: Any) -> None:
+    """Several positive integers."""
     for what, one in given.items():
         size(who, what, one)
+
+
+def seed(who: str, given: Any) -> int:
+    """The seed of a random generator."""
+    return size(who, "seed", given, 0)
+
+
+def generator(who: str, given: Any) -> np.random.Generator:
+    if not isinstance(given, np.random.Generator):
+        raise TypeError(
+            f"{who}: rng must be a generator, np.random.default_rng(0); got {shown(given)}"
+        )
+    return given
+
+
+def dtype(who: str, given: Any) -> np.dtype:
+    """A floating-point dtype."""
+    try:
+        found = np.dtype(given)
+    except TypeError:
+        found = np.dtype(object)
+    if given is None or found.kind != "f" or found.itemsize > 8:
+        raise ValueError(
+            f"{who}: dtype must be a floating-point dtype of at most 64 bits, float64 or float32; "
+            f"got {shown(given)}"
+        )
+    return found
 
 
 def number(who: str, what: str, given: Any, fits: Callable[[float], bool], kind: str) -> float:
@@ -76,8 +105,8 @@ def listed(who: str, what: str, given: Any, of: str = "values") -> list[Any]:
     return list(given)
 
 
-def integers(who: str, what: str, given: Any, ndims: tuple[int, ...] = (1,)) -> np.ndarray:
-    """Integers as an int64 array; what is only known when a traced function runs is refused."""
+def integers(who: str, what: str, given: Any, wanted: str = "integers in a row") -> np.ndarray:
+    """(n,) integers as int64; what is only known when a traced function runs is refused."""
     if isinstance(given, mg.Tensor):
         try:
             given = given.numpy()
@@ -90,31 +119,26 @@ def integers(who: str, what: str, given: Any, ndims: tuple[int, ...] = (1,)) -> 
     try:
         a = np.asarray(given)
     except (TypeError, ValueError):
-        raise TypeError(f"{who}: {what} must be integers; got {shown(given)}") from None
-    if not a.size:
-        a = a.astype(np.int64) if a.dtype.kind in "fiub" else a
-    if a.dtype.kind not in "iu" or a.ndim not in ndims:
-        raise ValueError(
-            f"{who}: {what} must be integers, {' or '.join(f'{n}-d' for n in ndims)}; got "
-            f"{a.dtype} of shape {a.shape}"
-        )
+        raise TypeError(f"{who}: {what} must be {wanted}; got {shown(given)}") from None
+    if not isinstance(given, np.ndarray) and a.size == 0 and a.dtype.kind == "f":
+        a = a.astype(np.int64)  # an empty list
+    if a.dtype.kind not in "iu" or a.ndim != 1:
+        raise ValueError(f"{who}: {what} must be {wanted}; got {a.dtype} of shape {a.shape}")
     return a.astype(np.int64)
 
 
-def lengths(who: str, given: Any, time: int, batch: int) -> np.ndarray:
+def lengths(who: str, given: Any, time: int, batch: int, there: str = "there are") -> np.ndarray:
     """(batch,) how many of `time` steps each sequence has; None: all."""
     if given is None:
         return np.full(batch, time, np.int64)
-    found = integers(who, "lengths", given, (0, 1, 2, 3))
+    wanted = f"{batch} integers, one per sequence"
+    found = integers(who, "lengths", given, wanted)
     if found.shape != (batch,):
-        raise ValueError(
-            f"{who}: lengths must be {batch} integers, one per sequence; got {found.dtype} of "
-            f"shape {found.shape}"
-        )
+        raise ValueError(f"{who}: lengths must be {wanted}; got {found.dtype} of shape {found.shape}")
     wrong = np.flatnonzero((found < 0) | (found > time))
     if len(wrong):
         raise ValueError(
-            f"{who}: lengths[{wrong[0]}] is {found[wrong[0]]}; there are {time} time steps"
+            f"{who}: lengths[{wrong[0]}] is {found[wrong[0]]}; {there} {time} time steps"
         )
     return found
 
@@ -130,12 +154,14 @@ def array(who: str, what: str, given: Any) -> np.ndarray:
     return a
 
 
-def cell(who: str, what: str, given: Any, *needs: str) -> Any:
-    """A cell (or net) that has what is needed of it: input_size, init, zero_state, ..."""
-    missing = [name for name in needs if not hasattr(given, name)]
-    if isinstance(given, type) or not callable(given) or missing:
-        lacks = f" without {', '.join(missing)}" if callable(given) and missing else ""
-        raise TypeError(
-            f"{who}: {what} must be a cell, such as rc.LSTM(3, 4); got {shown(given)}{lacks}"
+NEEDS = "input_size", "init"
+
+
+def cell_like(who: str, given: Any, needs: tuple[str, ...] = NEEDS, what: str = "cell") -> Any:
+    """A cell or net that has what is needed of it."""
+    if isinstance(given, type) or not callable(given) or not all(hasattr(given, n) for n in needs):
+        raise ValueError(
+            f"{who}: {what} must be a cell with init, zero_state, input_size and output_size; got "
+            f"{shown(given)}"
         )
     return given

@@ -15,6 +15,7 @@ import optree
 
 import minigrad as mg
 
+from . import options
 from .cells import Params, RecursiveNet
 from .sequences import start_state
 from .treebank import Tree
@@ -111,14 +112,18 @@ def parse(
     Returns a Tree, or a list of them.
     """
     many = isinstance(xs, (list, tuple))
-    sentences = [np.asarray(x) for x in (xs if many else [xs])]
+    given = xs if many else [xs]
+    sentences = [options.array("parse", f"sentence {k}", x) for k, x in enumerate(given)]
+    if not sentences:
+        raise ValueError("parse: there are no sentences")
     for k, x in enumerate(sentences):
         if x.ndim != 2 or not len(x):
             raise ValueError(
                 f"parse: sentence {k} must be (words, I) with one word or more; got {x.shape}"
             )
-    if beam < 1:
-        raise ValueError(f"parse: beam must be at least 1; got {beam}")
+    beam = options.size("parse", "beam", beam)
+    options.number("parse", "margin", margin, lambda m: True, "a number")
+    options.flag("parse", "lowest", lowest)
     count = len(sentences)
     tokens = _per_sentence("words", words, many, [len(x) for x in sentences])
     right = [

@@ -18,6 +18,8 @@ import minigrad as mg
 
 from .losses import within
 from .missing import output_size
+from .options import cell_like, choice, flag, sizes
+from .options import seed as checked_seed
 from .sequences import unroll
 
 Params = dict[str, Any]
@@ -37,12 +39,6 @@ def linear(rng: np.random.Generator, inputs: int, outputs: int) -> Params:
 def apply_linear(params: Params, h: Any) -> mg.Tensor:
     """h V + c."""
     return h @ params["V"] + params["c"]
-
-
-def positive(who: str, **sizes: Any) -> None:
-    for name, size in sizes.items():
-        if not isinstance(size, (int, np.integer)) or size < 1:
-            raise ValueError(f"{who}: {name} must be a positive integer; got {size!r}")
 
 
 def embed(who: str, what: str, table: Any, tokens: Any, ndims: tuple[int, ...]) -> mg.Tensor:
@@ -66,7 +62,8 @@ class Pattern:
 
     def __init__(self, cell: Any, outputs: int, tokens: int | None = None) -> None:
         who = type(self).__name__
-        positive(who, outputs=outputs, **({} if tokens is None else {"tokens": tokens}))
+        cell_like(who, cell)
+        sizes(who, outputs=outputs, **({} if tokens is None else {"tokens": tokens}))
         self.cell, self.outputs, self.tokens = cell, int(outputs), tokens
 
     def __repr__(self) -> str:
@@ -74,7 +71,7 @@ class Pattern:
 
     def init(self, seed: int = 0) -> Params:
         """Fresh float64 parameters: cell, out (V, c), and E (tokens, size) with `tokens`."""
-        rng = np.random.default_rng([seed, 1])
+        rng = np.random.default_rng([checked_seed(type(self).__name__, seed), 1])
         params = {"cell": self.cell.init(seed)}
         params["out"] = linear(rng, output_size(self.cell), self.outputs)
         if self.tokens is not None:
@@ -145,9 +142,7 @@ class ManyToOne(Pattern):
         self, cell: Any, outputs: int, tokens: int | None = None, pool: str = "last"
     ) -> None:
         super().__init__(cell, outputs, tokens)
-        if pool not in ("last", "mean"):
-            raise ValueError(f"ManyToOne: pool must be 'last' or 'mean'; got {pool!r}")
-        self.pool = pool
+        self.pool = choice("ManyToOne", "pool", pool, ("last", "mean"))
 
     def __call__(self, params: Params, xs: Any, lengths: Sequence[int] | None = None) -> mg.Tensor:
         _, hs = steps(self.cell, params["cell"], self.read(params, xs), lengths)
@@ -171,7 +166,9 @@ class OneToMany(Pattern):
         start: bool = True, every_step: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(cell, outputs, tokens)
-        positive("OneToMany", vector_size=vector_size)
+        who = "OneToMany"
+        sizes("OneToMany", vector_size=vector_size)
+        start, every_step = flag(who, "start", start), flag(who, "every_step", every_step)
         if not (start or every_step):
             raise ValueError("OneToMany: the vector enters by start=True, every_step=True or both")
         self.vector_size, self.start, self.every_step = int(vector_size), start, every_step

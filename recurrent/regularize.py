@@ -14,16 +14,17 @@ import optree
 
 import minigrad as mg
 
+from . import options
 from .compose import shapes_of
 from .missing import Wrapped
+from .options import cell_like, number, size
 
 Params = dict[str, Any]
 
 
 def _rate(who: str, **rates: float) -> None:
     for name, rate in rates.items():
-        if not 0 <= rate < 1:
-            raise ValueError(f"{who}: {name} must be in [0, 1); got {rate!r}")
+        number(who, name, rate, lambda r: 0 <= r < 1, "in [0, 1)")
 
 
 def _masked(who: str, carry: Any, x: Any, makes: str) -> tuple[Any, Any]:
@@ -68,10 +69,14 @@ def dropout_masks(
 
     inputs, state : p, the share that is dropped.  Memory parts, those named c, are never dropped.
     """
-    _rate("dropout_masks", inputs=inputs, state=state)
+    who = "dropout_masks"
+    _rate(who, inputs=inputs, state=state)
+    options.generator(who, rng)
+    cell_like(who, cell, ("input_size", "zero_state"))
+    batch, dtype = size(who, "batch", batch, 0), options.dtype(who, dtype)
 
-    def mask(size: int, rate: float) -> np.ndarray:
-        return ((rng.random((batch, size)) >= rate) / (1 - rate)).astype(dtype)
+    def mask(length: int, rate: float) -> np.ndarray:
+        return ((rng.random((batch, length)) >= rate) / (1 - rate)).astype(dtype)
 
     parts, spec = optree.tree_flatten(cell.zero_state(dtype))
     names = getattr(cell, "state_names", ())
@@ -117,7 +122,13 @@ def zoneout_masks(
 
     rate : the share that stays.  rng=None: their mean, for evaluation.
     """
-    _rate("zoneout_masks", rate=rate)
+    who = "zoneout_masks"
+    _rate(who, rate=rate)
+    if rng is not None:
+        options.generator(who, rng)
+    cell_like(who, cell, ("zero_state",))
+    steps, batch = size(who, "steps", steps, 0), size(who, "batch", batch, 0)
+    dtype = options.dtype(who, dtype)
 
     def mask(part: np.ndarray) -> np.ndarray:
         shape = steps, batch, part.shape[-1]

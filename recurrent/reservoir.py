@@ -9,6 +9,8 @@ import numpy as np
 import minigrad as mg
 
 from .cells import Cell, Params
+from .options import array, number
+from .options import seed as checked_seed
 
 
 class LeakyRNN(Cell):
@@ -21,9 +23,7 @@ class LeakyRNN(Cell):
 
     def __init__(self, input_size: int, hidden_size: int, leak: float = 0.3) -> None:
         super().__init__(input_size, hidden_size)
-        if not 0 < leak <= 1:
-            raise ValueError(f"{type(self).__name__}: leak must be in (0, 1]; got {leak!r}")
-        self.leak = float(leak)
+        self.leak = number(type(self).__name__, "leak", leak, lambda a: 0 < a <= 1, "in (0, 1]")
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return {
@@ -57,17 +57,15 @@ class EchoState(LeakyRNN):
         density: float = 0.1, input_scale: float = 1.0,
     ) -> None:  # fmt: skip
         super().__init__(input_size, hidden_size, leak)
-        if not spectral_radius > 0:
-            raise ValueError(
-                f"EchoState: spectral_radius must be positive; got {spectral_radius!r}"
-            )
-        if not 0 < density <= 1:
-            raise ValueError(f"EchoState: density must be in (0, 1]; got {density!r}")
-        self.spectral_radius, self.density = float(spectral_radius), float(density)
-        self.input_scale = float(input_scale)
+        who = "EchoState"
+        self.spectral_radius = number(
+            who, "spectral_radius", spectral_radius, lambda r: r > 0, "positive"
+        )
+        self.density = number(who, "density", density, lambda d: 0 < d <= 1, "in (0, 1]")
+        self.input_scale = number(who, "input_scale", input_scale, lambda a: a >= 0, "at least 0")
 
     def init(self, seed: int = 0) -> Params:
-        rng, h = np.random.default_rng(seed), self.hidden_size
+        rng, h = np.random.default_rng(checked_seed("EchoState.init", seed)), self.hidden_size
         u = rng.uniform(-1, 1, (h, h)) * (rng.random((h, h)) < self.density)
         radius = np.abs(np.linalg.eigvals(u)).max()
         if radius < 1e-6:  # a sparse matrix may be nilpotent: a cycle through all units is not
@@ -86,17 +84,18 @@ def ridge_readout(ys: Any, targets: Any, ridge: float = 1e-6) -> Params:
     ridge   : at least 0; the bias c is not penalised.
     Returns {"V": (H, D), "c": (D,)} as NumPy arrays.
     """
-    y, d = np.asarray(ys), np.asarray(targets)
-    if y.ndim < 2 or y.shape[:-1] != d.shape[:-1]:
+    y, d = array("ridge_readout", "ys", ys), array("ridge_readout", "targets", targets)
+    if y.ndim < 2 or d.ndim != y.ndim or y.shape[:-1] != d.shape[:-1]:
         raise ValueError(
             f"ridge_readout: targets must have the leading axes of ys, {(*y.shape[:-1], 'D')}; got "
             f"{d.shape}"
         )
-    if ridge < 0:
-        raise ValueError(f"ridge_readout: ridge must be at least 0; got {ridge!r}")
+    ridge = number("ridge_readout", "ridge", ridge, lambda r: r >= 0, "at least 0")
     y, d = y.reshape(-1, y.shape[-1]), d.reshape(-1, d.shape[-1])
     if not len(y):
         raise ValueError(f"ridge_readout: ys has no rows: shape {np.shape(ys)}")
+    if not (np.isfinite(y).all() and np.isfinite(d).all()):
+        raise ValueError("ridge_readout: ys and targets must be finite; a NaN or inf is in them")
     mean_y, mean_d = y.mean(axis=0), d.mean(axis=0)
     a = np.concatenate([y - mean_y, np.sqrt(ridge) * np.eye(y.shape[1])])
     b = np.concatenate([d - mean_d, np.zeros((y.shape[1], d.shape[1]))])

@@ -23,6 +23,7 @@ import optree
 
 import minigrad as mg
 
+from . import options
 from .losses import within
 from .missing import output_size
 from .patterns import (
@@ -32,7 +33,6 @@ from .patterns import (
     last,
     linear,
     matrix,
-    positive,
     start_of,
     start_params,
     steps,
@@ -163,15 +163,23 @@ class EncoderDecoder:
         source_tokens: int | None, start: str | None, every_step: bool, attention: str | None,
         attention_size: int | None,
     ) -> None:  # fmt: skip
+        needs = "input_size", "init"
+        options.cell_like(WHO, encoder, needs, "encoder")
+        options.cell_like(WHO, decoder, (*needs, "hidden_size", "zero_state"), "decoder")
+        options.choice(WHO, "attention", attention, ATTENTION)
+        options.choice(WHO, "start", start, ("tanh", "copy", None))
+        every_step = options.flag(WHO, "every_step", every_step)
         if (target_tokens is None) == (outputs is None):
             raise ValueError(
                 f"{WHO}: give target_tokens= (a target of tokens) or outputs= (of numbers)"
             )
         self.target_tokens, self.source_tokens = target_tokens, source_tokens
-        self.outputs = int(target_tokens or outputs or 0)
+        given = outputs if target_tokens is None else target_tokens
+        what = "outputs" if target_tokens is None else "target_tokens"
+        self.outputs = options.size(WHO, what, given)
         self.encoder, self.decoder = encoder, decoder
         self.start, self.every_step, self.attention = start, every_step, attention
-        self.attention_size = attention_size or decoder.hidden_size
+        self.attention_size = decoder.hidden_size if attention_size is None else attention_size
         self.memory_size = output_size(encoder)
         self.cell, self.free_cell = DecoderCell(decoder, attention), FreeRunning(self)
         self._check()
@@ -184,11 +192,7 @@ class EncoderDecoder:
         sizes = {"outputs": self.outputs, "attention_size": self.attention_size}
         if self.source_tokens is not None:
             sizes["source_tokens"] = self.source_tokens
-        positive(WHO, **sizes)
-        if self.attention not in ATTENTION:
-            raise ValueError(f"{WHO}: attention must be one of {ATTENTION}; got {self.attention!r}")
-        if self.start not in ("tanh", "copy", None):
-            raise ValueError(f"{WHO}: start must be 'tanh', 'copy' or None; got {self.start!r}")
+        options.sizes(WHO, **sizes)
         if not (self.start or self.every_step or self.attention):
             raise ValueError(f"{WHO}: without start, every_step or attention nothing is read")
         contexts = self.every_step + (self.attention == "additive")
@@ -219,7 +223,7 @@ class EncoderDecoder:
     def init(self, seed: int = 0) -> Params:
         """Fresh float64 parameters: encoder, decoder, out, and where there are such: source.E and
         E (embeddings), start, attention."""
-        rng = np.random.default_rng([seed, 4])
+        rng = np.random.default_rng([options.seed(f"{WHO}: init", seed), 4])
         size, queries = self.memory_size, output_size(self.decoder)
         params: Params = {"encoder": self.encoder.init(seed), "cell": self.decoder.init(seed + 1)}
         if self.source_tokens is not None:

@@ -10,6 +10,10 @@ import optree
 
 import minigrad as mg
 
+from .options import flag, shown
+from .options import lengths as checked_lengths
+from .options import size as checked_size
+
 
 def unroll(
     cell: Callable,
@@ -39,10 +43,16 @@ def unroll(
 
     Raises ValueError naming the argument whose shape does not fit.
     """
+    if not callable(cell) or isinstance(cell, (type, mg.Tensor)):
+        raise TypeError(
+            "unroll: the order is unroll(cell, params, xs), with a function cell(params, carry, x) "
+            f"-> (carry, y); got {shown(cell)} for cell"
+        )
+    reverse = flag("unroll", "reverse", reverse)
     check_cell("unroll", cell, params, xs, carry)
     xs, time, batch = _extent(xs, (carry, memory), lengths, steps)
     size = 1 if batch is None else batch
-    given = _lengths(lengths, time, size)
+    given = checked_lengths("unroll", lengths, time, size, "xs has")
     start = _start(cell, params, carry, batch)
     dense = bool((given == time).all())
     rows = np.flatnonzero(np.arange(time)[:, None] < given)  # (t, b) flattened: time after time
@@ -65,14 +75,21 @@ def _extent(xs: Any, carry: Any, lengths: Any, steps: int | None) -> tuple[Any, 
     of its own)."""
     leaves = optree.tree_leaves(xs)
     if not leaves:
-        if steps is None or steps < 0:
-            raise ValueError(
-                f"unroll: without inputs (xs=None) give the number of steps; got steps={steps}"
-            )
+        if steps is None:
+            raise ValueError("unroll: without inputs (xs=None) give the number of steps, steps=")
+        steps = checked_size("unroll", "steps", steps, 0)
         ndims = {np.ndim(t) for t in optree.tree_leaves(carry)}
         if lengths is None and (not ndims or max(ndims) < 2):
             return xs, steps, None
-        return xs, steps, len(lengths) if lengths is not None else len(optree.tree_leaves(carry)[0])
+        if lengths is None:
+            return xs, steps, np.shape(optree.tree_leaves(carry)[0])[0]
+        return xs, steps, np.size(lengths)
+    for x in leaves:
+        if not isinstance(x, mg.Tensor) and np.asarray(x).dtype.kind not in "fiub":
+            raise TypeError(
+                "unroll: xs must be numbers (T, B, I) or (T, I); the order is unroll(cell, params, "
+                f"xs); got {shown(x)}"
+            )
     shapes = [np.shape(x) if not isinstance(x, mg.Tensor) else x.shape for x in leaves]
     wide = {len(s) for s in shapes}
     if min(wide) < 2 and lengths is None:
@@ -81,27 +98,14 @@ def _extent(xs: Any, carry: Any, lengths: Any, steps: int | None) -> tuple[Any, 
     extents = {s[: 1 + batched] for s in shapes}
     if len(extents) > 1:
         raise ValueError(
-            f"unroll: the leaves of xs differ in their leading axes: {sorted(extents)}"
+            f"unroll: the leaves of xs differ in their leading axes: {sorted(extents)}; with "
+            "three axes or more (T, B) lead in all, so for one sequence with a matrix per step put "
+            "in an axis of length 1: (T, 1, I, J)"
         )
     extent = extents.pop()
     if steps is not None and steps != extent[0]:
         raise ValueError(f"unroll: steps={steps} but xs has {extent[0]} time steps")
     return xs, extent[0], extent[1] if batched else None
-
-
-def _lengths(lengths: Any, time: int, size: int) -> np.ndarray:
-    if lengths is None:
-        return np.full(size, time, np.int64)
-    given = np.asarray(lengths)
-    if given.shape != (size,) or given.dtype.kind not in "iu":
-        raise ValueError(
-            f"unroll: lengths must be {size} integers, one per sequence; got {given.dtype} of "
-            f"shape {given.shape}"
-        )
-    if given.size and (given.min() < 0 or given.max() > time):
-        bad = int(np.flatnonzero((given < 0) | (given > time))[0])
-        raise ValueError(f"unroll: lengths[{bad}] is {given[bad]}; xs has {time} time steps")
-    return given.astype(np.int64)
 
 
 def check_cell(who: str, cell: Any, params: Any, xs: Any, carry: Any) -> None:
@@ -163,7 +167,9 @@ def _start(cell: Any, params: Any, carry: Any, batch: int | None) -> Any:
         shape = leaf.shape if isinstance(leaf, mg.Tensor) else np.shape(leaf)
         if batch is not None and (not shape or shape[0] != batch):
             raise ValueError(
-                f"unroll: carry has a leaf of shape {shape}; its leading axis must be {batch}"
+                f"unroll: carry has a leaf of shape {shape}; its leading axis must be {batch}, for "
+                f"xs has {batch} sequences, (T, B, ...). (One sequence with a matrix per step has "
+                "xs (T, 1, I, J) and carry (1, ...).)"
             )
         if isinstance(leaf, mg.Tensor):
             return leaf if batch is not None else mg.expand_dims(leaf, axis=0)
