@@ -20,16 +20,45 @@ def integers(what: str, values: Any) -> Ints:
         a = np.asarray(values)
         if a.size == 0:
             a = a.astype(np.int64)
-        if a.dtype.kind not in "iu":
+        if a.dtype.kind not in "iu" or a.dtype.kind == "u" and a.size and a.max() > 2**63 - 1:
             raise TypeError
     except (TypeError, ValueError):
         raise TypeError(f"{what} must be integers; got {str(values)[:80]!r}") from None
     return np.asarray(a, np.int64, order="C")  # ascontiguousarray would turn one number into a row
 
 
+def whole(given: Any) -> bool:
+    """Whether something is an integer; True and 1.0 are none."""
+    return isinstance(given, (int, np.integer)) and not isinstance(given, bool)
+
+
+def natural(what: str, given: Any) -> int:
+    """An integer from 0 on."""
+    if not whole(given) or given < 0:
+        raise ValueError(f"{what} must be an integer from 0 on; got {str(given)[:80]!r}")
+    return int(given)
+
+
+def booleans(what: str, values: Any) -> np.ndarray:
+    """Booleans, or nothing at all."""
+    try:
+        a = np.asarray(values)
+    except (TypeError, ValueError):
+        a = np.array(["?"])
+    if a.dtype.kind != "b" and a.size:
+        raise TypeError(f"{what} must be booleans; got {str(values)[:80]!r}")
+    return a.astype(bool)
+
+
+def listed(what: str, values: Any) -> list:
+    """The entries of a list; text, a dict and what is no iterable are none."""
+    if not isinstance(values, Iterable) or isinstance(values, (str, bytes, dict)):
+        raise TypeError(f"{what}; got {str(values)[:80]!r}")
+    return list(values)
+
+
 def check_ends(who: str, n: int, src: Ints, dst: Ints) -> None:
-    if not isinstance(n, (int, np.integer)) or n < 0:
-        raise ValueError(f"{who}: the number of nodes must be an integer from 0 on; got {n!r}")
+    natural(f"{who}: the number of nodes", n)
     for what, rows in (("source", src), ("target", dst)):
         if rows.size and (rows.min() < 0 or rows.max() >= n):
             bad = rows[(rows < 0) | (rows >= n)]

@@ -11,14 +11,25 @@ around: it is the structure of the backward pass.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from .ordering import Ints, check_ends, climb, connected, integers, sweep
+from .ordering import (
+    Ints,
+    booleans,
+    check_ends,
+    climb,
+    connected,
+    integers,
+    listed,
+    natural,
+    sweep,
+    whole,
+)  # fmt: skip
 
 
 @dataclass(eq=False, repr=False)
@@ -86,13 +97,13 @@ class Structure:
         State flows from the leaves to the roots.  Raises ValueError for two parents, a cycle, a
         missing row.
         """
-        n = len(children)
+        rows = listed("forest: children must list the rows of each node's children", children)
+        n, slots = len(rows), None if slots is None else natural("forest: slots", slots)
         src, dst, slot = [], [], []
-        for parent, row in enumerate(children):
-            if not isinstance(row, Iterable):
-                raise TypeError(f"forest: children[{parent}] must list rows; got {row!r}")
+        for parent, row in enumerate(rows):
+            row = listed(f"forest: children[{parent}] must list rows", row)
             for position, child in enumerate(row):
-                if child is not None and child != -1:
+                if child is not None and not (whole(child) and child == -1):
                     src.append(child)
                     dst.append(parent)
                     slot.append(position)
@@ -155,12 +166,12 @@ class Structure:
             integers("edges: source", source).reshape(-1),
             integers("edges: target", target).reshape(-1),
         )
-        k = integers("edges: slot", slot)
+        n, k = natural("edges: the number of nodes", n), integers("edges: slot", slot)
         if len(s) != len(d):
             raise ValueError(f"edges: {len(s)} sources but {len(d)} targets")
-        if k.ndim and len(k) != len(s):
+        if k.ndim and k.shape != s.shape:
             raise ValueError(
-                f"edges: {len(k)} slots for {len(s)} edges; give one per edge, or a single number"
+                f"edges: {k.size} slots for {len(s)} edges; give one per edge, or a single number"
             )
         k = np.broadcast_to(k.reshape(-1) if k.ndim else k, s.shape).copy()
         if k.size and k.min() < 0:
@@ -192,7 +203,7 @@ class Structure:
 
     def truncated(self, keep: Any) -> Structure:
         """The same structure with gradients stopped at the edges where `keep` (E,) is False."""
-        mask = np.asarray(keep, bool)
+        mask = booleans("truncated: keep", keep)
         if mask.shape != self.src.shape:
             raise ValueError(
                 f"truncated: keep has shape {mask.shape}; there are {len(self.src)} edges"
@@ -201,12 +212,13 @@ class Structure:
 
     def with_slots(self, slots: int) -> Structure:
         """The same edges, for a cell with more slots than they use."""
-        if slots < self.slots:
+        if natural("with_slots: slots", slots) < self.slots:
             raise ValueError(f"with_slots: the edges need {self.slots} slots; got {slots}")
         return self if slots == self.slots else replace(self, slots=slots)
 
     def copies(self, count: int) -> Structure:
         """`count` independent copies, copy after copy."""
+        count = natural("copies: count", count)
         shift = np.repeat(np.arange(count) * self.n, len(self.src))
 
         def tiled(a: Ints) -> Ints:
@@ -252,7 +264,7 @@ class Structure:
 
     def without_edge(self, slot: int) -> Ints:
         """(n,) which rows receive nothing in `slot`."""
-        bare = np.ones(self.n, bool)
+        bare, slot = np.ones(self.n, bool), natural("without_edge: slot", slot)
         bare[self.dst[self.slot == slot]] = False
         return bare
 

@@ -25,6 +25,7 @@ from .cells import GRU, LSTM, RNN, Cell
 from .compose import Stack, stack
 from .directions import Bidirectional, Layered, OverTime, bidirectional, layered, over_time
 from .lstms import PeepholeLSTM, ProjectedLSTM
+from .options import array, shown, size, whole
 
 Params = dict[str, Any]
 Arrays = dict[str, np.ndarray]
@@ -66,6 +67,9 @@ def _pack(gates: str, params: Params) -> tuple[np.ndarray, ...]:
 def _parts(who: str, net: Any, params: Any) -> list[list[tuple[Cell, Params]]]:
     """The cells and parameters of each layer, one per direction."""
 
+    if not isinstance(params, Mapping):
+        raise TypeError(f"{who}: params must be a dict; got {shown(params)}")
+
     def part(name: str) -> Any:
         if name not in params:
             raise ValueError(f"{who}: params have no {name}, which {net!r} needs")
@@ -83,6 +87,8 @@ def _parts(who: str, net: Any, params: Any) -> list[list[tuple[Cell, Params]]]:
 
 
 def _checked(who: str, cell: Any, params: Any) -> tuple[Cell, Params]:
+    if not isinstance(params, Mapping):
+        raise TypeError(f"{who}: params must be a dict; got {shown(params)}")
     if type(cell) not in KIND:
         raise ValueError(f"{who}: {cell!r} has no counterpart there")
     shapes = cell.shapes()
@@ -95,6 +101,20 @@ def _checked(who: str, cell: Any, params: Any) -> tuple[Cell, Params]:
         if found != shapes[name]:
             raise ValueError(f"{who}: {name} is {found}; {cell!r} has {name} {shapes[name]}")
     return cell, {name: np.asarray(params[name]) for name in shapes}
+
+
+def _arrays(who: str, what: str, given: Any, prefix: str = "") -> Arrays:
+    """The arrays of a dict whose names begin so; None stands for one that is not there."""
+    if not isinstance(given, Mapping):
+        raise TypeError(f"{who}: {what} must be a dict of arrays; got {shown(given)}")
+    for name in given:
+        if not isinstance(name, str):
+            raise TypeError(f"{who}: the names of tensors are texts; got {shown(name)}")
+    return {
+        name: array(who, name, a)
+        for name, a in given.items()
+        if a is not None and name.startswith(prefix)
+    }
 
 
 def _expect(who: str, tensors: Mapping[str, np.ndarray], wanted: Mapping[str, tuple]) -> None:
@@ -129,7 +149,10 @@ def from_torch(
     shape.
     """
     given = mg.load(state) if isinstance(state, (str, os.PathLike)) else state
-    tensors = {k[len(prefix) :]: np.asarray(v) for k, v in given.items() if k.startswith(prefix)}
+    if not isinstance(prefix, str):
+        raise TypeError(f"from_torch: prefix must be a text; got {shown(prefix)}")
+    named = _arrays("from_torch", "state", given, prefix)
+    tensors = {k[len(prefix) :]: a for k, a in named.items()}
     found = {name: _NAME.fullmatch(name) for name in tensors}
     for name, match in found.items():
         if match is None:
@@ -145,14 +168,14 @@ def from_torch(
     kind, first = _torch_kind(tensors, proj)
     wanted: dict[str, tuple] = {}
     for k in range(depth):
-        size, reads = first.hidden_size * len(TORCH[kind]), first.input_size
+        rows, reads = first.hidden_size * len(TORCH[kind]), first.input_size
         if k:
             reads = first.output_size * len(ways)
         for end in (f"_l{k}{way}" for way in ways):
-            wanted["weight_ih" + end] = size, reads
-            wanted["weight_hh" + end] = size, first.output_size
+            wanted["weight_ih" + end] = rows, reads
+            wanted["weight_hh" + end] = rows, first.output_size
             if bias:
-                wanted["bias_ih" + end] = wanted["bias_hh" + end] = (size,)
+                wanted["bias_ih" + end] = wanted["bias_hh" + end] = (rows,)
             if proj:
                 wanted["weight_hr" + end] = first.output_size, first.hidden_size
     _expect("from_torch", tensors, wanted)
@@ -268,15 +291,16 @@ def from_onnx(op_type: str, tensors: Mapping[str, Any], **attributes: Any) -> tu
     Returns (cell, params) of direction "forward", else (net, params): `over_time` backwards, or
     `bidirectional`.  Raises ValueError naming the tensor or attribute and what was expected.
     """
-    if op_type not in ONNX:
-        raise ValueError(f"from_onnx: op_type must be RNN, LSTM or GRU; got {op_type!r}")
-    given = {name: np.asarray(a) for name, a in tensors.items() if a is not None}
+    if not isinstance(op_type, str) or op_type not in ONNX:
+        raise ValueError(f"from_onnx: op_type must be RNN, LSTM or GRU; got {shown(op_type)}")
+    given = _arrays("from_onnx", "tensors", tensors)
     known = ("W", "R", "B", "P") if op_type == "LSTM" else ("W", "R", "B")
     for name in given:
         if name not in known:
             raise ValueError(f"from_onnx: {name} is no weight of {op_type}: {', '.join(known)}")
     direction = attributes.get("direction", "forward")
-    if direction not in ("forward", "reverse", "bidirectional"):
+    ways_of_onnx = ("forward", "reverse", "bidirectional")
+    if not isinstance(direction, str) or direction not in ways_of_onnx:
         raise ValueError(
             f"from_onnx: direction must be forward, reverse or bidirectional; got {direction!r}"
         )
@@ -287,7 +311,12 @@ def from_onnx(op_type: str, tensors: Mapping[str, Any], **attributes: Any) -> tu
             f"from_onnx: W has shape {w.shape if 'W' in given else None}; expected ({ways}, "
             f"{gates} * hidden_size, input_size)"
         )
-    hidden, reads = attributes.get("hidden_size", w.shape[1] // gates), w.shape[2]
+    for name in ("linear_before_reset", "layout"):
+        value = attributes.get(name, 0)
+        if not whole(value) or value not in (0, 1):
+            raise ValueError(f"from_onnx: {name} must be 0 or 1; got {shown(value)}")
+    reads = w.shape[2]
+    hidden = size("from_onnx", "hidden_size", attributes.get("hidden_size", w.shape[1] // gates))
     shapes: dict[str, tuple] = {"W": (gates * hidden, reads), "R": (gates * hidden, hidden)}
     shapes |= {"B": (2 * gates * hidden,), "P": (3 * hidden,)}
     _expect("from_onnx", given, {k: (ways, *shapes[k]) for k in known if k in given or k in "WR"})
@@ -317,7 +346,13 @@ def _activations(op_type: str, ways: int, attributes: Mapping[str, Any]) -> Iter
         )
         if name not in _READ and not neutral:
             raise ValueError(f"from_onnx: attribute {name}={value!r} has no counterpart here")
-    given = tuple(attributes.get("activations") or default * ways)
+    said = attributes.get("activations") or default * ways
+    if not isinstance(said, (list, tuple)):
+        raise ValueError(
+            f"from_onnx: activations={shown(said)}; a list is expected, {list(default)} for each "
+            "direction"
+        )
+    given = tuple(said)
     each = [given[k : k + len(default)] for k in range(0, len(given), len(default))]
     allowed = [("Tanh",), ("Relu",)] if op_type == "RNN" else [default]
     if len(each) != ways or any(names not in allowed for names in each):

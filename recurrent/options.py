@@ -133,14 +133,24 @@ def lengths(who: str, given: Any, time: int, batch: int, there: str = "there are
         return np.full(batch, time, np.int64)
     wanted = f"{batch} integers, one per sequence"
     found = integers(who, "lengths", given, wanted)
-    if found.shape != (batch,):
-        raise ValueError(f"{who}: lengths must be {wanted}; got {found.dtype} of shape {found.shape}")
+    if len(found) != batch:
+        raise ValueError(f"{who}: lengths must be {wanted}; got int64 of shape {found.shape}")
     wrong = np.flatnonzero((found < 0) | (found > time))
     if len(wrong):
         raise ValueError(
             f"{who}: lengths[{wrong[0]}] is {found[wrong[0]]}; {there} {time} time steps"
         )
     return found
+
+
+def entries(who: str, what: str, given: Any, names: tuple[str, ...]) -> dict[str, mg.Tensor]:
+    """These entries of a dict, as Tensors."""
+    if not isinstance(given, Mapping):
+        raise TypeError(f"{who}: {what} must be a dict with {list(names)}; got {shown(given)}")
+    for name in names:
+        if name not in given:
+            raise ValueError(f"{who}: {what}[{name!r}] is missing; needed are {list(names)}")
+    return {name: mg.asarray(given[name]) for name in names}
 
 
 def array(who: str, what: str, given: Any) -> np.ndarray:

@@ -78,9 +78,31 @@ def attend(query: Any, kind: str, params: Params, source: Params) -> tuple[mg.Te
         score_j = s W . h_j                  general (Luong et al. 2015)
         a = softmax(score) over the steps of the sequence,   context = sum_j a_j h_j
 
-    query (..., H); source: memory (..., S, M), keys (..., S, A), mask (..., S).  Returns (..., M)
-    and (..., S).
+    query (..., H); source: memory (..., S, M), keys (..., S, A), mask (..., S), true (or above 0.5)
+    where there is a step.  What stands at a masked step is never looked at; where all are masked
+    there is nothing to attend to, and weights, context and gradients are 0 (as in PyTorch's
+    scaled_dot_product_attention).  Returns (..., M) and (..., S).
+
+    Raises ValueError naming the entry of params or source that is missing or does not fit.
     """
+    options.choice("attend", "kind", kind, ATTENTION[1:])
+    entries = {"additive": ("W", "v"), "dot": (), "general": ("W",)}[kind]
+    p = options.entries("attend", "params", params, entries)
+    read = ("memory", "mask", "keys") if kind == "additive" else ("memory", "mask")
+    given = options.entries("attend", "source", source, read)
+    q, memory, mask = mg.asarray(query), given["memory"], given["mask"]
+    if memory.ndim < 2 or mask.shape[-1:] != memory.shape[-2:-1]:
+        raise ValueError(
+            "attend: memory must be (..., S, M) and mask (..., S); got shapes "
+            f"{memory.shape} and {mask.shape}"
+        )
+    inside = mg.expand_dims(mg.greater(mask, 0.5), axis=-1)
+    kept = {k: mg.where(inside, given[k], 0) for k in read if k != "mask"}
+    return _attend(q, kind, p, {**kept, "mask": mask})
+
+
+def _attend(query: Any, kind: str, params: Params, source: Params) -> tuple[mg.Tensor, mg.Tensor]:
+    """`attend` to a memory whose masked steps hold nothing but numbers."""
     memory = source["memory"]
     if kind == "additive":
         hidden = mg.tanh(mg.expand_dims(query @ params["W"], axis=-2) + source["keys"])
@@ -88,10 +110,17 @@ def attend(query: Any, kind: str, params: Params, source: Params) -> tuple[mg.Te
     else:
         s = query @ params["W"] if kind == "general" else query
         score = mg.squeeze(memory @ mg.expand_dims(s, axis=-1), axis=-1)
-    score = mg.where(mg.greater(source["mask"], 0.5), score, -1e9)
-    weights = mg.softmax(score, axis=-1).named("attention")
+    inside = mg.greater(source["mask"], 0.5)
+    score = mg.where(inside, score, mg.where(_some(source["mask"]), -np.inf, 0.0))
+    weights = mg.where(inside, mg.softmax(score, axis=-1), 0).named("attention")
     context = mg.squeeze(mg.expand_dims(weights, axis=-2) @ memory, axis=-2)
     return context.named("context"), weights
+
+
+def _some(mask: Any) -> mg.Tensor:
+    """(..., 1) whether any step is there."""
+    number = mg.astype(mask, float) if mask.dtype.kind == "b" else mask
+    return mg.greater(mg.max(number, axis=-1, keepdims=True), 0.5)
 
 
 class DecoderCell:
@@ -116,11 +145,11 @@ class DecoderCell:
         x, source = x
         p = params["attention"]
         if self.attention == "additive":
-            c, _ = attend(optree.tree_leaves(carry)[0], "additive", p, source)
+            c, _ = _attend(optree.tree_leaves(carry)[0], "additive", p, source)
             carry, y = self.cell(params["cell"], carry, mg.concat([x, c], axis=-1))
             return carry, apply_linear(params["out"], mg.concat([y, c], axis=-1))
         carry, y = self.cell(params["cell"], carry, x)
-        c, _ = attend(y, self.attention, p, source)
+        c, _ = _attend(y, self.attention, p, source)
         y = mg.tanh(mg.concat([c, y], axis=-1) @ p["combine"])
         return carry, apply_linear(params["out"], y)
 
@@ -279,6 +308,8 @@ class EncoderDecoder:
             zeros = zeros_of(self.decoder, params["cell"], batch)
             source["start"] = optree.tree_map(mg.asarray, zeros)
         if self.attention:
+            if not inside.all():  # what a net of one's own leaves there is not read either
+                memory = mg.where(inside[..., None], memory, mg.zeros_like(memory))
             source["memory"] = mg.permute_dims(memory, (1, 0, 2))
             source["mask"] = mg.asarray(inside.T.astype(memory.dtype))
         if self.attention == "additive":

@@ -141,3 +141,33 @@ def test_levels_of_a_long_general_chain_and_a_big_forest(n):
     assert s.level.tolist() == list(range(n))
     children = random_children(Seeded(0), 300)
     assert (Structure.forest(children).level >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: TREE.with_slots(2.5), "with_slots: slots must be an integer from 0 on; got '2.5'"),
+        (lambda: TREE.with_slots(True), "with_slots: slots must be an integer from 0 on"),
+        (lambda: TREE.without_edge("a"), "without_edge: slot must be an integer from 0 on"),
+        (lambda: TREE.without_edge(0.0), "without_edge: slot must be an integer"),
+        (lambda: TREE.truncated(["a", "b"]), "truncated: keep must be booleans"),
+        (lambda: TREE.truncated([1.5, 0]), "truncated: keep must be booleans"),
+        (lambda: TREE.truncated([[1], [1, 2]]), "truncated: keep must be booleans"),
+        (lambda: TREE.copies(1.5), "copies: count must be an integer from 0 on; got '1.5'"),
+        (lambda: mg.Structure.forest(5), "forest: children must list the rows of each node's"),
+        (lambda: mg.Structure.forest({0: []}), "forest: children must list the rows"),
+        (lambda: mg.Structure.forest([[], "a"]), r"forest: children\[1\] must list rows"),
+        (lambda: mg.Structure.forest([[], [np.ones(2)]]), "forest: children must be integers"),
+        (lambda: mg.Structure.forest([[]], slots="2"), "forest: slots must be an integer"),
+        (lambda: mg.Structure.edges(True, [], []), "edges: the number of nodes must be an integer"),
+        (lambda: mg.Structure.edges("2", [0], [1]), "edges: the number of nodes must be"),
+        (lambda: mg.Structure.edges(2, [0], [1], [[0]]), "edges: 1 slots for 1 edges"),
+        (lambda: mg.Structure.chain(np.array([2**63], np.uint64)), "lengths must be integers"),
+    ],
+)  # fmt: skip
+def test_nonsense_is_refused(call, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        call()
+
+
+TREE = mg.Structure.forest([[], [], [0, 1]])

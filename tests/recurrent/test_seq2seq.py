@@ -418,3 +418,66 @@ SERIES = rc.encoder_decoder(rc.GRU(3, M), rc.GRU(2, H), outputs=2)
 def test_bad_arguments(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+# -- attention to a memory that is masked ----------------------------------------------------------
+
+KINDS = ["dot", "general", "additive"]
+
+
+def attending(kind, q, memory, keys, mask, p):
+    context, weights = rc.attend(q, kind, p, {"memory": memory, "keys": keys, "mask": mask})
+    t = {"q": q, "memory": memory, "keys": keys, "p": p}
+    return context, weights, mg.grad(mg.sum(mg.square(context)), t)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_masked_is_never_looked_at_and_nothing_attends_to_nothing(kind):
+    """Against the same memory cut off, on every path; a memory that is masked entirely gives 0."""
+    rng = np.random.default_rng(0)
+    q, memory, keys = (rng.standard_normal(s) for s in ((3, 4), (3, 5, 4), (3, 5, 4)))
+    p = {"W": rng.standard_normal((4, 4)), "v": rng.standard_normal(4)}
+    q[0] -= 3e9 * (kind == "dot")  # scores below any number that could stand for "masked"
+    memory[0] = np.abs(memory[0])
+    ends = [5, 2, 0]
+    mask = np.arange(5) < np.array(ends)[:, None]
+    dirty, dirty_keys = memory.copy(), keys.copy()
+    dirty[~mask], dirty_keys[~mask] = np.nan, np.inf
+
+    def f(q, memory, keys, mask, p):
+        return attending(kind, q, memory, keys, mask, p)
+
+    for said in (mask, mask.astype(float)):
+        args = (q, dirty, dirty_keys, said, p)
+        wanted = mg.reference(f(*mg.tensors(args)))
+        for found in (mg.function(f)(*args), mg.evaluate(f(*mg.tensors(args)))):
+            for a, b in zip(optree.tree_leaves(found), optree.tree_leaves(wanted), strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+                assert np.isfinite(a).all()
+        context, weights, grads = wanted
+        for row, n in enumerate(ends[:2]):
+            cut = mg.tensors((q[row], memory[row, :n], keys[row, :n], np.ones(n), p))
+            alone = mg.reference(f(*cut))
+            np.testing.assert_allclose(context[row], alone[0], rtol=1e-12)
+            np.testing.assert_allclose(weights[row, :n], alone[1], rtol=1e-12)
+            np.testing.assert_allclose(grads["memory"][row, :n], alone[2]["memory"], rtol=1e-10)
+            np.testing.assert_allclose(grads["q"][row], alone[2]["q"], rtol=1e-10, atol=1e-12)
+        assert not weights[~mask].any() and not context[2].any() and not grads["q"][2].any()
+        assert not grads["memory"][~mask].any()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda s: rc.attend(np.ones(3), "cosine", {}, s), "kind must be 'additive', 'dot' or"),
+        (lambda s: rc.attend(np.ones(3), None, {}, s), "kind must be 'additive', 'dot' or"),
+        (lambda s: rc.attend(np.ones(3), "general", {}, s), r"params\['W'\] is missing"),
+        (lambda s: rc.attend(np.ones(3), "dot", {}, {}), r"source\['memory'\] is missing"),
+        (lambda s: rc.attend(np.ones(3), "dot", {}, [s]), "source must be a dict with"),
+        (lambda s: rc.attend(np.ones(3), "additive", {"W": 1, "v": 1}, s), r"'keys'\] is missing"),
+        (lambda s: rc.attend(np.ones(3), "dot", {}, {**s, "mask": np.ones(3)}), "memory must be"),
+    ],
+)
+def test_what_attend_needs(call, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        call({"memory": np.ones((2, 3)), "mask": np.ones(2)})
