@@ -12,11 +12,12 @@ from .manners.text import expr, latex
 from .ops import *
 from .ops.custom import primitive
 from .per_node import contributions, state_gradients
+from .rewrite.unfold import unfold
 from .run.evaluate import evaluate
 from .run.reference import reference
 from .structure import Structure
 from .tracing import Indexed, recur
-from .transforms import block, hessian, jacobian, unfold, vmap
+from .transforms import block, hessian, jacobian, vmap
 
 reading.NAMESPACE = sys.modules[__name__]
 

@@ -29,11 +29,12 @@ from ..ops.arrays import asarray
 from ..ops.movement import stack
 from ..ops.reduce import sum as total_of
 from ..per_node import contributions
+from ..rewrite.unfold import unfold
 from ..run.evaluate import evaluate
 from ..run.reference import reference
 from ..structure import Structure
 from ..tracing import name_of, recur
-from ..transforms import hessian, unfold
+from ..transforms import hessian
 from .examples.problems import KNOT, Plan, Problem, edges_plan
 
 SMALL = 40  # elements of the largest parameter whose whole Hessian is formed

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...graph import INPUT, Tensor, toposort
 from ...ops.table import TABLE
-from ...transforms import unfold
+from ...rewrite.unfold import unfold
 from .oracles import seems_analytic
 from .point import Arrays, Point
 from .widened import ANALYTIC, BY_SIDES, GAPS, HELD, REAL

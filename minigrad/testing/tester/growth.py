@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from ...graph import Tensor, toposort
+from ...rewrite.unfold import unfold
 from ...run.reference import compute
-from ...transforms import unfold
 
 UNITS = 4.0  # how many rounding errors a value is moved by, at most
 FACTOR = 8.0  # by how much more than the runs seen another correct run may differ

@@ -26,9 +26,9 @@ from ...compile import program
 from ...compile.function import function
 from ...graph import Tensor
 from ...io import tensors
+from ...rewrite.unfold import unfold
 from ...run.evaluate import evaluate
 from ...run.reference import reference
-from ...transforms import unfold
 from .cases import Case
 from .growth import FACTOR, Growth, distance
 

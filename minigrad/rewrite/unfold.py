@@ -1,0 +1,101 @@
+"""`unfold`: a recurrence written out, one call of its block per node of the structure.
+
+The folded recurrence and the unfolded graph are one object seen twice: same values, same gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import optree
+
+from ..graph import Tensor, rebuild, toposort
+from ..ops.creation import zeros
+from ..ops.elementwise import add_n, stop_gradient
+from ..ops.movement import stack
+from ..recur import PROJ, RECUR, SHARED, Via, proj, recurrence
+from ..structure import SINGLE
+
+
+def unfold(outputs: Any, expand: bool = False) -> Any:
+    """The same pytree of Tensors with every recurrence written out: one call of its block per node.
+
+    With `expand` the calls are written out too, so that only ordinary ops are left.
+    """
+    leaves, spec = optree.tree_flatten(outputs)
+    while True:
+        order = toposort(leaves)
+        todo = [
+            t for t in order if t.op is RECUR and (expand or t.attrs["structure"] is not SINGLE)
+        ]
+        if not todo:
+            return optree.tree_unflatten(spec, leaves)
+        asked: dict[Tensor, list[Tensor]] = {r: [] for r in todo}
+        for t in order:
+            if t.op is PROJ and t.inputs[0] in asked:
+                asked[t.inputs[0]].append(t)
+        swap: dict[Tensor, Tensor] = {}
+        for r in (
+            todo
+        ):  # in topological order, so that what a recurrence reads has been rewritten before
+            args = rebuild(r.inputs, swap)
+            new = _written_out(r, args, asked[r], expand)
+            swap.update(zip(asked[r], new, strict=True))
+        leaves = rebuild(leaves, swap)
+
+
+def _written_out(
+    r: Tensor, args: Sequence[Tensor], asked: Sequence[Tensor], expand: bool
+) -> list[Tensor]:
+    original, structure, vias = r.attrs["block"], r.attrs["structure"], r.attrs["vias"]
+    block = original.closed
+    sent = {key: t for key, t in original.ports.items() if structure.wires}
+    arrivals: list[dict[int, list[tuple[int, int, bool]]]] = [{} for _ in range(structure.n)]
+    keep = np.ones(len(structure.src), bool) if structure.keep is None else structure.keep
+    columns = (structure.src, structure.dst, structure.slot, structure.port, keep)
+    for s, d, slot, port, kept in zip(*(a.tolist() for a in columns), strict=True):
+        arrivals[d].setdefault(slot, []).append((s, port, kept))
+    values: list[dict[Tensor, Tensor]] = [{} for _ in range(structure.n)]
+    refs = list(dict.fromkeys([p.attrs["ref"] for p in asked] + list(sent.values())))
+    for rows in structure.levels:
+        for n in rows.tolist():
+            given = [_enter(a, v, n) for a, v in zip(args, vias, strict=True)]
+            for (slot, leaf), ph in original.slots.items():
+                arrived = [
+                    (values[s][sent[port, leaf]], kept)
+                    for s, port, kept in arrivals[n].get(slot, ())
+                    if (port, leaf) in sent
+                ]
+                parts = [state if kept else stop_gradient(state) for state, kept in arrived]
+                given.append(add_n(parts) if parts else zeros(ph.shape, dtype=ph.dtype))
+            if expand:
+                results = rebuild(refs, dict(zip(block.inputs, given, strict=True)))
+            else:
+                call = recurrence(block, SINGLE, given, [SHARED] * len(given))
+                results = [proj(call, ref, SHARED) for ref in refs]
+            values[n] = dict(zip(refs, results, strict=True))
+    return [_leave([v[p.attrs["ref"]] for v in values], p) for p in asked]
+
+
+def _enter(arg: Tensor, via: Via, n: int) -> Tensor:
+    if via.kind == "shared":
+        return arg
+    row = n if via.rows is None else int(via.rows[n])
+    return arg[row] if row >= 0 else zeros(arg.shape[1:], dtype=arg.dtype)
+
+
+def _leave(rows: Sequence[Tensor], p: Tensor) -> Tensor:
+    via, ref = p.attrs["via"], p.attrs["ref"]
+    nothing = zeros(ref.shape, dtype=ref.dtype)
+    if via.kind == "shared":
+        return add_n(rows) if rows else nothing
+    if via.kind == "row":
+        return stack(rows) if rows else zeros(p.shape, dtype=p.dtype)
+    parts: list[list[Tensor]] = [[] for _ in range(via.size)]
+    for n, row in enumerate(via.rows.tolist()):
+        if row >= 0:
+            parts[row].append(rows[n])
+    table = [add_n(part) if part else nothing for part in parts]
+    return stack(table) if table else zeros(p.shape, dtype=p.dtype)
