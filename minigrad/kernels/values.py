@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llvmlite import ir
 
-if TYPE_CHECKING:
-    from .vectors import Builder
-
+Builder = Any  # a `vectors.Builder`, which stands above
 I32, I64 = ir.IntType(32), ir.IntType(64)
 
 
