@@ -53,7 +53,8 @@ def plan(block: Block, wires: Any, vias: Sequence[Via], rows: tuple, summed: tup
     order = block.live((*rows, *summed), wires)
     domain = domains(block, vias, order)
     sums = _sum_rules(order, summed, domain)
-    ports = [t for t in block.ports.values() if t in domain] if wires else []
+    live = set(order)  # the domains are those of all slots, also of those that nothing reads
+    ports = [t for t in block.ports.values() if t in live] if wires else []
     roots = [*rows, *ports]
     for t, how in sums.items():
         roots += (

@@ -179,3 +179,11 @@ def test_a_sum_over_no_nodes_is_zero():
     r = recurrence(Block("f", (p,), (y,)), independent(0), [w], [SHARED])
     total = proj(r, y, SHARED)
     assert mg.evaluate(total).tolist() == mg.reference(total).tolist() == [0.0, 0.0]
+
+
+def test_an_untouched_state_that_nobody_reads_is_left_out():
+    """It is a slot and a port at once, and no part of what was asked for."""
+    start = (np.ones((1, 2)), np.zeros((1, 3)))
+    (first, rest), _ = mg.recur(lambda p, h, x: (h, ()), mg.Structure.chain(2), initial=start)
+    del rest  # else it would be computed along with the first
+    np.testing.assert_array_equal(mg.evaluate(first), mg.reference(first))
