@@ -8,14 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .layout.geometry import Layout, around
 from .layout.place import place
 from .out import render
 from .out.dot import MARGIN, drawn_edges, drawn_nodes, to_dot
 from .out.html import page
-from .scene.scene import Scene
+from .scene.build import build
+from .scene.scene import VIEWS, Scene
 
-VIEWS = ("folded", "unfolded", "ops", "tree")
 DPI = 144.0
 MOST_PIXELS = 16_000  # a side of a bitmap: cairo refuses 32,768, and many programs much less
 MOST_PAGE = 14_000.0  # points; PDF readers refuse pages beyond 14,400
@@ -29,6 +31,11 @@ class Drawing:
     """
 
     def __init__(self, scene: Scene) -> None:
+        if not isinstance(scene, Scene):
+            raise TypeError(
+                f"Drawing: needs a viz.Scene; got {type(scene).__name__} "
+                "(viz.draw makes drawings of Tensors)"
+            )
         self.scene = scene
 
     @functools.cached_property
@@ -61,9 +68,13 @@ class Drawing:
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the drawing; the suffix (.svg .png .pdf .html .dot .json) says as what.
 
-        The file appears whole or not at all. Raises ValueError for any other suffix, GraphvizError
-        if drawing fails.
+        The file appears whole or not at all.
+
+        Raises TypeError for what is no path, ValueError for any other suffix, OSError (of the kind
+        that the system gives) where it cannot be written, GraphvizError if drawing fails.
         """
+        if not isinstance(path, (str, os.PathLike)):
+            raise TypeError(f"save: a path is text or a pathlib.Path; got {path!r:.60}")
         where = Path(path)
         writer = _WRITERS.get(where.suffix.lower())
         if writer is None:
@@ -71,7 +82,14 @@ class Drawing:
                 f"cannot save a drawing as {where.name!r}: the suffix must be one of "
                 f"{', '.join(_WRITERS)}"
             )
-        render.write(where, writer(self))
+        data = writer(self)
+        try:
+            render.write(where, data)
+        except OSError as error:
+            why = f"cannot save the drawing: {error.strerror or error}; choose another place"
+            raise type(error)(error.errno, why, str(where)) from error
+        except ValueError as error:
+            raise ValueError(f"cannot save a drawing as {str(where)!r}: {error}") from error
         return where
 
     def _repr_svg_(self) -> str | None:
@@ -131,23 +149,28 @@ def draw(
     view: "folded" (each recurrence as a circuit with its loop), "unfolded" (one cell per time step
         or tree node), "ops" (every operation), "tree" (the structure alone; also accepts a
         ``Structure`` or ``recurrent.Tree``).
-    grad: the scalar Tensor whose gradient is drawn against the arrows, its width by the logarithm
-        of its norm.
-    wrt: the Tensors (any nesting) whose gradients are shown besides those of the states; None: all
-        leaves.
-    max_steps: at most this many steps (tree nodes) of a sequence are drawn, the middle is elided;
+    grad: the scalar Tensor whose gradient is drawn against the arrows.
+        Widths go by the logarithm of its norm.
+    wrt: the Tensors (any nesting) whose gradients are shown besides those of the states.
+        None: all leaves.
+    max_steps: at most this many steps (tree nodes) of a sequence are drawn, the middle is elided.
         None: all.
     labels: one text per structure node (a list, or the trees): words for inputs and tree nodes.
+    title: above the drawing; None: one that says what is drawn.
 
-    Raises ValueError for an unknown view or a ``grad`` that is no scalar, TypeError for what is no
-    Tensor.
+    Raises TypeError for what is no Tensor, text or number where there must be one.
+    Raises ValueError for an unknown view, a ``grad`` that is no scalar, a ``wrt`` outside of the
+    graph, labels that are not as many as the nodes, too few steps.
     """
-    if view not in VIEWS:
-        raise ValueError(f"unknown view {view!r}: one of {', '.join(VIEWS)}")
+    if not isinstance(view, str) or view not in VIEWS:
+        raise ValueError(f"draw: unknown view {view!r}: one of {', '.join(VIEWS)}")
+    whole = isinstance(max_steps, (int, np.integer)) and not isinstance(max_steps, bool)
+    if max_steps is not None and not whole:
+        raise TypeError(f"draw: max_steps must be a whole number or None; got {max_steps!r}")
     if max_steps is not None and max_steps < 3:
         raise ValueError(
-            f"max_steps must be at least 3 (first, elided, last) or None, not {max_steps}"
+            f"draw: max_steps must be at least 3 (first, elided, last) or None, not {max_steps}"
         )
-    from .scene.build import build  # imports minigrad, which a hand-made scene does not need
-
+    if not isinstance(title, str | None):
+        raise TypeError(f"draw: title must be text or None; got {title!r:.60}")
     return Drawing(build(outputs, view, grad, wrt, max_steps, labels, title))

@@ -51,7 +51,9 @@ def place_folded(scene: Scene) -> Layout:
             ways[edge.source, edge.target] = edge.id
     for edge in scene.edges:
         if edge.kind == "backward":
-            paths[edge.id] = reversed_beside(paths[ways[edge.target, edge.source]], 6.0)
+            way = ways.get((edge.target, edge.source))
+            forward = paths[way] if way else _path(nodes, boxes, edge.target, edge.source)
+            paths[edge.id] = reversed_beside(forward, 6.0)
     return Layout(boxes, paths)
 
 

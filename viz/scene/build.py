@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import optree
 
+import recurrent
 from minigrad.graph import Tensor, toposort
 from minigrad.recur import RECUR
 from minigrad.structure import Structure
@@ -35,7 +37,7 @@ def build(
             return tree([], structure, None, max_steps, words or more, title)
     ends = tensors_in(outputs, "outputs")
     scalar = _scalar(grad)
-    wanted = None if wrt is None else tensors_in(wrt, "wrt")
+    wanted = None if wrt is None else _wanted(tensors_in(wrt, "wrt"), ends, scalar)
     if view == "tree":
         return tree(ends, None, scalar, max_steps, words, title)
     if view == "folded":
@@ -46,18 +48,34 @@ def build(
 
 
 def tensors_in(value: Any, what: str) -> list[Tensor]:
-    """The Tensors of a nesting. Raises TypeError for anything else in it, ValueError if there are
-    none.
+    """The Tensors of a nesting.
+
+    Raises TypeError for anything else in it, ValueError if there are none or it holds itself.
     """
-    leaves = optree.tree_leaves(value)
+    try:
+        leaves = optree.tree_leaves(value)
+    except RecursionError:
+        raise ValueError(f"draw: {what} holds itself, or is nested too deeply") from None
     for leaf in leaves:
         if not isinstance(leaf, Tensor):
-            raise TypeError(
-                f"draw: {what} must hold Tensors; got {type(leaf).__name__} (mg.tensors makes them)"
-            )
+            hint = 'give view="tree"' if isinstance(leaf, Structure) else "mg.tensors makes them"
+            raise TypeError(f"draw: {what} must hold Tensors; got {type(leaf).__name__} ({hint})")
     if not leaves:
         raise ValueError(f"draw: {what} holds no Tensor")
     return leaves
+
+
+def _wanted(wrt: list[Tensor], ends: list[Tensor], scalar: Tensor | None) -> list[Tensor]:
+    if scalar is None:
+        raise ValueError("draw: wrt says which gradients of grad are shown; give grad as well")
+    drawn = set(toposort([*ends, scalar]))
+    for t in wrt:
+        if t not in drawn:
+            raise ValueError(
+                f"draw: wrt holds {t.name or repr(t)}, which is no part of the graph that is "
+                "drawn; give the Tensor that grad was computed from"
+            )
+    return wrt
 
 
 def _scalar(grad: Any) -> Tensor | None:
@@ -70,8 +88,7 @@ def _scalar(grad: Any) -> Tensor | None:
     if grad.shape != ():
         raise ValueError(
             f"draw: grad must be one scalar; it has shape {grad.shape}. Choose one loss, or mg.sum "
-            "them: "
-            "a total over many losses hides vanishing gradients"
+            "them: a total over many losses hides vanishing gradients"
         )
     if grad.dtype.kind != "f":
         raise TypeError(f"draw: grad must be floating-point; it is {grad.dtype}")
@@ -86,24 +103,37 @@ def _structure(value: Any) -> tuple[Structure | None, list[str] | None]:
     """A Structure as it is; trees as a structure with their words and labels."""
     if isinstance(value, Structure):
         return value, None
-    if optree.tree_leaves(value) and all(isinstance(t, Tensor) for t in optree.tree_leaves(value)):
+    try:
+        tensors_in(value, "outputs")
+    except TypeError:
+        pass
+    else:
         return None, None
-    import recurrent
-
-    return recurrent.structure(value), _words(value)
+    try:
+        return recurrent.structure(value), _words(value)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f'draw: the "tree" view takes Tensors, a Structure or trees: {error}'
+        ) from None
 
 
 def _words(labels: Any) -> list[str] | None:
-    """One text per structure node: as given, or of trees in post-order: a node's word, else its
-    label.
+    """One text per structure node: as given, or of trees in post-order.
+
+    A node's text is its word, else its label.
     """
     if labels is None:
         return None
+    if isinstance(labels, np.ndarray):
+        labels = labels.tolist()
     if isinstance(labels, (list, tuple)) and all(isinstance(label, str) for label in labels):
         return list(labels)
-    import recurrent
-
-    trees = recurrent.Tree.parse(labels)
+    try:
+        trees = recurrent.Tree.parse(labels)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"draw: labels must be a list with a text per structure node, or trees: {error}"
+        ) from None
     nodes = [
         node
         for tree in (trees if isinstance(trees, list) else [trees])

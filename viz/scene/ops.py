@@ -70,7 +70,7 @@ class _Ops:
         if many > MOST:
             raise ValueError(
                 f'draw: {many:,} operations are too many for the "ops" view (at most {MOST:,}); '
-                'use view="unfolded" or "folded", or draw an inner result'
+                'draw an inner result, or a recurrence with view="unfolded" or "folded"'
             )
         self.wanted = None if wrt is None else set(wrt)
         self.values = {}

@@ -1,22 +1,24 @@
 """What a picture shows, as plain data: nodes, edges, clusters, a legend.
 
-A scene is made from a graph (``unfolded.py``, ``folded.py``, ``ops_view.py``, ``tree_view.py``),
-knows nothing of coordinates, and is what the tests judge: "what is drawn is what is in the graph"
-is asked here, before any layout (``layout.py``) or Graphviz (``dot.py``, ``render.py``) has had a
-chance to lose something.
+A scene is made from a graph (``unfolded``, ``folded``, ``ops``, ``tree``) and knows nothing of
+coordinates. It is what the tests judge: "what is drawn is what is in the graph" is asked here,
+before any layout or Graphviz has had a chance to lose something.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from numbers import Real
 from typing import Any
 
 from .text import shorten
 
+VIEWS = ("folded", "unfolded", "ops", "tree")
 NODE_KINDS = (
     "cell",  # one application of a block
     "input",  # a leaf, or one row of one
@@ -37,6 +39,7 @@ EDGE_KINDS = (
     "backward",  # a gradient flowing against a forward, state or shared edge
     "elided",  # a connection into what is left out
 )
+_ID = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)  # what DOT takes for a name unquoted
 DECADES = 12  # a wider range of norms would leave no visible difference in width
 ARRANGEMENTS = ("chain", "tree", "grid", "dag")
 
@@ -45,11 +48,13 @@ ARRANGEMENTS = ("chain", "tree", "grid", "dag")
 class Node:
     """One shape with a label.
 
-    ``lane`` names the cluster the node lives in; ``column`` and ``level`` are its place in the
-    structure (time step and longest path from a source), not coordinates. ``norm`` is the Euclidean
-    norm of the gradient with regard to the node's value, None where there is no gradient path.
-    ``count`` says how many nodes an elided box stands for, ``members`` which tensors a shared box
-    holds.
+    lane: the cluster the node lives in.
+    column, level: its place in the structure (time step, longest path from a source).
+    norm: of the gradient with regard to the node's value; None where there is no gradient path.
+    count: how many nodes an elided box stands for.  members: the tensors that a shared box holds.
+
+    Raises TypeError for text that is no str or a norm that is no number, ValueError for an id that
+    is not letters and digits, or a norm below 0.
     """
 
     id: str
@@ -64,13 +69,19 @@ class Node:
     count: int = 1
     members: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        _texts(self, "kind", "label", "detail", "tooltip")
+        _id_and_norm(self, self.id, self.norm)
+
 
 @dataclass(frozen=True)
 class Edge:
     """One arrow from node ``source`` to node ``target``.
 
-    A backward edge runs from the user of a value to its maker, and ``norm`` is the Euclidean norm
-    of the gradient that flows along it. ``slot`` tells the children of a tree node apart.
+    A backward edge runs from the user of a value to its maker.
+    norm: of the gradient that flows along it.  slot: tells the children of a tree node apart.
+
+    Raises TypeError and ValueError as ``Node`` does.
     """
 
     id: str
@@ -82,11 +93,16 @@ class Edge:
     tooltip: str = ""
     slot: int = 0
 
+    def __post_init__(self) -> None:
+        _texts(self, "kind", "label", "tooltip")
+        _id_and_norm(self, self.id, self.norm)
+
 
 @dataclass(frozen=True)
 class Cluster:
-    """A group of nodes: a lane of cells (``band``: which sequence, ``layer``: which recurrence) or
-    a block.
+    """A group of nodes: a lane of cells, or a block in a frame.
+
+    band: which sequence or tree.  layer: which recurrence.
     """
 
     id: str
@@ -100,8 +116,13 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Legend:
-    """What the widths of the backward edges mean: norms, largest first; whether smaller ones share
-    the last width; which exceptional styles occur."""
+    """What the widths of the backward edges mean.
+
+    norms: samples, largest first.  clipped: whether smaller ones share the last width.
+    vanished, nonfinite: whether these styles occur.
+
+    Raises ValueError for a sample that is not positive and finite.
+    """
 
     title: str = ""
     norms: tuple[float, ...] = ()
@@ -109,11 +130,21 @@ class Legend:
     vanished: bool = False
     nonfinite: bool = False
 
+    def __post_init__(self) -> None:
+        _texts(self, "title")
+        for norm in self.norms:
+            if not isinstance(norm, Real) or not 0 < norm < math.inf:
+                raise ValueError(
+                    f"Legend: the norms shown must be positive and finite; got {norm!r}"
+                )
+
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture without coordinates. Ids are unique, edges name existing nodes, lanes existing
-    clusters.
+    """A picture without coordinates.
+
+    Raises ValueError unless the view and all kinds are known, ids are unique, edges name existing
+    nodes and lanes existing clusters; TypeError for parts that are of another class.
     """
 
     view: str
@@ -122,9 +153,23 @@ class Scene:
     edges: tuple[Edge, ...] = ()
     clusters: tuple[Cluster, ...] = ()
     legend: Legend | None = None
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.view not in VIEWS:
+            raise ValueError(f"scene: unknown view {self.view!r}: one of {', '.join(VIEWS)}")
+        _texts(self, "title")
+        for name, kind in _PARTS.items():
+            parts = getattr(self, name)
+            wrong = [parts] if not isinstance(parts, (tuple, list)) else parts
+            for part in wrong:
+                if not isinstance(part, kind) or wrong[0] is parts:
+                    raise TypeError(
+                        f"scene: {name} must be a tuple of {kind.__name__}; "
+                        f"got {type(part).__name__} {part!r:.40}"
+                    )
+        if not isinstance(self.legend, Legend | None):
+            raise TypeError(f"scene: legend must be a Legend or None, not {self.legend!r:.40}")
         ids = [node.id for node in self.nodes]
         known = set(ids)
         lanes = {cluster.id for cluster in self.clusters}
@@ -154,10 +199,16 @@ class Scene:
         for node in self.nodes:
             if node.id == id:
                 return node
-        raise KeyError(id)
+        raise KeyError(f"scene: there is no node {id!r}; it has {len(self.nodes)}, see .nodes")
 
     def of_kind(self, kind: str) -> tuple[Any, ...]:
-        """Nodes, then edges, of one kind (the kinds ``shared`` and ``elided`` exist for both)."""
+        """Nodes, then edges, of one kind (the kinds ``shared`` and ``elided`` exist for both).
+
+        Raises ValueError for a kind that there is not.
+        """
+        if kind not in NODE_KINDS + EDGE_KINDS:
+            known = ", ".join(dict.fromkeys(NODE_KINDS + EDGE_KINDS))
+            raise ValueError(f"scene: unknown kind {kind!r}: one of {known}")
         items: Iterable[Node | Edge] = (*self.nodes, *self.edges)
         return tuple(item for item in items if item.kind == kind)
 
@@ -193,6 +244,26 @@ class Scene:
         line += f", {vanished} exactly zero" if vanished else ""
         line += f", {broken} NOT FINITE" if broken else ""
         return [line]
+
+
+_PARTS = {"nodes": Node, "edges": Edge, "clusters": Cluster, "notes": str}
+
+
+def _texts(part: Any, *names: str) -> None:
+    for name in names:
+        value = getattr(part, name)
+        if not isinstance(value, str):
+            raise TypeError(f"{type(part).__name__}: {name} must be text; got {value!r:.40}")
+
+
+def _id_and_norm(part: Node | Edge, id: Any, norm: Any) -> None:
+    what = type(part).__name__
+    if not isinstance(id, str) or not _ID.fullmatch(id):
+        raise ValueError(f"{what}: an id is letters and digits, such as n0; got {id!r:.40}")
+    if norm is not None and not isinstance(norm, Real):
+        raise TypeError(f"{what} {id}: norm must be a number or None; got {norm!r:.40}")
+    if norm is not None and norm < 0:
+        raise ValueError(f"{what} {id}: a norm is not negative; got {norm}")
 
 
 def norm_text(norm: float) -> str:
@@ -241,9 +312,7 @@ def _counts(what: str, items: tuple[Node, ...] | tuple[Edge, ...]) -> list[str]:
 
 
 def _strict(value: Any) -> Any:
-    """``value`` with non-finite floats as strings. Scenes nest three deep, so recursion is safe
-    here.
-    """
+    """``value`` with non-finite floats as strings; scenes nest three deep, so this may recurse."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, Mapping):

@@ -103,6 +103,16 @@ def units(recurs: Sequence[Tensor], max_steps: int | None) -> list[Unit]:
     return found
 
 
+def check_labels(labels: Sequence[str] | None, sizes: Sequence[int]) -> None:
+    """ValueError unless the labels are as many as a structure that is drawn has nodes."""
+    if labels is not None and len(labels) not in sizes:
+        nodes = " or ".join(map(str, dict.fromkeys(sizes))) or "no"
+        raise ValueError(
+            f"draw: labels must be one text per structure node, in the order of its rows: "
+            f"{len(labels)} were given for {nodes} nodes"
+        )
+
+
 def choose(structure: Structure, max_steps: int | None) -> Shown:
     """The first and last steps of chains, the tops of trees, the ends of other structures; None:
     everything.

@@ -15,7 +15,7 @@ from .draft import Draft
 from .flow import recurs_of
 from .gradient import Gradients
 from .scene import Cluster, Scene, legend_for
-from .steps import choose
+from .steps import check_labels, choose
 from .text import shorten
 
 
@@ -39,6 +39,7 @@ def tree(
         structure, name = r.attrs["structure"], r.attrs["block"].name
         if scalar is not None:
             norms = Gradients(scalar, recurs, []).rows(r, r.attrs["block"].ports.values())
+    check_labels(labels, [structure.n])
     shown = choose(structure, max_steps)
     draft = Draft()
     stands: dict[int, str] = {}

@@ -22,7 +22,7 @@ from .feeds import Feeds
 from .flow import bits_of, frontier, is_source, leaf_name, recurs_of
 from .lanes import Lanes
 from .scene import Scene, gradient_legend
-from .steps import Unit
+from .steps import Unit, check_labels, units
 from .text import shorten, subscript
 
 
@@ -48,6 +48,7 @@ def unfolded(
         )
     draft, backward = Draft(), Backward(scalar, recurs, leaves, wrt)
     values = _values(recurs, ends) if missing is None else {}
+    check_labels(labels, [unit.structure.n for unit in units(recurs, None)])
     lanes = Lanes(draft, recurs, max_steps, values, backward)
     feeds = Feeds(draft, lanes, values, backward, labels)
     for r in recurs:

@@ -70,4 +70,4 @@ def test_calls_of_a_chain_are_numbered_by_their_step():
     written = mg.unfold(mg.sum(ys))
     labels = [label for label, _, _ in inputs(written)]
     assert labels == ["x₁", "x₂", "x₃", "x₄"]
-    assert [label for label, _, _ in inputs(written, labels=WORDS)] == WORDS[:4]
+    assert [label for label, _, _ in inputs(written, labels=WORDS[:4])] == WORDS[:4]

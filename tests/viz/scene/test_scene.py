@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from viz.scene.scene import Cluster, Edge, Node, Scene, legend_for, norm_text
+from viz.scene.scene import Cluster, Edge, Legend, Node, Scene, legend_for, norm_text
 from viz.scene.style import THICK, THIN, gradient_style, stroke_width, tint
 
 NODE = Node("n0", "cell", "a")
@@ -22,11 +22,55 @@ NODE = Node("n0", "cell", "a")
         ({"nodes": (NODE,), "edges": (Edge("e0", "n0", "n1", "state"),)}, "unknown nodes"),
         ({"nodes": (NODE,), "edges": (Edge("e0", "n0", "n0", "wire"),)}, "unknown kind"),
         ({"clusters": (Cluster("c0", arrangement="ring"),)}, "unknown arrangement"),
+        ({"view": "cell"}, "unknown view 'cell': one of folded, unfolded, ops, tree"),
+        ({"view": 3}, "unknown view 3"),
     ],
 )
 def test_a_scene_refuses_what_cannot_be_drawn(parts, message):
     with pytest.raises(ValueError, match=message):
-        Scene("unfolded", **parts)
+        Scene(**{"view": "unfolded", **parts})
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Scene("ops", nodes=(3,)), "nodes must be a tuple of Node; got int 3"),
+        (lambda: Scene("ops", nodes="ab"), "nodes must be a tuple of Node; got str 'ab'"),
+        (lambda: Scene("ops", edges=None), "edges must be a tuple of Edge; got NoneType"),
+        (lambda: Scene("ops", notes=(1,)), "notes must be a tuple of str; got int 1"),
+        (lambda: Scene("ops", legend=3), "legend must be a Legend or None, not 3"),
+        (lambda: Scene("ops", title=3), "Scene: title must be text; got 3"),
+        (lambda: Node("n0", "cell", None), "Node: label must be text; got None"),
+        (lambda: Node("n0", ["cell"], "a"), "Node: kind must be text; got"),
+        (lambda: Node("n0", "cell", "a", norm="1"), "Node n0: norm must be a number or None"),
+        (lambda: Edge("e0", "n0", "n1", "state", tooltip=b""), "Edge: tooltip must be text"),
+        (lambda: Legend(title=None), "Legend: title must be text"),
+    ],
+)
+def test_parts_of_another_class_are_refused_in_words(make, message):
+    with pytest.raises(TypeError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Node("a -> b", "cell", "a"), "an id is letters and digits, such as n0"),
+        (lambda: Edge(7, "n0", "n1", "state"), "an id is letters and digits.*got 7"),
+        (lambda: Node("n0", "cell", "a", norm=-1.0), "Node n0: a norm is not negative; got -1.0"),
+        (lambda: Legend(norms=(0.0,)), "the norms shown must be positive and finite; got 0.0"),
+        (lambda: Legend(norms=("a",)), "must be positive and finite; got 'a'"),
+        (lambda: Scene("ops").of_kind("wire"), "unknown kind 'wire': one of cell, input"),
+    ],
+)
+def test_values_that_cannot_be_are_refused_in_words(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_a_node_that_is_not_there():
+    with pytest.raises(KeyError, match="no node 'n9'; it has 1"):
+        Scene("ops", nodes=(NODE,)).node("n9")
 
 
 def test_json_is_strict_and_complete():
