@@ -1,9 +1,10 @@
-"""Pictures of computation graphs: the folded and the unfolded recurrence, with the gradient flowing
-back.
+"""Pictures of computation graphs: recurrences folded and unfolded, with the gradient flowing back.
 
-``viz.draw(outputs, view="unfolded", grad=loss).save("x.svg")``. The way there: ``build`` makes a
-scene (plain data, ``scene.py``), ``layout`` places it, ``dot`` writes it down, ``render`` runs
-Graphviz and checks what it drew.
+``viz.draw(outputs, view="unfolded", grad=loss).save("x.svg")``
+
+In rooms, each importing only those before it:
+``scene`` makes plain data of a graph, ``layout`` places it, ``out`` has Graphviz draw it,
+``study`` makes the report, ``commands`` are those of the command line.
 """
 
 from .draw import Drawing, draw

@@ -26,8 +26,8 @@ MOST_PAGE = 14_000.0  # points; PDF readers refuse pages beyond 14,400
 class Drawing:
     """A scene, laid out and drawn on demand.
 
-    ``scene`` is what it shows (plain data), ``layout`` where. Nothing runs Graphviz before it is
-    needed: ``.dot``, ``.json`` and ``summary()`` work without it.
+    ``scene`` is what it shows (plain data), ``layout`` where.
+    Graphviz runs when it is needed: ``.dot``, ``.scene`` and ``summary()`` work without it.
     """
 
     def __init__(self, scene: Scene) -> None:
@@ -70,8 +70,9 @@ class Drawing:
 
         The file appears whole or not at all.
 
-        Raises TypeError for what is no path, ValueError for any other suffix, OSError (of the kind
-        that the system gives) where it cannot be written, GraphvizError if drawing fails.
+        Raises TypeError for what is no path, ValueError for any other suffix.
+        Raises OSError, of the system's kind, where it cannot be written.
+        Raises GraphvizError if drawing fails.
         """
         if not isinstance(path, (str, os.PathLike)):
             raise TypeError(f"save: a path is text or a pathlib.Path; got {path!r:.60}")
@@ -146,9 +147,11 @@ def draw(
 ) -> Drawing:
     """Draw what ``outputs`` (a Tensor or any nesting of them) are computed by.
 
-    view: "folded" (each recurrence as a circuit with its loop), "unfolded" (one cell per time step
-        or tree node), "ops" (every operation), "tree" (the structure alone; also accepts a
-        ``Structure`` or ``recurrent.Tree``).
+    view: what is drawn.
+        "folded": each recurrence as a circuit with its loop.
+        "unfolded": one cell per time step or tree node.
+        "ops": every operation.
+        "tree": the structure alone; outputs may also be a ``Structure`` or trees.
     grad: the scalar Tensor whose gradient is drawn against the arrows.
         Widths go by the logarithm of its norm.
     wrt: the Tensors (any nesting) whose gradients are shown besides those of the states.
@@ -159,8 +162,8 @@ def draw(
     title: above the drawing; None: one that says what is drawn.
 
     Raises TypeError for what is no Tensor, text or number where there must be one.
-    Raises ValueError for an unknown view, a ``grad`` that is no scalar, a ``wrt`` outside of the
-    graph, labels that are not as many as the nodes, too few steps.
+    Raises ValueError for an unknown view, a ``grad`` that is no scalar, a ``wrt`` not in the graph,
+    too few steps, or labels that are not as many as the nodes.
     """
     if not isinstance(view, str) or view not in VIEWS:
         raise ValueError(f"draw: unknown view {view!r}: one of {', '.join(VIEWS)}")

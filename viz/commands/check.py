@@ -1,7 +1,7 @@
 """`minigrad check MODULE:FUNCTION`: find a function and arguments for it, and check its gradients.
 
-Sits under `cli`. Whatever the user can get wrong is an `InputError`; what their own code raises is
-reported as theirs, with the line it came from.
+Whatever the user can get wrong is an `InputError`.
+What their own code raises is reported as theirs, with the line it came from.
 """
 
 from __future__ import annotations

@@ -70,8 +70,10 @@ def study(options: argparse.Namespace, command: str, check: Callable[[], None]) 
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[Callable[[], None]]:
-    """Ctrl-C and a polite kill both unwind, so nothing is left behind. While a compiler runs, whose
-    callbacks swallow exceptions, they wait for the next call of what is yielded.
+    """Ctrl-C and a polite kill both unwind, so nothing is left behind.
+
+    A compiler's callbacks swallow exceptions.
+    While one runs, a stop waits until the function that is yielded is called.
     """
     came: list[BaseException] = []
 

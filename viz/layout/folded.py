@@ -1,6 +1,4 @@
-"""The layout of the "folded" view: each recurrence as one box with its loops, stacked upwards by
-layer.
-"""
+"""The layout of the "folded" view: each recurrence a box with its loops, layers stacked upwards."""
 
 from __future__ import annotations
 
@@ -18,8 +16,9 @@ _LEFT = ("shared", "initial")
 
 
 def place_folded(scene: Scene) -> Layout:
-    """Cells upwards by layer; inputs below, parameters to the left, delays to the right, results on
-    top.
+    """Cells upwards by layer, results on top.
+
+    Inputs stand below their cell, parameters to its left, delays to its right.
     """
     size = {node.id: size_of(node) for node in scene.nodes}
     nodes = {node.id: node for node in scene.nodes}

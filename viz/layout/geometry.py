@@ -1,6 +1,4 @@
-"""Boxes and paths, in points, y upwards (as Graphviz has it). Everything a layout hands to
-``dot.py``.
-"""
+"""Boxes and paths, in points, y upwards (as Graphviz has it): all that a layout hands on."""
 
 from __future__ import annotations
 
@@ -41,8 +39,12 @@ class Box:
 
 @dataclass(frozen=True)
 class Path:
-    """A piecewise cubic curve: a start, then three points for each piece. ``arrow`` says whether
-    its end has a head, ``label`` where the middle of its text goes."""
+    """A piecewise cubic curve: a start, then three points for each piece.
+
+    arrow: whether its end has a head.  label: where the middle of its text goes.
+
+    Raises ValueError for a number of points that is no such curve's.
+    """
 
     points: tuple[Point, ...]
     arrow: bool = True
@@ -67,9 +69,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Stroke:
-    """A sample line of the legend, with the gradient norm it stands for (0: vanished, NaN: not
-    finite).
-    """
+    """A sample line of the legend for one gradient norm (0: vanished, NaN: not finite)."""
 
     start: Point
     end: Point
@@ -86,8 +86,10 @@ class Swatch:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where everything is: boxes by node id, paths by edge id, frames by cluster id, and the
-    legend's parts.
+    """Where everything is.
+
+    boxes: by node id.  paths: by edge id.  frames: by cluster id.
+    marks, strokes, swatches: the title, the notes and the legend.
     """
 
     boxes: dict[str, Box]
@@ -127,8 +129,9 @@ def rounded(corners: Sequence[Point], radius: float = 6, **kwargs: object) -> Pa
 
 
 def smooth(through: Sequence[Point], horizontal: bool = True, **kwargs: object) -> Path:
-    """A curve through the points that leaves and enters each along the flow (left to right, or
-    upwards).
+    """A curve through the points that leaves and enters each along the flow.
+
+    horizontal: the flow is from left to right, else upwards.
     """
     points: list[Point] = [through[0]]
     for a, b in zip(through, through[1:], strict=False):

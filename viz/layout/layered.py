@@ -1,9 +1,9 @@
-"""A layered layout for small graphs (the ops of a cell), left to right: Sugiyama's method in its
-plainest form.
+"""A layered layout for small graphs (the ops of a cell), left to right.
 
-Longest-path layers, one dummy point per layer that an edge crosses, barycentre sweeps for the
-order, and a few rounds of "move towards your neighbours, keep your distance" for the heights. No
-Graphviz needed for positions.
+Sugiyama's method in its plainest form:
+layers by longest paths, with one dummy point per layer that an edge crosses;
+the order in a layer by barycentre sweeps;
+heights by a few rounds of "move towards your neighbours, keep your distance".
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ def layered(
     first: frozenset[str] = frozenset(),
     gap: tuple[float, float] = (GAP_X, GAP_Y),
 ) -> Layered:
-    """Place nodes of the given (width, height); ``edges`` must be acyclic.
+    """Place nodes of the given (width, height).
 
-    ``ports[(k, node)]`` is the height, relative to the node's centre, at which edge k meets the
-    node (0 if not given). Nodes in ``first`` and ``last`` go to the outermost layers; ``gap`` is
-    between layers and between neighbours in one.
+    edges: must be acyclic; else ValueError.
+    ports[(k, node)]: the height at which edge k meets the node, relative to its centre; else 0.
+    first, last: nodes that go to the outermost layers.
+    gap: between layers, and between neighbours in one.
     """
     ports = ports or {}
     layer = _layers(sizes, edges, first, last)
     size = dict(sizes)
     chains: list[list[str]] = []
-    links: list[
-        tuple[str, str, float, float]
-    ] = []  # neighbours in adjacent layers, with the ports' heights
+    # Neighbours in adjacent layers, with the ports' heights.
+    links: list[tuple[str, str, float, float]] = []
     for k, (a, b) in enumerate(edges):
         chain = [a]
         for step in range(layer[a] + 1, layer[b]):
@@ -91,8 +91,9 @@ def _layers(
     first: frozenset[str],
     last: frozenset[str],
 ) -> dict[str, int]:
-    """Longest path from a source; then sources move next to their first user, so that constants sit
-    close by.
+    """Longest path from a source.
+
+    Sources then move next to their first user, so that constants sit close by.
     """
     after: dict[str, list[str]] = defaultdict(list)
     before: dict[str, int] = defaultdict(int)
@@ -201,8 +202,8 @@ def _heights(
 def _spread(wish: Sequence[float], heights: Sequence[float], gap: float) -> list[float]:
     """The positions closest to the wished ones (least squares) that keep the order and the gaps.
 
-    Pool adjacent violators: neighbours that want to overlap form a block, placed at its members'
-        mean wish.
+    Pool adjacent violators: neighbours that want to overlap form a block.
+    A block is placed at the mean wish of its members.
     """
     offsets, at = [], 0.0
     for k, height in enumerate(heights):

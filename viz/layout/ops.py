@@ -1,6 +1,4 @@
-"""The layout of the "ops" view: layers from left to right, with the cell of a recurrence as one
-framed inset.
-"""
+"""The layout of the "ops" view: layers from left to right, the cell of a recurrence in a frame."""
 
 from __future__ import annotations
 
@@ -15,9 +13,7 @@ ASIDE = 4.0  # how far a gradient runs beside its value
 
 
 def place_ops(scene: Scene) -> Layout:
-    """Every framed cluster is laid out by itself, then stands as one tall node in the layout of the
-    rest.
-    """
+    """Every framed cluster is laid out by itself, then stands as one tall node among the rest."""
     flow = [edge for edge in scene.edges if edge.kind != "backward"]
     home = {node.id: node.lane for node in scene.nodes}
     inner: dict[str, Layout] = {}
@@ -75,9 +71,7 @@ def place_ops(scene: Scene) -> Layout:
 
 
 def _inset(scene: Scene, names: list[str], edges: list[Edge], flow: list[Edge]) -> Layout:
-    """One cluster: what is fed from outside stands in the first layer, what is read outside in the
-    last.
-    """
+    """One cluster: what outside feeds stands in the first layer, what outside reads in the last."""
     own = set(names)
     fed = frozenset(e.target for e in flow if e.target in own and e.source not in own)
     read = frozenset(e.source for e in flow if e.source in own and e.target not in own)

@@ -1,6 +1,4 @@
-"""Where everything goes: the layout of a scene by its view, then the title above and the legend
-below.
-"""
+"""Where everything goes: the layout by the scene's view, the title above, the legend below."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""Horizontal places for the nodes of a forest whose heights are given: children side by side,
-parents above.
+"""Horizontal places for the nodes of a forest whose heights are given, parents above children.
 
-Subtrees are pushed together until their outlines (left and right extent per level) nearly touch, as
-Reingold and Tilford (1981) do; levels here are given (leaves of a sentence all at the bottom), so
-edges may span several.
+Subtrees are pushed together until their outlines nearly touch, as Reingold and Tilford (1981) do.
+An outline is the left and right extent per level.
+Levels are given here (the leaves of a sentence all at the bottom), so edges may span several.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A scene with a layout as DOT text: every position given, so that ``neato -n2`` only has to draw.
 
-Node names are the scene's ids (``n17``), never text of the user's; all text is quoted by
-``text.quote``.
+Node names are the scene's ids (``n17``), never text of the user's.
+All text is quoted by ``text.quote``.
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ MARGIN = 14.0
 def to_dot(scene: Scene, layout: Layout) -> str:
     """DOT text of the whole picture, for ``neato -n2``."""
     everything = around([*layout.boxes.values(), *layout.frames.values(), *_extents(layout)])
-    # bgcolor is explicit: drawings are pasted on dark pages, and "transparent" means white in one
-    # Graphviz only.
+    # bgcolor is explicit: drawings are pasted on dark pages, where only one Graphviz stays white.
     lines = [
         "digraph minigrad {",
         f"graph [bb={_bb(everything)}, pad={MARGIN / 72:.3f}, bgcolor=white, "
@@ -67,8 +66,9 @@ def to_dot(scene: Scene, layout: Layout) -> str:
 
 
 def drawn_nodes(scene: Scene, layout: Layout) -> int:
-    """How many nodes Graphviz must report: the scene's, titles and texts (ends of sample strokes
-    are invisible).
+    """How many nodes Graphviz must report: the scene's, titles and texts.
+
+    The ends of sample strokes are invisible, and not reported.
     """
     return len(scene.nodes) + len(layout.marks) + len(layout.swatches)
 
@@ -128,8 +128,7 @@ def _line(style: EdgeStyle) -> dict[str, str]:
 def _spline(path: Path, style: EdgeStyle) -> dict[str, str]:
     if not path.arrow:
         return {"pos": _given(*map(_xy, path.points)), "arrowhead": "none"}
-    # Graphviz draws the head from the end of the curve to the tip: stop the curve one head short of
-    # the tip.
+    # Graphviz draws the head from the curve's end to the tip: the curve stops one head short of it.
     *body, tip = path.points
     before = body[-1]
     distance = math.dist(before, tip) or 1.0
@@ -148,8 +147,7 @@ def _back(tip: Point, before: Point, distance: float) -> Point:
 
 
 def _mark(name: str, mark: Mark) -> str:
-    # \l sets the text flush left in a box of our estimated width, so an error of the estimate does
-    # no harm.
+    # \l sets the text flush left in its box: an error of the estimated width does no harm.
     label = quote(mark.text)[:-1] + '\\l"'
     span = mark_width(mark)
     return f"{name} [" + _attributes(

@@ -1,6 +1,4 @@
-"""One self-contained HTML page around a drawing: inline SVG, tooltips, the summary; nothing from
-the network.
-"""
+"""One HTML page around a drawing: inline SVG, tooltips, the summary; nothing from the network."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Running Graphviz: ``neato`` on PATH, else the PyPI wheel ``pygraphviz`` in a worker process.
 
 Graphviz fails quietly: exit 0 with an error on stderr, a wrong drawing with a success status,
-output with status 1. So the exit status and stderr are checked, SVG is parsed and its nodes and
-edges are counted against the scene's.
+output with status 1.
+So status and stderr are checked, SVG is parsed, and its nodes and edges are counted.
 The wheel holds the GIL, leaks, and can crash the interpreter: it never runs in the user's process.
 """
 
@@ -86,15 +86,14 @@ def render_svg(dot: str, nodes: int, edges: int) -> ET.Element:
 
 
 def count(root: ET.Element, what: str) -> int:
-    """How many groups of class ``what`` ("node", "edge", or a kind such as "cell") an SVG tree
-    holds.
-    """
+    """How many groups of a class an SVG tree holds: "node", "edge", or a kind such as "cell"."""
     return sum(what in group.get("class", "").split() for group in root.iter(f"{SVG}g"))
 
 
 def tidy(root: ET.Element, title: str) -> str:
-    """SVG text in which hovering shows our tooltips: Graphviz links to them, and titles each group
-    by its name.
+    """SVG text in which hovering shows our tooltips.
+
+    Graphviz makes links of them, and titles each group by its name.
     """
     ET.register_namespace("", SVG[1:-1])
     title = clean(title)
@@ -121,8 +120,9 @@ def tidy(root: ET.Element, title: str) -> str:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all: aside, then renamed. An existing file keeps its
-    permissions.
+    """Write a file whole or not at all: aside, then renamed.
+
+    An existing file keeps its permissions.
     """
     handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:

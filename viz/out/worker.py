@@ -1,8 +1,7 @@
-"""The worker process around the ``pygraphviz`` wheel: positioned DOT on stdin, the drawing on
-stdout.
+"""The worker process around the ``pygraphviz`` wheel: DOT on stdin, the drawing on stdout.
 
-Run as a script by ``render.py`` (``worker.py -Tsvg [-Gdpi=144]``); it imports nothing of ours, so
-it starts fast.
+Run as a script by ``render.py``: ``worker.py -Tsvg [-Gdpi=144]``.
+It imports nothing of ours, so it starts fast.
 """
 
 import os

@@ -63,8 +63,7 @@ class Feeds:
                 source, maker, at = lanes.cells[bit]
                 own = lanes.unit_of[maker] is lanes.unit_of[r]
                 self._draft.connect(source, here, "state" if initial or own else "forward")
-                # One reader: this edge carries what the maker gets back. Several: what this one
-                # sends.
+                # From one reader comes all that the maker gets back, from several what each sends.
                 exact = maker in back and at >= 0 and readers[bit] == 1
                 self._backward.flow(source, here, back[maker][at] if exact else flow)
             if bits & 1 and not feeders and not self._draft.boxed(here):
@@ -130,8 +129,8 @@ class Feeds:
     def _owner(self, r: Tensor, k: int, row: int) -> int | None:
         """The node whose own a row of a table is: the one that reads it as its first argument.
 
-        A window over time reads one table through several arguments, each a step further back: that
-        node 6 reads row 4 as well does not make row 4 its word.
+        A window over time reads one table through several arguments, each a step further back.
+        Node 6 then reads row 4 as well, which is the word of node 4.
         """
         vias, table = r.attrs["vias"], self._canonical(r.inputs[k])
         if vias[k].kind != "index":

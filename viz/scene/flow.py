@@ -1,10 +1,10 @@
 """Who feeds whom around the recurrences of a graph.
 
-The ops between recurrences, leaves and results are not drawn in the folded and unfolded views; what
-is drawn
-instead is the dependency they carry, exactly: row 3 of a table reaches step 3, the last state
-reaches the loss. It is found by running those ops on sets instead of numbers (`Rows`): each element
-carries the set of cells that it depends on, as the bits of a Python int.
+The ops between recurrences, leaves and results are not drawn in the folded and unfolded views.
+What is drawn instead is the dependency they carry, exactly:
+row 3 of a table reaches step 3, the last state reaches the loss.
+It is found by running those ops on sets instead of numbers (`Rows`).
+Each element carries the set of cells that it depends on, as the bits of a Python int.
 """
 
 from __future__ import annotations
@@ -17,9 +17,7 @@ import numpy as np
 from minigrad.graph import Tensor, toposort
 from minigrad.recur import PROJ, RECUR
 
-MOST_ELEMENTS = (
-    1_000_000  # of a tensor whose elements are followed one by one; beyond, "anything reaches all"
-)
+MOST_ELEMENTS = 1_000_000  # followed one by one; of larger tensors anything reaches everything
 Bits = np.ndarray  # of Python ints
 
 
@@ -53,8 +51,8 @@ def is_source(t: Tensor) -> bool:
 def argument_name(r: Tensor, k: int) -> str:
     """What to call argument k of a recurrence: the block's name for it, if that says something.
 
-    A call of a block (or a map of one) is traced once, and its block calls the arguments as the
-    first call did: there the name that this call's own argument has comes first.
+    A block that is called is traced once, and names its arguments as the first call did.
+    So there the name of this call's own argument comes first.
     """
     ph, arg = r.attrs["block"].inputs[k], r.inputs[k]
     given = ph.name if ph.name and not ph.name.isdigit() else None  # no number in a tuple
@@ -77,9 +75,7 @@ def is_initial(r: Tensor, k: int) -> bool:
 
 
 class Canonical:
-    """Numbers for expressions: equal ops on equal leaves have equal numbers, though they were
-    recorded twice.
-    """
+    """Numbers for expressions: equal ops on equal leaves are equal, though recorded twice."""
 
     def __init__(self) -> None:
         self._numbers: dict[Any, int] = {}
@@ -95,16 +91,16 @@ class Canonical:
         if t.op is PROJ:
             return t
         if not t.inputs:
-            # Unnamed small leaves (indices, zeros) are made again at every use: compare them by
-            # value.
+            # Unnamed small leaves (indices, zeros) are made anew at every use: go by their values.
             small = t.name is None and t._value is not None and t.size <= 4096
             return (t.shape, str(t.dtype), t._value.tobytes()) if small else t
         return t.op, tuple(self._of[i] for i in t.inputs), repr(sorted(t.attrs.items(), key=str))
 
 
 class Rows:
-    """For every tensor, element by element, which bits it depends on; `seeds` gives the bits of the
-    frontier.
+    """For every tensor, element by element, which bits it depends on.
+
+    seed: gives the bits of the frontier.
     """
 
     def __init__(self, seed: Callable[[Tensor], Bits | None]) -> None:

@@ -1,8 +1,8 @@
 """The numbers of the gradient view: how much gradient passes each edge of the unfolded picture.
 
-All of it comes from the one backward recurrence of each recurrence: what reaches an interior tensor
-at a node is a projection of it per node. Norms are Euclidean, per structure node, over all leaves
-of what the edge carries.
+All of it comes from the one backward recurrence of each recurrence.
+What reaches an interior tensor at a node is a projection of it.
+Norms are Euclidean, per structure node, over all leaves of what the edge carries.
 """
 
 from __future__ import annotations
@@ -22,15 +22,14 @@ from .flow import frontier
 
 
 class Gradients:
-    """Gradients of one scalar. Rows are structure nodes; what has no gradient path is missing from
-    a dict.
+    """Gradients of one scalar; what has no gradient path is missing from a dict.
 
-    arrived[r][t]: (N, *shape), the cotangent of the interior tensor t of recurrence r at every
-        node: for a slot what flows back along its edges, for an input what this node alone
-            contributes to its gradient.
+    arrived[r][t]: (N, *shape), the cotangent of the interior tensor t of recurrence r per node.
+        Of a slot: what flows back along its edges.
+        Of an input: what this node alone contributes to its gradient.
     total[t]: the gradient with regard to a leaf (or any tensor of the outer graph asked for).
-    back[consumer][p]: the part of p's cotangent (p a projection) that comes through one consumer,
-        which is the scalar itself or (r, k), argument k of recurrence r.
+    back[consumer][p]: the part of p's cotangent (p a projection) that comes through one consumer.
+        A consumer is the scalar itself, or (r, k): argument k of recurrence r.
     """
 
     def __init__(self, scalar: Tensor, recurs: Sequence[Tensor], leaves: Iterable[Tensor]) -> None:
@@ -62,9 +61,7 @@ class Gradients:
         self.arrived, self.total, self.back = _unlisted(recorded, iter(values))
 
     def rows(self, r: Tensor, tensors: Iterable[Tensor]) -> np.ndarray | None:
-        """(N,) norms of what arrives at some interior tensors of r together; None: no gradient
-        path.
-        """
+        """(N,) norms of what arrives at interior tensors of r together; None: no gradient path."""
         arrived = self.arrived.get(r, {})
         return together([row_norms(arrived[t]) for t in tensors if t in arrived])
 
@@ -89,9 +86,7 @@ def together(norms: Sequence[np.ndarray]) -> np.ndarray | None:
 
 
 def _through(t: Tensor, ct: Tensor) -> dict[Tensor, Tensor]:
-    """The cotangents of the projections `t` is computed from, by ordinary ops alone: recurrences
-    are cut off.
-    """
+    """The cotangents of the projections that `t` is computed from by ordinary ops alone."""
     ends = [p for p in frontier(t) if p.op is PROJ and p.dtype.kind == "f"]
     if not ends:
         return {}

@@ -1,8 +1,7 @@
 """The cells of the unfolded view, in lanes: one per recurrence (or family of calls) and component.
 
 Each cell, and each box that stands for cells left out, has a number.
-Sets of these numbers, followed through the ops between recurrences (``flow.Rows``), say who reads
-whom.
+Sets of numbers, followed through the ops between recurrences, say who reads whom (``flow.Rows``).
 """
 
 from __future__ import annotations

@@ -145,9 +145,7 @@ class _Ops:
         return self.id[shown.inputs[0], shown.attrs["ref"]] if shown.op is PROJ else self.id[shown]
 
     def _cell(self, r: Tensor) -> None:
-        """The ops of one step. What arrives stands at the left of the frame, what leaves at its
-        right.
-        """
+        """The ops of one step in a frame: what arrives at its left, what leaves at its right."""
         block, structure = r.attrs["block"], r.attrs["structure"]
         lane = f"c{len(self.draft.clusters)}"
         self.draft.clusters.append(

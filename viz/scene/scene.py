@@ -1,8 +1,8 @@
 """What a picture shows, as plain data: nodes, edges, clusters, a legend.
 
-A scene is made from a graph (``unfolded``, ``folded``, ``ops``, ``tree``) and knows nothing of
-coordinates. It is what the tests judge: "what is drawn is what is in the graph" is asked here,
-before any layout or Graphviz has had a chance to lose something.
+A scene is made from a graph (``unfolded``, ``folded``, ``ops``, ``tree``), without coordinates.
+It is what the tests judge: "what is drawn is what is in the graph" is asked here.
+Afterwards a layout, or Graphviz, might lose something.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class Node:
     norm: of the gradient with regard to the node's value; None where there is no gradient path.
     count: how many nodes an elided box stands for.  members: the tensors that a shared box holds.
 
-    Raises TypeError for text that is no str or a norm that is no number, ValueError for an id that
-    is not letters and digits, or a norm below 0.
+    Raises TypeError for text that is no str, or a norm that is no number.
+    Raises ValueError for an id that is not letters and digits, or a norm below 0.
     """
 
     id: str
@@ -143,8 +143,9 @@ class Legend:
 class Scene:
     """A picture without coordinates.
 
-    Raises ValueError unless the view and all kinds are known, ids are unique, edges name existing
-    nodes and lanes existing clusters; TypeError for parts that are of another class.
+    Ids are unique, edges name existing nodes, lanes existing clusters, view and kinds are known.
+
+    Raises ValueError where this does not hold, TypeError for parts that are of another class.
     """
 
     view: str

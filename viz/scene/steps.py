@@ -1,6 +1,4 @@
-"""Which structure nodes of a recurrence are drawn, where, and which box stands for each that is
-not.
-"""
+"""Which structure nodes of a recurrence are drawn, where, and what stands for each that is not."""
 
 from __future__ import annotations
 
@@ -24,11 +22,11 @@ MOST_BANDS = 5  # sequences or trees drawn below each other, unless everything i
 class Shown:
     """The drawn part of a structure.
 
-    arrangement: "chain", "tree", "grid" or "dag".  column, level: (n,) place of every node.  bands:
-        the drawn components.
-    kept: the drawn nodes by component.  groups: what is left out, as lists of rows, each with its
-        component.
-    hidden_bands: how many components are not drawn at all.
+    arrangement: "chain", "tree", "grid" or "dag".
+    column, level: (n,) place of every node.
+    bands: the drawn components.  hidden_bands: those of which nothing is drawn.
+    kept: the drawn nodes by component.
+    groups: what is left out, as lists of rows, each with its component.
     """
 
     arrangement: str
@@ -44,9 +42,9 @@ class Shown:
 class Unit:
     """What is drawn as one lane per component: a recurrence, or all separate calls of one block.
 
-    recurs: the one recurrence, or the calls in topological order.  structure: who feeds whom among
-        its places.
-    whole: the drawn part of the structure.  shown: the same seen by each recurrence.
+    recurs: the one recurrence, or the calls in topological order.
+    structure: who feeds whom among its places.
+    whole: the drawn part of the structure.  shown: the same as each recurrence sees it.
     """
 
     name: str
@@ -62,8 +60,9 @@ class Unit:
 
 
 def units(recurs: Sequence[Tensor], max_steps: int | None) -> list[Unit]:
-    """Recurrences one by one; calls of one block (what a Python loop or ``mg.unfold`` leaves)
-    together.
+    """Recurrences one by one, and the calls of one block together.
+
+    Such calls are what a Python loop or ``mg.unfold`` leaves.
     """
     families: dict[Any, list[Tensor]] = {}
     for r in recurs:
@@ -114,8 +113,9 @@ def check_labels(labels: Sequence[str] | None, sizes: Sequence[int]) -> None:
 
 
 def choose(structure: Structure, max_steps: int | None) -> Shown:
-    """The first and last steps of chains, the tops of trees, the ends of other structures; None:
-    everything.
+    """The first and last steps of chains, the tops of trees, the ends of other structures.
+
+    max_steps: None: everything.
     """
     arrangement = arrangement_of(structure)
     column, level = _places(structure, arrangement)
@@ -151,8 +151,10 @@ def choose(structure: Structure, max_steps: int | None) -> Shown:
 
 
 def arrangement_of(structure: Structure) -> str:
-    """chain: at most one edge in and out of each node; tree: at most one out; grid: 2-D; dag:
-    anything else.
+    """What a structure can be drawn as.
+
+    "chain": at most one edge into and out of each node.  "tree": at most one out of each.
+    "grid": two-dimensional.  "dag": anything else.
     """
     n = structure.n
     most_out = np.bincount(structure.src, minlength=n).max(initial=0)

@@ -1,8 +1,7 @@
-"""How each kind of node and edge looks: one table, colours that colour-blind readers can tell
-apart.
+"""How each kind of node and edge looks, in colours that colour-blind readers can tell apart.
 
-Slate carries values forward, vermilion carries gradients back; fills are pale so that text stays
-readable in print.
+Slate carries values forward, vermilion carries gradients back.
+Fills are pale, so that text stays readable in print.
 """
 
 from __future__ import annotations
@@ -29,9 +28,7 @@ LINE = 1.2  # line height, times the font size
 
 @dataclass(frozen=True)
 class NodeStyle:
-    """Graphviz shape, colours, font size, and the smallest size (points) with the padding around
-    text.
-    """
+    """Graphviz shape, colours, font size; the smallest size (points); the padding around text."""
 
     shape: str = "box"
     style: str = "rounded,filled"
@@ -80,9 +77,7 @@ NODES = {
 
 @dataclass(frozen=True)
 class EdgeStyle:
-    """Colour, width (points), dash style and arrowhead scale of one edge. ``label`` is the colour
-    of its text.
-    """
+    """Colour, width (points), dash style, arrowhead scale; label: the colour of its text."""
 
     color: str
     width: float = 1.1
@@ -107,9 +102,7 @@ def edge_style(edge: Edge, legend: Legend | None) -> EdgeStyle:
 
 
 def gradient_style(norm: float, legend: Legend | None) -> EdgeStyle:
-    """Zero is dashed grey, a non-finite norm alarming, everything else vermilion with a width by
-    log10.
-    """
+    """Vermilion with a width by log10; zero is dashed grey, a non-finite norm alarming."""
     if not math.isfinite(norm):
         return EdgeStyle(ALARM, width=4.5, dash="dashed", arrow=1.0, label=ALARM)
     if norm == 0:
@@ -119,9 +112,7 @@ def gradient_style(norm: float, legend: Legend | None) -> EdgeStyle:
 
 
 def stroke_width(norm: float, legend: Legend | None) -> float:
-    """Width in points: THICK at the legend's largest norm, THIN at its smallest, linear in log10
-    between.
-    """
+    """Points, linear in log10: THICK at the legend's largest norm, THIN at its smallest."""
     if legend is None or not legend.norms:
         return (THIN + THICK) / 2
     high, low = math.log10(legend.norms[0]), math.log10(legend.norms[-1])
@@ -130,9 +121,7 @@ def stroke_width(norm: float, legend: Legend | None) -> float:
 
 
 def tint(norm: float | None, legend: Legend | None) -> str:
-    """A fill from white to vermilion by log10 of the norm, for nodes; grey for zero, magenta for
-    non-finite.
-    """
+    """A node's fill, from white to vermilion by log10; zero is grey, non-finite magenta."""
     if norm is None:
         return "#ffffff"
     if not math.isfinite(norm):

@@ -1,8 +1,8 @@
 """Text for pictures: subscripts, hostile labels made harmless, and how wide a line will be.
 
-Graphviz has to be given labels it cannot misread: its own ``escape`` lets entities, control
-characters, lone surrogates, NUL and very long tokens through. ``clean`` followed by ``quote`` held
-for thousands of hostile labels.
+Graphviz has to be given labels it cannot misread.
+Its own ``escape`` lets entities, control characters, lone surrogates and very long tokens through.
+``clean`` followed by ``quote`` held for thousands of hostile labels.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ import unicodedata
 LIMIT = 400  # characters of a label; tooltips may be longer
 _DIGITS = str.maketrans("0123456789+-=()nt", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₙₜ")
 _NEWLINES = re.compile(r"\r\n|\r|\x0b|\x0c|\x85|\u2028|\u2029")
-# C0 and C1 controls except newline, surrogates, noncharacters: none may appear in XML, or survive
-# Graphviz.
+# C0 and C1 controls except newline, surrogates, noncharacters: no XML may hold them.
 _FORBIDDEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _BLANK = re.compile(r"[^\S\n]*")
 # Helvetica's advance widths, thousandths of the font size (Adobe font metrics).
@@ -134,9 +133,7 @@ def subscript(base: str, index: int | str) -> str:
 
 
 def clean(text: str, limit: int = LIMIT) -> str:
-    """``text`` with everything XML or Graphviz cannot carry replaced by U+FFFD, and cut to
-    ``limit`` characters.
-    """
+    """``text`` cut to ``limit`` characters; what XML or Graphviz cannot carry becomes U+FFFD."""
     text = _NEWLINES.sub("\n", text.replace("\t", " "))
     text = _FORBIDDEN.sub("\ufffd", text)
     if len(text) > limit:
@@ -161,9 +158,7 @@ def shorten(text: str, length: int) -> str:
 
 
 def width(text: str, size: float) -> float:
-    """The width in points of the widest line of ``text`` set in Helvetica of ``size`` points (an
-    estimate).
-    """
+    """An estimate of the width of the widest line of ``text`` in Helvetica; size, width: points."""
     return max((_line(line) for line in text.split("\n")), default=0.0) * size / 1000
 
 

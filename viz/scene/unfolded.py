@@ -1,8 +1,8 @@
 """A graph with recurrences -> the scene of the "unfolded" view: one cell per structure node.
 
-Cells are structure nodes, state edges are the structure's edges. Inputs, results and what passes
-from one recurrence to another follow the exact dependencies found by ``flow.Rows``. Parameters are
-one box per group of users.
+Cells are structure nodes, state edges are the structure's edges.
+Inputs, results and what passes from one recurrence to another follow the exact dependencies.
+Parameters are one box per group of users.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The report's charts, by matplotlib, as SVG text: gradient per step, contributions of every step,
-loss curve.
+"""The report's charts, by matplotlib, as SVG text.
 
-Drawn without pyplot and without a display; labels are set literally (a `$` in a text starts no
-mathematics).
+The gradient per step, the contributions of every step, the loss curve.
+Drawn without pyplot and without a display.
+Labels are set literally: a `$` in a text starts no mathematics.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ import numpy as np
 from ..scene.style import FRAME, GRADIENT, INK, MUTED, SLATE, VANISHED
 from ..scene.text import clean, shorten
 
-logging.getLogger("matplotlib").setLevel(
-    logging.ERROR
-)  # a first run's font cache is no news to our user
+# A first run's font cache is no news to our user.
+logging.getLogger("matplotlib").setLevel(logging.ERROR)
 MOST_LABELS = 60  # ticks with a text of their own
 _RC: Any = {
     "svg.fonttype": "none",  # real text: small, searchable, in the fonts of whoever looks at it
@@ -58,8 +57,9 @@ class Line:
 def gradient_chart(
     lines: Sequence[Line], names: Sequence[str], floor: float | None, ylabel: str
 ) -> str:
-    """Norms by step on a log scale; `floor` is where a gradient counts as vanished. Zeros are left
-    out.
+    """Norms by step on a log scale; zeros are left out.
+
+    floor: where a gradient counts as vanished.
     """
 
     def draw(figure: Any) -> None:
@@ -126,9 +126,7 @@ def depth_chart(
 
 
 def ledger_chart(ledger: dict[str, np.ndarray], names: Sequence[str], steps: Sequence[int]) -> str:
-    """A heat map: how much every step contributed to every parameter's gradient (norm, log
-    scale).
-    """
+    """A heat map: how much each step contributed to each parameter's gradient (norm, log scale)."""
 
     def draw(figure: Any) -> None:
         from matplotlib.colors import LinearSegmentedColormap, LogNorm
@@ -228,9 +226,7 @@ def _svg(draw: Any, width: float, height: float) -> str:
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(_RC), warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # a glyph that matplotlib's font lacks: the viewer's font has it
+        warnings.simplefilter("ignore")  # a glyph its font lacks: the viewer's font has it
         figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure)
         out = io.StringIO()

@@ -1,7 +1,7 @@
 """What `minigrad study` is given, read: a text, a file or bracketed trees -> tokens or trees.
 
-Everything a user can get wrong about the input ends here, as an `InputError` that names the thing
-and the remedy.
+Everything a user can get wrong about the input ends here, as an `InputError`.
+It names the thing and the remedy.
 """
 
 from __future__ import annotations
@@ -33,8 +33,11 @@ class InputError(Exception):
 
 @dataclass(frozen=True)
 class Corpus:
-    """kind: "word", "char" (then `tokens` in order) or "tree" (then `trees`); source: where from,
-    for people; text: all of it; notes: what was left out, in sentences.
+    """What is studied.
+
+    kind: "word" or "char" (then `tokens`, in order), or "tree" (then `trees`).
+    source: where from, for people.  text: all of it.
+    notes: what was left out, in sentences.
     """
 
     kind: str
@@ -76,9 +79,12 @@ def read(argument: str, kind: str) -> Corpus:
 
 
 def looks_like_path(argument: str) -> bool:
-    """Whether an argument names a file rather than being the text: it ends in a known suffix,
-    starts like a path, or holds a separator in fewer than four words. Brackets, quotes, markup or a
-    second line make it text."""
+    """Whether an argument names a file rather than being the text.
+
+    It does if it ends in a known suffix or starts like a path.
+    It does if it holds a separator in fewer than four words.
+    Brackets, quotes, markup or a second line make it text.
+    """
     if re.search(r'[\n\r<>"|?*]', argument) or argument.lstrip().startswith("("):
         return False
     if argument.lower().endswith(SUFFIXES) or _ROOTED.match(argument):

@@ -11,9 +11,11 @@ _SPACE = re.compile(r"\{[^}]*\}")
 
 
 def embed(svg: str, prefix: str, label: str, least: float = 0.55) -> str:
-    """The drawing without XML prologue, metadata, style sheets and name spaces, every id prefixed
-    so that two drawings on one page cannot meet. It shrinks with the page, down to `least` of its
-    own width, then scrolls."""
+    """The drawing without XML prologue, metadata, style sheets and name spaces.
+
+    prefix: of every id, so that two drawings on one page cannot meet.
+    least: it shrinks with the page down to this part of its own width, then scrolls.
+    """
     root = ET.fromstring(svg)
     for parent in list(root.iter()):
         for child in list(parent):

@@ -1,9 +1,6 @@
-"""The study behind `minigrad study`: a small model of the given tokens or trees, trained briefly
-and looked into.
+"""The small models behind `minigrad study`: an embedding, a recurrent cell, an output head.
 
-A `Task` is a model of one kind of data (`Sequences`, `Trees`): an embedding, a recurrent cell, an
-output head. `train` fits it, `look` takes one sequence or tree apart: where the gradient of ONE
-loss went, beside that of all.
+A `Task` is a model of one kind of data (`Sequences`, `Trees`).
 """
 
 from __future__ import annotations
@@ -33,9 +30,7 @@ Params = dict[str, Any]
 
 
 class Whole:
-    """A cell whose output is its whole state, so that the gradient of every part of the state can
-    be asked for.
-    """
+    """A cell whose output is its whole state, so that every part's gradient can be asked for."""
 
     def __init__(self, cell: Any) -> None:
         self.cell, self.name = cell, cell.name
@@ -50,8 +45,9 @@ class Whole:
 
 @dataclass(frozen=True)
 class Pass:
-    """One sequence or tree through the model: Tensors with a row per node. states: by name, `h`
-    first.
+    """One sequence or tree through the model: Tensors with a row per node.
+
+    states: by name, `h` first.
     """
 
     states: dict[str, mg.Tensor]
@@ -133,8 +129,9 @@ class Sequences:
 
 
 class Trees:
-    """Labels: name the label of every node from what lies below it (or its first word, if there are
-    no labels).
+    """Labels: name the label of every node from what lies below it.
+
+    Where there are no labels, its first word.
     """
 
     def __init__(self, cell: str, hidden: int, corpus: Corpus) -> None:
@@ -266,8 +263,9 @@ def _node_names(nodes: Sequence[rc.Tree]) -> list[str]:
 
 
 def _depths(structure: mg.Structure) -> np.ndarray:
-    """The distance of every node from the root (rows in post-order: a parent's row is above its
-    child's).
+    """The distance of every node from the root.
+
+    Rows are in post-order: a parent's row is above its child's.
     """
     parent = np.full(structure.n, -1)
     parent[structure.src] = structure.dst

@@ -1,7 +1,8 @@
 """The report of a study: one self-contained HTML page, and its drawings as SVG files.
 
-`build` makes all texts in memory; `cli` puts them in place. The page loads nothing: no script,
-font, image or style from anywhere, which its Content-Security-Policy also forbids.
+`build` makes all texts in memory; the command puts them in place.
+The page loads nothing from anywhere: no script, font, image or style.
+Its Content-Security-Policy forbids it as well.
 """
 
 from __future__ import annotations
@@ -51,8 +52,9 @@ TITLE = 110  # characters of the text studied
 
 
 def build(study: Study) -> dict[str, str]:
-    """The files of the report: name -> text, index.html among them. Raises GraphvizError where
-    drawing fails.
+    """The files of the report: name -> text, index.html among them.
+
+    Raises GraphvizError where drawing fails.
     """
     drawings = _drawings(study)
     pictures = {

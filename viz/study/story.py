@@ -66,9 +66,7 @@ def story(
 
 
 def hiding(norms: np.ndarray, total: np.ndarray, loss: str, unit: str = "step") -> str:
-    """What the gradient of all losses together would have shown, where it hides that one loss's
-    gradient fades.
-    """
+    """What the gradient of all losses would have shown; "" unless it hides the fading of one."""
     fall, level = _span(norms), _span(total)
     if fall < 30 or level > fall / 10:
         return ""
@@ -80,8 +78,9 @@ def hiding(norms: np.ndarray, total: np.ndarray, loss: str, unit: str = "step") 
 
 
 def rate(norms: np.ndarray) -> float | None:
-    """By what factor the norm changes per step back in time, in the geometric mean; None where that
-    says nothing.
+    """By what factor the norm changes per step back in time, in the geometric mean.
+
+    None where that says nothing.
     """
     if len(norms) < 3 or not (np.isfinite(norms).all() and norms[0] > 0 and norms[-1] > 0):
         return None

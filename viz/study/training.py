@@ -25,9 +25,7 @@ RATE = 0.005
 
 @dataclass
 class Training:
-    """What a training run left: the parameters, the loss of every step, seconds, and why it ended
-    early, if so.
-    """
+    """What a training run left; note: why it ended early, if it did."""
 
     params: Params
     losses: list[float] = field(default_factory=list)
@@ -41,8 +39,10 @@ def train(
     seed: int,
     on_step: Callable[[int, float], None] = lambda step, loss: None,
 ) -> Training:
-    """Adam with gradients clipped to norm 1. steps: how many, or None: the task's, within a
-    minute.
+    """Adam with gradients clipped to norm 1.
+
+    steps: how many; None: the task's, within a minute.
+    on_step: called with the number of the step and its loss.
     """
     run = Training(task.init(seed))
     rng = np.random.default_rng(seed + 1)
@@ -84,11 +84,12 @@ def train(
 class Look:
     """One sequence or tree, taken apart: a row per node.
 
-    norms[name]: |d L_chosen / d state| of every node; total[name]: the same for the sum of all
-    losses. ledger[name]: the norm of what every node contributes to a parameter's gradient;
-    shares[name]: the part of the gradient, along its own direction, that is due to the node (rows
-    sum to 1); gradient[name]: its norm. drift: the largest relative difference between a gradient
-    and the sum of its contributions.
+    norms[name]: |d L_chosen / d state| of every node.
+    total[name]: the same for the sum of all losses.
+    ledger[name]: the norm of what every node contributes to a parameter's gradient.
+    shares[name]: the part of the gradient, along its own direction, due to each node; sums to 1.
+    gradient[name]: its norm.
+    drift: the largest relative difference between a gradient and the sum of its contributions.
     """
 
     losses: np.ndarray
