@@ -6,7 +6,8 @@ import optree
 import pytest
 
 import minigrad as mg
-from minigrad.compile import program, threads
+from minigrad.compile import program
+from minigrad.kernels import threads
 
 S = mg.Structure
 CHAIN, RAGGED, BACK = S.chain([4, 4]), S.chain([1, 4, 0, 3]), S.chain([2, 3], reverse=True)

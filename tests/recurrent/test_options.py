@@ -28,7 +28,7 @@ def test_sizes(make, bad):
 NOT_A_CELL = [5, "lstm", mg.tanh, rc.LSTM, {"a": 1}]
 
 
-@pytest.mark.parametrize("bad", NOT_A_CELL, ids=str)
+@pytest.mark.parametrize("bad", NOT_A_CELL, ids=lambda x: getattr(x, "__name__", str(x)))
 @pytest.mark.parametrize(
     "make",
     [
