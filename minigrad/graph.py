@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -79,7 +80,7 @@ class Trace:
     name: str
 
 
-_traces: list[Trace] = []  # innermost last
+_trace: ContextVar[Trace | None] = ContextVar("trace", default=None)  # of this thread or task
 
 
 class Tensor:
@@ -192,8 +193,7 @@ def constant(value: Any, dtype: Any = None, name: str | None = None) -> Tensor:
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     array.flags.writeable = False
-    trace = _traces[-1] if _traces else None
-    return Tensor(CONSTANT, (), {"trace": trace}, array.shape, array.dtype, name, array)
+    return Tensor(CONSTANT, (), {"trace": _trace.get()}, array.shape, array.dtype, name, array)
 
 
 def placeholder(
@@ -204,12 +204,13 @@ def placeholder(
 
 
 def trace_call(trace: Trace, f: Callable[..., Any], *args: Any) -> Any:
-    """Call `f` with `trace` as the innermost trace."""
-    _traces.append(trace)
+    """Call `f` with `trace` as the innermost trace, of this thread (or asyncio task) alone."""
+    before = _trace.get()
     try:
+        _trace.set(trace)
         return f(*args)
     finally:
-        _traces.pop()
+        _trace.set(before)
 
 
 def no_value(t: Tensor) -> TypeError:

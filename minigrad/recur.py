@@ -24,13 +24,13 @@ from __future__ import annotations
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .autodiff import backward
 from .graph import CONSTANT, Primitive, Shape, Tensor, placeholder, rebuild, toposort
+from .lazy import lazy
 from .structure import Structure
 
 
@@ -81,7 +81,7 @@ class Block:
     def __repr__(self) -> str:
         return f"<block {self.name}: {len(self.inputs)} inputs, {len(self.ports)} ports>"
 
-    @cached_property
+    @lazy
     def nodes(self) -> tuple[Tensor, ...]:
         """Every interior tensor that an output or port depends on, inputs before users."""
         return tuple(toposort([*self.outputs, *self.ports.values()]))
@@ -109,7 +109,7 @@ class Block:
             self.cache[key] = order
         return self.cache[key]
 
-    @cached_property
+    @lazy
     def closed(self) -> Block:
         """The block as a plain function: its slots are further inputs.  What unfolding calls at
         every node."""

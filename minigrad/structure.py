@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from .lazy import lazy
 from .ordering import (
     Ints,
     booleans,
@@ -192,7 +192,7 @@ class Structure:
         """
         return self._transposed
 
-    @cached_property
+    @lazy
     def _transposed(self) -> Structure:
         e = slice(None) if self.keep is None else self.keep
         level = self.level.max() - self.level if self.n else self.level
@@ -232,7 +232,7 @@ class Structure:
             parts=(tiled(self.component) + part, self.components * count),
         )  # fmt: skip
 
-    @cached_property
+    @lazy
     def levels(self) -> tuple[Ints, ...]:
         """The rows of each level, in the order in which levels are computed."""
         if not self.n:
@@ -240,7 +240,7 @@ class Structure:
         order = np.argsort(self.level, kind="stable")
         return tuple(np.split(order, np.cumsum(np.bincount(self.level))[:-1]))
 
-    @cached_property
+    @lazy
     def wires(self) -> frozenset[tuple[int, int]]:
         """The (port, slot) pairs that some edge joins."""
         codes = np.flatnonzero(np.bincount(self.port * self.slots + self.slot))
@@ -254,7 +254,7 @@ class Structure:
     def components(self) -> int:
         return self._parts[1]
 
-    @cached_property
+    @lazy
     def _parts(self) -> tuple[Ints, int]:
         """Weakly connected parts, numbered by their first row."""
         if self.parts is not None:
@@ -268,7 +268,7 @@ class Structure:
         bare[self.dst[self.slot == slot]] = False
         return bare
 
-    @cached_property
+    @lazy
     def sinks(self) -> Ints:
         """The rows whose state no other row takes: last steps, roots."""
         free = np.ones(self.n, bool)

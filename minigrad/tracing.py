@@ -18,6 +18,7 @@ import numpy as np
 import optree
 from optree import tree_leaves as leaves_of
 
+from . import static
 from .graph import CONSTANT, INPUT, Tensor, Trace, placeholder, toposort, trace_call, where_recorded
 from .ops.arrays import asarray
 from .recur import ROW, SHARED, Block, Index, Via, proj, recurrence
@@ -107,8 +108,7 @@ class Indexed:
 
 def _signature(tree: Any, drop: int = 0) -> tuple:
     """Structure, shapes and dtypes at one node: the first `drop` axes count the rows."""
-    leaves, spec = optree.tree_flatten(tree)
-    return spec, tuple((t.shape[drop:], t.dtype) for t in leaves)
+    return static.form(tree), tuple((t.shape[drop:], t.dtype) for t in leaves_of(tree))
 
 
 def trace_cell(

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import optree
 
+from . import static
 from .arguments import float_leaves, refuse_unreached, scalar_leaf, wrt_leaves
 from .autodiff import backward, pulled
 from .graph import Tensor, Trace, placeholder, rebuild, toposort, trace_call
@@ -25,20 +26,20 @@ from .structure import SINGLE, independent
 from .tracing import name_of, refuse_captured, traces_of
 
 
-def _split(tree: Any) -> tuple[list[Tensor], tuple, Callable[[Sequence], Any]]:
-    """Arrays of a pytree as Tensors, what else is in it as a hashable signature, and how to put it
-    together."""
+def _split(tree: Any) -> tuple[list[Tensor], list[Any], Callable[[Sequence], Any]]:
+    """Arrays of a pytree as Tensors, what else is in it (None in an array's place), and how to put
+    it together."""
     leaves, spec = optree.tree_flatten(tree)
     is_array = [isinstance(x, (Tensor, np.ndarray, np.generic)) for x in leaves]
     arrays = [asarray(x) for x, yes in zip(leaves, is_array, strict=True) if yes]
-    static = tuple(None if yes else x for x, yes in zip(leaves, is_array, strict=True))
+    others = [None if yes else x for x, yes in zip(leaves, is_array, strict=True)]
 
     def join(values: Sequence) -> Any:
         rest = iter(values)
         merged = [next(rest) if yes else x for x, yes in zip(leaves, is_array, strict=True)]
         return optree.tree_unflatten(spec, merged)
 
-    return arrays, (spec, static), join
+    return arrays, others, join
 
 
 def _traced(
@@ -46,9 +47,9 @@ def _traced(
 ) -> tuple[Block, Any]:
     """`f` traced at one node: the arrays of its arguments without their first axes as `ndims`
     says."""
-    _, static, join = _split(args)
+    _, others, join = _split(args)
     shapes = tuple((t.shape[t.ndim - n :], t.dtype) for t, n in zip(arrays, ndims, strict=True))
-    known, key = traces_of(f), (static, shapes)
+    known, key = traces_of(f), (static.form(args), *map(static.key, others), shapes)
     if key not in known:
         trace = Trace(name_of(f))
         names = [t.name or f"arg{k}" for k, t in enumerate(arrays)]
@@ -58,8 +59,9 @@ def _traced(
         result = trace_call(trace, lambda: optree.tree_map(asarray, f(*join(inputs))))
         outputs, spec = optree.tree_flatten(result)
         refuse_captured(trace, outputs, "pass it as an argument")
-        known[key] = Block(trace.name, tuple(inputs), tuple(outputs)), spec
-    return known[key]
+        made = Block(trace.name, tuple(inputs), tuple(outputs)), spec
+        known[key] = made, others  # kept alive: their key may be their identity
+    return known[key][0]
 
 
 def block(f: Callable) -> Callable:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import static
 from ..graph import INPUT, Tensor
 from ..kernels import glue
 from ..kernels.glue import address
@@ -58,7 +59,10 @@ class Express:
         self.is_array = [False] * len(leaves)
         for k, _ in inputs:
             self.is_array[k] = True
-        self.static = [(k, x) for k, x in enumerate(leaves) if not self.is_array[k]]
+        self.static = [
+            (k, x, static.key(x)) for k, x in enumerate(leaves) if not self.is_array[k]
+        ]
+        self.fixed: list[tuple[np.ndarray, int]] = []  # entries of tables, and what they hold
         self.targets: list[tuple[int, int]] = []
         self.alive: list[Any] = [runner for *_, runner in runners]
         threads = max((runner.threads for *_, runner in runners), default=1)
@@ -109,9 +113,9 @@ class Express:
                     raise Slow("a shared tensor is computed inside the block")
                 value = np.ascontiguousarray(tensor._value)
                 self.alive.append(value)
-                runner.table[:, entry] = address(value)
+                self._fix(runner, entry, address(value))
                 if stride >= 0:
-                    runner.table[:, stride] = value.strides[0]
+                    self._fix(runner, stride, value.strides[0])
                 continue
             width = tensor.shape[-1] if tensor.shape else 1
             self._entry(r.inputs[number[tensor]], runner, entry, stride, width, shared=True)
@@ -129,19 +133,22 @@ class Express:
         elif (value := self._fixed(source)) is not None:
             value = np.ascontiguousarray(value, runner.program.dtype)
             self.alive.append(value)
-            runner.table[:, entry] = address(value)
+            self._fix(runner, entry, address(value))
             step = width * value.itemsize
         elif source.op is PROJ and source.attrs["via"].kind == "row" and not shared:
             other = self.runner_of[source]
             rows = other._rows(other.program.low.rows[source.attrs["ref"]])
             if rows.shape[1] != width or len(rows) != runner.n or other.layout.order is not None:
                 raise Slow("rows change shape between two recurrences")
-            runner.table[:, entry] = address(rows)
+            self._fix(runner, entry, address(rows))
             step = rows.strides[0]
         else:
             raise Slow(f"an argument of a recurrence is computed by {source.op.name}")
         if stride >= 0:
-            runner.table[:, stride] = step
+            self._fix(runner, stride, step)
+
+    def _fix(self, runner: Runner, entry: int, value: int) -> None:
+        self.fixed.append((runner.table[:, entry], value))
 
     def _fixed(self, t: Tensor) -> Any:
         """The value of a tensor that no argument reaches: known when the function was traced."""
@@ -230,14 +237,19 @@ class Express:
         self.rooms[k] = room
         return room.view(dtype).reshape(shape)
 
+    def take_tables(self) -> None:
+        """Write what a call does not, should the steps have been run one by one since."""
+        for entries, value in self.fixed:
+            entries[:] = value
+
     # -- a call
     # ------------------------------------------------------------------------------------------
 
     def run(self, leaves: Sequence[Any]) -> list[np.ndarray] | None:
         """The results, or None where these arguments are not of this trace (or not contiguous)."""
         if self.static:
-            for k, x in self.static:
-                if leaves[k] is not x and (type(leaves[k]) is not type(x) or leaves[k] != x):
+            for k, x, key in self.static:
+                if leaves[k] is not x and static.key(leaves[k]) != key:
                     return None
             arrays = [x for x, yes in zip(leaves, self.is_array, strict=True) if yes]
         else:

@@ -8,22 +8,24 @@ recurrence whose block has an op without code runs through the level-batched eva
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import optree
 
-from ..graph import CONSTANT, INPUT, Tensor, Trace, _traces, placeholder, toposort, trace_call
+from .. import static
+from ..graph import CONSTANT, INPUT, Tensor, Trace, _trace, placeholder, toposort, trace_call
 from ..ops.arrays import asarray
 from ..ops.broadcast import RESHAPE
 from ..ops.indexing import TAKE, check_rows
 from ..recur import PROJ, RECUR
 from ..run.levels import run_levels
 from ..run.reference import compute, demand, run
-from ..structure import Structure
 from ..tracing import name_of, path_name
 from .express import Express, Slow
 from .lower import Unsupported
@@ -52,8 +54,7 @@ def function(f: Callable, *, nan_check: bool | str | Sequence[str] = False) -> F
     return Checked(f, ("nan", "inf") if nan_check is True else nan_check)
 
 
-def flatten(args: Any) -> tuple[list[Any], Any]:
-    return optree.tree_flatten(args)
+_alive: WeakSet[Function] = WeakSet()
 
 
 class Function:
@@ -62,37 +63,49 @@ class Function:
     def __init__(self, f: Callable):
         self.f, self.__doc__ = f, f.__doc__
         self.__name__ = name_of(f)
+        self.start()
+        _alive.add(self)
+
+    def start(self) -> None:
+        """Nothing traced, nobody inside."""
         self.traces: OrderedDict[Any, Traced] = OrderedDict()
+        self.plain: set[Any] = set()  # forms whose dicts have strings for keys, as most have
         self.pools: dict[int, Pool] = {}
-        self.latest: Traced | None = None  # the trace that ran last, if it takes the express lane
+        self.latest: Traced | None = None  # the trace that ran last, if by the express lane
         self.lock = threading.RLock()
 
     def __repr__(self) -> str:
         return f"<mg.function {self.__name__}: {len(self.traces)} traces>"
 
     def __call__(self, *args: Any) -> Any:
-        if _traces:  # inside another trace: part of that graph
+        if _trace.get() is not None:  # inside another trace: part of that graph
             return self.f(*args)
-        leaves, spec = flatten(args)
+        if self.lock._is_owned():  # type: ignore[attr-defined]
+            # A signal handler, or an op's own code, amid a call of ours: its workspace is in use.
+            return Function(self.f)(*args)
+        leaves, spec = static.flatten(args)
         with self.lock:
             latest = self.latest
-            if latest is not None and spec == latest.spec:
+            if latest is not None and spec == latest.spec and latest.has_form(spec):
                 results = latest.express.run(leaves)
                 if results is not None:
                     return optree.tree_unflatten(latest.spec_out, results)
+            self.latest = None  # an interrupt may come at any step: what is left is right
             traced = self._traced(args, leaves, spec)
             traced.take_pools()
-            self.latest = traced if traced.express is not None else None
-            results = self.latest.express.run(leaves) if self.latest else None
-            if results is not None:
-                return optree.tree_unflatten(traced.spec_out, results)
+            if traced.express is not None:
+                traced.express.take_tables()
+                results = traced.express.run(leaves)
+                if results is not None:
+                    self.latest = traced
+                    return optree.tree_unflatten(traced.spec_out, results)
             return traced.run(leaves)
 
     def graph(self, *args: Any) -> Any:
         """The traced outputs for arguments like these, as Tensors: to draw, print or
         differentiate.
         """
-        leaves, spec = flatten(args)
+        leaves, spec = static.flatten(args)
         with self.lock:
             return self._traced(args, leaves, spec).result
 
@@ -100,17 +113,19 @@ class Function:
         """How a call with arguments like these is run: what is compiled, hoisted, packed, and what
         is not.
         """
-        leaves, spec = flatten(args)
+        leaves, spec = static.flatten(args)
         with self.lock:
             return self._traced(args, leaves, spec).explain()
 
     def _traced(self, args: tuple, leaves: list, spec: Any) -> Traced:
-        key = (spec, *map(_leaf_key, leaves))
+        form = spec if spec in self.plain else static.spec_key(spec)
+        key = (form, *map(_leaf_key, leaves))
         known = self.traces.get(key)
         if known is None:
-            known = self.traces[key] = Traced(self.f, args, leaves, spec, self.pools)
-            if len(self.traces) > KEPT:
+            known = self.traces[key] = Traced(self.f, args, leaves, spec, form, self.pools)
+            while len(self.traces) > KEPT:
                 self.traces.popitem(last=False)
+            self.plain = {t.spec for t in self.traces.values() if t.form is t.spec}
         elif len(self.traces) > 1:
             self.traces.move_to_end(key)
         return known
@@ -144,7 +159,7 @@ class Checked(Function):
         which = [path_name("", p) for p, x in zip(paths, values, strict=True) if self._bad(x)]
         more = f" and {len(which) - 3} more" if len(which) > 3 else ""
         named = f"result {', '.join(which[:3])}{more}" if all(which) else "the result"
-        leaves, spec = flatten(args)
+        leaves, spec = static.flatten(args)
         with self.lock:
             traced = self._traced(args, leaves, spec)
             given = {ph: np.asarray(leaves[k]) for k, ph in traced.inputs}
@@ -159,28 +174,31 @@ class Checked(Function):
         return f"{head}. It began here:\n{finding}\nWhat to do: {finding.remedy}"
 
 
+def _restart() -> None:
+    """After a fork: what another thread was inside of stays half-done, and locked, for ever."""
+    for f in list(_alive):
+        if f.lock.acquire(blocking=False):
+            f.lock.release()
+        else:
+            f.start()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_restart)
+
+
 def _leaf_key(x: Any) -> Any:
-    if isinstance(x, (np.ndarray, np.generic, Tensor)):
-        return x.shape, x.dtype
-    if isinstance(x, (Structure, Callable)) or not _hashable(x):  # type: ignore[arg-type]
-        return "object", id(x)  # kept alive by the trace, so the number stays its own
-    return type(x), x
-
-
-def _hashable(x: Any) -> bool:
-    try:
-        hash(x)
-    except TypeError:
-        return False
-    return True
+    return (x.shape, x.dtype) if _is_array(x) else static.key(x)
 
 
 class Traced:
     """One trace of a function: its graph, and the steps that run it."""
 
-    def __init__(self, f: Callable, args: tuple, leaves: list, spec: Any, pools: dict[int, Pool]):
+    def __init__(
+        self, f: Callable, args: tuple, leaves: list, spec: Any, form: Any, pools: dict[int, Pool]
+    ):
         trace = Trace(name_of(f))
-        self.spec = spec
+        self.spec, self.form = spec, form
         self.inputs: list[tuple[int, Tensor]] = []
         paths = optree.treespec_paths(spec)
         given: list[Any] = []
@@ -259,6 +277,10 @@ class Traced:
         how = f"compiled for {program.dtype}\n{program.explain()}"
         self.notes.append(f"{block.name} over {structure}: {how}")
         return CompiledStep(r, asked, dead, Runner(program, structure, vias, pool, asked, r.inputs))
+
+    def has_form(self, spec: Any) -> bool:
+        """Whether a form that is equal to ours is the same."""
+        return self.form is self.spec or static.spec_key(spec) == self.form
 
     def take_pools(self) -> None:
         for step in self.steps:

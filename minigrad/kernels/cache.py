@@ -26,6 +26,7 @@ import hashlib
 import importlib.util
 import json
 import linecache
+import logging  # noqa: F401  # for its place among the hooks of a fork
 import os
 import platform
 import stat
@@ -61,6 +62,30 @@ class Module:
 _loaded: dict[str, Module] = {}
 _lock = threading.RLock()
 _warned: set[str] = set()
+_waited = False
+
+
+def _wait() -> None:
+    """Before a fork, nobody compiles: LLVM and Numba have locks and states of their own."""
+    global _waited
+    _waited = False
+    _waited = _lock.acquire(timeout=60)
+
+
+def _go_on() -> None:
+    if _waited:
+        _lock.release()
+
+
+def _renew() -> None:
+    """In the child, whoever had the lock."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    # What is registered last is called first: `logging`, which compiling needs, is not held yet.
+    os.register_at_fork(before=_wait, after_in_parent=_go_on, after_in_child=_renew)
 
 
 def load(source: str, tag: str, lanes: int | None = None) -> Module:

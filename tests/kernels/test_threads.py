@@ -9,7 +9,7 @@ import pytest
 
 from minigrad.compile import program
 from minigrad.kernels import threads
-from tests.compile.interrupts import interrupt, points
+from tests.interrupts import interrupt, points
 
 
 @pytest.fixture
