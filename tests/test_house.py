@@ -17,7 +17,7 @@ CORE = ("graph", "autodiff", "structure", "recur")
 # Each floor (a file or a folder) imports the floors before it, and its own files.
 FLOORS = {
     "minigrad": (
-        "sites", "ordering", "graph", "ops", "arguments", "autodiff", "structure", "recur",
+        "sites", "lazy", "static", "ordering", "graph", "ops", "arguments", "autodiff", "structure", "recur",
         "tracing", "transforms", "per_node", "rewrite", "run", "manners", "io", "optim", "kernels",
         "compile", "__init__", "testing",
     ),
