@@ -76,6 +76,7 @@ def test_a_forked_child_has_its_own_pool(schedule):
 def test_an_interrupt_between_any_two_steps(schedule):
     """A call runs as a whole or not at all, and the next one does not hang."""
     made, found = schedule(3)
+    made.run()  # which starts the helpers
     number = points(made.run)
     assert number > 5
     for k in range(number):
