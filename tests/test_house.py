@@ -18,8 +18,8 @@ CORE = ("graph", "autodiff", "structure", "recur")
 FLOORS = {
     "minigrad": (
         "sites", "lazy", "static", "ordering", "graph", "ops", "arguments", "autodiff", "structure",
-        "recur", "tracing", "transforms", "per_node", "rewrite", "run", "manners", "io", "optim", "kernels",
-        "compile", "__init__", "testing",
+        "recur", "tracing", "transforms", "per_node", "rewrite", "run", "manners", "io", "optim",
+        "kernels", "compile", "__init__", "testing",
     ),
     "viz": ("scene", "layout", "out", "draw", "__init__", "study", "commands", "cli", "__main__"),
 }  # fmt: skip
