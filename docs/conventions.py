@@ -80,7 +80,7 @@ def names(engine: Engine) -> dict[str, Any]:
 
     return {
         "np": np, "mg": mg, "value": value, "slope": slope, "curve": curve, "hessian": hessian,
-        "refused": refused, "nan": np.nan, "inf": np.inf, "ones": np.ones,
+        "slopes": slopes, "refused": refused, "nan": np.nan, "inf": np.inf, "ones": np.ones,
     }  # fmt: skip
 
 
@@ -116,6 +116,12 @@ SECTIONS: dict[str, list[Row]] = {
         Row(10, "slope(mg.norm, [0, 0])", "[0, 0]"),
         Row(11, "slope(lambda x: mg.sqrt(mg.sum(x * x)), [0, 0])", "[nan, nan]",
             "inf * 0 of two ops that are each right; use `mg.norm`"),
+        Row(11, "slope(lambda x: mg.square(mg.sqrt(x)), 0.0)", "0",
+            "the limit is 1; the root's slope inf meets the cotangent 2 * sqrt(x), exactly 0"),
+        Row(11, "hessian(lambda x: mg.norm(x) ** 2, [0, 0])", "[[0, 0], [0, 0]]",
+            "2 I in the limit; the direction x / norm(x) is 0 there; write `mg.sum(x * x)`"),
+        Row(11, "hessian(lambda x: mg.std(x) ** 2, [3, 3])", "[[0, 0], [0, 0]]",
+            "likewise; write `mg.var(x)`"),
         Row(12, "slope(mg.hypot, 0.0, 0.0)", "(0, 0)"),
         Row(13, "slope(mg.std, [3, 3, 3])", "[0, 0, 0]"),
         Row(14, "value(lambda x: mg.var(x, correction=1), [3])", "nan", "no exception, no warning"),
@@ -126,6 +132,9 @@ SECTIONS: dict[str, list[Row]] = {
         Row(15, "curve(lambda x: x ** 3, 0.0)", "0"),
         Row(16, "slope(mg.pow, 0.0, 2.0)", "(0, 0)"),
         Row(16, "slope(mg.pow, 0.0, 0.0)", "(0, 0)", "by the exponent: 0 at base 0"),
+        Row(16, "curve(lambda y: mg.pow(0.0, y), [0.5, 2.0])", "[0, 0]", "0 ** y is flat"),
+        Row(16, "slope(lambda x, y: slopes(mg.pow, x, y)[0], 2.0, 0.0)", "(0, 0.5)",
+            "x ** 0 has slope 0, and that slope grows by 1 / x with the exponent"),
         Row(17, "slope(mg.pow, -2.0, 2.0)", "(-4, nan)", "by the exponent: NaN below 0"),
         Row(18, "slope(mg.prod, [0, 3, 4])", "[12, 0, 0]"),
         Row(19, "slope(mg.prod, [0, 0, 4])", "[0, 0, 0]"),
@@ -139,6 +148,9 @@ SECTIONS: dict[str, list[Row]] = {
         Row(23, "value(mg.log_sigmoid, -1000.0), slope(mg.log_sigmoid, -1000.0)", "(-1000, 1)"),
         Row(24, "slope(mg.softplus, 1000.0)", "1"),
         Row(24, "curve(mg.softplus, -40.0)", "4.248354255291589e-18"),
+        Row(24, "curve(mg.softplus, 40.0)", "4.248354255291589e-18"),
+        Row(24, "slope(mg.sigmoid, 40.0), slope(mg.tanh, 20.0)", "(0, 0)",
+            "y (1 - y) and 1 - y^2 of the value kept, which rounds to 1: off by less than 1e-16"),
         Row(25, "slope(mg.logsumexp, [1000, 1000])", "[0.5, 0.5]"),
         Row(26, "value(mg.logsumexp, [-inf, -inf]), slope(mg.logsumexp, [-inf, -inf])",
             "(-inf, [0, 0])", "the sum of nothing: gradient 0"),

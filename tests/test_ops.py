@@ -78,6 +78,28 @@ def test_curvature_at_kinks_and_far_out(f, point, wanted):
     close(np.array(curve(f, point)), np.array(wanted), 1e-14)
 
 
+def test_second_derivatives_of_powers():
+    """Regression: by base and exponent at exponent 0 it was 0 one way round, 1 / x the other;
+    NaN at base 0.  In closed form: y (y - 1) x^(y - 2), x^(y - 1) (1 + y log x), x^y log(x)^2."""
+    for x, y in ((2.0, 0.0), (0.5, 0.0), (1.0, 0.0), (1.5, 2.0), (2.0, -1.0)):
+        a, b = mg.asarray(x), mg.asarray(y)
+        (aa, ab), (ba, bb) = mg.evaluate(mg.hessian(mg.pow(a, b), (a, b)))
+        assert aa == pytest.approx(y * (y - 1) * x ** (y - 2))
+        assert ab == pytest.approx(x ** (y - 1) * (1 + y * np.log(x)))
+        assert ba == pytest.approx(float(ab)) and bb == pytest.approx(x**y * np.log(x) ** 2)
+    a, b = mg.asarray(0.0), mg.asarray(2.0)
+    assert np.allclose(mg.evaluate(mg.hessian(mg.pow(a, b), (a, b))), [[2, 0], [0, 0]])
+
+
+@pytest.mark.parametrize("x", [-40.0, -1.0, 0.0, 1.0, 37.4, 60.0])
+def test_softplus_bends_far_out(x):
+    """Regression: its second derivative was 0 where the sigmoid rounds to 1."""
+    t = mg.asarray(x)
+    e = np.exp(-abs(x))
+    assert mg.hessian(mg.softplus(t), t).item() == pytest.approx(e / (1 + e) ** 2, rel=1e-12)
+    assert mg.grad(mg.softplus(t), t).item() == pytest.approx(1 / (1 + np.exp(-x)), rel=1e-12)
+
+
 def test_power_at_zero_and_below():
     a, b = mg.asarray([0.0, -2.0, 0.0]), mg.asarray([2.0, 2.0, 0.0])
     da, db = mg.evaluate(mg.grad(mg.sum(mg.pow(a, b)), (a, b)))

@@ -7,7 +7,9 @@ read, and the error says what to do instead.  `repr` alone never computes.  The 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +21,26 @@ VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12")  # of the array API stan
 
 
 NAMESPACE: Any = None  # of the array API's functions: the package hands itself in
+
+
+def _refuse_nested(caller: FrameType | None) -> None:
+    """Refuse to be read by a function of NumPy's: of a Tensor it would have recorded ours, so it
+    was given a list of Tensors, whose values alone it takes, and the gradient would be lost.
+
+    Python's own frames are all there is to see: NumPy's functions in C (np.array, ufuncs), called
+    with a list of Tensors, look as if the user had read one.
+    """
+    name = None
+    while caller is not None and caller.f_globals.get("__name__", "").startswith("numpy."):
+        if caller.f_globals["__name__"].startswith("numpy.testing"):
+            return
+        name, caller = caller.f_code.co_qualname, caller.f_back
+    if name is not None:
+        raise TypeError(
+            f"np.{name}: a Tensor inside a list, or given to a function of NumPy's that knows "
+            "arrays only, would be read and lose its gradient. Join the list first, as in "
+            "mg.mean(mg.asarray([a, b])); to compute with the values, give t.numpy()"
+        )
 
 
 class Readable:
@@ -43,6 +65,7 @@ class Readable:
         return self._value
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        _refuse_nested(sys._getframe(1))
         if copy is False and dtype is not None and np.dtype(dtype) != self.dtype:
             raise ValueError(
                 f"a {self.dtype} Tensor cannot be seen as {np.dtype(dtype)} without a copy"

@@ -21,6 +21,7 @@ from . import (
     operators,
     order,
     reduce,
+    table,
 )
 from .arranging import *
 from .arrays import *
@@ -48,3 +49,6 @@ __all__ += indexing.__all__
 __all__ += movement.__all__
 __all__ += order.__all__
 __all__ += reduce.__all__
+
+table.PUBLIC.update(__all__)
+globals().update({name: table.named(globals()[name]) for name in __all__})

@@ -161,13 +161,18 @@ def _common(op: str, what: str, shapes: Sequence[Shape]) -> Shape:
         raise ValueError(f"{op}: {what} {given} do not broadcast{running()}") from None
 
 
-def einsum(subscripts: str, *operands: ArrayLike) -> Tensor:
+def einsum(subscripts: str | ArrayLike, *operands: Any) -> Tensor:
     """`numpy.einsum`: sums of products of the operands, named by the letters of their axes.
 
     subscripts: "ij,jk->ik"; letters missing on the right are summed over.  "..." stands for any
     number of axes, which broadcast.  Without "->" the result has "...", then the letters that
     occur once, in alphabetical order.  At least one operand; dtypes promote.
+
+    An axis of length 1 is stretched to its letter's length in the other operands.  As in NumPy, the
+    operands may also stand between lists of axis numbers: einsum(a, [0, 1], b, [1, 2], [0, 2]).
     """
+    if not isinstance(subscripts, str):
+        subscripts, operands = _with_letters((subscripts, *operands))
     text = subscripts.replace(" ", "")
     left, arrow, out = text.partition("->")
     subs = left.split(",")
@@ -210,7 +215,50 @@ def einsum(subscripts: str, *operands: ArrayLike) -> Tensor:
         raise ValueError(
             f"einsum: each output letter of {subscripts!r} must be an input letter, once"
         )
+    lengths: dict[str, int] = {}
+    for t, term in zip(tensors, subs, strict=True):
+        for c, n in zip(term, t.shape, strict=False):
+            lengths[c] = n if lengths.get(c, 1) == 1 else lengths[c]
+    for k, (t, term) in enumerate(zip(tensors, subs, strict=True)):
+        if len(term) == t.ndim:  # the shape rule says it in words where it is not
+            tensors[k], subs[k] = _stretched(t, term, lengths)
     return bind(EINSUM, *tensors, subs=tuple(subs), out=out)
+
+
+def _stretched(t: Tensor, term: str, lengths: dict[str, int]) -> tuple[Tensor, str]:
+    """The operand without the axes of length 1 whose letter is longer elsewhere: a product with
+    what it is there, all along."""
+    drop = {
+        c for c in term
+        if lengths[c] != 1 and all(n == 1 for d, n in zip(term, t.shape, strict=True) if d == c)
+    }  # fmt: skip
+    if not drop:
+        return t, term
+    left = [n for c, n in zip(term, t.shape, strict=True) if c not in drop]
+    return reshape(t, tuple(left)), "".join(c for c in term if c not in drop)
+
+
+def _with_letters(args: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
+    """(a, [0, 1], b, [1, 2], [0, 2]) as ("AB,BC->AC", (a, b)); letters in the order of numbers."""
+    names = sorted(ascii_letters)
+
+    def term(numbers: Any) -> str:
+        if not isinstance(numbers, (list, tuple)):
+            raise TypeError(
+                "einsum: subscripts are a text such as 'ij,jk->ik', or a list of axis numbers "
+                f"behind every operand; got {numbers!r:.60}"
+            )
+        for k in numbers:
+            if k is not Ellipsis and not (type(k) is int and 0 <= k < len(names)):
+                raise ValueError(
+                    f"einsum: an axis number is an integer 0..{len(names) - 1} or ...; got {k!r}"
+                )
+        return "".join("..." if k is Ellipsis else names[k] for k in numbers)
+
+    even = len(args) // 2 * 2
+    text = ",".join(term(k) for k in args[1:even:2])
+    text += "->" + term(args[-1]) if len(args) % 2 else ""
+    return text, args[:even:2]
 
 
 def matmul(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:

@@ -23,9 +23,12 @@ from .elementwise import (
     binary,
     divide,
     equal,
+    greater,
     isinf,
+    isnan,
     less_equal,
     logical_and,
+    logical_or,
     multiply,
     negative,
     numbers,
@@ -106,12 +109,16 @@ xlogy = binary(
 
 
 def _power_base(ct: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    slope = multiply(b, _pow(a, subtract(b, 1)))
-    return absorb(ct, where(equal(b, 0), zeros_like(b), slope))  # x ** 0 has slope 0 even at x = 0
+    # x ** 0 has slope 0 even at x = 0 (or NaN); elsewhere b = 0 is a number like any other, for the
+    # derivative of this slope by b is 1 / a there.
+    bad = logical_and(equal(b, 0), logical_or(equal(a, 0), isnan(a)))
+    slope = multiply(b, _pow(where(bad, 1, a), subtract(b, 1)))
+    return absorb(ct, where(bad, zeros_like(b), slope))
 
 
 def _power_exponent(ct: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    return absorb(ct, where(equal(a, 0), zeros_like(a), multiply(y, log(a))))
+    zero = equal(a, 0)  # what is not taken must be finite, for the derivative of this slope
+    return absorb(ct, multiply(where(zero, zeros_like(y), y), log(where(zero, 1, a))))
 
 
 _pow = binary("pow", "x1 ** x2", np.power, _power_base, _power_exponent, shape=numbers)
@@ -248,8 +255,18 @@ sigmoid = unary(
 softplus = unary(
     "softplus", "log(1 + e ** x), without overflow",
     lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))),
-    lambda g, y, a: multiply(g, sigmoid(a)), scalar="maximum(x, 0.0) + log1p(exp(-abs(x)))",
+    lambda g, y, a: multiply(g, _softplus_slope(a)),
+    scalar="maximum(x, 0.0) + log1p(exp(-abs(x)))",
 )  # fmt: skip
+
+
+def _softplus_slope(a: Tensor) -> Tensor:
+    """sigmoid(a), by its smaller half: where it rounds to 1 its own slope is not lost."""
+    right = greater(a, 0)
+    half = sigmoid(where(right, negative(a), a))
+    return where(right, subtract(1, half), half)
+
+
 erf = unary(
     "erf", "The error function", _erf_numpy,
     lambda g, y, a: multiply(g, multiply(2 / math.sqrt(math.pi), exp(negative(square(a))))),

@@ -7,7 +7,6 @@ What rearranges by several of them (`roll`, `tile`, `pad`, ...) is in `arranging
 from __future__ import annotations
 
 import builtins
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -162,11 +161,12 @@ def expand_dims(x: ArrayLike, /, axis: int | Sequence[int] = 0) -> Tensor:
     t = asarray(x)
     given = axis if isinstance(axis, (tuple, list)) else (axis,)
     ndim = t.ndim + len(given)
-    places = {operator.index(a) % ndim for a in given if -ndim <= a < ndim}
+    wanted = integers_of("expand_dims", "axes", given)
+    if not all(-ndim <= a < ndim for a in wanted):  # IndexError, says the array API standard
+        raise IndexError(f"expand_dims: axis {axis} is out of range for shape {t.shape}")
+    places = {a % ndim for a in wanted}
     if len(places) < len(given):
-        raise ValueError(
-            f"expand_dims: axis {axis} is out of range or given twice for shape {t.shape}"
-        )
+        raise ValueError(f"expand_dims: an axis is given twice in {axis} for shape {t.shape}")
     old = iter(t.shape)
     return reshape(t, tuple(1 if k in places else next(old) for k in range(ndim)))
 

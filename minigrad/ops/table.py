@@ -7,7 +7,9 @@ stored counted from the end, so that a leading row axis changes nothing.
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -75,6 +77,31 @@ def shape_of(op: str, given: Any) -> tuple[int, ...]:
     if any(n < 0 for n in shape):
         raise ValueError(f"{op}: a length of a shape is at least 0; got {given}")
     return shape
+
+
+def named(f: Callable[..., Any]) -> Callable[..., Any]:
+    """`f` as users call it: an error out of what it is made of (`stack` of `expand_dims`) names it.
+    """
+    name = f.__name__
+
+    @wraps(f)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return f(*args, **kwargs)
+        except (TypeError, ValueError, IndexError, OverflowError) as error:
+            text = str(error.args[0]) if error.args else ""
+            match = _PREFIX.match(text)
+            if match and match[1] != name and (match[1] in TABLE or match[1] in PUBLIC):
+                inner = match[2] == "("  # a primitive, with what it was given
+                error.args = (f"{name}: {text if inner else text[match.end() :]}", *error.args[1:])
+            raise
+
+    called.__module__, called.__qualname__ = __package__, name  # where pickle finds it
+    return called
+
+
+_PREFIX = re.compile(r"(\w+)(: |\()")
+PUBLIC: set[str] = set()  # the names of all functions of the package
 
 
 def axes_of(op: str, x: Tensor, axis: int | Sequence[int] | None) -> tuple[int, ...]:

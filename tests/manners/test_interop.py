@@ -230,3 +230,23 @@ def test_asarray_is_the_way_out():
     assert t.numpy().any()
     with pytest.raises(ValueError, match="without a copy"):
         np.asarray(t, dtype=np.float32, copy=False)
+
+
+@pytest.mark.parametrize("f", [
+    np.mean, np.sum, np.std, np.max, np.linalg.norm, np.cumsum, np.average, np.median,
+    lambda xs: np.clip(xs, 0, 1), lambda xs: np.full(2, xs[0]),
+])  # fmt: skip
+def test_a_list_of_tensors_is_not_read_in_silence(f):
+    """Regression: np.mean([x, x * x]) * x lost the gradient of the mean."""
+    x = mg.asarray(3.0)
+    with pytest.raises(TypeError, match=r"^np\..*inside a list.*lose its gradient.*mg.asarray"):
+        f([x, x * x])
+    joined = mg.mean(mg.asarray([x, x * x])) * x
+    assert mg.grad(joined, x).item() == pytest.approx(6.0 + 10.5)
+
+
+def test_reading_by_the_user_and_by_tests_stays_possible():
+    x = mg.asarray([1.0, 2.0])
+    np.testing.assert_array_equal(x, [1.0, 2.0])
+    np.testing.assert_array_equal([x, x], [[1.0, 2.0]] * 2)
+    assert np.array([x, x]).tolist() == [[1.0, 2.0]] * 2

@@ -132,7 +132,7 @@ T = mg.asarray([0.5])[0]
                 "arange": lambda device: mg.arange(2, device=device),
                 "eye": lambda device: mg.eye(2, device=device),
                 "linspace": lambda device: mg.linspace(0, 1, 2, device=device),
-                "full_like": lambda device: mg.zeros_like(INT8, device=device),
+                "zeros_like": lambda device: mg.zeros_like(INT8, device=device),
             }.items()
         ),
     ],

@@ -303,6 +303,41 @@ ERRORS = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("text, shapes", [
+    ("i,i", [(1,), (3,)]), ("ij,jk", [(2, 1), (3, 2)]), ("ij,ij->ij", [(2, 1), (2, 3)]),
+    ("ij,jk,k", [(1, 3), (3, 1), (4,)]), ("ii,i->i", [(1, 1), (3,)]), ("...i,i", [(2, 1), (3,)]),
+    ("i,i", [(1,), (0,)]),
+])  # fmt: skip
+def test_an_axis_of_length_one_is_stretched(text, shapes):
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=s) for s in shapes]
+    wanted = np.einsum(text, *arrays)
+    tensors = [mg.asarray(a) for a in arrays]
+    y = mg.einsum(text, *tensors)
+    close(y.numpy(), wanted, 1e-14)
+    # linear in each operand: the slope along an operand is the value
+    u = rng.normal(size=wanted.shape)
+    for a, g in zip(arrays, mg.evaluate(mg.vjp(y, tensors, u)), strict=True):
+        assert np.sum(a * g) == pytest.approx(np.sum(u * wanted))
+
+
+def test_einsum_with_lists_of_axis_numbers():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 3)), rng.normal(size=(3, 4))
+    for args in (
+        (a, [0, 1], b, [1, 2], [2, 0]), (a, [0, 1], b, [1, 2]), (a, [5, 3]),
+        (a, [..., 0], [..., 0]), (a, [30, 2], b, [2, 1]), (a, [0, 1], []),
+    ):  # fmt: skip
+        close(mg.einsum(*args).numpy(), np.einsum(*args), 1e-14)
+        recorded = np.einsum(mg.asarray(args[0]), *args[1:])
+        assert isinstance(recorded, mg.Tensor)
+        close(recorded.numpy(), np.einsum(*args), 1e-14)
+    for wrong, words in (((a,), "a list of axis numbers"), ((a, ["i"]), "got 'i'"),
+                         ((a, [52, 0]), "0..51")):  # fmt: skip
+        with pytest.raises((TypeError, ValueError), match=words):
+            mg.einsum(*wrong)
+
+
 @pytest.mark.parametrize("case", ERRORS)
 def test_a_wrong_call_is_refused_in_words(case):
     call, kind, words = ERRORS[case]
