@@ -8,14 +8,14 @@ from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 import numpy as np
-import optree
 
+from . import pytrees
 from .graph import CONSTANT, Tensor, toposort, where_recorded
 from .ops.arrays import asarray
 
 
 def float_leaves(who: str, what: str, tree: Any) -> list[Tensor]:
-    leaves = optree.tree_leaves(tree)
+    leaves = pytrees.tree_leaves(tree)
     for leaf in leaves:
         if not isinstance(leaf, Tensor):
             raise TypeError(f"{who}: {what} must hold Tensors; got {_kind_of(leaf)}")
@@ -39,7 +39,7 @@ def scalar_leaf(who: str, output: Any) -> Tensor:
 
 
 def wrt_leaves(who: str, what: str, tree: Any) -> tuple[list[Tensor], Callable[[list], Any]]:
-    paths, leaves, spec = optree.tree_flatten_with_path(tree)
+    paths, leaves, spec = pytrees.tree_flatten_with_path(tree)
     for path, leaf in zip(paths, leaves, strict=True):
         at = _place(what, path)
         if not isinstance(leaf, Tensor):
@@ -51,7 +51,7 @@ def wrt_leaves(who: str, what: str, tree: Any) -> tuple[list[Tensor], Callable[[
             raise TypeError(
                 f"{who}: {at} is {leaf.dtype}; only floating-point Tensors have gradients"
             )
-    return leaves, lambda values: optree.tree_unflatten(spec, values)
+    return leaves, lambda values: pytrees.tree_unflatten(spec, values)
 
 
 def refuse_unreached(
@@ -64,7 +64,7 @@ def refuse_unreached(
     found: those to which a derivative came.  nodes: what stands for the leaves of `tree` in the
     graph, where it is not they themselves.
     """
-    paths, leaves, _ = optree.tree_flatten_with_path(tree)
+    paths, leaves, _ = pytrees.tree_flatten_with_path(tree)
     wrt = leaves if nodes is None else nodes
     if all(w in found for w in wrt):
         return
@@ -94,7 +94,7 @@ def _kind_of(leaf: Any) -> str:
 
 
 def matching_leaves(who: str, what: str, tree: Any, like: Sequence[Tensor]) -> list[Tensor]:
-    leaves = optree.tree_leaves(tree)
+    leaves = pytrees.tree_leaves(tree)
     if len(leaves) != len(like):
         raise ValueError(f"{who}: {len(leaves)} {what} were given for {len(like)} Tensors")
     out = []

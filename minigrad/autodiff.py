@@ -16,9 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import optree
-
-from . import sites
+from . import pytrees, sites
 from .arguments import float_leaves, matching_leaves, refuse_unreached, scalar_leaf, wrt_leaves
 from .graph import Tensor, placeholder, toposort
 from .ops.creation import ones_like, zeros_like
@@ -121,4 +119,4 @@ def jvp(outputs: Any, inputs: Any, tangents: Any) -> Any:
     some = [(pulled[w], m) for w, m in zip(wrt, moves, strict=True) if w in pulled]
     pushed = backward([p for p, _ in some], [m for _, m in some], seeds)
     leaves = [pushed[u] if u in pushed else zeros_like(u) for u in seeds]
-    return optree.tree_unflatten(optree.tree_structure(outputs), leaves)
+    return pytrees.tree_unflatten(pytrees.tree_structure(outputs), leaves)

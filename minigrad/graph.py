@@ -184,7 +184,10 @@ def constant(value: Any, dtype: Any = None, name: str | None = None) -> Tensor:
     nothing."""
     if isinstance(value, np.ndarray) and hasattr(value, "mask"):  # np.ma is imported when asked for
         raise TypeError("a masked array would lose its mask; give its .data, and the mask apart")
-    array = np.array(value, dtype=dtype, order="C")
+    try:
+        array = np.array(value, dtype=dtype, order="C")
+    except (TypeError, ValueError, OverflowError) as error:
+        raise type(error)(f"no array of numbers, a {type(value).__name__}: {error}") from None
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
         raise TypeError(
             f"a Tensor holds floats, integers or booleans; got {array.dtype} "

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import optree
 from safetensors import SafetensorError, deserialize
 from safetensors.numpy import save as to_bytes
 
+from . import pytrees
 from .graph import Tensor
 from .ops.arrays import asarray
 from .tracing import path_name
@@ -34,14 +34,14 @@ SPEC, DIGEST = "minigrad", "minigrad.digest"
 def tensors(tree: Any) -> Any:
     """The same pytree with every array as a Tensor named by its path, "cell.W_f"; other leaves as
     they are."""
-    paths, leaves, spec = optree.tree_flatten_with_path(tree)
+    paths, leaves, spec = pytrees.tree_flatten_with_path(tree)
     made = [
         asarray(x, name=path_name("", p) or None)
         if isinstance(x, (np.ndarray, np.generic, Tensor))
         else x
         for p, x in zip(paths, leaves, strict=True)
     ]
-    return optree.tree_unflatten(spec, made)
+    return pytrees.tree_unflatten(spec, made)
 
 
 # -- saving ----------------------------------------------------------------------------------------

@@ -18,8 +18,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import optree
 
+from . import pytrees
 from .graph import Tensor
 from .ops.arrays import asarray, astype
 from .ops.reduce import NORM, norm
@@ -87,11 +87,11 @@ def _leaves(
 ) -> tuple[list[list[Any]], Callable[[Sequence[Any]], Any]]:
     """The leaves of several pytrees, which are structured and shaped as the first of them, as
     arrays or (recorded) Tensors; and what puts such leaves together again."""
-    paths, _, spec = optree.tree_flatten_with_path(like)
+    paths, _, spec = pytrees.tree_flatten_with_path(like)
     convert: Callable[[Any], Any] = asarray if recorded else np.asarray
     found: list[list[Any]] = []
     for name, tree in trees.items():
-        leaves, own = optree.tree_flatten(tree)
+        leaves, own = pytrees.tree_flatten(tree)
         if own != spec:
             raise ValueError(
                 f"{who}: {name} are not structured as params; they are {own}, params are {spec}"
@@ -104,11 +104,11 @@ def _leaves(
             if x.shape != p.shape:
                 raise ValueError(f"{who}: {at} has shape {x.shape}, its parameter {p.shape}")
         found.append(arrays)
-    return found, lambda leaves: optree.tree_unflatten(spec, leaves)
+    return found, lambda leaves: pytrees.tree_unflatten(spec, leaves)
 
 
 def _holds_tensor(*trees: Any) -> bool:
-    return any(isinstance(x, Tensor) for tree in trees for x in optree.tree_leaves(tree))
+    return any(isinstance(x, Tensor) for tree in trees for x in pytrees.tree_leaves(tree))
 
 
 def _read(leaves: list[Any]) -> list[Any]:
@@ -212,7 +212,7 @@ def global_norm(tree: Any) -> Any:
 
 
 def _numbers(who: str, tree: Any) -> list[Any]:
-    leaves = [x if isinstance(x, Tensor) else np.asarray(x) for x in optree.tree_leaves(tree)]
+    leaves = [x if isinstance(x, Tensor) else np.asarray(x) for x in pytrees.tree_leaves(tree)]
     for x in leaves:
         if x.dtype.kind not in "fiub":
             raise TypeError(f"{who}: a pytree of real numbers is needed; it holds {x.dtype}")
@@ -234,7 +234,7 @@ def clip_by_global_norm(grads: Any, max_norm: float) -> Any:
         g = g if g.dtype.kind == "f" else _cast(g, np.zeros(0))
         return g * _cast(scale, g)
 
-    return optree.tree_map(scaled, grads)
+    return pytrees.tree_map(scaled, grads)
 
 
 # -- schedules -------------------------------------------------------------------------------------

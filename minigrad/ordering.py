@@ -23,8 +23,13 @@ def integers(what: str, values: Any) -> Ints:
         if a.dtype.kind not in "iu" or a.dtype.kind == "u" and a.size and a.max() > 2**63 - 1:
             raise TypeError
     except (TypeError, ValueError):
-        raise TypeError(f"{what} must be integers; got {str(values)[:80]!r}") from None
+        raise TypeError(f"{what} must be integers; got {_short(values)}") from None
     return np.asarray(a, np.int64, order="C")  # ascontiguousarray would turn one number into a row
+
+
+def _short(given: Any) -> str:
+    text = repr(given)
+    return text if len(text) < 80 else f"{text[:76]} ..."
 
 
 def whole(given: Any) -> bool:
@@ -35,7 +40,7 @@ def whole(given: Any) -> bool:
 def natural(what: str, given: Any) -> int:
     """An integer from 0 on."""
     if not whole(given) or given < 0:
-        raise ValueError(f"{what} must be an integer from 0 on; got {str(given)[:80]!r}")
+        raise ValueError(f"{what} must be an integer from 0 on; got {_short(given)}")
     return int(given)
 
 
@@ -46,14 +51,14 @@ def booleans(what: str, values: Any) -> np.ndarray:
     except (TypeError, ValueError):
         a = np.array(["?"])
     if a.dtype.kind != "b" and a.size:
-        raise TypeError(f"{what} must be booleans; got {str(values)[:80]!r}")
+        raise TypeError(f"{what} must be booleans; got {_short(values)}")
     return a.astype(bool)
 
 
 def listed(what: str, values: Any) -> list:
     """The entries of a list; text, a dict and what is no iterable are none."""
     if not isinstance(values, Iterable) or isinstance(values, (str, bytes, dict)):
-        raise TypeError(f"{what}; got {str(values)[:80]!r}")
+        raise TypeError(f"{what}; got {_short(values)}")
     return list(values)
 
 

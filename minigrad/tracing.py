@@ -15,12 +15,11 @@ from itertools import chain, compress
 from typing import Any
 
 import numpy as np
-import optree
-from optree import tree_leaves as leaves_of
 
-from . import static
+from . import pytrees, static
 from .graph import CONSTANT, INPUT, Tensor, Trace, placeholder, toposort, trace_call, where_recorded
 from .ops.arrays import asarray
+from .pytrees import tree_leaves as leaves_of
 from .recur import ROW, SHARED, Block, Index, Via, proj, recurrence
 from .structure import Structure
 
@@ -59,12 +58,12 @@ def placeholders(
     prefix: str, tree: Any, trace: Trace, names: Sequence[str] = (), drop: int = 0
 ) -> Any:
     """A pytree of placeholders like the arrays in `tree`, without their first `drop` axes."""
-    paths, leaves, spec = optree.tree_flatten_with_path(tree)
+    paths, leaves, spec = pytrees.tree_flatten_with_path(tree)
     named = names if len(names) == len(leaves) else [path_name(prefix, p) for p in paths]
     new = [
         placeholder(t.shape[drop:], t.dtype, n, trace) for t, n in zip(leaves, named, strict=True)
     ]
-    return optree.tree_unflatten(spec, new)
+    return pytrees.tree_unflatten(spec, new)
 
 
 def refuse_captured(trace: Trace, outputs: Sequence[Tensor], remedy: str) -> None:
@@ -135,28 +134,28 @@ def trace_cell(
     initial = [
         placeholders("h0", state, trace, [f"{n}0" for n in names], drop=1) for _ in range(slots)
     ]
-    spec = optree.tree_structure(state)
+    spec = pytrees.tree_structure(state)
 
     def run() -> tuple[Any, Any]:
         carry = []
         for k in range(slots):
             pairs = zip(leaves_of(arrived[k]), leaves_of(initial[k]), bare[k], strict=True)
-            carry.append(optree.tree_unflatten(spec, [a + i if b else a for a, i, b in pairs]))
+            carry.append(pytrees.tree_unflatten(spec, [a + i if b else a for a, i, b in pairs]))
         result = cell(shared_in, tuple(carry) if slots > 1 else carry[0], x_in)
         if not (isinstance(result, tuple) and len(result) == 2):
             raise TypeError(
                 f"{trace.name} must return (carry, y); it returned {type(result).__name__}"
             )
-        return optree.tree_map(asarray, result[0]), optree.tree_map(asarray, result[1])
+        return pytrees.tree_map(asarray, result[0]), pytrees.tree_map(asarray, result[1])
 
     carry_out, y = trace_call(trace, run)
-    if optree.tree_structure(carry_out) != spec:
+    if pytrees.tree_structure(carry_out) != spec:
         raise TypeError(
-            f"{trace.name}: the carry leaves as {optree.tree_structure(carry_out)} but entered as "
+            f"{trace.name}: the carry leaves as {pytrees.tree_structure(carry_out)} but entered as "
             f"{spec}"
         )
     for path, a, b in zip(
-        optree.tree_paths(state),
+        pytrees.tree_paths(state),
         leaves_of(carry_out),
         leaves_of(arrived[0]),
         strict=True,
@@ -180,7 +179,7 @@ def trace_cell(
         {(s, leaf): t for s in range(slots) for leaf, t in enumerate(leaves_of(arrived[s]))},
         {(0, leaf): t for leaf, t in enumerate(sent)},
     )  # fmt: skip
-    known[key] = block, optree.tree_structure(y)
+    known[key] = block, pytrees.tree_structure(y)
     return known[key]
 
 
@@ -210,8 +209,8 @@ def recur(
     if not isinstance(structure, Structure):
         raise TypeError(f"recur: structure must be a mg.Structure, not {type(structure).__name__}")
     zero = [isinstance(t, np.ndarray) and not t.any() for t in leaves_of(initial)]
-    shared, state = optree.tree_map(asarray, shared), optree.tree_map(asarray, initial)
-    xs = optree.tree_map(lambda x: x if isinstance(x, Indexed) else asarray(x), inputs)
+    shared, state = pytrees.tree_map(asarray, shared), pytrees.tree_map(asarray, initial)
+    xs = pytrees.tree_map(lambda x: x if isinstance(x, Indexed) else asarray(x), inputs)
     _check_rows("inputs", xs, (structure.n,), f"the structure has {structure.n} nodes")
     parts = structure.components
     _check_rows("initial", state, (1, parts), f"it must be 1, or {parts}: one row per component")
@@ -233,13 +232,13 @@ def recur(
     r = recurrence(block, structure, args, vias)
     states = [proj(r, t, ROW) for t in block.ports.values()]
     outputs = [proj(r, t, ROW) for t in block.outputs]
-    return optree.tree_unflatten(optree.tree_structure(state), states), optree.tree_unflatten(
+    return pytrees.tree_unflatten(pytrees.tree_structure(state), states), pytrees.tree_unflatten(
         y_spec, outputs
     )
 
 
 def _check_rows(what: str, tree: Any, allowed: tuple[int, ...], why: str) -> None:
-    paths, leaves, _ = optree.tree_flatten_with_path(tree)
+    paths, leaves, _ = pytrees.tree_flatten_with_path(tree)
     for path, t in zip(paths, leaves, strict=True):
         rows = t.rows.shape if isinstance(t, Indexed) else t.shape
         if not rows or rows[0] not in allowed:

@@ -11,9 +11,8 @@ from functools import wraps
 from typing import Any
 
 import numpy as np
-import optree
 
-from . import static
+from . import pytrees, static
 from .arguments import float_leaves, refuse_unreached, scalar_leaf, wrt_leaves
 from .autodiff import backward, pulled
 from .graph import Tensor, Trace, placeholder, rebuild, toposort, trace_call
@@ -29,7 +28,7 @@ from .tracing import name_of, refuse_captured, traces_of
 def _split(tree: Any) -> tuple[list[Tensor], list[Any], Callable[[Sequence], Any]]:
     """Arrays of a pytree as Tensors, what else is in it (None in an array's place), and how to put
     it together."""
-    leaves, spec = optree.tree_flatten(tree)
+    leaves, spec = pytrees.tree_flatten(tree)
     is_array = [isinstance(x, (Tensor, np.ndarray, np.generic)) for x in leaves]
     arrays = [asarray(x) for x, yes in zip(leaves, is_array, strict=True) if yes]
     others = [None if yes else x for x, yes in zip(leaves, is_array, strict=True)]
@@ -37,7 +36,7 @@ def _split(tree: Any) -> tuple[list[Tensor], list[Any], Callable[[Sequence], Any
     def join(values: Sequence) -> Any:
         rest = iter(values)
         merged = [next(rest) if yes else x for x, yes in zip(leaves, is_array, strict=True)]
-        return optree.tree_unflatten(spec, merged)
+        return pytrees.tree_unflatten(spec, merged)
 
     return arrays, others, join
 
@@ -56,8 +55,8 @@ def _traced(
         inputs = [
             placeholder(s, d, name, trace) for (s, d), name in zip(shapes, names, strict=True)
         ]
-        result = trace_call(trace, lambda: optree.tree_map(asarray, f(*join(inputs))))
-        outputs, spec = optree.tree_flatten(result)
+        result = trace_call(trace, lambda: pytrees.tree_map(asarray, f(*join(inputs))))
+        outputs, spec = pytrees.tree_flatten(result)
         refuse_captured(trace, outputs, "pass it as an argument")
         made = Block(trace.name, tuple(inputs), tuple(outputs)), spec
         known[key] = made, others  # kept alive: their key may be their identity
@@ -76,7 +75,7 @@ def block(f: Callable) -> Callable:
         arrays, _, _ = _split(args)
         traced, spec = _traced(f, args, arrays, [t.ndim for t in arrays])
         r = recurrence(traced, SINGLE, arrays, [SHARED] * len(arrays))
-        return optree.tree_unflatten(spec, [proj(r, t, SHARED) for t in traced.outputs])
+        return pytrees.tree_unflatten(spec, [proj(r, t, SHARED) for t in traced.outputs])
 
     return call
 
@@ -113,7 +112,7 @@ def vmap(f: Callable, in_axes: Any = 0) -> Callable:
         ndims = [t.ndim - (via is ROW) for t, via in zip(arrays, vias, strict=True)]
         traced, spec = _traced(f, args, arrays, ndims)
         r = recurrence(traced, independent(next(iter(sizes.values()))), arrays, vias)
-        return optree.tree_unflatten(spec, [proj(r, t, ROW) for t in traced.outputs])
+        return pytrees.tree_unflatten(spec, [proj(r, t, ROW) for t in traced.outputs])
 
     return mapped
 
@@ -155,12 +154,12 @@ def jacobian(output: Any, input: Any) -> Any:
     wrt_leaves("jacobian", "input", input)
     rows, found = _jacobian(outs, input)
     refuse_unreached("jacobian", "input", outs, input, found)
-    return optree.tree_unflatten(optree.tree_structure(output), rows)
+    return pytrees.tree_unflatten(pytrees.tree_structure(output), rows)
 
 
 def _jacobian(outs: Sequence[Tensor], input: Any) -> tuple[list[Any], set[Tensor]]:
     """For each output its derivative by `input`, in that structure; and what was depended on."""
-    wrt, spec = optree.tree_flatten(input)
+    wrt, spec = pytrees.tree_flatten(input)
     rows: list[Any] = []
     reached: set[Tensor] = set()
     for out in outs:
@@ -170,7 +169,7 @@ def _jacobian(outs: Sequence[Tensor], input: Any) -> tuple[list[Any], set[Tensor
         basis = reshape(eye(out.size, dtype=out.dtype), (out.size, *out.shape))
         pulled = batch([found[x] if x in found else zeros_like(x) for x in wrt], seed, basis)
         parts = [reshape(g, out.shape + x.shape) for g, x in zip(pulled, wrt, strict=True)]
-        rows.append(optree.tree_unflatten(spec, parts))
+        rows.append(pytrees.tree_unflatten(spec, parts))
     return rows, reached
 
 
@@ -181,5 +180,5 @@ def hessian(output: Tensor, input: Any) -> Any:
     structure in the place of every leaf.  Zeros and errors as in `grad`.
     """
     first = pulled("hessian", "input", [scalar_leaf("hessian", output)], input, ones_like(output))
-    leaves, spec = optree.tree_flatten(first)
-    return optree.tree_unflatten(spec, _jacobian(leaves, input)[0])
+    leaves, spec = pytrees.tree_flatten(first)
+    return pytrees.tree_unflatten(spec, _jacobian(leaves, input)[0])

@@ -6,9 +6,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import optree
 
 import minigrad as mg
+from minigrad import pytrees
 
 from .cells import Cell, Params
 from .options import cell_like, size
@@ -79,7 +79,7 @@ class Unshared:
     def init(self, seed: int = 0) -> Params:
         seed = checked_seed("Unshared.init", seed)
         each = [self.cell.init(seed * self.steps + t) for t in range(self.steps)]
-        result: Any = optree.tree_map(lambda *leaves: np.stack(leaves), *each)
+        result: Any = pytrees.tree_map(lambda *leaves: np.stack(leaves), *each)
         return result
 
     def __call__(self, params: Any, xs: Any, lengths: Any = None) -> Any:
@@ -92,7 +92,7 @@ class Unshared:
         each = np.bincount(sequence, minlength=int(np.prod(x.shape[1:-1])))
         chains = mg.Structure.chain(each.tolist())
         order = np.lexsort((step, sequence))  # rows sequence after sequence
-        at_step = optree.tree_map(lambda p: mg.Indexed(p, step[order]), params)
+        at_step = pytrees.tree_map(lambda p: mg.Indexed(p, step[order]), params)
         at_row = mg.Indexed(mg.reshape(x, (-1, x.shape[-1])), rows[order])
 
         def unshared(_: Any, carry: Any, given: Any) -> Any:
@@ -100,7 +100,7 @@ class Unshared:
 
         start = start_state("Unshared", cell, params)
         _, ys = mg.recur(unshared, chains, initial=start, inputs={"theta": at_step, "x": at_row})
-        result: Any = optree.tree_map(lambda y: _to_time(y, rows[order], x.shape[:-1]), ys)
+        result: Any = pytrees.tree_map(lambda y: _to_time(y, rows[order], x.shape[:-1]), ys)
         return result
 
 

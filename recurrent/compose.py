@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import optree
 
 import minigrad as mg
+from minigrad import pytrees
 
 from .missing import Wrapped, output_size
 from .options import cell_like, flag, sizes
@@ -205,14 +205,14 @@ class DeepTransition(Wrapped):
     def __call__(self, params: Params, carry: Any, x: Any) -> tuple[Any, Any]:
         p, last = params["transition"], len(self.sizes) - 2
         state, m = self.cell(params["cell"], carry, x)
-        leaves, spec = optree.tree_flatten(state)
+        leaves, spec = pytrees.tree_flatten(state)
         own = [leaf is m for leaf in leaves]
         if not any(own):
             raise ValueError(
                 f"deep_transition: the output of {self.cell!r} is no part of its state; wrap the "
                 "cell itself, and put deep_output and the like around the result"
             )
-        before = optree.tree_leaves(carry)[own.index(True)]
+        before = pytrees.tree_leaves(carry)[own.index(True)]
         for k in range(last):
             m = mg.tanh(_layer(p, k, m))
         total = _layer(p, last, m)
@@ -220,7 +220,7 @@ class DeepTransition(Wrapped):
             total = total + before @ p["S"]
         h = mg.tanh(total).named("h")
         new = [h if yes else leaf for yes, leaf in zip(own, leaves, strict=True)]
-        return optree.tree_unflatten(spec, new), h
+        return pytrees.tree_unflatten(spec, new), h
 
 
 class DeepOutput(Wrapped):

@@ -118,8 +118,7 @@ def pad(sequences: Sequence[Any], fill: Any = 0) -> tuple[np.ndarray, np.ndarray
 
     Raises ValueError for no sequence at all, or one whose shape after the time axis differs.
     """
-    table = hasattr(sequences, "__array__")
-    given = sequences if table else listed("pad", "sequences", sequences, "sequences")
+    given = listed("pad", "sequences", sequences, "sequences")
     arrays = [array("pad", f"sequence {k}", s) for k, s in enumerate(given)]
     if not arrays:
         raise ValueError("pad: there are no sequences")
@@ -157,7 +156,7 @@ def batches(
               less padding.
     sort    : longest first within each batch.
     """
-    count = _size("batches", "size", size)
+    count = _size("batches", "size", size, kind="at least 1")
     buckets, sort = flag("batches", "buckets", buckets), flag("batches", "sort", sort)
     seed = None if seed is None else _size("batches", "seed", seed, 0)
     given = listed("batches", "sequences", sequences, "sequences")

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import optree
 
 import minigrad as mg
+from minigrad import pytrees
 
 from . import options
 from .seq2seq import EncoderDecoder, Params
@@ -64,7 +64,7 @@ def beam_search(
                      2016, equation 14), the end token counted.
     Hypotheses that did not end within `steps` are cut off there.  width=1 is `greedy`.
     """
-    width = options.size("beam_search", "width", width)
+    width = options.size("beam_search", "width", width, kind="at least 1")
     length_penalty = options.number(
         "beam_search", "length_penalty", length_penalty, lambda _: True, "a number"
     )
@@ -118,7 +118,7 @@ def _begin(
             raise ValueError(
                 f"{who}: {name} must be a token 0..{net.target_tokens - 1}; got {token}"
             )
-    options.size(who, "steps", steps)
+    options.size(who, "steps", steps, kind="at least 1")
     source = mg.evaluate(net.encode(params, xs, lengths))
     return net.compiled_step, source, len(source["context"])
 
@@ -150,4 +150,4 @@ def _until(tokens: np.ndarray, end: int) -> list[int]:
 
 
 def _rows(tree: Any, rows: np.ndarray) -> Any:
-    return optree.tree_map(lambda a: a[rows], tree)
+    return pytrees.tree_map(lambda a: a[rows], tree)

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import optree
 
 import minigrad as mg
+from minigrad import pytrees
 
 from .compose import follows, seeds
 from .missing import output_size
@@ -153,14 +153,14 @@ def _windows(
     read = place[np.repeat(rows, count) + ahead * size]
     dense = bool((given == time).all())
     kept = None if dense else rows
-    inputs = optree.tree_map(
+    inputs = pytrees.tree_map(
         lambda x: mg.Indexed(_to_rows(mg.asarray(x), time, batch, kept), read), xs
     )
-    initial = optree.tree_map(lambda s: s if len(s) == 1 else mg.take(s, b), start)
+    initial = pytrees.tree_map(lambda s: s if len(s) == 1 else mg.take(s, b), start)
     states, outputs = mg.recur(cell, chains, initial=initial, shared=params, inputs=inputs)
     first = np.zeros(size, np.int64)
     first[given > 0] = end[: np.count_nonzero(given)]
-    final = optree.tree_map(lambda s, s0: _final(s, s0, first, given, batch), states, start)
+    final = pytrees.tree_map(lambda s, s0: _final(s, s0, first, given, batch), states, start)
     ys = _to_time(mg.take(outputs, end), time, batch, kept)
     return final, ys
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import optree
-
 import minigrad as mg
+from minigrad import pytrees
 
 
 def dynamical_system(f: Callable | Sequence[Callable]) -> Callable[..., list[Any]]:
@@ -49,7 +48,7 @@ def dynamical_system(f: Callable | Sequence[Callable]) -> Callable[..., list[Any
                 "dynamical_system: f, thetas and actions must have one entry for each step, the "
                 f"same number; got {said or 'nothing that says how many there are'}"
             )
-        state = optree.tree_map(mg.asarray, start)
+        state = pytrees.tree_map(mg.asarray, start)
         states = []
         for t in range(known.pop()):
             theta = thetas[t] if isinstance(thetas, list) else thetas

@@ -11,11 +11,12 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-import optree
 
 import minigrad as mg
+from minigrad import pytrees
 
 from .cells import Params, RecursiveNet, TreeLSTM
+from .options import CELL, array, cell_like, function, listed, shown, size, tensor, whole
 from .sequences import start_state
 
 
@@ -94,20 +95,22 @@ def sweep(
 
     Returns (states, ys), leaves of the shape of xs without I, then their own axes.
     """
-    t = mg.asarray(xs)
-    axes = int(getattr(cell, "arity", 2) if dims is None else dims)
+    function("sweep", "cell", cell, CELL)
+    t = tensor("sweep", "xs", xs)
+    axes = size("sweep", "dims", getattr(cell, "arity", 2) if dims is None else dims)
+    ways = listed("sweep", "reverse", reverse, "axes")
     if t.ndim not in (axes + 1, axes + 2):
         raise ValueError(
             f"sweep: xs must have {axes} axes and I, or B in front of these; got shape {t.shape}"
         )
     extent, batch = t.shape[:-1], t.shape[: t.ndim - 1 - axes]
-    if any(not 0 <= a < axes for a in reverse):
-        raise ValueError(f"sweep: reverse must name axes 0 to {axes - 1}; got {tuple(reverse)}")
-    structure = _grid(extent[len(batch) :], tuple(reverse)).copies(batch[0] if batch else 1)
+    if any(not whole(a) or not 0 <= a < axes for a in ways) or len(set(ways)) < len(ways):
+        raise ValueError(f"sweep: reverse must name axes 0 to {axes - 1}; got {tuple(ways)}")
+    structure = _grid(extent[len(batch) :], tuple(ways)).copies(batch[0] if batch else 1)
     rows = mg.reshape(t, (structure.n, t.shape[-1]))
     start = start_state("sweep", cell, params)
     found: Any = mg.recur(cell, structure, initial=start, shared=params, inputs=rows)
-    result: Any = optree.tree_map(lambda a: mg.reshape(a, (*extent, *a.shape[1:])), found)
+    result: Any = pytrees.tree_map(lambda a: mg.reshape(a, (*extent, *a.shape[1:])), found)
     return result
 
 
@@ -128,7 +131,7 @@ class Multidirectional:
     """
 
     def __init__(self, cell: Any) -> None:
-        self.cell = cell
+        self.cell = cell_like("Multidirectional", cell)
         axes = range(getattr(cell, "arity", 2))
         self.corners = [
             tuple(a for a, back in zip(axes, way, strict=True) if back)
@@ -171,16 +174,18 @@ def lattice(arcs: Sequence[tuple], scores: Any = None) -> Lattice:
     scores: one positive number per arc (its probability); default 1.
     Raises ValueError naming an arc that is malformed, a cycle, or a lattice without arcs.
     """
+    arcs = listed("lattice", "arcs", arcs, "arcs (start, end, word)")
     if not len(arcs):
         raise ValueError("lattice: there are no arcs; one is (start, end, word)")
     for k, arc in enumerate(arcs):
-        if len(arc) != 3 or not all(isinstance(v, (int, np.integer)) for v in arc[:2]):
+        triple = isinstance(arc, (tuple, list)) and len(arc) == 3
+        if not triple or not all(whole(v) and abs(v) < 2**62 for v in arc[:2]):
             raise ValueError(
                 f"lattice: arc {k} must be (start, end, word) with integers; got {arc}"
             )
     n = len(arcs)
     starts, ends = np.array([(a, b) for a, b, _ in arcs], np.int64).T
-    weight = np.ones(n) if scores is None else np.asarray(scores, np.float64)
+    weight = np.ones(n) if scores is None else array("lattice", "scores", scores).astype(float)
     if weight.shape != (n,) or not (weight > 0).all():
         raise ValueError(f"lattice: scores must be {n} positive numbers, one per arc")
     if (starts == ends).any():
@@ -212,7 +217,10 @@ def run_lattice(
 
     A lattice with one reading is the sequence.  Returns (states, ys), leaves (N, ...).
     """
-    table = mg.asarray(xs)
+    function("run_lattice", "cell", cell, CELL)
+    if not isinstance(lattice, Lattice):
+        raise TypeError(f"run_lattice: lattice must be a rc.lattice; got {shown(lattice)}")
+    table = tensor("run_lattice", "xs", xs)
     if not table.ndim or len(table) != lattice.n:
         raise ValueError(
             f"run_lattice: the lattice has {lattice.n} arcs but xs has shape {table.shape}: a row "
@@ -222,11 +230,11 @@ def run_lattice(
 
     def over_lattice(params: Any, carry: Any, x: Any) -> tuple[Any, Any]:
         x, score, share = x
-        mean = optree.tree_map(lambda a: a * share, carry)
+        mean = pytrees.tree_map(lambda a: a * share, carry)
         state, y = cell(params, mean, x)
-        return optree.tree_map(lambda a: a * score, state), (state, y)
+        return pytrees.tree_map(lambda a: a * score, state), (state, y)
 
-    dtype = optree.tree_leaves(optree.tree_map(mg.asarray, start))[0].dtype
+    dtype = pytrees.tree_leaves(pytrees.tree_map(mg.asarray, start))[0].dtype
     weights = (v.astype(dtype)[:, None] for v in (lattice.scores, lattice.share))
     inputs = table, *weights
     return mg.recur(over_lattice, lattice, initial=start, shared=params, inputs=inputs)[1]

@@ -413,6 +413,11 @@ def onnx_node(node: Any, arrays: Mapping[str, Any]) -> tuple[str, Arrays, dict[s
     arrays : initialisers (onnx.numpy_helper.to_array of each), at least those the node reads as
              W, R, B and P.
     """
+    parts = [getattr(node, name, None) for name in ("op_type", "input", "attribute")]
+    if not isinstance(parts[0], str) or any(p is None for p in parts):
+        raise TypeError(f"onnx_node: needs a NodeProto of the package onnx; got {shown(node)}")
+    if not isinstance(arrays, Mapping):
+        raise TypeError(f"onnx_node: arrays must be a dict of arrays; got {shown(arrays)}")
     places = {1: "W", 2: "R", 3: "B", 7: "P"}
     tensors = {}
     for at, name in enumerate(node.input):
@@ -426,6 +431,11 @@ def onnx_node(node: Any, arrays: Mapping[str, Any]) -> tuple[str, Arrays, dict[s
     fields = {1: "f", 2: "i", 3: "s", 6: "floats", 7: "ints", 8: "strings"}
     attributes: dict[str, Any] = {}
     for a in node.attribute:
+        if a.type not in fields:
+            raise ValueError(
+                f"onnx_node: attribute {a.name} is neither numbers nor text; RNN, LSTM, GRU have "
+                "no such one"
+            )
         value = getattr(a, fields[a.type])
         if a.type == 3:
             value = value.decode()

@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import optree
 
 import minigrad as mg
+from minigrad import pytrees
 
 from .options import NEEDS, cell_like
 from .options import seed as checked_seed
@@ -79,7 +79,7 @@ class Hold(Wrapped):
                 f"{observed.shape}"
             )
         new, y = self.cell(params, carry, seen(values, observed, 0.0))
-        held = optree.tree_map(lambda a, b: seen(a, observed, b), new, carry)
+        held = pytrees.tree_map(lambda a, b: seen(a, observed, b), new, carry)
         return held, y
 
 

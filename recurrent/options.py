@@ -35,10 +35,10 @@ def whole(given: Any) -> bool:
     return isinstance(given, (int, np.integer)) and not isinstance(given, bool)
 
 
-def size(who: str, what: str, given: Any, least: int = 1) -> int:
-    """An integer, at least `least`; True and 2.0 are none."""
+def size(who: str, what: str, given: Any, least: int = 1, kind: str = "") -> int:
+    """An integer, at least `least`; True and 2.0 are none.  kind: that in other words."""
     if not whole(given) or given < least:
-        kind = "a positive integer" if least == 1 else f"an integer of at least {least}"
+        kind = kind or ("a positive integer" if least == 1 else f"an integer of at least {least}")
         raise ValueError(f"{who}: {what} must be {kind}; got {shown(given)}")
     return int(given)
 
@@ -79,7 +79,7 @@ def dtype(who: str, given: Any) -> np.dtype:
 def number(who: str, what: str, given: Any, fits: Callable[[float], bool], kind: str) -> float:
     """A finite real number for which `fits` holds; `kind` says in words which do."""
     real = isinstance(given, (int, float, np.integer, np.floating)) and not isinstance(given, bool)
-    if not real or not np.isfinite(given) or not fits(given):
+    if not real or abs(given) == np.inf or given != given or not fits(given):
         raise ValueError(f"{who}: {what} must be {kind}; got {shown(given)}")
     return float(given)
 
@@ -101,6 +101,8 @@ def flag(who: str, what: str, given: Any) -> bool:
 def listed(who: str, what: str, given: Any, of: str = "values") -> list[Any]:
     """The entries of a list or another iterable; text, a dict and what is no iterable are none."""
     if isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable):
+        raise TypeError(f"{who}: {what} must be a list of {of}; got {shown(given)}")
+    if getattr(given, "shape", None) == ():
         raise TypeError(f"{who}: {what} must be a list of {of}; got {shown(given)}")
     return list(given)
 
@@ -151,6 +153,28 @@ def entries(who: str, what: str, given: Any, names: tuple[str, ...]) -> dict[str
         if name not in given:
             raise ValueError(f"{who}: {what}[{name!r}] is missing; needed are {list(names)}")
     return {name: mg.asarray(given[name]) for name in names}
+
+
+def tensor(who: str, what: str, given: Any, *ndims: int) -> mg.Tensor:
+    """Numbers (or booleans) as a Tensor, with one of these numbers of axes (none: any)."""
+    try:
+        t = mg.asarray(given)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{who}: {what} must be numbers; got {shown(given)}: {error}") from None
+    if ndims and t.ndim not in ndims:
+        axes = " or ".join(map(str, ndims))
+        raise ValueError(f"{who}: {what} must have {axes} axes; got shape {t.shape}")
+    return t
+
+
+def function(who: str, what: str, given: Any, call: str) -> Any:
+    """Something that can be called as `call` says."""
+    if not callable(given) or isinstance(given, (type, mg.Tensor)):
+        raise TypeError(f"{who}: {what} must be a function {call}; got {shown(given)}")
+    return given
+
+
+CELL = "cell(params, carry, x) -> (carry, y)"
 
 
 def array(who: str, what: str, given: Any) -> np.ndarray:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import optree
 
 import minigrad as mg
+from minigrad import pytrees
 
 from . import options
 from .cells import Params, RecursiveNet
@@ -112,16 +112,8 @@ def parse(
     Returns a Tree, or a list of them.
     """
     many = isinstance(xs, (list, tuple))
-    given = xs if many else [xs]
-    sentences = [options.array("parse", f"sentence {k}", x) for k, x in enumerate(given)]
-    if not sentences:
-        raise ValueError("parse: there are no sentences")
-    for k, x in enumerate(sentences):
-        if x.ndim != 2 or not len(x):
-            raise ValueError(
-                f"parse: sentence {k} must be (words, I) with one word or more; got {x.shape}"
-            )
-    beam = options.size("parse", "beam", beam)
+    sentences = _sentences("parse", xs if many else [xs])
+    beam = options.size("parse", "beam", beam, kind="at least 1")
     options.number("parse", "margin", margin, lambda m: True, "a number")
     options.flag("parse", "lowest", lowest)
     count = len(sentences)
@@ -139,6 +131,19 @@ def parse(
         ]
     found = [b[0].trees[0] for b in beams]
     return found if many else found[0]
+
+
+def _sentences(who: str, given: Any) -> list[np.ndarray]:
+    """Each sentence's vectors, (words, I)."""
+    sentences = [options.array(who, f"sentence {k}", x) for k, x in enumerate(given)]
+    if not sentences:
+        raise ValueError(f"{who}: there are no sentences")
+    for k, x in enumerate(sentences):
+        if x.ndim != 2 or not len(x):
+            raise ValueError(
+                f"{who}: sentence {k} must be (words, I) with one word or more; got {x.shape}"
+            )
+    return sentences
 
 
 def _per_sentence(
@@ -160,7 +165,7 @@ def _leaves(
 ) -> list[_Partial]:
     """Every word as a phrase of its own."""
     x = np.concatenate(sentences)
-    zero = optree.tree_map(
+    zero = pytrees.tree_map(
         lambda a: np.broadcast_to(a, (len(x), *a.shape[1:])), start_state("parse", cell, params)
     )
     states, _ = _evaluated(cell, params, (zero, zero), _word_inputs(cell, x))
@@ -170,7 +175,7 @@ def _leaves(
         result.append(
             _Partial(
                 [Tree("", [], str(w)) for w in named], [(k, k + 1) for k in range(n)],
-                [optree.tree_map(lambda a, r=at + k: a[r], states) for k in range(n)],
+                [pytrees.tree_map(lambda a, r=at + k: a[r], states) for k in range(n)],
                 [None] * (n - 1),
             )
         )  # fmt: skip
@@ -183,7 +188,7 @@ def _word_inputs(cell: Callable, x: np.ndarray) -> Any:
 
 
 def _evaluated(cell: Callable, params: Any, carry: Any, x: Any) -> tuple[Any, np.ndarray]:
-    return mg.evaluate(cell(params, optree.tree_map(mg.asarray, carry), x))
+    return mg.evaluate(cell(params, pytrees.tree_map(mg.asarray, carry), x))
 
 
 def _score(cell: Callable, params: Any, forests: list[_Partial], x: np.ndarray, sign: int) -> None:
@@ -194,14 +199,14 @@ def _score(cell: Callable, params: Any, forests: list[_Partial], x: np.ndarray, 
 
     def side(shift: int) -> Any:
         states = [p.states[k + shift] for p, k in todo]
-        return optree.tree_map(lambda *leaves: np.stack(leaves), *states)
+        return pytrees.tree_map(lambda *leaves: np.stack(leaves), *states)
 
-    no_word = optree.tree_map(
+    no_word = pytrees.tree_map(
         lambda t: mg.zeros((len(todo), *t.shape[1:]), dtype=t.dtype), _word_inputs(cell, x)
     )
     states, scores = _evaluated(cell, params, (side(0), side(1)), no_word)
     for row, (p, k) in enumerate(todo):
-        state = optree.tree_map(lambda a, r=row: a[r], states)
+        state = pytrees.tree_map(lambda a, r=row: a[r], states)
         p.merges[k] = sign * float(scores[row]), state
 
 
@@ -264,8 +269,11 @@ def confusions(
     wrong, rows of the words of right): pairs of phrases over the words of all sentences, for
     `greedy_loss`.
     """
-    sentences = [np.asarray(x) for x in xs]
-    brackets = [Tree.parse(g).spans() for g in gold]
+    sentences = _sentences("confusions", options.listed("confusions", "xs", xs, "sentences"))
+    trees = options.listed("confusions", "gold", gold, "trees")
+    if len(trees) != len(sentences):
+        raise ValueError(f"confusions: {len(trees)} gold trees for {len(sentences)} sentences")
+    brackets = [Tree.parse(g).spans() for g in trees]
     starts = np.cumsum([0, *(len(x) for x in sentences)])
     tokens = [list(range(a, b)) for a, b in zip(starts, starts[1:], strict=False)]
     params = mg.tensors(params)
@@ -318,16 +326,25 @@ def greedy_loss(
 
 def wrong_brackets(gold: Sequence[Any], found: Sequence[Any]) -> np.ndarray:
     """How many brackets of each found tree its gold tree does not have.  (trees,)"""
-    pairs = zip(gold, found, strict=True)
-    return np.array([len(Tree.parse(f).spans() - Tree.parse(g).spans()) for g, f in pairs], float)
+    pairs = _spans("wrong_brackets", gold, found)
+    return np.array([len(f - g) for g, f in pairs], float)
+
+
+def _spans(who: str, gold: Any, found: Any) -> list[tuple[set[Span], set[Span]]]:
+    """The brackets of each gold tree and of the one that was found."""
+    trees = [
+        [Tree.parse(t) for t in options.listed(who, what, given, "trees")]
+        for what, given in (("gold", gold), ("found", found))
+    ]
+    if len(trees[0]) != len(trees[1]):
+        raise ValueError(f"{who}: {len(trees[0])} gold trees but {len(trees[1])} found ones")
+    return [(g.spans(), f.spans()) for g, f in zip(*trees, strict=True)]
 
 
 def bracket_f1(gold: Sequence[Any], found: Sequence[Any]) -> float:
     """F1 of the brackets of two words or more, over all sentences together (1.0 where there are
     none)."""
-    spans = [
-        (Tree.parse(g).spans(), Tree.parse(f).spans()) for g, f in zip(gold, found, strict=True)
-    ]
+    spans = _spans("bracket_f1", gold, found)
     both = sum(len(g & f) for g, f in spans)
     total = sum(len(g) + len(f) for g, f in spans)
     return 2 * both / total if total else 1.0

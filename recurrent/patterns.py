@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import optree
 
 import minigrad as mg
+from minigrad import pytrees
 
 from .losses import within
 from .missing import output_size
-from .options import cell_like, choice, flag, sizes
+from .options import cell_like, choice, flag, function, sizes, tensor
 from .options import seed as checked_seed
 from .sequences import unroll
 
@@ -88,7 +88,7 @@ class Pattern:
         who = type(self).__name__
         if self.tokens is not None and xs is not None:
             xs = embed(who, "xs", params["E"], xs, (1, 2))
-        leaves = [mg.asarray(x) for x in optree.tree_leaves(xs)]
+        leaves = [mg.asarray(x) for x in pytrees.tree_leaves(xs)]
         if leaves and leaves[0].shape[-1:] != (self.embedding,):
             raise ValueError(
                 f"{who}: xs must have {self.embedding} numbers per step for {self.cell!r}; got "
@@ -102,7 +102,7 @@ class Pattern:
                 )
         floats = (t.dtype for t in leaves if t.dtype.kind == "f")
         dtype = next(floats, np.dtype(float))
-        return optree.tree_map(lambda x: _numbers(x, dtype), xs)
+        return pytrees.tree_map(lambda x: _numbers(x, dtype), xs)
 
 
 class ManyToMany(Pattern):
@@ -270,20 +270,20 @@ def _only(ys: mg.Tensor, lengths: Sequence[int]) -> mg.Tensor:
 def start_params(cell: Any, size: int, seed: Any) -> list[Params]:
     """Parameters of `start_of`: an affine map from a vector for each part of the state."""
     rng = np.random.default_rng(seed)
-    parts = optree.tree_leaves(cell.zero_state(np.float64))
+    parts = pytrees.tree_leaves(cell.zero_state(np.float64))
     return [linear(rng, size, part.shape[-1]) for part in parts]
 
 
 def start_of(cell: Any, params: list[Params], vectors: Any) -> Any:
     """A first state from a vector: s_0 = tanh(v V + c) for every part of the state (Cho 2014)."""
-    spec = optree.tree_structure(cell.zero_state(np.float64))
-    return optree.tree_unflatten(spec, [mg.tanh(apply_linear(p, vectors)) for p in params])
+    spec = pytrees.tree_structure(cell.zero_state(np.float64))
+    return pytrees.tree_unflatten(spec, [mg.tanh(apply_linear(p, vectors)) for p in params])
 
 
 def zeros_of(cell: Any, params: Any, batch: int) -> Any:
     """A cell's zero state in the dtype of its parameters, a row per sequence."""
-    dtype = np.result_type(*(mg.asarray(p).dtype for p in optree.tree_leaves(params)))
-    return optree.tree_map(lambda z: np.repeat(z, batch, axis=0), cell.zero_state(dtype))
+    dtype = np.result_type(*(mg.asarray(p).dtype for p in pytrees.tree_leaves(params)))
+    return pytrees.tree_map(lambda z: np.repeat(z, batch, axis=0), cell.zero_state(dtype))
 
 
 def at_every_step(xs: Any, vectors: mg.Tensor, time: int) -> mg.Tensor:
@@ -298,8 +298,9 @@ def per_object(net: Any, params: Params, xs: Any, lengths: Any = None) -> mg.Ten
     xs: leaves (T, B, K, ...), K objects in each of B scenes; lengths: (B, K) or None.  Returns what
     the net gives for B * K sequences, with the axes (B, K) in place of the batch.
     """
-    leaves = optree.tree_leaves(xs)
-    shapes = {np.shape(x)[:3] for x in leaves}
+    function("per_object", "net", net, "net(params, xs, lengths=None)")
+    leaves = [tensor("per_object", "xs", x) for x in pytrees.tree_leaves(xs)]
+    shapes = {x.shape[:3] for x in leaves}
     if len(shapes) != 1 or len(next(iter(shapes))) < 3:
         raise ValueError(
             f"per_object: xs must be (T, B, K, ...), the same for all leaves; got {sorted(shapes)}"
@@ -318,6 +319,6 @@ def per_object(net: Any, params: Params, xs: Any, lengths: Any = None) -> mg.Ten
         t = mg.asarray(x)
         return mg.reshape(t, (time, scenes * objects, *t.shape[3:]))
 
-    ys = net(params, optree.tree_map(flat, xs), lengths)
+    ys = net(params, pytrees.tree_map(flat, xs), lengths)
     at = ys.shape.index(scenes * objects, ys.ndim - 2)
     return mg.reshape(ys, (*ys.shape[:at], scenes, objects, *ys.shape[at + 1 :]))

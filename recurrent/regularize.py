@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import optree
 
 import minigrad as mg
+from minigrad import pytrees
 
 from . import options
 from .compose import shapes_of
@@ -32,8 +32,8 @@ def _masked(who: str, carry: Any, x: Any, makes: str) -> tuple[Any, Any]:
     if not (isinstance(x, tuple) and len(x) == 2):
         raise ValueError(f"{who}: the cell reads (x_t, masks), masks made by {makes}")
     masks: Any = x[1].get("state") if isinstance(x[1], dict) else x[1]
-    shapes = [optree.tree_map(lambda a: tuple(np.shape(a)), t) for t in (carry, masks)]
-    if optree.tree_structure(masks) != optree.tree_structure(carry) or shapes[0] != shapes[1]:
+    shapes = [pytrees.tree_map(lambda a: tuple(np.shape(a)), t) for t in (carry, masks)]
+    if pytrees.tree_structure(masks) != pytrees.tree_structure(carry) or shapes[0] != shapes[1]:
         raise ValueError(
             f"{who}: the state at one node has the shapes {shapes[0]}, its masks {shapes[1]}; they "
             f"must agree, as {makes} makes them"
@@ -57,7 +57,7 @@ class Dropout(Wrapped):
 
     def __call__(self, params: Params, carry: Any, x: Any) -> tuple[Any, Any]:
         values, masks = _masked("Dropout", carry, x, "dropout_masks")
-        kept = optree.tree_map(lambda s, m: s * m, carry, masks["state"])
+        kept = pytrees.tree_map(lambda s, m: s * m, carry, masks["state"])
         return self.cell(params, kept, values * masks["x"])
 
 
@@ -78,14 +78,14 @@ def dropout_masks(
     def mask(length: int, rate: float) -> np.ndarray:
         return ((rng.random((batch, length)) >= rate) / (1 - rate)).astype(dtype)
 
-    parts, spec = optree.tree_flatten(cell.zero_state(dtype))
+    parts, spec = pytrees.tree_flatten(cell.zero_state(dtype))
     names = getattr(cell, "state_names", ())
     names = names if len(names) == len(parts) else [""] * len(parts)
     masks = [
         mask(part.shape[-1], 0.0 if name.split("_")[0] == "c" else state)
         for name, part in zip(names, parts, strict=True)
     ]
-    return {"x": mask(cell.input_size, inputs), "state": optree.tree_unflatten(spec, masks)}
+    return {"x": mask(cell.input_size, inputs), "state": pytrees.tree_unflatten(spec, masks)}
 
 
 class Zoneout(Wrapped):
@@ -103,8 +103,8 @@ class Zoneout(Wrapped):
     def __call__(self, params: Params, carry: Any, x: Any) -> tuple[Any, Any]:
         values, masks = _masked("Zoneout", carry, x, "zoneout_masks")
         new, y = self.cell(params, carry, values)
-        kept = optree.tree_map(lambda s, n, m: m * s + (1 - m) * n, carry, new, masks)
-        leaves = zip(optree.tree_leaves(new), optree.tree_leaves(kept), strict=True)
+        kept = pytrees.tree_map(lambda s, n, m: m * s + (1 - m) * n, carry, new, masks)
+        leaves = zip(pytrees.tree_leaves(new), pytrees.tree_leaves(kept), strict=True)
         outputs = [s for n, s in leaves if n is y]
         if not outputs:
             raise ValueError(
@@ -135,7 +135,7 @@ def zoneout_masks(
         drawn = np.full(shape, rate) if rng is None else rng.random(shape) < rate
         return drawn.astype(dtype)
 
-    return optree.tree_map(mask, cell.zero_state(dtype))
+    return pytrees.tree_map(mask, cell.zero_state(dtype))
 
 
 def tied_logits(embedding: Any, hs: Any, bias: Any = 0.0) -> mg.Tensor:
@@ -143,7 +143,8 @@ def tied_logits(embedding: Any, hs: Any, bias: Any = 0.0) -> mg.Tensor:
 
     hs (..., H), as long as the tokens' vectors; returns (..., V).
     """
-    e, h = mg.asarray(embedding), mg.asarray(hs)
+    e = options.tensor("tied_logits", "embedding", embedding, 2)
+    h = options.tensor("tied_logits", "hs", hs)
     if e.ndim != 2 or h.shape[-1:] != e.shape[1:]:
         raise ValueError(
             f"tied_logits: hs must be (..., {e.shape[-1]}) for an embedding of shape {e.shape}; "

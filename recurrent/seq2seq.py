@@ -19,9 +19,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import optree
 
 import minigrad as mg
+from minigrad import pytrees
 
 from . import options
 from .losses import within
@@ -145,7 +145,7 @@ class DecoderCell:
         x, source = x
         p = params["attention"]
         if self.attention == "additive":
-            c, _ = _attend(optree.tree_leaves(carry)[0], "additive", p, source)
+            c, _ = _attend(pytrees.tree_leaves(carry)[0], "additive", p, source)
             carry, y = self.cell(params["cell"], carry, mg.concat([x, c], axis=-1))
             return carry, apply_linear(params["out"], mg.concat([y, c], axis=-1))
         carry, y = self.cell(params["cell"], carry, x)
@@ -240,7 +240,7 @@ class EncoderDecoder:
             )
         if self.start == "copy":
             shapes = [
-                [np.shape(z) for z in optree.tree_leaves(c.zero_state())] if
+                [np.shape(z) for z in pytrees.tree_leaves(c.zero_state())] if
                 hasattr(c, "zero_state") else None for c in (self.encoder, self.decoder)
             ]  # fmt: skip
             if shapes[0] != shapes[1]:
@@ -263,7 +263,7 @@ class EncoderDecoder:
         if self.start == "tanh":
             params["start"] = start_params(self.decoder, size, [seed, 5])
         if self.attention == "additive":
-            first = optree.tree_leaves(self.decoder.zero_state())[0].shape[-1]
+            first = pytrees.tree_leaves(self.decoder.zero_state())[0].shape[-1]
             params["attention"] = {
                 "W": matrix(rng, first, self.attention_size),
                 "U": matrix(rng, size, self.attention_size),
@@ -306,7 +306,7 @@ class EncoderDecoder:
             source["start"] = start_of(self.decoder, params["start"], source["context"])
         else:
             zeros = zeros_of(self.decoder, params["cell"], batch)
-            source["start"] = optree.tree_map(mg.asarray, zeros)
+            source["start"] = pytrees.tree_map(mg.asarray, zeros)
         if self.attention:
             if not inside.all():  # what a net of one's own leaves there is not read either
                 memory = mg.where(inside[..., None], memory, mg.zeros_like(memory))

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import optree
 
 import minigrad as mg
+from minigrad import pytrees
 
 from .options import flag, shown
 from .options import lengths as checked_lengths
@@ -56,33 +56,33 @@ def unroll(
     start = _start(cell, params, carry, batch)
     dense = bool((given == time).all())
     rows = np.flatnonzero(np.arange(time)[:, None] < given)  # (t, b) flattened: time after time
-    inputs: Any = optree.tree_map(
+    inputs: Any = pytrees.tree_map(
         lambda x: _to_rows(mg.asarray(x), time, batch, None if dense else rows), xs
     )
     if memory is not None:
-        inputs = inputs, optree.tree_map(lambda m: _per_sequence(m, rows, batch), memory)
+        inputs = inputs, pytrees.tree_map(lambda m: _per_sequence(m, rows, batch), memory)
     structure = _steps(rows, given, time, reverse)
     states, outputs = mg.recur(cell, structure, initial=start, shared=params, inputs=inputs)
     ends = np.zeros_like(given) if reverse else given - 1
     last = np.searchsorted(rows, ends * size + np.arange(size))
-    final = optree.tree_map(lambda s, s0: _final(s, s0, last, given, batch), states, start)
-    ys = optree.tree_map(lambda y: _to_time(y, time, batch, None if dense else rows), outputs)
+    final = pytrees.tree_map(lambda s, s0: _final(s, s0, last, given, batch), states, start)
+    ys = pytrees.tree_map(lambda y: _to_time(y, time, batch, None if dense else rows), outputs)
     return final, ys
 
 
 def _extent(xs: Any, carry: Any, lengths: Any, steps: int | None) -> tuple[Any, int, int | None]:
     """The inputs, the number of time steps, and the number of sequences (None: one, without an axis
     of its own)."""
-    leaves = optree.tree_leaves(xs)
+    leaves = pytrees.tree_leaves(xs)
     if not leaves:
         if steps is None:
             raise ValueError("unroll: without inputs (xs=None) give the number of steps, steps=")
         steps = checked_size("unroll", "steps", steps, 0)
-        ndims = {np.ndim(t) for t in optree.tree_leaves(carry)}
+        ndims = {np.ndim(t) for t in pytrees.tree_leaves(carry)}
         if lengths is None and (not ndims or max(ndims) < 2):
             return xs, steps, None
         if lengths is None:
-            return xs, steps, np.shape(optree.tree_leaves(carry)[0])[0]
+            return xs, steps, np.shape(pytrees.tree_leaves(carry)[0])[0]
         return xs, steps, np.size(lengths)
     for x in leaves:
         if not isinstance(x, mg.Tensor) and np.asarray(x).dtype.kind not in "fiub":
@@ -114,7 +114,7 @@ def check_cell(who: str, cell: Any, params: Any, xs: Any, carry: Any) -> None:
     if hasattr(cell, "shapes"):
         check_params(who, repr(cell), cell.shapes(), params)
     size = getattr(cell, "input_size", None)
-    first = next(iter(optree.tree_leaves(xs)), None)
+    first = next(iter(pytrees.tree_leaves(xs)), None)
     if size and first is not None and np.ndim(first) > 1 and np.shape(first)[-1] != size:
         raise ValueError(
             f"{who}: xs must be (T, B, {size}) or (T, {size}) for {cell!r}; got shape "
@@ -122,12 +122,12 @@ def check_cell(who: str, cell: Any, params: Any, xs: Any, carry: Any) -> None:
         )
     if carry is None or not hasattr(cell, "zero_state"):
         return
-    wanted, spec = optree.tree_flatten(cell.zero_state(np.float64))
-    leaves, found = optree.tree_flatten(carry)
+    wanted, spec = pytrees.tree_flatten(cell.zero_state(np.float64))
+    leaves, found = pytrees.tree_flatten(carry)
     sizes = [(*np.shape(c)[:-1], z.shape[-1]) for c, z in zip(leaves, wanted, strict=False)]
     if spec != found or any(np.shape(c) != s for c, s in zip(leaves, sizes, strict=True)):
-        like = optree.tree_unflatten(spec, [("B", z.shape[-1]) for z in wanted])
-        got = optree.tree_map(lambda c: tuple(np.shape(c)), carry)
+        like = pytrees.tree_unflatten(spec, [("B", z.shape[-1]) for z in wanted])
+        got = pytrees.tree_map(lambda c: tuple(np.shape(c)), carry)
         raise ValueError(f"{who}: carry must have the shapes {like} for {cell!r}; got {got}")
 
 
@@ -152,7 +152,7 @@ def start_state(who: str, cell: Any, params: Any) -> Any:
             "own; "
             "give its first state with carry="
         )
-    floats = [mg.asarray(p).dtype for p in optree.tree_leaves(params)]
+    floats = [mg.asarray(p).dtype for p in pytrees.tree_leaves(params)]
     return cell.zero_state(
         np.result_type(*(d for d in floats if d.kind == "f")) if floats else np.float64
     )
@@ -176,7 +176,7 @@ def _start(cell: Any, params: Any, carry: Any, batch: int | None) -> Any:
         array = np.asarray(leaf)  # stays an array: recur leaves out a start that is known to be 0
         return array if batch is not None else array[None]
 
-    return optree.tree_map(leading, carry)
+    return pytrees.tree_map(leading, carry)
 
 
 def _steps(rows: np.ndarray, given: np.ndarray, time: int, reverse: bool) -> mg.Structure:

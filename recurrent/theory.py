@@ -12,6 +12,7 @@ import numpy as np
 import minigrad as mg
 
 from .cells import Cell, Params
+from .options import shown
 from .sequences import unroll
 
 Move = tuple[str, str, str]  # next state, written symbol, "L", "R" or "S"
@@ -51,8 +52,17 @@ class TuringMachine:
     blank: str = " "
 
     def __post_init__(self) -> None:
+        if not isinstance(self.moves, Mapping) or not isinstance(self.start, str):
+            raise TypeError(
+                "TuringMachine: moves must be a dict, start the name of a state; got "
+                f"{shown(self.moves)} and {shown(self.start)}"
+            )
+        if not isinstance(self.blank, str) or len(self.blank) != 1:
+            raise ValueError(f"TuringMachine: blank must be one symbol; got {shown(self.blank)}")
         for key, move in self.moves.items():
-            if len(key) != 2 or len(move) != 3 or move[2] not in ("L", "R", "S"):
+            pair = isinstance(key, tuple) and len(key) == 2
+            triple = isinstance(move, (tuple, list)) and len(move) == 3
+            if not pair or not triple or move[2] not in ("L", "R", "S"):
                 raise ValueError(
                     "TuringMachine: moves must map (state, symbol) to (state, symbol, 'L', 'R' or "
                     f"'S'); got {key!r}: {move!r}"
@@ -98,6 +108,8 @@ class TuringNet:
     """
 
     def __init__(self, machine: TuringMachine) -> None:
+        if not isinstance(machine, TuringMachine):
+            raise TypeError(f"TuringNet: needs a TuringMachine; got {shown(machine)}")
         self.machine = machine
         self.states, self.symbols = machine.states, machine.symbols
         m = len(self.symbols)
@@ -236,6 +248,8 @@ def binary_increment() -> TuringMachine:
 def palindromes(alphabet: str = "ab") -> TuringMachine:
     """Halts in "yes" when the tape reads the same backwards, else in "no": the first letter is
     wiped out and compared with the last, again and again."""
+    if not isinstance(alphabet, str):
+        raise TypeError(f"palindromes: alphabet must be a text; got {shown(alphabet)}")
     moves: dict[tuple[str, str], Move] = {("first", " "): ("yes", " ", "S")}
     moves["back", " "] = ("first", " ", "R")
     for a in alphabet:

@@ -441,6 +441,8 @@ def binarise(tree: Tree, collapse: bool = False) -> Tree:
     The children of a wider node are joined from the left, (((a b) c) d), by nodes labelled
     "@label".  collapse: a node without a word and with one child is left out (its label as well).
     """
+    if not isinstance(tree, Tree):
+        raise TypeError(f"binarise: needs a Tree, such as Tree.parse gives; got {_short(tree)}")
     made: dict[int, Tree] = {}
     for node in tree.postorder():
         children = [made[id(c)] for c in node.children]

@@ -7,9 +7,9 @@ from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
-import optree
 
 import minigrad as mg
+from minigrad import pytrees
 
 from .sequences import start_state
 from .treebank import Tree, children_of, forest_of
@@ -175,12 +175,12 @@ def fold(
     s = structure(trees)
     start = start_state("fold", cell, params) if carry is None else carry
     words = int((s.words >= 0).sum())
-    table = optree.tree_map(lambda x: _table("fold", x, words), xs)
+    table = pytrees.tree_map(lambda x: _table("fold", x, words), xs)
     if hasattr(cell, "word_inputs"):
         table = cell.word_inputs(table)
 
     def at(rows: np.ndarray) -> Any:
-        return optree.tree_map(lambda t: mg.Indexed(t, rows), table)
+        return pytrees.tree_map(lambda t: mg.Indexed(t, rows), table)
 
     if getattr(cell, "sums_children", False):
         together = replace(s, slot=np.zeros_like(s.slot), slots=1)
@@ -212,8 +212,8 @@ def top_down(
     """
     s = structure(trees)
     words = int((s.words >= 0).sum())
-    leaves = optree.tree_map(lambda x: mg.Indexed(_table("top_down", x, words), s.words), xs)
-    for t in optree.tree_leaves(nodes):
+    leaves = pytrees.tree_map(lambda x: mg.Indexed(_table("top_down", x, words), s.words), xs)
+    for t in pytrees.tree_leaves(nodes):
         if np.shape(t)[:1] != (s.n,):
             raise ValueError(
                 f"top_down: nodes has shape {tuple(np.shape(t))}; the trees have {s.n} nodes: a "

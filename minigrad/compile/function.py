@@ -16,9 +16,8 @@ from typing import Any
 from weakref import WeakSet
 
 import numpy as np
-import optree
 
-from .. import static
+from .. import pytrees, static
 from ..graph import CONSTANT, INPUT, Tensor, Trace, _trace, placeholder, toposort, trace_call
 from ..ops.arrays import asarray
 from ..ops.broadcast import RESHAPE
@@ -89,7 +88,7 @@ class Function:
             if latest is not None and spec == latest.spec and latest.has_form(spec):
                 results = latest.express.run(leaves)
                 if results is not None:
-                    return optree.tree_unflatten(latest.spec_out, results)
+                    return pytrees.tree_unflatten(latest.spec_out, results)
             self.latest = None  # an interrupt may come at any step: what is left is right
             traced = self._traced(args, leaves, spec)
             traced.take_pools()
@@ -98,7 +97,7 @@ class Function:
                 results = traced.express.run(leaves)
                 if results is not None:
                     self.latest = traced
-                    return optree.tree_unflatten(traced.spec_out, results)
+                    return pytrees.tree_unflatten(traced.spec_out, results)
             return traced.run(leaves)
 
     def graph(self, *args: Any) -> Any:
@@ -142,7 +141,7 @@ class Checked(Function):
 
     def __call__(self, *args: Any) -> Any:
         results = super().__call__(*args)
-        if any(map(self._bad, optree.tree_leaves(results))):
+        if any(map(self._bad, pytrees.tree_leaves(results))):
             raise FloatingPointError(self._words(args, results))
         return results
 
@@ -155,7 +154,7 @@ class Checked(Function):
         """What is wrong, where it comes from, and what to do."""
         from ..run.nonfinite import find
 
-        paths, values, _ = optree.tree_flatten_with_path(results)
+        paths, values, _ = pytrees.tree_flatten_with_path(results)
         which = [path_name("", p) for p, x in zip(paths, values, strict=True) if self._bad(x)]
         more = f" and {len(which) - 3} more" if len(which) > 3 else ""
         named = f"result {', '.join(which[:3])}{more}" if all(which) else "the result"
@@ -200,7 +199,7 @@ class Traced:
         trace = Trace(name_of(f))
         self.spec, self.form = spec, form
         self.inputs: list[tuple[int, Tensor]] = []
-        paths = optree.treespec_paths(spec)
+        paths = spec.paths()
         given: list[Any] = []
         for k, (x, path) in enumerate(zip(leaves, paths, strict=True)):
             if isinstance(x, (np.ndarray, np.generic, Tensor)):
@@ -212,9 +211,9 @@ class Traced:
                 given.append(ph)
             else:
                 given.append(x)
-        result = trace_call(trace, lambda: f(*optree.tree_unflatten(spec, given)))
-        self.result = optree.tree_map(lambda x: asarray(x) if _is_array(x) else x, result)
-        leaves_out, self.spec_out = optree.tree_flatten(self.result)
+        result = trace_call(trace, lambda: f(*pytrees.tree_unflatten(spec, given)))
+        self.result = pytrees.tree_map(lambda x: asarray(x) if _is_array(x) else x, result)
+        leaves_out, self.spec_out = pytrees.tree_flatten(self.result)
         self.outputs = leaves_out
         self.leaves = [x for x in leaves if not _is_array(x)]  # what was static stays alive
         self.values: dict[Tensor, Any] = {}
@@ -298,7 +297,7 @@ class Traced:
             for step in self.steps:
                 step(env)
         results = [fresh(env[t], t, taken) if isinstance(t, Tensor) else t for t in self.outputs]
-        return optree.tree_unflatten(self.spec_out, results)
+        return pytrees.tree_unflatten(self.spec_out, results)
 
     def explain(self) -> str:
         ops = sum(isinstance(s, OpStep) for s in self.steps)

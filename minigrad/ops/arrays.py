@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import Tensor, bind, constant
-from .table import ArrayLike, per_input, row
+from .table import ArrayLike, dtype_of, per_input, row
 
 __all__ = ["asarray", "astype"]
 
@@ -40,7 +40,7 @@ def asarray(
     """
     check_device("asarray", device)
     if isinstance(obj, Tensor):
-        t = obj if dtype is None or obj.dtype == np.dtype(dtype) else astype(obj, dtype)
+        t = obj if dtype is None or obj.dtype == dtype_of("asarray", dtype) else astype(obj, dtype)
         return t if name is None or t.name == name else t.named(name)
     if copy is False:
         raise ValueError(
@@ -49,24 +49,26 @@ def asarray(
         )
     if holds_tensor(obj):
         return asarray(joined([asarray(x) for x in obj]), dtype=dtype, name=name)
-    return constant(obj, dtype, name)
+    return constant(obj, None if dtype is None else dtype_of("asarray", dtype), name)
 
 
-def holds_tensor(obj: Any) -> bool:
+def holds_tensor(obj: Any, depth: int = 0) -> bool:
     """Whether a Tensor is in the nested list: as an array of numbers it would lose its gradient."""
     if isinstance(obj, (list, tuple)):
+        if depth > 64:  # axes that an array can have
+            raise ValueError("asarray: a list that contains itself, or is nested too deep")
         kinds = set(map(type, obj))  # a look at each element's type is what takes the time
-        return Tensor in kinds or bool(kinds & {list, tuple}) and any(map(holds_tensor, obj))
-    return isinstance(obj, np.ndarray) and obj.dtype == object and holds_tensor(obj.tolist())
+        return Tensor in kinds or (
+            bool(kinds & {list, tuple}) and any(holds_tensor(x, depth + 1) for x in obj)
+        )
+    return isinstance(obj, np.ndarray) and obj.dtype == object and holds_tensor(obj.tolist(), depth)
 
 
 def astype(x: ArrayLike, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Tensor:
     """x as another dtype; a float cast to a float passes its gradient on.  `copy` changes nothing:
     a Tensor is immutable."""
     check_device("astype", device)
-    x, dtype = asarray(x), np.dtype(dtype)
-    if dtype.kind not in "fiub" or dtype.itemsize > 8:
-        raise TypeError(f"astype: a Tensor holds floats, integers or booleans; got {dtype}")
+    x, dtype = asarray(x), dtype_of("astype", dtype)
     return x if x.dtype == dtype else bind(ASTYPE, x, dtype=dtype)
 
 

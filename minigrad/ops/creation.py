@@ -10,7 +10,7 @@ import numpy as np
 from ..graph import Tensor, constant
 from .arrays import asarray, check_device
 from .broadcast import broadcast_to
-from .table import FLOAT, ArrayLike, shape_of
+from .table import FLOAT, ArrayLike, dtype_of, integers_of, shape_of
 
 __all__ = [
     "arange", "empty", "empty_like", "eye", "from_dlpack", "full", "full_like", "linspace", "ones",
@@ -34,13 +34,13 @@ def empty(shape: int | Sequence[int], *, dtype: Any = FLOAT, device: Any = None)
 def zeros(shape: int | Sequence[int], *, dtype: Any = FLOAT, device: Any = None) -> Tensor:
     """A Tensor of this shape (an int: a vector) filled with 0; float64 unless told."""
     check_device("zeros", device)
-    return constant(np.zeros(shape_of("zeros", shape), dtype))
+    return constant(np.zeros(shape_of("zeros", shape), dtype_of("zeros", FLOAT if dtype is None else dtype)))
 
 
 def ones(shape: int | Sequence[int], *, dtype: Any = FLOAT, device: Any = None) -> Tensor:
     """A Tensor of this shape (an int: a vector) filled with 1; float64 unless told."""
     check_device("ones", device)
-    return constant(np.ones(shape_of("ones", shape), dtype))
+    return constant(np.ones(shape_of("ones", shape), dtype_of("ones", FLOAT if dtype is None else dtype)))
 
 
 def full(
@@ -53,7 +53,9 @@ def full(
     if isinstance(fill_value, Tensor):
         value = asarray(fill_value, dtype=dtype)
         return broadcast_to(value, shape)
-    return constant(np.full(shape, fill_value, dtype))
+    value = constant(fill_value, None if dtype is None else dtype_of("full", dtype))
+    known: Any = value.numpy()
+    return broadcast_to(value, shape) if value.shape else constant(np.full(shape, known))
 
 
 def full_like(
@@ -104,7 +106,8 @@ def eye(
     """Ones on the k-th diagonal (above the main one if k > 0), zeros elsewhere."""
     check_device("eye", device)
     rows, columns = shape_of("eye", (n_rows, n_rows if n_cols is None else n_cols))
-    return constant(np.eye(rows, columns, k, dtype))
+    (diagonal,) = integers_of("eye", "k", k)
+    return constant(np.eye(rows, columns, diagonal, dtype_of("eye", FLOAT if dtype is None else dtype)))
 
 
 def linspace(

@@ -62,6 +62,19 @@ def reduced(x: Tensor, axis: tuple[int, ...]) -> tuple[Shape, np.dtype]:
     return tuple(keep), x.dtype
 
 
+def dtype_of(op: str, given: Any) -> np.dtype:
+    """A dtype that a Tensor can have."""
+    try:
+        dtype = np.dtype(given)
+    except (TypeError, ValueError, RecursionError):
+        raise TypeError(f"{op}: no dtype: {str(given)[:80]!r}") from None
+    if given is None or dtype.kind not in "fiub" or dtype.itemsize > 8:
+        raise TypeError(
+            f"{op}: a Tensor holds floats, integers or booleans of at most 64 bits; got {dtype}"
+        )
+    return dtype
+
+
 def integers_of(op: str, what: str, given: Any) -> tuple[int, ...]:
     """An integer or a sequence of them as a tuple."""
     many = isinstance(given, (tuple, list, range)) or (isinstance(given, np.ndarray) and given.ndim)

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import optree
 
+from .. import pytrees
 from ..graph import Tensor, rebuild, toposort
 from ..ops.creation import zeros
 from ..ops.elementwise import add_n, stop_gradient
@@ -24,14 +24,14 @@ def unfold(outputs: Any, expand: bool = False) -> Any:
 
     With `expand` the calls are written out too, so that only ordinary ops are left.
     """
-    leaves, spec = optree.tree_flatten(outputs)
+    leaves, spec = pytrees.tree_flatten(outputs)
     while True:
         order = toposort(leaves)
         todo = [
             t for t in order if t.op is RECUR and (expand or t.attrs["structure"] is not SINGLE)
         ]
         if not todo:
-            return optree.tree_unflatten(spec, leaves)
+            return pytrees.tree_unflatten(spec, leaves)
         asked: dict[Tensor, list[Tensor]] = {r: [] for r in todo}
         for t in order:
             if t.op is PROJ and t.inputs[0] in asked:

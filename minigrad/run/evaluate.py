@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import optree
-
+from .. import pytrees
 from ..graph import Tensor
 from .levels import run_levels
 from .reference import frozen, run
@@ -18,11 +17,11 @@ def evaluate(tree: Any) -> Any:
     Tensors read and on every projection of the recurrences that ran.  Leaves that are not Tensors
     are returned as they are.  Compiles nothing.
     """
-    leaves, spec = optree.tree_flatten(tree)
+    leaves, spec = pytrees.tree_flatten(tree)
     missing = [t for t in leaves if isinstance(t, Tensor) and t._value is None]
     if missing:
         env = run(missing, run_levels, remember=True)
         for t, value in env.items():
             if t._value is None:
                 object.__setattr__(t, "_value", frozen(value, t))
-    return optree.tree_unflatten(spec, [t._value if isinstance(t, Tensor) else t for t in leaves])
+    return pytrees.tree_unflatten(spec, [t._value if isinstance(t, Tensor) else t for t in leaves])

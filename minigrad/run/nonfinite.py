@@ -30,8 +30,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import optree
 
+from .. import pytrees
 from ..graph import CONSTANT, INPUT, Tensor, constant, toposort, where_recorded
 from ..recur import PROJ, RECUR, ROW, Via, domains
 from ..sites import line, order_of, rule_of
@@ -220,7 +220,7 @@ def find(
     harmless: bool = False,
 ) -> Finding | None:
     """`first_nonfinite` of a traced graph, with the values of its placeholders."""
-    paths, leaves, _ = optree.tree_flatten_with_path(output)
+    paths, leaves, _ = pytrees.tree_flatten_with_path(output)
     outputs = {
         t: ".".join(map(str, path))
         for path, t in zip(paths, leaves, strict=True)

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import optree
 
+from .. import pytrees
 from ..graph import INPUT, Tensor, no_value, toposort, where_recorded
 from ..recur import PROJ, RECUR, Via
 
@@ -27,10 +27,10 @@ def reference(tree: Any) -> Any:
 
     One structure node at a time, from the leaves, keeping nothing.
     """
-    leaves, spec = optree.tree_flatten(tree)
+    leaves, spec = pytrees.tree_flatten(tree)
     tensors = [t for t in leaves if isinstance(t, Tensor)]
     env = run(tensors, run_nodes)
-    return optree.tree_unflatten(
+    return pytrees.tree_unflatten(
         spec, [frozen(env[t], t) if isinstance(t, Tensor) else t for t in leaves]
     )
 

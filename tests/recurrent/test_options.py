@@ -76,7 +76,7 @@ def test_cells(make, bad):
         (lambda: RNN.init("a"), "RNN.init: seed must be an integer of at least 0; got 'a'"),
         (lambda: rc.stack(RNN).init(-1), "init: seed must be an integer of at least 0; got -1"),
         (lambda: RNN.zero_state("x"), "RNN.zero_state: dtype must be a floating-point dtype"),
-        (lambda: rc.parse(rc.ScoringNet(2, 3), {}, np.ones((2, 2)), beam=True), "beam must be a"),
+        (lambda: rc.parse(rc.ScoringNet(2, 3), {}, np.ones((2, 2)), beam=True), "beam must be"),
         (lambda: rc.parse(rc.ScoringNet(2, 3), {}, []), "parse: there are no sentences"),
         (lambda: rc.within(3, [1.5], 1), "within: lengths must be 1 integers, one per sequence"),
     ],
