@@ -23,7 +23,7 @@ def integers(what: str, values: Any) -> Ints:
         if a.dtype.kind not in "iu" or a.dtype.kind == "u" and a.size and a.max() > 2**63 - 1:
             raise TypeError
     except (TypeError, ValueError):
-        raise TypeError(f"{what} must be integers; got {_short(values)}") from None
+        raise TypeError(f"{what} must be integers; got {str(values)[:80]!r}") from None
     return np.asarray(a, np.int64, order="C")  # ascontiguousarray would turn one number into a row
 
 

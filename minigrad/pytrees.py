@@ -17,9 +17,9 @@ def _in_words(walk: Callable[..., Any]) -> Callable[..., Any]:
     """`walk(tree)`, where recursion ends in words."""
 
     @wraps(walk)
-    def walked(tree: Any) -> Any:
+    def walked(tree: Any, **how: Any) -> Any:
         try:
-            return walk(tree)
+            return walk(tree, **how)
         except RecursionError:
             raise ValueError(
                 f"a {type(tree).__name__} cannot be walked to its leaves: it contains itself, or "

@@ -13,6 +13,8 @@ from typing import Any
 
 import optree
 
+from . import pytrees
+
 # A pytree's form tells the order of its dicts in this namespace, and nowhere else (where a leaf's
 # number has to be the same for any order).
 _NAMESPACE = "minigrad"
@@ -49,7 +51,7 @@ def key(x: Any) -> Hashable:
 
 def flatten(tree: Any) -> tuple[list[Any], optree.PyTreeSpec]:
     """Leaves and form of a pytree; dicts in their own order."""
-    return optree.tree_flatten(tree, namespace=_NAMESPACE)
+    return pytrees.tree_flatten(tree, namespace=_NAMESPACE)
 
 
 def form(tree: Any) -> Hashable:

@@ -44,8 +44,8 @@ class TimeDelay(Cell):
         self, params: Params, xs: Any, lengths: Any = None
     ) -> mg.Tensor:
         x = mg.asarray(xs)
-        check_cell("TimeDelay", self, params, x, None)
         time, step, sequence, rows = _steps("TimeDelay", x, lengths)
+        check_cell("TimeDelay", self, params, x, None)
         wide = rows.size and int(np.prod(x.shape[1:-1]))
         flat = mg.reshape(x, (-1, x.shape[-1]))
         window = tuple(

@@ -34,13 +34,13 @@ def empty(shape: int | Sequence[int], *, dtype: Any = FLOAT, device: Any = None)
 def zeros(shape: int | Sequence[int], *, dtype: Any = FLOAT, device: Any = None) -> Tensor:
     """A Tensor of this shape (an int: a vector) filled with 0; float64 unless told."""
     check_device("zeros", device)
-    return constant(np.zeros(shape_of("zeros", shape), dtype_of("zeros", FLOAT if dtype is None else dtype)))
+    return constant(np.zeros(shape_of("zeros", shape), dtype_of("zeros", dtype, FLOAT)))
 
 
 def ones(shape: int | Sequence[int], *, dtype: Any = FLOAT, device: Any = None) -> Tensor:
     """A Tensor of this shape (an int: a vector) filled with 1; float64 unless told."""
     check_device("ones", device)
-    return constant(np.ones(shape_of("ones", shape), dtype_of("ones", FLOAT if dtype is None else dtype)))
+    return constant(np.ones(shape_of("ones", shape), dtype_of("ones", dtype, FLOAT)))
 
 
 def full(
@@ -107,7 +107,7 @@ def eye(
     check_device("eye", device)
     rows, columns = shape_of("eye", (n_rows, n_rows if n_cols is None else n_cols))
     (diagonal,) = integers_of("eye", "k", k)
-    return constant(np.eye(rows, columns, diagonal, dtype_of("eye", FLOAT if dtype is None else dtype)))
+    return constant(np.eye(rows, columns, diagonal, dtype_of("eye", dtype, FLOAT)))
 
 
 def linspace(

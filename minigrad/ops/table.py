@@ -62,8 +62,9 @@ def reduced(x: Tensor, axis: tuple[int, ...]) -> tuple[Shape, np.dtype]:
     return tuple(keep), x.dtype
 
 
-def dtype_of(op: str, given: Any) -> np.dtype:
+def dtype_of(op: str, given: Any, default: np.dtype | None = None) -> np.dtype:
     """A dtype that a Tensor can have."""
+    given = default if given is None else given
     try:
         dtype = np.dtype(given)
     except (TypeError, ValueError, RecursionError):

@@ -184,7 +184,7 @@ def test_the_saturated_cell_obeys_the_laws():
         (lambda: rc.TuringNet(rc.palindromes()).decode(np.zeros(57)), "between two moves"),
         (lambda: rc.TimeDelay(2, 3, 0), "TimeDelay: span must be a positive integer; got 0"),
         (lambda: rc.TimeDelay(2, 3, 1)({}, np.ones(3)), r"TimeDelay: xs must be \(T, B, I\)"),
-        (lambda: rc.TimeDelay(2, 3, 1)({}, np.ones((3, 2)), [4]), "1 integers from 0 to 3"),
+        (lambda: rc.TimeDelay(2, 3, 1)({}, np.ones((3, 2)), [4]), "is 4; there are 3 time steps"),
         (lambda: rc.Unshared(rc.RNN(2, 3), 0), "Unshared: steps must be a positive integer"),
         (
             lambda: rc.Unshared(rc.RNN(2, 3), 2)({}, np.ones((3, 2))),
