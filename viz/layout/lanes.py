@@ -49,7 +49,7 @@ def _columns(plan: Plan) -> dict[int, float]:
             around_cell = (
                 max(plan.row_width(plan.below[cell.id]), plan.row_width(plan.above[cell.id])) + 16
             )
-            pitch = max(pitch, plan.size[cell.id][0] + plan.gap(), around_cell)
+            pitch = max(pitch, plan.size[cell.id][0] + plan.gap, around_cell)
     return {column: k * pitch for k, column in enumerate(sorted(shown))}
 
 
@@ -105,7 +105,7 @@ def _grid(plan: Plan, lane: Cluster, columns: dict[int, float], y: float) -> flo
     wide = max((plan.size[c.id][0] for c in cells), default=0.0)
     tall = max((plan.size[c.id][1] for c in cells), default=0.0)
     inputs = max((plan.row_width(plan.below[c.id]) for c in cells), default=0.0)
-    pitch_x, pitch_y = wide + max(plan.gap(), inputs + 16), tall + 66.0
+    pitch_x, pitch_y = wide + max(plan.gap, inputs + 16), tall + 66.0
     for cell in cells:
         plan.put(
             cell.id,

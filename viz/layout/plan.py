@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import cached_property
 
 from ..scene.scene import Edge, Node, Scene
 from ..scene.style import size_of
@@ -46,6 +47,8 @@ class Plan:
             for e in scene.edges
             if e.kind in ("forward", "elided") and self.nodes[e.target].lane is None
         }
+        self._tops: dict[tuple[str, int], float] = {}  # of a lane, by how many boxes there are
+        self._upright: dict[int, list[str]] = defaultdict(list)
         self.host: dict[str, str] = {}  # the cell an input, output or initial state stands beside
         for edge in scene.edges:
             self._attach(edge)
@@ -69,6 +72,22 @@ class Plan:
     def put(self, id: str, x: float, y: float) -> None:
         self.boxes[id] = Box(x, y, *self.size[id])
 
+    def top(self, lane: str) -> float:
+        """The highest point of what is placed in a lane; every tap of a rail asks."""
+        key = lane, len(self.boxes)
+        if key not in self._tops:
+            placed = (n.id for n in self.members[lane] if n.id in self.boxes)
+            self._tops[key] = max(self.boxes[id].top for id in placed)
+        return self._tops[key]
+
+    def upright(self, x: float) -> list[str]:
+        """What is centred on an upright line; asked when everything has its place."""
+        if not self._upright:
+            for id, box in self.boxes.items():
+                self._upright[round(box.x)].append(id)
+        near = (id for at in (-1, 0, 1) for id in self._upright.get(round(x) + at, ()))
+        return [id for id in near if abs(self.boxes[id].x - x) < 1]
+
     def row_width(self, names: list[str]) -> float:
         return sum(self.size[name][0] + 10 for name in names) - 10 if names else 0.0
 
@@ -83,7 +102,9 @@ class Plan:
             self.put(name, x + wide / 2, y + side * tall / 2)
             x += wide + 10
 
+    @cached_property
     def gap(self) -> float:
+        """Between neighbouring cells: the widest text beside an edge has to fit."""
         labels = [
             width(e.label, 9) for e in self.scene.edges if e.kind in ("state", "elided", "backward")
         ]

@@ -114,9 +114,7 @@ def _rail_height(plan: Plan, cell: str, rank: int, below: bool) -> float:
     box = plan.boxes[cell]
     if below:
         return round(box.bottom - RAIL - RAIL_STEP * rank, 3)
-    lane = str(plan.nodes[cell].lane)
-    members = [plan.boxes[n.id].top for n in plan.members[lane] if n.id in plan.boxes]
-    return round(max(members) + RAIL - 2 + RAIL_STEP * rank, 3)
+    return round(plan.top(str(plan.nodes[cell].lane)) + RAIL - 2 + RAIL_STEP * rank, 3)
 
 
 def _run_rail(

@@ -102,16 +102,15 @@ def _blocked(plan: Plan, source: str, target: str) -> bool:
     if abs(a.x - b.x) > 1:
         return False
     return any(
-        abs(plan.boxes[n.id].x - a.x) < 1 and a.top < plan.boxes[n.id].y < b.bottom
-        for lane in plan.lanes
-        for n in plan.members[lane.id]
-        if n.id not in (source, target)
+        a.top < plan.boxes[id].y < b.bottom
+        for id in plan.upright(a.x)
+        if id not in (source, target) and plan.nodes[id].lane is not None
     )
 
 
 def _bypass(plan: Plan, a: Box, b: Box, aside: float, back: bool) -> Path:
     """Up through the gap between two columns, around what stands between."""
-    wide = max(box.w for box in plan.boxes.values() if abs(box.x - a.x) < 1)
+    wide = max(plan.boxes[id].w for id in plan.upright(a.x))
     inner = aside if back else -aside
     x = a.x + wide / 2 + 12 - inner / 2
     y = a.y + inner / 2 if aside else a.y
