@@ -39,10 +39,14 @@ class Description:
             "ranges",
             "zeros",
             "work",
+            "infinite",
+            "skipping",
+            "nodes",
         ):
             e(name)
         self.length: dict[int, int] = {}
         self.scratch: dict[Row, None] = {}
+        self.infinite: dict[int, None] = {}  # matrices to be looked over: not all rows need them
         self.stages = tuple(self._stage(s) for s in range(3))
         self.gather = tuple(self._gather(key, ph_size) for key, ph_size in self._slot_sizes())
         self.prepare = (
@@ -102,21 +106,29 @@ class Description:
             ldc,
             *cin,
             *sizes,
-            *self._limits(p, place, bundle),
+            *self._limits(p, number, place, bundle),
         )
 
-    def _limits(self, p: Any, place: tuple[int, int], bundle: int) -> tuple[str, int, int]:
+    def _limits(
+        self, p: Any, number: int, place: tuple[int, int], bundle: int
+    ) -> tuple[str, int, int, int]:
         """Where a product need not run: ("rows", first, last), ("levels", flags, 0) or ("all", 0,
-        0)."""
+        0).
+
+        Last comes the matrix to ask whether that may be (-1: none): where a row is left out because
+        its operand is zero, the matrix must be finite, as 0 * inf is NaN.
+        """
         if p.operand.op == "in" and place[0] != 1:
-            return ("rows", self.entry("low", p.operand), self.entry("high", p.operand))
+            self.infinite[number] = None
+            return ("rows", self.entry("low", p.operand), self.entry("high", p.operand), number)
         if place[0] == 2:
-            return ("rows", self.entry("low_out", bundle), self.entry("high_out", bundle))
+            return ("rows", self.entry("low_out", bundle), self.entry("high_out", bundle), -1)
         if place[0] == 1 and p.operand.op == "slot":
-            return ("levels", self.entry("bare"), 0)
+            self.infinite[number] = None
+            return ("levels", self.entry("bare"), 0, number)
         if place[0] == 1 and self.plan.feeds_edges_only(p.bundle):
-            return ("levels", self.entry("silent"), 0)
-        return ("all", 0, 0)
+            return ("levels", self.entry("silent"), 0, -1)
+        return ("all", 0, 0, -1)
 
     def _rows(self, segment: Segment) -> tuple:
         """A fused loop over rows as data: ((scalar code, ((length, loop code, folds), ...)), ...),
@@ -143,7 +155,7 @@ class Description:
                     step.code(r).append(
                         ("put" if r.size == 1 else "store", number[r], *self.place(r))
                     )
-                if r in segment.columns and r.size > 1:
+                if r in segment.columns and r.size != 1:
                     step.code(r).append(self._column(r, number[r]))
             known |= {r for r in turn if r.op in FOLDS and turn[r] == p}
         tail: list[tuple] = []
@@ -154,7 +166,7 @@ class Description:
                 target = passes[0].code(r) if r not in turn else tail
                 target.append(("put" if r.size == 1 else "store", number[r], *self.place(r)))
             if r in segment.columns and (r.size == 1 or r not in turn):
-                target = passes[0].code(r) if r not in turn and r.size > 1 else tail
+                target = passes[0].code(r) if r not in turn and r.size != 1 else tail
                 target.append(self._column(r, number[r]))
         return tuple(step.data() for step in passes), tuple(tail)
 
@@ -183,7 +195,7 @@ class Description:
 
     def _column(self, r: Row, v: int) -> tuple:
         return (
-            "column" if r.size > 1 else "column_scalar",
+            "column" if r.size != 1 else "column_scalar",
             v,
             self.entry("sums", r),
             self.entry("sums_stride", r),
@@ -213,7 +225,7 @@ class Description:
         whole = tuple(
             self.entry(w, number) for w in ("whole", "whole_ld", "depth", "columns", "packed")
         )
-        return (m.transposed, blocks, whole)
+        return (m.transposed, blocks, whole, number in self.infinite)
 
     def _bias(self, b: Any) -> tuple:
         number = self.plan.bundles.index(b)

@@ -356,10 +356,12 @@ class Plan:
         not have it."""
         ports = set(self.low.ports.values())
         read = {a for r in self.order for a in reads(r)} | set(self.low.rows.values())
-        read |= {s.left for s in (*self.outer_sums, *self.column_sums)} | {
-            s.right for s in self.outer_sums
-        }
+        read |= self.summed()
         return all(z in ports and z not in read for z in b.zs)
+
+    def summed(self) -> set[Row]:
+        """What sums over the nodes read of every node."""
+        return {r for s in (*self.outer_sums, *self.column_sums) for r in (s.left, s.right) if r}
 
     def places(self, stage: int) -> list[tuple[int, int]]:
         """The steps of a stage, in order."""

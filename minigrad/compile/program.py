@@ -153,9 +153,7 @@ class Runner:
         self.parts = self.layout.parts(self.threads)
         self.skipping = any(via.rows is not None for via in vias) or any(
             a.shift is None for a in self.layout.slots.values()
-        )  # rows whose operand is zero may be left out, as long as the matrices are finite
-        self.may_skip = True
-        self.skips: bool | None = True  # what the table says, None while it is written
+        )  # rows whose operand is zero may be left out, where the matrices are finite
         self._limit(projections, args)
         self.arena = Arena(pool)
         self.blank: list[
@@ -169,10 +167,9 @@ class Runner:
         """Which rows have an operand other than zero, and which are read: ranges of places."""
         plan, low = self.program.plan, self.program.low
         self.limits: dict[Row, tuple[int, int]] = {}
-        self.bare = np.zeros(max(len(self.layout.ranges), 1), np.int64)
+        self.infinite = np.zeros(len(plan.matrices) + 1, np.int64)  # 1: the matrix is not finite
+        self.bare = self.layout.bare if self.skipping else np.zeros_like(self.layout.bare)
         if self.skipping:
-            if len(self.layout.ranges):
-                self.bare[:] = self.layout.bare
             for ph, r in self.inputs.items():
                 via = self.vias[self.numbers[ph]]
                 if via.rows is not None:
@@ -183,7 +180,7 @@ class Runner:
         for p in projections:
             if p.attrs["ref"] in low.rows:
                 wanted.setdefault(low.rows[p.attrs["ref"]], []).append(p.attrs["via"])
-        read = {a for r in plan.order for a in reads(r)}
+        read = {a for r in plan.order for a in reads(r)} | plan.summed()
         self.out_limits: list[tuple[int, int]] = []
         for b in plan.bundles:
             vias = [v for z in b.zs for v in wanted.get(z, [ROW])]
@@ -194,11 +191,8 @@ class Runner:
             self.out_limits.append(_extent(used))
 
     def _outer_limits(self, number: int) -> tuple[int, int]:
-        """Rows of a product of stacked rows: where its left side is not zero (all, if it also sums
-        columns)."""
+        """Rows of a product of stacked rows: where its left side is not zero."""
         o = self.program.plan.outers[number]
-        if not self.skipping or not self.may_skip:
-            return 0, self.n
         return self.limits.get(o.left, (0, self.n))
 
     # -- memory ------------------------------------------------------------------------------------
@@ -372,6 +366,9 @@ class Runner:
             "ranges": lambda: 0,
             "work": lambda: 0,
             "zeros": lambda: address(self.zeros),
+            "infinite": lambda: address(self.infinite),
+            "skipping": lambda: int(self.skipping),
+            "nodes": lambda: self.n,
             "low": lambda r: self.limits.get(r, (0, self.n))[0],
             "high": lambda r: self.limits.get(r, (0, self.n))[1],
             "low_out": lambda b: self.out_limits[b][0],
@@ -475,15 +472,12 @@ class Runner:
         for r, buffer in self.indexed.items():
             k = self.numbers[r.tensor]
             index = self.layout.to_rows(self.vias[k].rows)
-            values = np.asarray(args[k]).reshape(-1, r.size)
+            values = np.asarray(args[k])
+            values = values.reshape(len(values), r.size)
             if len(values):
                 np.take(values, index, axis=0, out=buffer, mode="clip")
             buffer[index < 0] = 0
         shared = self._shared(args)
-        if self.skipping:
-            self._allow_skipping(
-                all(np.isfinite(v.sum()) for t, v in shared.items() if t.ndim == 2)
-            )
         for entry, tensor, turned, stride in self.of_shared:
             value = shared[tensor]
             if stride >= 0:
@@ -494,19 +488,6 @@ class Runner:
             keep.append(value)
             table[:, entry] = address(value)
         return keep
-
-    def _allow_skipping(self, finite: bool) -> None:
-        """0 * inf is NaN: where a matrix is not finite, products run for all rows."""
-        if finite == self.skips:
-            return
-        self.may_skip, self.skips = finite, None  # an interrupt here, and the next call goes on
-        self.rests[:, 4] = [(b - a) if finite else 0 for _, a, b in self.rest]
-        self.bare[: len(self.layout.ranges)] = self.layout.bare if finite else 0
-        for (what, *rest), entry in self.program.text.entry.number.items():
-            if what in ("low", "high", "outer_first", "outer_nodes"):
-                whole = (0, self.n)[what in ("high", "outer_nodes")]
-                self.table[:, entry] = self._entry((what, *rest), entry) if finite else whole
-        self.skips = finite
 
     def _shared(self, args: Sequence[Any]) -> dict[Tensor, np.ndarray]:
         """The values of the shared tensors that the stages read; those computed in the block by

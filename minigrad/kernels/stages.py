@@ -12,6 +12,7 @@ from typing import Any
 
 from ..ops import scalar
 from . import functions as fn
+from .values import Truth
 from .vectors import Builder, Int, Real
 
 BLOCK = 256  # rows of a chunk; column sums are kept per chunk, so thread counts do not change them
@@ -72,8 +73,9 @@ def _steps(k: Builder, real: Real, steps: tuple, t: Any, a: Int, b: Int, level: 
 def _product(k: Builder, real: Real, what: tuple, t: Any, a: Int, b: Int, level: Int) -> None:
     """A product for rows [a, b), or those of them that its limits leave; the others get the bias
     alone."""
-    base, lda, packed, c, ldc, cin, ldcin, depth, n, limit, low, high = what
+    base, lda, packed, c, ldc, cin, ldcin, depth, n, limit, low, high, matrix = what
     first = ldcin < 0
+    infinite = k.index(t[7], matrix) if matrix >= 0 else k.integer(0)
 
     def run(a: Int, b: Int) -> None:
         with k.when(a < b):
@@ -90,13 +92,14 @@ def _product(k: Builder, real: Real, what: tuple, t: Any, a: Int, b: Int, level:
 
     if limit == "rows":
         begin, end = k.choose(t[low] < a, a, t[low]), k.choose(b < t[high], b, t[high])
+        begin, end = (k.choose(infinite.equals(0), x, y) for x, y in ((begin, a), (end, b)))
         run(begin, end)
         if first:
             begin = k.choose(begin < b, begin, b)
             bias_only(a, begin)
             bias_only(k.choose(end < begin, begin, end), b)
     elif limit == "levels":
-        skip = k.index(t[low], level)
+        skip = k.choose(infinite.equals(0), k.index(t[low], level), 0)
         with k.when(skip.equals(0)):
             run(a, b)
         if first:
@@ -194,7 +197,7 @@ def prepare_kernel(k: Builder, real: Real, what: tuple, table: Int, start: Int, 
                         x = k.broadcast(t[base], 0, real) if single else k.load(t[base], j)
                         total = total + x
                     k.store(t[at], j, total)
-    for number, (transposed, blocks, whole) in enumerate(matrices):
+    for number, (transposed, blocks, whole, look) in enumerate(matrices):
         base, ld, depth, columns, packed = whole
         with k.when(start <= number), k.when(stop > number):
             for source, lds, rows, cols, to in blocks:
@@ -203,10 +206,30 @@ def prepare_kernel(k: Builder, real: Real, what: tuple, table: Int, start: Int, 
                         k.store(t[to] + i * t[ld], j, k.load(t[source] + i * t[lds], j))
             pack = t[2] if transposed else t[1]
             k.call(pack, t[base], t[ld], t[depth], t[columns], t[packed])
+            if look:
+                rows, width = (columns, depth) if transposed else (depth, columns)
+                with k.when(t[8].differs(0)):
+                    bad = _infinite(k, real, t[base], t[ld], [(k.integer(0), t[rows])], t[width])
+                    k.put_index(t[7], number, k.choose(bad, 1, 0))
+
+
+def _infinite(
+    k: Builder, real: Real, base: Int, ld: Int, ranges: list[tuple[Int, Int]], n: Int
+) -> Truth:
+    """Whether NaN or infinity is among n columns of the rows in `ranges`: 0 * x tells."""
+    total = k.var(k.const(0.0, real))
+    for first, last in ranges:
+        for i in k.rows(first, last):
+            for j in k.lanes(n, real):
+                total.value = total.value + k.load(base + i * ld, j) * 0.0
+    return k.any(total.value.is_nan())
 
 
 def outers_kernel(k: Builder, real: Real, what: tuple, table: Int, part: Int, parts: Int) -> None:
-    """This thread's columns of every product of stacked rows."""
+    """This thread's columns of every product of stacked rows.
+
+    Rows whose left side is zero are left out, but for 0 * inf where the right side is not finite.
+    """
     t = k.table(table)
     unit = k.lanes_of(real)  # whole vectors: only the last thread has a partial one
     for a, lda, d, ldd, first, nodes, rows, columns, out, ldout, sums in what:
@@ -219,3 +242,13 @@ def outers_kernel(k: Builder, real: Real, what: tuple, table: Int, part: Int, pa
                 t[3], t[a] + r * t[lda], t[lda], t[d] + r * t[ldd], t[ldd], t[nodes], t[rows],
                 start, stop, t[out], t[ldout], t[5], 0, t[sums], t[6],
             )  # fmt: skip
+            rest = [(k.integer(0), r), (r + t[nodes], t[9])]
+            right, to, width = t[d] + start * real.bytes, t[out] + start * real.bytes, stop - start
+            with k.when(_infinite(k, real, right, t[ldd], rest, width)):
+                for j in k.lanes(width, real):
+                    total = k.var(k.const(0.0, real))
+                    for begin, end in rest:
+                        for i in k.rows(begin, end):
+                            total.value = total.value + k.load(right + i * t[ldd], j) * 0.0
+                    for i in k.rows(0, t[rows]):
+                        k.store(to + i * t[ldout], j, k.load(to + i * t[ldout], j) + total.value)

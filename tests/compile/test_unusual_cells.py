@@ -17,12 +17,13 @@ DAG = S.edges(6, [0, 0, 1, 1, 2], [2, 2, 2, 3, 5], [0, 0, 1, 1, 1])  # twice an 
 
 
 def compare(step, args):
-    """The compiled function of `step`, once it has given twice what the reference gives."""
+    """The compiled function of `step`, once it (twice) and `evaluate` give what the reference
+    gives."""
     f = mg.function(step)
     assert "no code" not in f.explain(args)
     wanted = mg.reference(step(mg.tensors(args)))
-    for _ in range(2):
-        found = optree.tree_leaves(f(args))
+    for way in (f, f, lambda args: mg.evaluate(step(mg.tensors(args)))):
+        found = optree.tree_leaves(way(args))
         for a, b in zip(found, optree.tree_leaves(wanted), strict=True):
             assert a.shape == b.shape and a.dtype == b.dtype
             np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11)
@@ -35,9 +36,9 @@ def gradients(outputs, args):
     return mg.vjp(outputs, args, weights)
 
 
-def step_of(cell, structure, sizes):
+def step_of(cell, structure):
     """States, outputs and gradients; the state begins at zero where no "h" is given."""
-    zeros = tuple(np.zeros((1, n)) for n in sizes)
+    zeros = (np.zeros((1, 5)), np.zeros((1, 5)))
 
     def step(args):
         states, outputs = mg.recur(
@@ -48,7 +49,7 @@ def step_of(cell, structure, sizes):
     return step
 
 
-def arguments(structure, sizes, initial=False):
+def arguments(structure, initial=False):
     """Vectors of 5 numbers: no width of the machine's vectors divides it."""
     rng = np.random.default_rng(3)
     args = {
@@ -60,7 +61,7 @@ def arguments(structure, sizes, initial=False):
         "x": rng.standard_normal((structure.n, 5)),
     }
     if initial:
-        args["h"] = tuple(rng.standard_normal((1, n)) for n in sizes)
+        args["h"] = tuple(rng.standard_normal((2, 1, 5)))
     return args
 
 
@@ -84,12 +85,12 @@ CELLS = {
 @pytest.mark.parametrize("name", CELLS)
 def test_states_that_leave_as_they_came(name):
     for structure in (CHAIN, RAGGED, BACK):  # one program
-        compare(step_of(CELLS[name], structure, (5, 5)), arguments(structure, (5, 5)))
+        compare(step_of(CELLS[name], structure), arguments(structure))
 
 
 def test_untouched_from_somewhere_else_than_zero():
-    args = arguments(RAGGED, (5, 5), initial=True)
-    compare(step_of(CELLS["untouched, both"], RAGGED, (5, 5)), args)
+    args = arguments(RAGGED, initial=True)
+    compare(step_of(CELLS["untouched, both"], RAGGED), args)
 
 
 # Of two slots: what is read of a slot differs from leaf to leaf.
@@ -100,6 +101,7 @@ TWO_SLOTS = {
     "another leaf of each": lambda p, c, x: ((mg.tanh(c[1][1] + x), c[0][0] @ p["U"] + x), ()),
     "one slot only": lambda p, c, x: ((mg.tanh(c[1][0] @ p["U"] + x), x), (c[1][1],)),
     "from slot to slot": lambda p, c, x: ((c[1][0] + c[0][1], c[0][0] + c[1][1] * x), ()),
+    "untouched in one": lambda p, c, x: ((x, c[0][1]), (mg.tanh(x - c[1][0]),)),
     "no loop": lambda p, c, x: ((mg.tanh(x @ p["W"]), x), (c[0][0] @ p["U"] + c[1][1],)),
 }  # fmt: skip
 
@@ -107,21 +109,21 @@ TWO_SLOTS = {
 @pytest.mark.parametrize("name", TWO_SLOTS)
 def test_what_is_read_of_a_slot(name):
     for structure in (TREES, GRID, DAG):  # one program
-        compare(step_of(TWO_SLOTS[name], structure, (5, 5)), arguments(structure, (5, 5)))
+        compare(step_of(TWO_SLOTS[name], structure), arguments(structure))
 
 
 def test_a_slot_that_no_edge_enters():
     structure = S.chain([2, 3]).with_slots(2)
-    step = step_of(TWO_SLOTS["another leaf of each"], structure, (5, 5))
-    compare(step, arguments(structure, (5, 5)))
+    step = step_of(TWO_SLOTS["another leaf of each"], structure)
+    compare(step, arguments(structure))
 
 
 def test_what_is_read_of_a_slot_on_two_threads(monkeypatch):
     monkeypatch.setattr(program, "SPLIT", 0)
     monkeypatch.setattr(threads, "count", lambda: 2)
     for structure in (TREES, DAG):
-        step = step_of(TWO_SLOTS["a leaf of one slot"], structure, (5, 5))
-        compare(step, arguments(structure, (5, 5)))
+        step = step_of(TWO_SLOTS["a leaf of one slot"], structure)
+        compare(step, arguments(structure))
 
 
 def test_a_recurrence_that_no_argument_reaches():
@@ -147,3 +149,107 @@ def test_a_recurrence_that_no_argument_reaches():
     compare(returned, args)
     f = compare(both, {"w": args["w"]})
     assert "one native list" in f.explain({"w": args["w"]})
+
+
+def tree_net(p, c, x):
+    """Each child has a matrix, and one of them is that of the words too."""
+    h = mg.tanh(c[0][0] @ p["U"] + c[1][0] @ p["W"] + x @ p["W"] + p["v"])
+    return (h, c[0][1] + h), (h,)
+
+
+def words(cell, structure, rows):
+    """`step_of`, with x read by number: some nodes have none."""
+
+    def step(args):
+        zeros = (np.zeros((1, 5)), np.zeros((1, 5)))
+        x = mg.Indexed(args["x"], rows)
+        states, outputs = mg.recur(cell, structure, initial=zeros, shared=args["p"], inputs=x)
+        return states, outputs, gradients([*states, *outputs], args)
+
+    return step
+
+
+@pytest.mark.parametrize("name", ["U", "W", "v", "x"])
+@pytest.mark.parametrize("planted", [-np.inf, np.nan])
+def test_zero_times_infinity_is_nan_also_where_rows_are_left_out(name, planted):
+    rows = np.array([0, 1, -1, 2, -1, 3, -1])  # the leaves have words
+    args = arguments(TREES)
+    (args["x"] if name == "x" else args["p"][name]).flat[3] = planted
+    compare(step_of(tree_net, TREES), args)
+    compare(words(tree_net, TREES, rows), args)
+    args = arguments(RAGGED)
+    (args["x"] if name == "x" else args["p"][name]).flat[3] = planted
+    compare(step_of(CELLS["untouched"], RAGGED), args)
+
+
+def test_zero_times_infinity_is_nan_in_the_express_lane():
+    structure = S.forest([[], [], [0, 1]])  # level after level: called through one native list
+
+    def cell(p, c, x):
+        h = mg.tanh(c[0] @ p["U"] + c[1] @ p["W"] + x)
+        return h, h
+
+    def step(args):
+        h, _ = mg.recur(
+            cell, structure, initial=np.zeros((1, 5)), shared=args["p"], inputs=args["x"]
+        )
+        return h, mg.vjp(h, args["p"], args["dc"])
+
+    args = arguments(structure) | {"dc": np.ones((3, 5))}
+    del args["p"]["v"]
+    assert "one native list" in mg.function(step).explain(args)
+    args["dc"][0, 2] = np.inf  # a leaf: it receives zeros
+    compare(step, args)
+    args["dc"][0, 2], args["p"]["U"][1, 3] = 1.0, -np.inf
+    compare(step, args)
+
+
+def test_a_matrix_that_is_finite_again():
+    args = arguments(TREES)
+    args["p"]["U"][0, 3] = np.inf
+    f = compare(step_of(tree_net, TREES), args)
+    args["p"]["U"][0, 3] = 0.5
+    for a, b in zip(
+        optree.tree_leaves(f(args)),
+        optree.tree_leaves(mg.reference(step_of(tree_net, TREES)(mg.tensors(args)))),
+        strict=True,
+    ):
+        np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11)
+
+
+def test_a_sum_over_nodes_and_some_rows_of_one_product():
+    """The cotangents of x and of a parameter added to it are one: rows of it leave, and its sum."""
+
+    def cell(p, c, x):
+        return (mg.tanh((x + p["v"][0]) @ p["U"] + c[0]), c[1]), ()
+
+    args = arguments(RAGGED)
+    args["p"]["v"] = args["p"]["v"][None]  # another tensor, which is the same row
+    rows = np.array([0, 1, -1, -1, -1, -1, -1, -1])
+    compare(words(cell, RAGGED, rows), args)
+
+
+LENGTH_ZERO = {
+    "a sum": lambda p, c, x: (mg.tanh(c + mg.sum(p["none"]) * c + mg.sum(x)), mg.sum(x * x)),
+    "a product": lambda p, c, x: (mg.tanh(x @ p["out"] + c), c @ p["in"]),
+    "a state": lambda p, c, x: (c * mg.sum(p["full"]) + x, mg.tanh(p["full"] + c @ p["out"])),
+    "a parameter": lambda p, c, x: (mg.tanh(c + mg.sum(p["none"]) + x @ p["out"]), x + p["none"]),
+}
+
+
+@pytest.mark.parametrize("name", LENGTH_ZERO)
+@pytest.mark.parametrize("indexed", [False, True])
+def test_vectors_of_length_zero(name, indexed):
+    rng = np.random.default_rng(1)
+    shapes = {"out": (0, 5), "in": (5, 0), "none": (0,), "full": (5,)}
+    structure, start = S.chain([3, 1]), np.zeros((1, 0 if name == "a state" else 5))
+
+    def step(args):
+        x = mg.Indexed(args["x"], [0, 1, -1, 3]) if indexed else args["x"]
+        states, y = mg.recur(
+            LENGTH_ZERO[name], structure, initial=start, shared=args["p"], inputs=x
+        )
+        return states, y, gradients([states, y], args)
+
+    p = {k: rng.standard_normal(shape) for k, shape in shapes.items()}
+    compare(step, {"p": p, "x": np.zeros((4, 0))})
