@@ -107,8 +107,8 @@ class Feeds:
         at = _table_row(r, k, row)
         key = ("input", self._canonical(arg), at)
         if key not in self._made:
-            owner = self._owner(r, k, row)
-            word, symbol = self._word(r, k, owner), self._symbol(r, k, owner, at)
+            readers = self._readers(r, k, row)
+            word, symbol = self._word(r, k, readers), self._symbol(r, k, readers, at)
             value = self._values.get(arg)
             arrived = self._backward.rows(r, [ph]) if self._backward.asked(arg) else None
             source = ", ".join(leaf_name(t) for t in frontier(arg) if is_source(t))
@@ -126,40 +126,42 @@ class Feeds:
             )
         return self._made[key]
 
-    def _owner(self, r: Tensor, k: int, row: int) -> int | None:
-        """The node whose own a row of a table is: the one that reads it as its first argument.
+    def _readers(self, r: Tensor, k: int, row: int) -> list[int]:
+        """The nodes whose own a row of a table is: those that read it as their first argument.
 
         A window over time reads one table through several arguments, each a step further back.
-        Node 6 then reads row 4 as well, which is the word of node 4.
+        Node 6 then reads row 4 as well, which belongs to node 4.
         """
         vias, table = r.attrs["vias"], self._canonical(r.inputs[k])
         if vias[k].kind != "index":
-            return row
+            return [row]
         first = next(
             j
             for j, arg in enumerate(r.inputs)
             if vias[j].kind == "index" and self._canonical(arg) == table
         )
-        if first == k:
-            return row
-        found = np.flatnonzero(vias[first].rows == vias[k].rows[row])
-        return int(found[0]) if found.size else None
+        nodes = np.flatnonzero(vias[first].rows == vias[k].rows[row]).tolist()
+        return [row, *nodes] if first == k else nodes
 
-    def _word(self, r: Tensor, k: int, owner: int | None) -> str:
-        """The label of the node an input belongs to: words are what is called x, if anything is."""
+    def _word(self, r: Tensor, k: int, readers: Sequence[int]) -> str:
+        """The label of the nodes an input belongs to, if they agree: else it is no word of theirs.
+
+        Where something is called x, only that has words: parameters of each step have none.
+        """
         names = [ph.name or "" for ph in r.attrs["block"].inputs]
         called_x = [name == "x" or name.startswith("x.") for name in names]
-        if self._labels is None or owner is None or any(called_x) and not called_x[k]:
+        if self._labels is None or any(called_x) and not called_x[k]:
             return ""
-        place = self._lanes.place(r, owner)
-        return self._labels[place] if place < len(self._labels) else ""
+        places = [self._lanes.place(r, node) for node in readers]
+        words = {self._labels[place] for place in places if place < len(self._labels)}
+        return words.pop() if len(words) == 1 else ""
 
-    def _symbol(self, r: Tensor, k: int, owner: int | None, at: int) -> str:
+    def _symbol(self, r: Tensor, k: int, readers: Sequence[int], at: int) -> str:
         """The name of an input, numbered by its step, else by its row or its call."""
         name = argument_name(r, k)
         if at < 0 and (not self._lanes.unit_of[r].calls or name == r.inputs[k].name):
             return name
-        step = None if owner is None else self._lanes.step(r, owner)
+        step = self._lanes.step(r, readers[0]) if readers else None
         number = step or (at + 1 if at >= 0 else self._lanes.place(r, 0) + 1)
         return subscript(shorten(name, 10), number)
 

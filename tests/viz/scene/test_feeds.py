@@ -45,6 +45,23 @@ def test_parameters_of_each_step_are_no_words(max_steps):
     assert others == {"theta.U", "theta.W", "theta.b"}
 
 
+def test_what_all_steps_read_is_no_word_unless_they_agree():
+    def cell(params, h, given):
+        x, seen = given
+        h = mg.tanh(x @ params["W"] + h @ params["U"]) * seen
+        return h, h
+
+    p = {"W": leaf(rng, 3, 2, name="W"), "U": leaf(rng, 2, 2, name="U")}
+    x = mg.Indexed(leaf(rng, 3, 3, name="table"), np.array([0, 1, 0, 2]))
+    mask = mg.Indexed(leaf(rng, 1, 2, name="mask"), np.zeros(4, int))
+    _, ys = mg.recur(
+        cell, mg.Structure.chain(4), initial=np.zeros((1, 2)), shared=p, inputs=(x, mask)
+    )
+    words = "the dog the barks".split()
+    labels = [label for label, _, _ in inputs(ys, labels=words)]
+    assert labels == ["the", "dog", "barks", "mask₁"]
+
+
 @mg.block
 def layer(w, x):
     return mg.tanh(x @ w)
