@@ -1,63 +1,76 @@
 """Expressions as text: `expr(t)` for a terminal, `latex(t)` for a page.
 
 Named tensors are shown by their names, so a cell reads as it was written; what gets long is elided.
- Casts, broadcasts and other movement that says nothing are left out.
+Casts, broadcasts and other movement that says nothing are left out.  Brackets stand where Python,
+reading the text, would otherwise group it in another way.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..graph import CONSTANT, INPUT, Tensor, toposort
 from ..recur import PROJ, RECUR
 
 LONGEST = 300  # characters of a part that is still shown
-SILENT = frozenset(["broadcast_to", "astype", "checked", "identity", "reshape", "stop_gradient"])
+SILENT = frozenset(["broadcast_to", "astype", "checked", "identity", "stop_gradient"])
+COMPARES, ADDS, MULTIPLIES, NEGATES, RAISES, WHOLE = range(6)  # how tightly, as in Python
 
 
 class Form(NamedTuple):
-    """How an op is written: a template over its operands, and how tightly it binds (higher:
-    tighter)."""
+    """How an op is written: a template over its operands, how tightly that binds, and how tightly
+    each operand must bind to stand without brackets."""
 
-    plain: str
-    tex: str
-    binds: int = 9
+    text: str
+    binds: int
+    needs: tuple[int, ...]
 
 
-FORMS = {
-    "add": Form("{} + {}", "{} + {}", 1),
-    "subtract": Form("{} - {}", "{} - {}", 1),
-    "multiply": Form("{} * {}", r"{} \odot {}", 2),
-    "absorb": Form("{} * {}", r"{} \odot {}", 2),
-    "divide": Form("{} / {}", r"\frac{{{}}}{{{}}}", 2),
-    "negative": Form("-{}", "-{}", 3),
-    "pow": Form("{} ** {}", "{}^{{{}}}", 4),
-    "square": Form("{} ** 2", "{}^{{2}}", 4),
-    "exp": Form("exp({})", r"e^{{{}}}"),
-    "log": Form("log({})", r"\log\left({}\right)"),
-    "tanh": Form("tanh({})", r"\tanh\left({}\right)"),
-    "sigmoid": Form("sigmoid({})", r"\sigma\left({}\right)"),
-    "sqrt": Form("sqrt({})", r"\sqrt{{{}}}"),
-    "abs": Form("abs({})", r"\left|{}\right|"),
-    "sum": Form("sum({})", r"\sum {}"),
-    "floor": Form("floor({})", r"\left\lfloor {} \right\rfloor"),
-    "ceil": Form("ceil({})", r"\left\lceil {} \right\rceil"),
-    "equal": Form("{} == {}", "{} = {}", 0),
-    "not_equal": Form("{} != {}", r"{} \neq {}", 0),
-    "less": Form("{} < {}", "{} < {}", 0),
-    "less_equal": Form("{} <= {}", r"{} \leq {}", 0),
-    "greater": Form("{} > {}", "{} > {}", 0),
-    "greater_equal": Form("{} >= {}", r"{} \geq {}", 0),
+def _sides(plain: str, tex: str, binds: int, *needs: int) -> tuple[Form, Form]:
+    return Form(plain, binds, needs), Form(tex, binds, needs)
+
+
+def _call(plain: str, tex: str, binds: int = WHOLE) -> tuple[Form, Form]:
+    """Operands within brackets of its own."""
+    return Form(plain, WHOLE, (COMPARES,)), Form(tex, binds, (COMPARES,))
+
+
+FORMS: dict[str, tuple[Form, Form]] = {  # (plain, tex)
+    "subtract": _sides("{} - {}", "{} - {}", ADDS, ADDS, MULTIPLIES),
+    "multiply": _sides("{} * {}", r"{} \odot {}", MULTIPLIES, MULTIPLIES, NEGATES),
+    "absorb": _sides("{} * {}", r"{} \odot {}", MULTIPLIES, MULTIPLIES, NEGATES),
+    "divide": (
+        Form("{} / {}", MULTIPLIES, (MULTIPLIES, NEGATES)),
+        Form(r"\frac{{{}}}{{{}}}", RAISES, (COMPARES, COMPARES)),
+    ),
+    "negative": _sides("-{}", "-{}", NEGATES, NEGATES),
+    "pow": (
+        Form("{} ** {}", RAISES, (WHOLE, NEGATES)), Form("{}^{{{}}}", RAISES, (WHOLE, COMPARES))
+    ),
+    "square": _sides("{} ** 2", "{}^{{2}}", RAISES, WHOLE),
+    "exp": _call("exp({})", r"e^{{{}}}", RAISES),
+    "log": _call("log({})", r"\log\left({}\right)"),
+    "tanh": _call("tanh({})", r"\tanh\left({}\right)"),
+    "sigmoid": _call("sigmoid({})", r"\sigma\left({}\right)"),
+    "sqrt": _call("sqrt({})", r"\sqrt{{{}}}"),
+    "abs": _call("abs({})", r"\left|{}\right|"),
+    "floor": _call("floor({})", r"\left\lfloor {} \right\rfloor"),
+    "ceil": _call("ceil({})", r"\left\lceil {} \right\rceil"),
+    "equal": _sides("{} == {}", "{} = {}", COMPARES, ADDS, ADDS),
+    "not_equal": _sides("{} != {}", r"{} \neq {}", COMPARES, ADDS, ADDS),
+    "less": _sides("{} < {}", "{} < {}", COMPARES, ADDS, ADDS),
+    "less_equal": _sides("{} <= {}", r"{} \leq {}", COMPARES, ADDS, ADDS),
+    "greater": _sides("{} > {}", "{} > {}", COMPARES, ADDS, ADDS),
+    "greater_equal": _sides("{} >= {}", r"{} \geq {}", COMPARES, ADDS, ADDS),
 } | {
-    name: Form(f"{name}({{}})", rf"\{tex}\left({{}}\right)")
+    name: _call(f"{name}({{}})", rf"\{tex}\left({{}}\right)")
     for name, tex in {
         "sin": "sin", "cos": "cos", "tan": "tan", "sinh": "sinh", "cosh": "cosh",
         "asin": "arcsin", "acos": "arccos", "atan": "arctan",
     }.items()
 }  # fmt: skip
-CALLS = frozenset(
-    name for name, form in FORMS.items() if form.plain.endswith("({})")
-)  # own brackets
+Part = tuple[str, int]  # an operand's text, and how tightly it binds
 
 
 def expr(t: Tensor) -> str:
@@ -73,15 +86,15 @@ def latex(t: Tensor) -> str:
 def _written(root: Tensor, tex: bool) -> str:
     if not isinstance(root, Tensor):
         raise TypeError(f"an expression is written for a Tensor, not for a {type(root).__name__}")
-    text: dict[Tensor, tuple[str, int]] = {}
+    text: dict[Tensor, Part] = {}
     stop = _stops_at(root)
     for t in toposort([root], stop=stop):
         if stop(t):
-            text[t] = (_leaf(t, tex), 9)
+            words = _leaf(t, tex)
+            text[t] = words, NEGATES if words.startswith("-") else WHOLE
             continue
-        parts = [text[i] for i in t.inputs]
-        words, binds = _node(t, parts, tex)
-        text[t] = (words, binds) if len(words) <= LONGEST else (_elided(t, tex), 9)
+        words, binds = _node(t, text, tex)
+        text[t] = (words, binds) if len(words) <= LONGEST else (_elided(t, tex), WHOLE)
     return text[root][0]
 
 
@@ -97,7 +110,8 @@ def _leaf(t: Tensor, tex: bool) -> str:
         head, _, tail = t.name.rpartition("_")
         return f"{head}_{{{tail}}}" if tex and head else t.name
     if t.op is CONSTANT and t.size == 1:
-        return f"{t._value.item():.6g}"
+        value = t._value.item()
+        return str(value) if isinstance(value, bool) else f"{value:.6g}"
     if t.op is PROJ:
         name = t.inputs[0].name or "recur"
         return rf"\mathrm{{{name}}}(\ldots)" if tex else f"{name}(...)"
@@ -106,37 +120,149 @@ def _leaf(t: Tensor, tex: bool) -> str:
 
 
 def _elided(t: Tensor, tex: bool) -> str:
-    return rf"\mathrm{{{t.op.name}}}(\ldots)".replace("_", r"\_") if tex else f"{t.op.name}(...)"
+    return rf"{_verbatim(t.op.name)}(\ldots)" if tex else f"{t.op.name}(...)"
 
 
-def _node(t: Tensor, parts: list[tuple[str, int]], tex: bool) -> tuple[str, int]:
-    name = t.op.name
+def _node(t: Tensor, text: dict[Tensor, Part], tex: bool) -> Part:
+    name, parts = t.op.name, [text[i] for i in t.inputs]
     if name in SILENT:
         return parts[0]
-    if name == "einsum" and len(parts) == 2:
-        subs, out = t.attrs["subs"], t.attrs["out"]
-        if len(set(subs[0]) & set(subs[1])) == 1 and out:
-            a, b = (_bracket(p, 2, tex) for p in parts)
-            return (f"{a} {b}" if tex else f"{a} @ {b}"), 2
-    form = FORMS.get(name)
-    if form is None or (len(parts) != form.plain.count("{}") and name != "add"):
-        inside = ", ".join(p for p, _ in parts)
-        call = name.replace("_", r"\_")
-        return (rf"\mathrm{{{call}}}\left({inside}\right)" if tex else f"{name}({inside})"), 9
-    if name == "add":
-        return " + ".join(p for p, _ in parts), 1
-    free = name in CALLS or (tex and name == "divide")
-    level = form.binds + (name in ("subtract", "divide", "pow", "square"))
-    first = level if name in ("pow", "square") else form.binds
-    words = [
-        p if free else _bracket((p, b), level if k else first, tex)
-        for k, (p, b) in enumerate(parts)
-    ]
-    return (form.tex if tex else form.plain).format(*words), form.binds
+    if name in SPECIAL:
+        found = SPECIAL[name](t, text, tex)
+        if found is not None:
+            return found
+    if name in FORMS and len(parts) == len(FORMS[name][tex].needs):
+        form = FORMS[name][tex]
+        words = [_bracket(p, need, tex) for p, need in zip(parts, form.needs, strict=True)]
+        return form.text.format(*words), form.binds
+    return _called(name, [p for p, _ in parts], _settings(t), tex)
 
 
-def _bracket(part: tuple[str, int], level: int, tex: bool) -> str:
+def _called(name: str, operands: list[str], settings: list[str], tex: bool) -> Part:
+    inside = ", ".join([*operands, *(_verbatim(x) if tex else x for x in settings)])
+    return (rf"{_verbatim(name)}\left({inside}\right)" if tex else f"{name}({inside})"), WHOLE
+
+
+def _verbatim(words: str) -> str:
+    return r"\mathrm{" + words.replace("_", r"\_").replace(" ", r"\ ") + "}"
+
+
+def _settings(t: Tensor) -> list[str]:
+    """What the op does beside its operands, as keyword arguments."""
+    found = []
+    for key, value in t.attrs.items():
+        if key == "axis" and t.op.kind == "reduction":
+            value = _axes(value, t.inputs[0].ndim)
+        if value is not None and value is not False and not (key == "order" and value == 0):
+            found.append(f"{key}={value!r:.40}")
+    return found
+
+
+def _axes(axis: Any, ndim: int) -> Any:
+    """Axes counted from the front, one as a number; None: all of them."""
+    axes = tuple(a % ndim for a in (axis if isinstance(axis, tuple) else (axis,)))
+    return None if axes == tuple(range(ndim)) else axes[0] if len(axes) == 1 else axes
+
+
+def _add(t: Tensor, text: dict[Tensor, Part], tex: bool) -> Part:
+    first, *rest = (text[i] for i in t.inputs)
+    words = [_bracket(first, ADDS, tex), *(_bracket(p, MULTIPLIES, tex) for p in rest)]
+    return " + ".join(words), ADDS
+
+
+def _sum(t: Tensor, text: dict[Tensor, Part], tex: bool) -> Part | None:
+    if not tex:
+        return None
+    axes = _axes(t.attrs["axis"], t.inputs[0].ndim)
+    below = "" if axes is None else rf"_{{\mathrm{{axis}}\,{axes}}}"
+    return rf"\sum{below} {_bracket(text[t.inputs[0]], MULTIPLIES, tex)}", ADDS
+
+
+def _einsum(t: Tensor, text: dict[Tensor, Part], tex: bool) -> Part:
+    """A matrix product where it is one, with transposes; else the call."""
+    subs, out = t.attrs["subs"], t.attrs["out"]
+    if len(subs) == 2:
+        for a, b in ((0, 1), (1, 0)):
+            pair = _matrices(subs[a], subs[b], out)
+            if pair:
+                sides = zip((a, b), pair, (MULTIPLIES, NEGATES), strict=True)
+                words = [
+                    _bracket(_turned(text[t.inputs[k]], tex) if turn else text[t.inputs[k]], n, tex)
+                    for k, turn, n in sides
+                ]
+                return (" " if tex else " @ ").join(words), MULTIPLIES
+    spec = f"{','.join(subs)}->{out}"
+    operands = [text[i][0] for i in t.inputs]
+    return _called("einsum", [_verbatim(spec) if tex else repr(spec), *operands], [], tex)
+
+
+def _matrices(a: str, b: str, out: str) -> tuple[bool, bool] | None:
+    """Whether each operand is transposed in a @ b, if that is what it is."""
+    common = set(a) & set(b)
+    if len(common) != 1 or len(set(a)) < len(a) or len(set(b)) < len(b) or len(b) > 2:
+        return None
+    (c,) = common
+    turns = a[-1] != c, b[0] != c
+    if out != a.replace(c, "") + b.replace(c, "") or (turns[0] and len(a) > 2):
+        return None
+    return turns
+
+
+def _turned(part: Part, tex: bool) -> Part:
+    return _bracket(part, WHOLE, tex) + (r"^{\top}" if tex else ".T"), RAISES if tex else WHOLE
+
+
+def _permuted(t: Tensor, text: dict[Tensor, Part], tex: bool) -> Part | None:
+    return _turned(text[t.inputs[0]], tex) if t.ndim == 2 else None
+
+
+def _sliced(t: Tensor, text: dict[Tensor, Part], tex: bool) -> Part:
+    return _indexed(text[t.inputs[0]], t, (), tex)
+
+
+def _indexed(part: Part, t: Tensor, dropped: tuple[int, ...], tex: bool) -> Part:
+    """x[1:, 0]: the slice `t` of a part, the axes `dropped` by a number."""
+    keys = []
+    for axis, (start, stop, step) in enumerate(t.attrs["index"]):
+        ends = ["" if x is None else str(x) for x in (start, stop)]
+        key = ":".join(ends) + ("" if step in (None, 1) else f":{step}")
+        keys.append(str(start) if axis in dropped else key)
+    while keys and keys[-1] == ":":
+        keys.pop()
+    inside = ", ".join(keys) or ":"
+    base = _bracket(part, WHOLE, tex)
+    return (rf"{base}\left[{inside}\right]" if tex else f"{base}[{inside}]"), WHOLE
+
+
+def _reshaped(t: Tensor, text: dict[Tensor, Part], tex: bool) -> Part | None:
+    """Axes of length 1 say nothing; but x[0] is a slice without its axis."""
+    x = t.inputs[0]
+    if [n for n in t.shape if n != 1] != [n for n in x.shape if n != 1]:
+        return None
+    if x.op.name == "slice" and x.name is None and x.inputs[0] in text:
+        bounds = x.attrs["index"]
+        single = tuple(
+            k for k, (a, b, _) in enumerate(bounds) if None not in (a, b) and b - a == 1
+        )
+        if tuple(n for k, n in enumerate(x.shape) if k not in single) == t.shape:
+            return _indexed(text[x.inputs[0]], x, single, tex)
+    return text[x]
+
+
+def _joined(t: Tensor, text: dict[Tensor, Part], tex: bool) -> Part:
+    inside = ", ".join(text[i][0] for i in t.inputs)
+    words = rf"\left[{inside}\right]" if tex else f"[{inside}]"
+    return _called("concat", [words], [f"axis={t.attrs['axis'] % t.ndim}"], tex)
+
+
+SPECIAL: dict[str, Callable[[Tensor, dict[Tensor, Part], bool], Part | None]] = {
+    "add": _add, "sum": _sum, "einsum": _einsum, "permute_dims": _permuted, "slice": _sliced,
+    "reshape": _reshaped, "concat": _joined,
+}  # fmt: skip
+
+
+def _bracket(part: Part, need: int, tex: bool) -> str:
     words, binds = part
-    if binds >= level:
+    if binds >= need:
         return words
     return rf"\left({words}\right)" if tex else f"({words})"
