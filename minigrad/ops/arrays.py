@@ -48,15 +48,22 @@ def asarray(
             "leave copy out"
         )
     if holds_tensor(obj):
-        return asarray(joined([asarray(x) for x in obj]), dtype=dtype, name=name)
+        try:
+            return asarray(joined([asarray(x) for x in obj]), dtype=dtype, name=name)
+        except RecursionError:
+            raise _endless() from None
     return constant(obj, None if dtype is None else dtype_of("asarray", dtype), name)
+
+
+def _endless() -> ValueError:
+    return ValueError("asarray: a list that contains itself, or is nested too deep")
 
 
 def holds_tensor(obj: Any, depth: int = 0) -> bool:
     """Whether a Tensor is in the nested list: as an array of numbers it would lose its gradient."""
     if isinstance(obj, (list, tuple)):
         if depth > 64:  # axes that an array can have
-            raise ValueError("asarray: a list that contains itself, or is nested too deep")
+            raise _endless()
         kinds = set(map(type, obj))  # a look at each element's type is what takes the time
         return Tensor in kinds or (
             bool(kinds & {list, tuple}) and any(holds_tensor(x, depth + 1) for x in obj)
