@@ -77,6 +77,12 @@ def numbers(*xs: Tensor) -> tuple[Shape, np.dtype]:
     return same(*xs)
 
 
+def _whole(*xs: Tensor) -> tuple[Shape, np.dtype]:
+    if xs[0].dtype.kind not in "iu":
+        raise TypeError(f"bits are shifted in integers; got {xs[0].dtype}")
+    return same(*xs)
+
+
 def _integers(*xs: Tensor) -> tuple[Shape, np.dtype]:
     if xs[0].dtype.kind == "f":
         raise TypeError("bits are those of integers and booleans; compare first, as in (t > 0)")
@@ -164,7 +170,7 @@ stop_gradient = unary(
 )  # fmt: skip
 square = unary(
     "square", "x * x", np.square, lambda g, y, a: multiply(g, multiply(2, a)),
-    floats=False, cheap=True, scalar="x * x",
+    floats=False, shape=numbers, cheap=True, scalar="x * x",
 )  # fmt: skip
 sqrt = unary(
     "sqrt", "The square root", np.sqrt, lambda g, y, a: absorb(g, divide(0.5, y)), scalar="sqrt(x)"
@@ -174,12 +180,9 @@ abs = unary(
     floats=False, scalar="abs(x)",
 )  # fmt: skip
 sign = unary(
-    "sign",
-    "The sign of x (slope 0)",
-    np.sign,
-    floats=False,
+    "sign", "The sign of x (slope 0)", np.sign, floats=False, shape=numbers,
     scalar="where(x > 0.0, 1.0, where(x < 0.0, -1.0, x * 0.0))",
-)
+)  # fmt: skip
 
 
 def reciprocal(x: ArrayLike, /) -> Tensor:
@@ -192,7 +195,7 @@ def reciprocal(x: ArrayLike, /) -> Tensor:
 floor = unary("floor", "x rounded down (slope 0)", np.floor, floats=False)
 ceil = unary("ceil", "x rounded up (slope 0)", np.ceil, floats=False)
 trunc = unary("trunc", "x rounded towards 0 (slope 0)", np.trunc, floats=False)
-round = unary("round", "x rounded, halves to even (slope 0)", np.rint, floats=False)
+round = unary("round", "x rounded, halves to even (slope 0)", np.round, floats=False, shape=numbers)
 nextafter = binary(
     "nextafter", "The next number after x1 towards x2 (slope 0)", np.nextafter, floats=True
 )
@@ -212,7 +215,7 @@ def _tie(ct: Tensor, wins: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
 relu = unary(
     "relu", "max(x, 0), with slope 0 at 0", lambda x: np.maximum(x, 0),
-    lambda g, y, a: pick(g, greater(a, 0)), floats=False, scalar="maximum(x, 0.0)",
+    lambda g, y, a: pick(g, greater(a, 0)), floats=False, shape=numbers, scalar="maximum(x, 0.0)",
 )  # fmt: skip
 maximum = binary(
     "maximum", "The larger of x1 and x2 (NaN propagates; at a tie each gets half the gradient)",
@@ -315,15 +318,16 @@ def logical_not(x: ArrayLike, /) -> Tensor:
     return bind(LOGICAL_NOT, astype(x, BOOL))
 
 
-def _bits(name: str, doc: str, numpy: Any) -> Any:
-    return binary(name, f"{doc} of integers or booleans", numpy, shape=_integers)
+def _bits(name: str, doc: str, numpy: Any, shape: Any = _integers) -> Any:
+    of = "integers or booleans" if shape is _integers else "integers"
+    return binary(name, f"{doc} of {of}", numpy, shape=shape)
 
 
 bitwise_and = _bits("bitwise_and", "x1 & x2", np.bitwise_and)
 bitwise_or = _bits("bitwise_or", "x1 | x2", np.bitwise_or)
 bitwise_xor = _bits("bitwise_xor", "x1 ^ x2", np.bitwise_xor)
-bitwise_left_shift = _bits("bitwise_left_shift", "x1 << x2", np.left_shift)
-bitwise_right_shift = _bits("bitwise_right_shift", "x1 >> x2", np.right_shift)
+bitwise_left_shift = _bits("bitwise_left_shift", "x1 << x2", np.left_shift, _whole)
+bitwise_right_shift = _bits("bitwise_right_shift", "x1 >> x2", np.right_shift, _whole)
 bitwise_invert = unary(
     "bitwise_invert", "~x of integers or booleans", np.invert, floats=False, shape=_integers
 )

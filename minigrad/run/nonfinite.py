@@ -35,8 +35,8 @@ from .. import pytrees
 from ..graph import CONSTANT, INPUT, Tensor, constant, toposort, where_recorded
 from ..recur import PROJ, RECUR, ROW, Via, domains
 from ..sites import line, order_of, rule_of
-from ..structure import Structure
 from .levels import execute, run_levels
+from .places import Place, place_of
 from .reference import Env, _enter, compute, demand, frozen, run
 
 Mask = np.ndarray  # of bool: the elements in question of one value
@@ -48,38 +48,6 @@ CLASSES: dict[str, Callable[[Any], Any]] = {
     "-inf": lambda x: x == -np.inf,
 }
 KINDS = {"nan": ("nan",), "inf": ("+inf", "-inf")}  # what a caller asks for, in classes
-
-
-@dataclass(frozen=True)
-class Place:
-    """A node of one recurrence.
-
-    block     : the recurrence's name (its cell; a backward one ends with ').
-    gate      : the name of the interior tensor, or of the only named one it goes into; or None.
-    parameters: names of the shared arguments it reads other than through named tensors.
-    row       : the row of the structure; None where the value is the same for all of them.
-    sample    : which component (sequence, tree) of the batch; None if there is one node only.
-    node      : the row within its component.
-    step      : `node` where the component is a chain: the time step, whichever way it is run.
-    """
-
-    block: str
-    gate: str | None
-    parameters: tuple[str, ...]
-    row: int | None = None
-    sample: int | None = None
-    node: int | None = None
-    step: int | None = None
-
-    def __str__(self) -> str:
-        gate = f"{self.gate or 'an unnamed value'}"
-        if self.parameters:
-            gate += f" (reads {', '.join(self.parameters)})"
-        if self.row is None:
-            return f"{gate} of {self.block}, computed once for all nodes"
-        at = f"step {self.step}" if self.step is not None else f"node {self.node}"
-        where = "" if self.sample is None else f", {at} of sample {self.sample}"
-        return f"{gate} of {self.block}{where}"
 
 
 @dataclass(frozen=True)
@@ -395,13 +363,14 @@ class _Search:
         places: list,
     ) -> None:  # fmt: skip
         """Pass the masks of a recurrence's projections on to its arguments."""
-        seeds = [(p, masks.pop(p, np.zeros(p.shape, bool))) for p in asked]
+        seeds = [(p, value(p), masks.pop(p, np.zeros(p.shape, bool))) for p in asked]
         if not self.harmless:  # else the values inside are looked at in any case
-            seeds = [(p, m) for p, m in seeds if m.any()]
+            seeds = [(p, x, m) for p, x, m in seeds if m.any()]
         if not seeds:
             return
         args = [value(i) for i in r.inputs]
-        for k, m in _Interior(self, r, args, [p for p, _ in seeds], position, places).walk(seeds):
+        inside = _Interior(self, r, args, [p for p, *_ in seeds], position, places)
+        for k, m in inside.walk(seeds):
             add(masks, r.inputs[k], m & self.bad(args[k]))
 
     # -- words -------------------------------------------------------------------------------------
@@ -425,7 +394,7 @@ class _Search:
             count=int(own.sum()), inputs=tuple(numbers), cause=_cause(t, op, numbers, kind),
             line=where_recorded(t), order=key[0],
             rule=rule and (rule[0], rule[1], line(rule[2]) if rule[2] is not None else ""),
-            places=tuple(_place(r, u, row) for r, u, row in places), output=output,
+            places=tuple(place_of(r, u, row) for r, u, row in places), output=output,
         )  # fmt: skip
 
 
@@ -455,57 +424,6 @@ def _cause(t: Tensor, op: str | None, numbers: Sequence[tuple], kind: str) -> st
         if not x or isinstance(x[0], float)
     ]
     return f"{op or t.op.name} of {' and '.join(words)}"
-
-
-def _place(r: Tensor, t: Tensor, row: int | None) -> Place:
-    structure, block = r.attrs["structure"], r.attrs["block"]
-    shared = {
-        ph for ph, via in zip(block.inputs, r.attrs["vias"], strict=True) if via.kind == "shared"
-    }
-    named = toposort([t], stop=lambda u: u is not t and bool(u.name) and bool(u.inputs))
-    parameters = tuple(u.name for u in named if u in shared and u.name)
-    gate = t.name if t.name else _goes_into(block.nodes, t)
-    rule = rule_of(t.site)
-    if gate is None and rule is not None:
-        gate = rule[1]
-    if row is None or (structure.n == 1 and not len(structure.src)):
-        return Place(block.name, gate, parameters, row)
-    ranks = nodes_of(structure)
-    node = int(ranks[row])
-    step = node if is_chain(structure, ranks) else None
-    return Place(block.name, gate, parameters, row, int(structure.component[row]), node, step)
-
-
-def _goes_into(nodes: Sequence[Tensor], t: Tensor) -> str | None:
-    """The name of the only named tensor that `t` goes into by way of unnamed ones."""
-    through, found = {t}, []
-    for u in nodes:
-        if any(i in through for i in u.inputs):
-            if u.name:
-                found.append(u.name)
-            else:
-                through.add(u)
-    return found[0] if len(found) == 1 else None
-
-
-def nodes_of(structure: Structure) -> np.ndarray:
-    """(n,) the number of each row within its component."""
-    order = np.argsort(structure.component, kind="stable")
-    size = np.bincount(structure.component, minlength=structure.components)
-    ranks = np.empty(structure.n, np.int64)
-    ranks[order] = np.arange(structure.n) - np.repeat(np.cumsum(size) - size, size)
-    return ranks
-
-
-def is_chain(structure: Structure, ranks: np.ndarray) -> bool:
-    """Whether every component is a sequence with its rows in time order (either way it is run)."""
-    src, dst = structure.src, structure.dst
-    return bool(len(src)) and bool(
-        structure.slots == structure.ports == 1
-        and (np.abs(ranks[dst] - ranks[src]) == 1).all()
-        and np.bincount(src).max() == 1
-        and np.bincount(dst).max() == 1
-    )
 
 
 # -- inside a recurrence ---------------------------------------------------------------------------
@@ -577,10 +495,10 @@ class _Interior:
             add(self.pending.setdefault(self.home(t, n), {}), t, mask)
         return bool(mask.any())
 
-    def walk(self, seeds: Sequence[tuple[Tensor, Mask]]) -> Iterator[tuple[int, Mask]]:
-        """From masks of projections to masks of arguments."""
-        for p, mask in seeds:
-            self._seed(p, p.attrs["via"], mask)
+    def walk(self, seeds: Sequence[tuple[Tensor, Any, Mask]]) -> Iterator[tuple[int, Mask]]:
+        """From masks of projections, which have these values, to masks of arguments."""
+        for p, value, mask in seeds:
+            self._seed(p, p.attrs["via"], value, mask)
         if self.search.harmless:
             for n in range(self.structure.n):
                 for t in self.order:
@@ -599,17 +517,18 @@ class _Interior:
             self._row(home, self.example[home], -1, into)
         yield from into.items()
 
-    def _seed(self, p: Tensor, via: Via, mask: Mask) -> None:
+    def _seed(self, p: Tensor, via: Via, value: Any, mask: Mask) -> None:
         """The elements of the interior tensor that the marked ones of a projection hold."""
         ref, n = p.attrs["ref"], self.structure.n
         if via.kind == "row":
             for row in np.flatnonzero(mask.reshape(n, -1).any(axis=1)).tolist():
                 self.add(ref, row, mask[row])
             return
-        tables = {-1: mask} if via.rows is None else {
-            k: mask[k] for k in np.flatnonzero(mask.reshape(via.size, -1).any(axis=1)).tolist()
+        tables = {-1: (value, mask)} if via.rows is None else {
+            k: (value[k], mask[k])
+            for k in np.flatnonzero(mask.reshape(via.size, -1).any(axis=1)).tolist()
         }  # fmt: skip
-        for k, m in tables.items():
+        for k, (total, m) in tables.items():
             rows = range(n) if via.rows is None else np.flatnonzero(via.rows == k).tolist()
             summed = m.copy()
             for row in rows:
@@ -618,9 +537,9 @@ class _Interior:
             if summed.any():  # finite at every node: the sum itself overflows
                 xs = [self.value(ref, row) for row in rows]
                 level = len(self.structure.levels)
-                self.search.origin(
-                    (*self.position, level), p, xs, np.where(m, np.sum(xs, axis=0), 0), summed,
-                    "sum over nodes", [*self.places, (self.r, ref, None)],
+                self.search.origin(  # its value as it was summed: another order may not overflow
+                    (*self.position, level), p, xs, total, summed, "sum over nodes",
+                    [*self.places, (self.r, ref, None)],
                 )  # fmt: skip
 
     def _row(self, home: Home, n: int, level: int, into: dict[int, Mask]) -> None:

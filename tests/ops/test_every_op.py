@@ -235,16 +235,20 @@ def one_by_one(sample, inputs, shared=()):
     return [mg.stack(rows) for rows in zip(*calls, strict=True)]
 
 
-@pytest.mark.parametrize("share", [False, True], ids=["rows", "last shared"])
-@every_op
+def sharings(samples, names):
+    """Each sample with rows of every argument; those of several also with their last one shared."""
+    cases = [(s, share) for s in samples for share in (False, True)[: 1 + (len(s.args) > 1)]]
+    ids = [f"{s!r}-{names[share]}" for s, share in cases]
+    return pytest.mark.parametrize(("sample", "share"), cases, ids=ids)
+
+
+@sharings(PLAIN, ("rows", "last shared"))
 def test_inside_a_cell(sample, share):
     """Along a chain the op runs for many rows at once, rows first; a carry makes it wait."""
-    if share and len(sample.args) < 2:
-        return
     inputs = stacked(sample)
     last = len(inputs) - 1
     if share:
-        inputs[last] = inputs[last][0]
+        inputs[last] = mg.asarray(inputs[last].numpy()[0])  # a leaf of its own
     own = inputs[:last] if share else inputs
     state = mg.asarray(np.zeros((1,)))
 
@@ -268,15 +272,12 @@ def test_inside_a_cell(sample, share):
     close(mg.reference(recurrent), wanted, 1e-11, "reference")
 
 
-@pytest.mark.parametrize("share", [False, True], ids=["all", "last shared"])
-@every_sample
+@sharings(SAMPLES, ("all", "last shared"))
 def test_mapped(sample, share):
-    if share and len(sample.args) < 2:
-        return
     inputs = stacked(sample)
     last = len(inputs) - 1
     if share:
-        inputs[last] = inputs[last][0]
+        inputs[last] = mg.asarray(inputs[last].numpy()[0])  # a leaf of its own
     axes = (*[0] * last, None if share else 0)
     ys = mg.vmap(lambda *xs: tuple(leaves(sample, xs)), in_axes=axes)(*inputs)
     mapped, looped = everything(ys, inputs), everything(

@@ -715,3 +715,21 @@ def test_a_fault_the_search_cannot_reproduce_is_still_refused(monkeypatch):
     f = mg.function(lambda x: {"y": mg.log(x)}, nan_check=True)
     with pytest.raises(FloatingPointError, match="result y holds NaN or inf, which the reference"):
         f(np.array([-1.0]))
+
+
+# -- sums that overflow in one order only ----------------------------------------------------------
+
+
+def test_a_sum_that_overflows_in_one_order_only():
+    """What is reported is the sum as it was found, level by level, not one made again by rows."""
+    xs = np.array([1e308, -1e308, 1e308, -1e308])  # of two sequences of two steps
+    w = mg.asarray(1.0, name="w")
+    structure = mg.Structure.chain([2, 2])
+    _, ys = mg.recur(
+        lambda p, h, x: (h, p * x), structure, initial=np.zeros(1), shared=w, inputs=xs
+    )
+    g = mg.grad(mg.sum(ys), w)
+    assert mg.evaluate(g) == -np.inf and np.isfinite(xs.sum()), "the point of this test is gone"
+    finding = found(g)
+    assert (finding.kind, finding.count, finding.shape) == ("-inf", 1, ())
+    assert finding.cause == "sum over nodes of 4 numbers up to 1e+308 in size"

@@ -134,7 +134,7 @@ def _search(judge: Judge, j: int, worst: Seen) -> tuple[int | None, Seen]:
             got = judge.conclude(
                 "rev", way, along(wide, move), along(wide, move), plus, minus,
                 s.error[0, on] @ np.abs(u[on]), 0.0, float(max(abs(plus), abs(minus))),
-                bool(s.infinite[0, on].any()), False, u,
+                bool(s.infinite[0, on].any()), False, judge.largest[worst.u],
             )  # fmt: skip
             got.u = worst.u
             if got.verdict is Verdict.WRONG:

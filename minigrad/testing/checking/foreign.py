@@ -31,7 +31,7 @@ class Foreign:
         self.single = not isinstance(self.out, tuple)
         self.shapes = [np.shape(y) for y in self._list(self.out)]
         self.dtypes = [y.dtype for y in self._list(self.out)]
-        self._size = 1.0
+        self.largest = 1.0  # number in the last gradient
 
     def outputs(self, xs: Arrays) -> Any:
         """f at these values of its floating-point arrays: an array or a tuple of them."""
@@ -87,14 +87,11 @@ class Foreign:
             np.zeros(x.shape, x.dtype) if g is None else np.asarray(g)
             for g, x in zip(gs, self.xs, strict=True)
         ]
-        self._size = max([1.0, *(float(np.abs(g[np.isfinite(g)]).max(initial=0)) for g in gs)])
+        self.largest = max([1.0, *(float(np.abs(g[np.isfinite(g)]).max(initial=0)) for g in gs)])
         return gs if dtype is None else [g.astype(dtype) for g in gs]
 
     def push(self, v: Arrays, dtype: Any) -> Any:
         raise NotImplementedError
-
-    def size(self, u: Any) -> float:
-        return self._size
 
     def _full(self, xs: Arrays) -> list[Any]:
         full = list(self.all)

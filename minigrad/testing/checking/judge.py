@@ -29,15 +29,16 @@ class Problem(Protocol):
 
     names, xs: the differentiable inputs.    pull(u, dtype): the claimed gradient of <u, f>, in
     `dtype` or (None) as recorded.    push(v, dtype): the claimed change of all outputs along v.
+    largest: the largest number that the last of them in a given dtype met on its way, at least 1.
     """
 
     names: list[str]
     xs: Arrays
     shapes: list[tuple[int, ...]]
+    largest: float
 
     def pull(self, u: Any, dtype: Any) -> Arrays: ...
     def push(self, v: Arrays, dtype: Any) -> Any: ...
-    def size(self, u: Any) -> float: ...
 
 
 @dataclass
@@ -64,22 +65,27 @@ class Judge:
         rng: np.random.Generator, tol: float | None, exact: Any,
     ) -> None:  # fmt: skip
         self.p, self.pt, self.ways, self.slopes, self.rng = p, pt, ways, slopes, rng
-        self.exact = exact
-        coarse = (pt.eps or float(np.finfo(pt.dtype).eps)) > 1e-18
-        self.rtol = (
-            tol if tol is not None else 1e-6 if coarse and not slopes.name[0] == "c" else 1e-9
-        )
+        self.exact, self.tol = exact, tol
         self.native_eps = max(
             (float(np.finfo(x.dtype).eps) for x in p.xs if x.dtype.itemsize < 8), default=0.0
         )
-        self.rtol = max(self.rtol, min(256 * self.native_eps, 0.1 * SEEN)) if tol is None else tol
         self.finite = np.isfinite(pt.y)
         if pt.y_native is not None:
             self.finite = self.finite & np.isfinite(pt.y_native)
         many = 1 if len(pt.y) == 1 else 2
         self.us = [np.where(self.finite, dyadic(rng, len(pt.y)), 0.0) for _ in range(many)]
         self.wide: list[Arrays] = []
+        self.largest: list[float] = []  # on the way to each of `wide`
         self.seen: list[Seen] = []
+
+    @property
+    def rtol(self) -> float:
+        """The relative tolerance: the one asked for, or what the oracle and the types allow."""
+        if self.tol is not None:
+            return self.tol
+        coarse = (self.pt.eps or float(np.finfo(self.pt.dtype).eps)) > 1e-18
+        by_oracle = 1e-6 if coarse and self.slopes.name[0] != "c" else 1e-9
+        return max(by_oracle, min(256 * self.native_eps, 0.1 * SEEN))
 
     def compare(self, modes: tuple[str, ...], dear: bool) -> None:
         self.seen = []
@@ -89,10 +95,12 @@ class Judge:
             self.forward(dear)
 
     def reverse(self) -> None:
-        self.wide = []
+        self.wide, self.largest = [], []
         for n, u in enumerate(self.us):
-            wide, native = self.p.pull(u, self.pt.dtype), self.p.pull(u, None)
+            wide, largest = self.p.pull(u, self.pt.dtype), self.p.largest
+            native = self.p.pull(u, None)
             self.wide.append(wide)
+            self.largest.append(largest)
             s = self.slopes
             if self.exact is not None:
                 true = self.exact(u)
@@ -113,7 +121,7 @@ class Judge:
                 rounding += WHOLE * float(scale.max()) if way.whole else 0.0
                 got = self.conclude(
                     "rev", way, found, plain, plus[k], minus[k], error[k], rounding, scale[k],
-                    bool(infinite[k]), bool(touched[k]), u,
+                    bool(infinite[k]), bool(touched[k]), largest,
                 )  # fmt: skip
                 got.u = n
                 self.seen.append(got)
@@ -140,7 +148,8 @@ class Judge:
                 np.zeros(x.shape) if d is None else d
                 for x, d in zip(self.pt.xs, way.move, strict=True)
             ]
-            wide, native = self.p.push(v, self.pt.dtype), self.p.push(v, None)
+            wide, largest = self.p.push(v, self.pt.dtype), self.p.largest
+            native = self.p.push(v, None)
             scale = _largest(s.plus[k])
             ratio = _ratio(self.pt, np.asarray(native).dtype)
             loose = WHOLE * _largest(s.plus[:, self.finite]) if way.whole else 0.0
@@ -150,7 +159,7 @@ class Judge:
                     rounding = loose + (apart if np.isfinite(apart) else 0.0)
                 got = self.conclude(
                     "fwd", way, wide[out], native[out], s.plus[k, out], s.minus[k, out],
-                    s.error[k, out], rounding, scale, bool(s.infinite[k, out]), False, None,
+                    s.error[k, out], rounding, scale, bool(s.infinite[k, out]), False, largest,
                 )  # fmt: skip
                 got.out = int(out)
                 self.seen.append(got)
@@ -166,8 +175,9 @@ class Judge:
 
     def conclude(
         self, mode: str, way: Direction, found: Any, native: Any, plus: Any, minus: Any, error: Any,
-        rounding: float, scale: float, infinite: bool, touched: bool, u: Any,
+        rounding: float, scale: float, infinite: bool, touched: bool, largest: float,
     ) -> Seen:  # fmt: skip
+        """What follows from one comparison.  largest: the largest number on the way to `found`."""
         low, high = min(plus, minus), max(plus, minus)
         known = np.isfinite(low) and np.isfinite(high) and not infinite
         estimate = float(error) + rounding
@@ -191,11 +201,11 @@ class Judge:
             got.error = 0.0 if got.verdict is Verdict.SINGULAR else np.inf
         elif not off <= tolerance:
             noise = self._is_noise(found, scale, way)
-            got.verdict = Verdict.CORRECT if noise else self._wrong(off, scale, u)
+            got.verdict = Verdict.CORRECT if noise else self._wrong(off, scale, largest)
         elif 10 * estimate > SEEN * scale > 0 or estimate >= STAIRS:
             got.verdict = Verdict.CORRECT if self._is_noise(found, scale, way) else self._unsure()
         else:
-            got.verdict = self._plain(found, native, low, high, scale, tolerance, u)
+            got.verdict = self._plain(found, native, low, high, scale, tolerance, largest)
         return got
 
     def _is_noise(self, found: Any, scale: float, way: Direction) -> bool:
@@ -217,22 +227,19 @@ class Judge:
     def _unsure(self) -> Verdict:
         return Verdict.IMPRECISE if self.pt.eps > 1e-10 else Verdict.ILL
 
-    def _wrong(self, off: float, scale: float, u: Any) -> Verdict:
+    def _wrong(self, off: float, scale: float, largest: float) -> Verdict:
         """A difference below what rounding of the largest value on the way explains is no proof."""
-        floor = self._floor(u)
+        floor = 1e3 * (self.pt.eps or float(np.finfo(self.pt.dtype).eps)) * largest
         if off <= 256 * self.native_eps * scale:  # its constants were rounded to that type
             return Verdict.IMPRECISE
         if not off <= floor:
             return Verdict.WRONG
         return self._unsure() if floor > SEEN * scale and scale else Verdict.CORRECT
 
-    def _floor(self, u: Any) -> float:
-        eps = self.pt.eps or float(np.finfo(self.pt.dtype).eps)
-        return 1e3 * eps * self.p.size(self.us[0] if u is None else u)
-
     def _plain(
-        self, found: Any, native: Any, low: Any, high: Any, scale: float, tolerance: float, u: Any
-    ) -> Verdict:
+        self, found: Any, native: Any, low: Any, high: Any, scale: float, tolerance: float,
+        largest: float,
+    ) -> Verdict:  # fmt: skip
         """The gradient as it is computed in the recorded types, beside the one without rounding."""
         ok = Verdict.KINK if high - low > max(1e-6 * abs(high), tolerance) else Verdict.CORRECT
         dtype = np.asarray(native).dtype
@@ -244,7 +251,7 @@ class Judge:
             most = float(np.finfo(dtype).max)
             if native == np.sign(found) * np.inf and abs(found) > most:
                 return ok  # no number of that type is as large
-            return single if dtype.itemsize < 8 or self.p.size(u) > most else Verdict.WRONG
+            return single if dtype.itemsize < 8 or largest > most else Verdict.WRONG
         away = float(max(low - native, native - high, 0))  # below the range of 64 bits: nothing
         return ok if away <= limit + tolerance else single
 

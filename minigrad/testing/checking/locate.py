@@ -23,6 +23,7 @@ from ...graph import Tensor, constant, placeholder, rebuild, toposort, where_rec
 from ...ops.table import TABLE
 from ...recur import PROJ, RECUR, ROW, proj
 from ...run.evaluate import evaluate
+from ...run.places import Place, place_of
 from ...run.reference import run, run_nodes
 from .compare import examine
 from .directions import dyadic
@@ -36,12 +37,11 @@ ALIKE = 48  # how many ops of one kind, attributes and shapes are tried
 
 @dataclass
 class _Use:
-    """One op with the values of its operands; where it stands in a recurrence, in words."""
+    """One op with the values of its operands; the recurrences it stands in, outermost first."""
 
     node: Tensor
     values: list[Any]
-    gate: str = ""
-    step: str = ""
+    places: tuple[Place, ...] = ()
 
 
 def locate(
@@ -69,10 +69,10 @@ def locate(
     return None
 
 
-def _located(use: _Use, finding: Finding) -> Location:
+def _located(use: _Use, finding: Finding, rule: str = "") -> Location:
     t = use.node
     shapes = tuple(v.shape for v in use.values)
-    return Location(t.op.name, t.name, shapes, where_recorded(t), finding, use.gate, use.step, t)
+    return Location(t.op.name, t.name, shapes, where_recorded(t), finding, use.places, rule, t)
 
 
 def _in_the_rule(use: _Use, rng: np.random.Generator) -> Location | None:
@@ -85,9 +85,8 @@ def _in_the_rule(use: _Use, rng: np.random.Generator) -> Location | None:
     for inner in _uses(vjp([node], leaves, [ct]), {*leaves, ct}):
         finding = None if inner.node.op is t.op else _alone(inner, rng, "rev")
         if finding is not None:
-            inner.gate = ", ".join(x for x in (f"in the rule of {t.op.name}", use.gate) if x)
-            inner.step = use.step
-            return _located(inner, finding)
+            inner.places = (*use.places, *inner.places)
+            return _located(inner, finding, t.op.name)
     return None
 
 
@@ -289,10 +288,11 @@ def _with_projections(r: Tensor, values: Sequence[Any], asked: Sequence[Tensor])
 def _inside(first: _Use, refs: Sequence[Tensor]) -> Iterator[_Use]:
     """The interior of a recurrence, op by op and for each op row by row; recurrences inside it
     follow, at one row each."""
-    queue = deque([(first.node, list(refs), "")])
+    queue: deque[tuple[Tensor, list[Tensor], tuple[Place, ...]]]
+    queue = deque([(first.node, list(refs), ())])
     while queue:
         r, refs, outer = queue.popleft()
-        block, structure, vias = r.attrs["block"], r.attrs["structure"], r.attrs["vias"]
+        block, structure = r.attrs["block"], r.attrs["structure"]
         order = block.live(tuple(dict.fromkeys(refs)), structure.wires)
         number = {t: k for k, t in enumerate(block.inputs)}
         plain = [t for t in order if t.op is not RECUR and t not in number]
@@ -308,19 +308,17 @@ def _inside(first: _Use, refs: Sequence[Tensor]) -> Iterator[_Use]:
             k = number[t]
             return _entered(at.inputs[k]._value, at.attrs["vias"][k], n)
 
-        given = dict(zip(block.inputs, vias, strict=True))
         for t in order:
             if not t.inputs or t.op is PROJ:
                 continue
-            gate = _gate(t, block, order, given)
             for n in rows if t.op is not RECUR else rows[:1]:
                 values = [value(i, n) for i in t.inputs]
-                step = " ".join(x for x in (outer, _step(structure, n, block.name)) if x)
+                places = (*outer, place_of(r, t, n))
                 if t.op is RECUR:
                     inner = [p.attrs["ref"] for p in order if p.op is PROJ and p.inputs[0] is t]
-                    queue.append((_fixed(t, values), inner, step))
+                    queue.append((_fixed(t, values), inner, places))
                 else:
-                    yield _Use(t, values, gate, step)
+                    yield _Use(t, values, places)
 
 
 def _entered(arg: Any, via: Any, n: int) -> Any:
@@ -328,40 +326,6 @@ def _entered(arg: Any, via: Any, n: int) -> Any:
         return arg
     row = n if via.rows is None else int(via.rows[n])
     return arg[row] if row >= 0 else np.zeros(arg.shape[1:], arg.dtype)
-
-
-def _gate(t: Tensor, block: Any, order: Sequence[Tensor], vias: dict) -> str:
-    """What of the cell an interior tensor belongs to: its own name, or the named tensor it feeds,
-    and the parameters it is computed from."""
-    above = {t}
-    for node in reversed(order):
-        if node in above:
-            above.update(node.inputs)
-    read = [i.name for i, via in vias.items() if via.kind == "shared" and i in above and i.name]
-    named = t.name
-    if not named:
-        fed = {t}
-        for node in order:
-            if any(i in fed for i in node.inputs):
-                fed.add(node)
-                if node.name and node.op is not PROJ:
-                    named = node.name
-                    break
-    words = f"in {block.name}"
-    words += f", gate {named!r}" if t.name else f", on the way to {named!r}" if named else ""
-    return words + (f", computed from {', '.join(read)}" if read else "")
-
-
-def _step(structure: Any, n: int, name: str) -> str:
-    """The row of a structure in its own terms."""
-    if structure.n == 1:
-        return ""
-    if not len(structure.src):
-        return f"at row {n}"
-    chain = np.bincount(structure.dst).max() == 1 and np.bincount(structure.src).max() == 1
-    if chain:
-        return f"at step {int(structure.level[n])} of sequence {int(structure.component[n])}"
-    return f"at node {n}"
 
 
 def _whole(use: _Use, rng: np.random.Generator) -> Finding | None:

@@ -31,7 +31,7 @@ class Recorded:
             moves = [placeholder(t.shape, t.dtype, "v") for t in leaves]
             self.fwd = Tape(jvp(self.outputs, self.leaves, moves), [*self.leaves, *moves])
         self.cost = sum(1 + self.f.order[k].size // 1000 for k, *_ in self.f.live)
-        self._sizes = 1.0
+        self.largest = 1.0  # number that the last evaluation in a given dtype met
 
     def point(self) -> Point:
         return point_of(self.f, self.xs)
@@ -39,17 +39,16 @@ class Recorded:
     def pull(self, u: Any, dtype: Any) -> Arrays:
         slots = _run(self.rev, [*self.xs, *self._split(u, dtype)], dtype)
         if dtype is not None:
-            self._sizes = _largest(slots)
+            self.largest = _largest(slots)
         return [slots[k] for k in self.rev.outputs]
 
     def push(self, v: Arrays, dtype: Any) -> Any:
         assert self.fwd is not None
         moves = [np.asarray(d, dtype or x.dtype) for d, x in zip(v, self.xs, strict=True)]
-        return self.fwd.flat(_run(self.fwd, [*self.xs, *moves], dtype))
-
-    def size(self, u: Any) -> float:
-        """The largest number that the gradient's evaluation met."""
-        return self._sizes
+        slots = _run(self.fwd, [*self.xs, *moves], dtype)
+        if dtype is not None:
+            self.largest = _largest(slots)
+        return self.fwd.flat(slots)
 
     def _split(self, u: Any, dtype: Any) -> Arrays:
         ends = np.cumsum([t.size for t in self.outputs])[:-1]

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from ...run.places import Place
+
 AT = "recorded at "  # what a quoted line of code comes after
 
 
@@ -81,23 +83,28 @@ class Finding:
 
 @dataclass
 class Location:
-    """The first op whose own rule is wrong.  step: the row of a recurrence, in words."""
+    """The first op whose own rule is wrong.
+
+    op, name, shapes, line: the op, its node's name, its operands' shapes, the user's line.
+    places: the recurrences it lies in, outermost first.
+    rule  : the op whose rule recorded it, if it is wrong in a rule of that; else "".
+    """
 
     op: str
     name: str | None
     shapes: tuple
     line: str
     finding: Finding | None
-    gate: str = ""
-    step: str = ""
+    places: tuple[Place, ...] = ()
+    rule: str = ""
     node: Any = None
 
     def __str__(self) -> str:
         named = f" {self.name!r}" if self.name else ""
         shapes = ", ".join(str(s) for s in self.shapes)
         text = f"the rule of {self.op}{named}, given {shapes}"
-        for part in (self.gate, self.step):
-            text += f", {part}" if part else ""
+        text += f", in the rule of {self.rule}" if self.rule else ""
+        text += "".join(f", at {place}" for place in reversed(self.places))
         text += f"\n{AT}{self.line}" if self.line else ""
         return text + (f"\n{self.finding}" if self.finding else "")
 

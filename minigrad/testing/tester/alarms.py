@@ -24,6 +24,7 @@ from ..checking.check import check_grads
 from ..checking.verdicts import GradientError
 from ..examples.expressions import Expression
 from ..examples.problems import source_of
+from .options import at_least, check_at_least
 
 BATCH = 500  # examples drawn with one seed
 UNDECIDED = 0.02  # the share of expressions that may be left undecided
@@ -60,6 +61,8 @@ def run(
     dtype: Any = np.float64, seconds: float = np.inf,
 ) -> Alarms:  # fmt: skip
     """Check `number` different expressions; seconds: begin no other after that time."""
+    check_at_least("alarms.run", 1, number=number, order=order)
+    check_at_least("alarms.run", 0, seed=seed)
     found, start = Alarms(), time.monotonic()
     for e in _distinct(number, seed, specials, dtype):
         if time.monotonic() - start > seconds:
@@ -128,11 +131,13 @@ def _batch(seed: int, specials: bool, dtype: Any) -> list[Expression]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--number", type=int, default=20_000, help="how many different expressions")
-    parser.add_argument("--seed", type=int, default=0, help="of the first batch")
+    parser.add_argument(
+        "--number", type=at_least(1), default=20_000, help="how many different expressions"
+    )
+    parser.add_argument("--seed", type=at_least(0), default=0, help="of the first batch")
     parser.add_argument("--specials", action="store_true", help="kinks, overflow, subnormals")
-    parser.add_argument("--order", type=int, default=1, help="up to which order")
-    parser.add_argument("--dtype", default="float64", help="of the arguments")
+    parser.add_argument("--order", type=at_least(1), default=1, help="up to which order")
+    parser.add_argument("--dtype", choices=("float64", "float32"), default="float64")
     parser.add_argument("--show", action="store_true", help="print the undecided ones, too")
 
 

@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from .cases import Case, Choices, random_case
+from .options import at_least, check_at_least
 from .scripts import script
 from .worker import Outcome, Wrong, judge
 
@@ -171,6 +172,8 @@ def run(
     plant : a picklable function, called in every process before anything else: a fault to find.
     folder: where each finding's script is written.
     """
+    check_at_least("fuzz.run", 1, jobs=jobs, cases=cases, most=most)
+    check_at_least("fuzz.run", 0, seed=seed)
     from ...kernels import target
 
     result = Fuzzed(lanes or target.lanes(), seed)
@@ -319,11 +322,11 @@ def _simpler(choices: Choices) -> Iterator[list[int]]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=60.0, help="begin no case after that time")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=at_least(0), default=0)
     parser.add_argument("--lanes", type=int, choices=(4, 8, 16), help="default: the host's")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
-    parser.add_argument("--cases", type=int, help="how many at most")
-    parser.add_argument("--most", type=int, default=5, help="stop after so many findings")
+    parser.add_argument("--jobs", type=at_least(1), default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--cases", type=at_least(1), help="how many at most")
+    parser.add_argument("--most", type=at_least(1), default=5, help="stop after so many findings")
     parser.add_argument("--out", metavar="FOLDER", help="write each finding's script there")
 
 

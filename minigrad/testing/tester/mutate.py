@@ -40,6 +40,7 @@ from ...recur import PROJ, RECUR
 from ..checking.verdicts import GradientError
 from ..examples.samples import SAMPLES, Sample, primitives
 from .mutations import DETACHED, FAULTS, MUTATIONS, SLIPS, Change, Patch, Rule, Site
+from .options import at_least, check_at_least
 
 __all__ = ["Mutant", "Outcome", "Report", "mutants", "run"]
 
@@ -339,15 +340,21 @@ def run(
              leaves first derivatives right.
     suite  : also run this project's tests on each mutant (seconds each); needs a checkout.
 
-    Raises ValueError if `check` fails on right rules: what it catches would mean nothing.
+    Raises ValueError if `check` fails on right rules: what it catches would mean nothing; and if
+    there is no mutant of that name.
     """
+    check_at_least("mutate.run", 1, every=every, samples=samples)
+    check_at_least("mutate.run", 0, seed=seed)
     if check is None:
         from ..checking.check import check_grads
 
         check = check_grads
     report = Report()
     trusted: set[tuple[Sample, int, int]] = set()
-    for mutant in mutants(only)[seed % every :: every]:
+    named = mutants(only)
+    if not named:
+        raise ValueError(f"mutate.run: no mutant's name contains {only!r}; one is 'tanh[0]: sign'")
+    for mutant in named[seed % every :: every]:
         if not _differs(mutant):
             report.outcomes.append(Outcome(mutant, EQUIVALENT, SAME))
             continue
@@ -417,8 +424,10 @@ def _plant(name: str, tests: Sequence[str]) -> int:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", metavar="NAME", help="mutants whose name contains this")
-    parser.add_argument("--seed", type=int, default=0, help="of the samples' inputs")
-    parser.add_argument("--every", type=int, default=1, metavar="N", help="only each Nth mutant")
+    parser.add_argument("--seed", type=at_least(0), default=0, help="of the samples' inputs")
+    parser.add_argument(
+        "--every", type=at_least(1), default=1, metavar="N", help="only each Nth mutant"
+    )
     parser.add_argument("--suite", action="store_true", help="also what the tests notice")
     parser.add_argument("--plant", metavar="NAME", help=argparse.SUPPRESS)
     parser.add_argument("tests", nargs="*", help=argparse.SUPPRESS)

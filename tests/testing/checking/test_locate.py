@@ -59,7 +59,7 @@ def test_a_rule_that_is_right_but_uses_a_wrong_one_is_told_apart():
     outer = mg.primitive("outer", numpy=lambda x: 2 * x, vjp=lambda g, y, x: double(g))
     assert check_grads(outer, X, modes="rev").ok
     found = located(outer, X, modes="fwd")
-    assert found.op == "double" and "in the rule of outer" in found.gate
+    assert (found.op, found.rule) == ("double", "outer") and "in the rule of outer" in str(found)
 
 
 def test_faults_of_composition_are_not_blamed_on_an_op():
@@ -79,7 +79,9 @@ def test_a_use_that_is_lost_is_named(monkeypatch):
 # -- recurrences -----------------------------------------------------------------------------------
 
 
-def test_the_step_is_where_the_fault_first_shows():
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_step_is_where_the_fault_first_shows(reverse):
+    """A time step, whichever way the state flows, as `first_nonfinite` counts it."""
     late = mg.primitive(  # wrong only above 2
         "late", numpy=lambda x: x * 1.0, vjp=lambda g, y, x: mg.where(x > 2.0, 2 * g, g)
     )
@@ -90,12 +92,14 @@ def test_the_step_is_where_the_fault_first_shows():
 
     def f(p, x):
         return mg.recur(
-            cell, mg.Structure.chain([2, 4]), initial=mg.zeros((1, 1)), shared=p, inputs=x
+            cell, mg.Structure.chain([2, 4], reverse), initial=mg.zeros((1, 1)), shared=p, inputs=x
         )[1]
 
     found = located(f, {"w": np.ones(1)}, np.full((6, 1), 0.6), modes="rev")
-    assert found.op == "late" and found.step == "at step 3 of sequence 1"
-    assert found.gate == "in cell, computed from w"
+    (place,) = found.places
+    assert (found.op, place.step, place.sample) == ("late", 0 if reverse else 3, 1)
+    assert (place.block, place.gate, place.parameters) == ("cell", None, ("w",))
+    assert f"an unnamed value (reads w) of cell, step {place.step} of sample 1" in str(found)
 
 
 def test_the_node_of_a_tree_is_named():
@@ -108,7 +112,8 @@ def test_the_node_of_a_tree_is_named():
         return mg.recur(cell, s, initial=mg.zeros((1, 2)), shared=p, inputs=x)[1]
 
     found = located(f, {"w": np.ones(2)}, RNG.normal(size=(3, 2)), modes="rev")
-    assert found.op == "double" and found.name == "h" and "at node" in found.step
+    assert found.op == "double" and found.name == "h" and found.places[-1].node == 0
+    assert "node 0 of sample 0" in str(found)
 
 
 def test_a_block_called_in_a_recurrence_is_entered():
@@ -127,6 +132,7 @@ def test_a_block_called_in_a_recurrence_is_entered():
 
     found = located(f, {"w": np.ones(2)}, RNG.normal(size=(3, 2)), modes="rev")
     assert found.op == "double" and found.name == "inner"
+    assert [p.block for p in found.places] == ["cell", "inner"] and found.places[0].step == 0
 
 
 def test_a_wrong_vjp_of_recur_itself_is_told_from_its_ops(monkeypatch):
@@ -168,4 +174,5 @@ def test_each_gate_of_an_lstm_can_be_the_one(gate):
     found = located(
         lambda p, x: rc.unroll(cell, p, x)[1], cell.init(0), RNG.normal(size=(2, 1, 1)), modes="rev"
     )
-    assert found.name == gate and f"gate {gate!r}" in found.gate and f"W_{gate}" in found.gate
+    (place,) = found.places
+    assert found.name == place.gate == gate and f"W_{gate}" in place.parameters

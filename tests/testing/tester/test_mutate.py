@@ -52,6 +52,30 @@ def test_there_are_mutants_enough():
     assert len([m for m in all_[::10] if mutate._differs(m)]) >= 0.9 * len(all_[::10])
 
 
+@pytest.mark.parametrize("wrong", [
+    "mutate --every 0", "mutate --every x", "mutate --seed -1", "alarms --number 0",
+    "alarms --order 0", "fuzz --jobs 0", "fuzz --most 0",
+])  # fmt: skip
+def test_numbers_of_a_command_are_refused_in_words(wrong, capsys):
+    with pytest.raises(SystemExit):
+        main(wrong.split())
+    _, option, given = wrong.split()
+    assert f"argument {option}: an integer of at least" in (said := capsys.readouterr().err)
+    assert f"not '{given}'" in said
+
+
+@pytest.mark.parametrize("options", [{"every": 0}, {"samples": 0}, {"seed": -1}, {"every": 1.5}])
+def test_numbers_of_a_run_are_refused_in_words(options):
+    (name,) = options
+    with pytest.raises(ValueError, match=f"mutate.run: {name} must be an integer of at least"):
+        mutate.run(only="tanh", **options)
+
+
+def test_a_name_of_no_mutant_is_refused():
+    with pytest.raises(ValueError, match="no mutant's name contains 'nonsense'"):
+        mutate.run(only="nonsense")
+
+
 # -- the tester of the tester ----------------------------------------------------------------------
 
 
