@@ -375,9 +375,12 @@ class CompiledStep(Step):
     def __init__(self, r: Tensor, asked: list[Tensor], dead: list[Tensor], runner: Runner):
         super().__init__(r, dead)
         self.asked, self.runner = asked, runner
+        # Rows may come in another recurrence's order; tables and shared tensors are read whole.
+        kinds = [via.kind for via in runner.vias]
+        self.entering = [(i, k == "row") for i, k in zip(r.inputs, kinds, strict=True)]
 
     def __call__(self, env: dict[Tensor, Any]) -> None:
-        args = [env.get(i) for i in self.t.inputs]
+        args = [env.get(i) if by_row else plain(env.get(i)) for i, by_row in self.entering]
         env.update(zip(self.asked, self.runner.run(args, self.asked), strict=True))
         for i in self.dead:
             env.pop(i, None)

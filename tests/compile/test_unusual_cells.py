@@ -253,3 +253,27 @@ def test_vectors_of_length_zero(name, indexed):
 
     p = {k: rng.standard_normal(shape) for k, shape in shapes.items()}
     compare(step, {"p": p, "x": np.zeros((4, 0))})
+
+
+@pytest.mark.parametrize("first", [S.chain(4), S.chain([1, 3])])
+def test_rows_of_one_recurrence_that_another_reads_whole(first):
+    def cell(p, h, x):
+        h = mg.tanh(h @ p["U"] + x)
+        return h, h
+
+    def attend(p, h, x):
+        weights = mg.exp(p["memory"] @ (h + x))
+        h = mg.tanh((weights / mg.sum(weights)) @ p["memory"] + x)
+        return h, h
+
+    start = np.zeros((1, 5))
+
+    def step(args):
+        _, rows = mg.recur(cell, first, initial=start, shared=args["p"], inputs=args["x"])
+        memory, table = {"memory": rows}, mg.Indexed(rows, [3, -1, 0, 0, 2])
+        _, a = mg.recur(attend, S.chain([2, 3]), initial=start, shared=memory, inputs=table)
+        return a, gradients([a], args)
+
+    args = arguments(first)
+    args["p"] = {"U": args["p"]["U"]}
+    compare(step, args)
