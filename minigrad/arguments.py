@@ -14,6 +14,15 @@ from .graph import CONSTANT, Tensor, toposort, where_recorded
 from .ops.arrays import asarray
 
 
+def tensor_leaves(who: str, what: str, tree: Any) -> tuple[list[Tensor], Any]:
+    """(leaves, form) of a pytree that holds nothing but Tensors."""
+    leaves, spec = pytrees.tree_flatten(tree)
+    for leaf in leaves:
+        if not isinstance(leaf, Tensor):
+            raise TypeError(f"{who}: {what} must hold Tensors; got {_kind_of(leaf)}")
+    return leaves, spec
+
+
 def float_leaves(who: str, what: str, tree: Any) -> list[Tensor]:
     leaves = pytrees.tree_leaves(tree)
     for leaf in leaves:

@@ -38,8 +38,8 @@ def whole(given: Any) -> bool:
 
 
 def natural(what: str, given: Any) -> int:
-    """An integer from 0 on."""
-    if not whole(given) or given < 0:
+    """An integer from 0 on, of a size that memory may hold."""
+    if not whole(given) or not 0 <= given < 2**40:
         raise ValueError(f"{what} must be an integer from 0 on; got {_short(given)}")
     return int(given)
 
@@ -55,9 +55,17 @@ def booleans(what: str, values: Any) -> np.ndarray:
     return a.astype(bool)
 
 
+def flag(who: str, reverse: Any) -> bool:
+    if not isinstance(reverse, (bool, np.bool_)):
+        raise TypeError(f"{who}: reverse must be True or False; got {_short(reverse)}")
+    return bool(reverse)
+
+
 def listed(what: str, values: Any) -> list:
     """The entries of a list; text, a dict and what is no iterable are none."""
     if not isinstance(values, Iterable) or isinstance(values, (str, bytes, dict)):
+        raise TypeError(f"{what}; got {_short(values)}")
+    if getattr(values, "shape", None) == ():
         raise TypeError(f"{what}; got {_short(values)}")
     return list(values)
 

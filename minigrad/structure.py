@@ -24,6 +24,7 @@ from .ordering import (
     check_ends,
     climb,
     connected,
+    flag,
     integers,
     listed,
     natural,
@@ -73,7 +74,7 @@ class Structure:
         With `reverse` the state flows from the last step to the first.  Length 0 is an empty
         sequence.
         """
-        given = integers("chain: lengths", lengths).reshape(-1)
+        given, reverse = integers("chain: lengths", lengths).reshape(-1), flag("chain", reverse)
         if given.size and given.min() < 0:
             raise ValueError(f"chain: a length is negative: {given[given < 0][:4].tolist()}")
         n = int(given.sum())

@@ -19,6 +19,7 @@ import numpy as np
 from . import pytrees, static
 from .graph import CONSTANT, INPUT, Tensor, Trace, placeholder, toposort, trace_call, where_recorded
 from .ops.arrays import asarray
+from .ordering import integers
 from .pytrees import tree_leaves as leaves_of
 from .recur import ROW, SHARED, Block, Index, Via, proj, recurrence
 from .structure import Structure
@@ -90,7 +91,7 @@ class Indexed:
                 "traced; which node reads which row is known then, as the structure is: make "
                 "Indexed outside, or look the rows up with mg.take(table, rows)"
             )
-        self.table, self.rows = asarray(table), np.asarray(rows)
+        self.table, self.rows = asarray(table), integers("Indexed: rows", rows)
         self.shape, self.dtype = self.table.shape, self.table.dtype
         size = self.shape[0] if self.shape else 0
         if self.rows.ndim != 1 or self.rows.dtype.kind not in "iu":
@@ -206,6 +207,10 @@ def recur(
     Raises ValueError or TypeError naming the leaf whose leading axis, shape or dtype does not fit,
     and for a cell that uses Tensors from outside.
     """
+    if not callable(cell) or isinstance(cell, (type, Tensor)):
+        raise TypeError(
+            f"recur: cell must be a function cell(shared, carry, x) -> (carry, y); got {cell!r:.80}"
+        )
     if not isinstance(structure, Structure):
         raise TypeError(f"recur: structure must be a mg.Structure, not {type(structure).__name__}")
     zero = [isinstance(t, np.ndarray) and not t.any() for t in leaves_of(initial)]

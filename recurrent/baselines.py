@@ -14,7 +14,7 @@ from .cells import Cell, Params
 from .options import cell_like, size
 from .options import lengths as checked_lengths
 from .options import seed as checked_seed
-from .sequences import check_cell, start_state
+from .sequences import check_cell, check_params, start_state
 
 
 class TimeDelay(Cell):
@@ -76,6 +76,9 @@ class Unshared:
     def __init__(self, cell: Any, steps: int) -> None:
         self.cell, self.steps = cell_like("Unshared", cell), size("Unshared", "steps", steps)
 
+    def __repr__(self) -> str:
+        return f"Unshared({self.cell!r}, {self.steps})"
+
     def init(self, seed: int = 0) -> Params:
         seed = checked_seed("Unshared.init", seed)
         each = [self.cell.init(seed * self.steps + t) for t in range(self.steps)]
@@ -89,6 +92,8 @@ class Unshared:
             raise ValueError(
                 f"Unshared: xs has {time} steps; there are parameters for {self.steps}"
             )
+        if hasattr(cell, "shapes"):
+            check_params("Unshared", repr(self), _stacked(cell.shapes(), self.steps), params)
         each = np.bincount(sequence, minlength=int(np.prod(x.shape[1:-1])))
         chains = mg.Structure.chain(each.tolist())
         order = np.lexsort((step, sequence))  # rows sequence after sequence
@@ -102,6 +107,14 @@ class Unshared:
         _, ys = mg.recur(unshared, chains, initial=start, inputs={"theta": at_step, "x": at_row})
         result: Any = pytrees.tree_map(lambda y: _to_time(y, rows[order], x.shape[:-1]), ys)
         return result
+
+
+def _stacked(shapes: Any, steps: int) -> Params:
+    """A table of shapes with an axis for the steps in front of each."""
+    return {
+        name: _stacked(shape, steps) if isinstance(shape, dict) else (steps, *shape)
+        for name, shape in shapes.items()
+    }
 
 
 def _steps(who: str, x: mg.Tensor, lengths: Any) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:

@@ -32,6 +32,7 @@ class Cell:
     name = "cell"
     state_names: tuple[str, ...] = ("h",)
     ones: tuple[str, ...] = ()  # parameters that start at 1
+    reads_input = True
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         sizes(type(self).__name__, input_size=input_size, hidden_size=hidden_size)

@@ -111,6 +111,7 @@ class Stack:
         self.cells = tuple(cells)
         self.input_size, self.output_size = cells[0].input_size, output_size(cells[-1])
         self.hidden_size = getattr(cells[-1], "hidden_size", self.output_size)
+        self.reads_input = getattr(cells[0], "reads_input", False)
         names = [getattr(cell, "state_names", ()) for cell in cells]
         self.state_names = tuple(f"{n}_{k}" for k, own in enumerate(names) for n in own)
         self.name = "stack of " + ", ".join(getattr(c, "name", type(c).__name__) for c in cells)

@@ -66,7 +66,7 @@ def beam_search(
     """
     width = options.size("beam_search", "width", width, kind="at least 1")
     length_penalty = options.number(
-        "beam_search", "length_penalty", length_penalty, lambda _: True, "a number"
+        "beam_search", "length_penalty", length_penalty, lambda p: abs(p) < 100, "a number"
     )
     step, source, batch = _begin("beam_search", net, params, xs, first, end, steps, lengths)
     source = _rows(source, np.repeat(np.arange(batch), width))
@@ -114,9 +114,10 @@ def _begin(
     if net.target_tokens is None:
         raise ValueError(f"{who}: {net!r} has real-valued targets; net.free runs on its own")
     for name, token in (("first", first), ("end", end)):
-        if not 0 <= options.size(who, name, token, 0) < net.target_tokens:
+        if not options.whole(token) or not 0 <= token < net.target_tokens:
             raise ValueError(
-                f"{who}: {name} must be a token 0..{net.target_tokens - 1}; got {token}"
+                f"{who}: {name} must be a token 0..{net.target_tokens - 1}; got "
+                f"{options.shown(token)}"
             )
     options.size(who, "steps", steps, kind="at least 1")
     source = mg.evaluate(net.encode(params, xs, lengths))

@@ -17,7 +17,7 @@ from minigrad import pytrees
 
 from .compose import follows, seeds
 from .missing import output_size
-from .options import NEEDS, cell_like, flag, shown, whole
+from .options import NEEDS, cell_like, flag, part, shown, whole
 from .options import lengths as checked_lengths
 from .sequences import (
     _extent,
@@ -119,6 +119,7 @@ class Bidirectional:
                 "bidirectional: carry must be a pair of states, of the cell that reads forwards "
                 f"and of the one that reads backwards; got {type(carry).__name__}"
             )
+        part("bidirectional", params, "forward"), part("bidirectional", params, "backward")
         ahead, back = (None, None) if carry is None else carry
         last, forward = unroll(self.cell, params["forward"], xs, ahead, lengths)
         theta = params["backward"]
@@ -192,6 +193,6 @@ class Layered:
             )
         finals = []
         for k, (net, start) in enumerate(zip(self.nets, starts, strict=True)):
-            final, xs = net(params[f"layer{k}"], xs, lengths, start)
+            final, xs = net(part("layered", params, f"layer{k}"), xs, lengths, start)
             finals.append(final)
         return tuple(finals), xs

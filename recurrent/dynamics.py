@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 import minigrad as mg
 from minigrad import pytrees
+
+from .options import shown
 
 
 def dynamical_system(f: Callable | Sequence[Callable]) -> Callable[..., list[Any]]:
@@ -36,6 +40,13 @@ def dynamical_system(f: Callable | Sequence[Callable]) -> Callable[..., list[Any
     blocks = [made.setdefault(id(g), mg.block(g)) for g in given]
 
     def system(thetas: Any, start: Any, actions: Any = None) -> list[Any]:
+        if not isinstance(actions, (list, tuple, np.ndarray, mg.Tensor, type(None))):
+            raise TypeError(
+                "dynamical_system: actions must be a list with one for each step, an array or "
+                f"None; got {shown(actions)}"
+            )
+        if isinstance(actions, (np.ndarray, mg.Tensor)) and not actions.ndim:
+            raise ValueError("dynamical_system: actions must be (T, ...); got one number")
         counts = {
             "f": len(blocks) if several else None,
             "thetas": len(thetas) if isinstance(thetas, list) else None,

@@ -16,8 +16,9 @@ import minigrad as mg
 from minigrad import pytrees
 
 from .cells import Params, RecursiveNet, TreeLSTM
-from .options import CELL, array, cell_like, function, listed, shown, size, tensor, whole
+from .options import array, cell_like, listed, part, shown, size, tensor, whole
 from .sequences import start_state
+from .trees import check_tree_cell
 
 
 class MDRNN(RecursiveNet):
@@ -95,7 +96,6 @@ def sweep(
 
     Returns (states, ys), leaves of the shape of xs without I, then their own axes.
     """
-    function("sweep", "cell", cell, CELL)
     t = tensor("sweep", "xs", xs)
     axes = size("sweep", "dims", getattr(cell, "arity", 2) if dims is None else dims)
     ways = listed("sweep", "reverse", reverse, "axes")
@@ -106,6 +106,7 @@ def sweep(
     extent, batch = t.shape[:-1], t.shape[: t.ndim - 1 - axes]
     if any(not whole(a) or not 0 <= a < axes for a in ways) or len(set(ways)) < len(ways):
         raise ValueError(f"sweep: reverse must name axes 0 to {axes - 1}; got {tuple(ways)}")
+    check_tree_cell("sweep", cell, params, None)
     structure = _grid(extent[len(batch) :], tuple(ways)).copies(batch[0] if batch else 1)
     rows = mg.reshape(t, (structure.n, t.shape[-1]))
     start = start_state("sweep", cell, params)
@@ -143,7 +144,9 @@ class Multidirectional:
         return {self._key(c): self.cell.init(seed * n + k) for k, c in enumerate(self.corners)}
 
     def __call__(self, params: Any, xs: Any) -> mg.Tensor:
-        ways = [sweep(self.cell, params[self._key(c)], xs, reverse=c)[1] for c in self.corners]
+        theta = [part("Multidirectional", params, self._key(c)) for c in self.corners]
+        pairs = zip(theta, self.corners, strict=True)
+        ways = [sweep(self.cell, p, xs, reverse=c)[1] for p, c in pairs]
         return mg.concat(ways, axis=-1)
 
     @staticmethod
@@ -217,7 +220,6 @@ def run_lattice(
 
     A lattice with one reading is the sequence.  Returns (states, ys), leaves (N, ...).
     """
-    function("run_lattice", "cell", cell, CELL)
     if not isinstance(lattice, Lattice):
         raise TypeError(f"run_lattice: lattice must be a rc.lattice; got {shown(lattice)}")
     table = tensor("run_lattice", "xs", xs)
@@ -226,6 +228,7 @@ def run_lattice(
             f"run_lattice: the lattice has {lattice.n} arcs but xs has shape {table.shape}: a row "
             "per arc"
         )
+    check_tree_cell("run_lattice", cell, params, carry)
     start = start_state("run_lattice", cell, params) if carry is None else carry
 
     def over_lattice(params: Any, carry: Any, x: Any) -> tuple[Any, Any]:
@@ -234,7 +237,10 @@ def run_lattice(
         state, y = cell(params, mean, x)
         return pytrees.tree_map(lambda a: a * score, state), (state, y)
 
-    dtype = pytrees.tree_leaves(pytrees.tree_map(mg.asarray, start))[0].dtype
+    parts = pytrees.tree_leaves(pytrees.tree_map(mg.asarray, start))
+    if not parts:
+        raise ValueError("run_lattice: the state of the cell has no part; what is to be averaged?")
+    dtype = parts[0].dtype
     weights = (v.astype(dtype)[:, None] for v in (lattice.scores, lattice.share))
     inputs = table, *weights
     return mg.recur(over_lattice, lattice, initial=start, shared=params, inputs=inputs)[1]

@@ -25,7 +25,7 @@ from .cells import GRU, LSTM, RNN, Cell
 from .compose import Stack, stack
 from .directions import Bidirectional, Layered, OverTime, bidirectional, layered, over_time
 from .lstms import PeepholeLSTM, ProjectedLSTM
-from .options import array, shown, size, whole
+from .options import array, flag, shown, size, whole
 
 Params = dict[str, Any]
 Arrays = dict[str, np.ndarray]
@@ -93,14 +93,14 @@ def _checked(who: str, cell: Any, params: Any) -> tuple[Cell, Params]:
         raise ValueError(f"{who}: {cell!r} has no counterpart there")
     shapes = cell.shapes()
     for name in {**shapes, **params}:
-        found = np.shape(params[name]) if name in params else "missing"
+        found = array(who, str(name), params[name]).shape if name in params else "missing"
         if name not in shapes:
             raise ValueError(
                 f"{who}: {name} is no parameter of {cell!r}: it has {', '.join(shapes)}"
             )
         if found != shapes[name]:
             raise ValueError(f"{who}: {name} is {found}; {cell!r} has {name} {shapes[name]}")
-    return cell, {name: np.asarray(params[name]) for name in shapes}
+    return cell, {name: array(who, name, params[name]) for name in shapes}
 
 
 def _arrays(who: str, what: str, given: Any, prefix: str = "") -> Arrays:
@@ -237,6 +237,9 @@ def to_torch(net: Any, params: Any, *, prefix: str = "", bias: bool = True) -> A
     bias becomes bias_ih, and bias_hh is 0 but for n of the GRU.  bias=False leaves the biases out,
     which must be 0.  Raises ValueError for what has no counterpart in torch.
     """
+    bias = flag("to_torch", "bias", bias)
+    if not isinstance(prefix, str):
+        raise TypeError(f"to_torch: prefix must be a text; got {shown(prefix)}")
     layers = _parts("to_torch", net, params)
     state: Arrays = {}
     first = layers[0][0][0]
@@ -346,7 +349,8 @@ def _activations(op_type: str, ways: int, attributes: Mapping[str, Any]) -> Iter
         )
         if name not in _READ and not neutral:
             raise ValueError(f"from_onnx: attribute {name}={value!r} has no counterpart here")
-    said = attributes.get("activations") or default * ways
+    said = attributes.get("activations")
+    said = default * ways if said is None or type(said) is list and not said else said
     if not isinstance(said, (list, tuple)):
         raise ValueError(
             f"from_onnx: activations={shown(said)}; a list is expected, {list(default)} for each "

@@ -13,8 +13,8 @@ import numpy as np
 
 import minigrad as mg
 
+from .options import array, size, tensor
 from .options import lengths as checked_lengths
-from .options import size
 
 
 def cross_entropy(
@@ -31,7 +31,7 @@ def cross_entropy(
     No step counts: 0.  Raises ValueError naming the argument whose shape or values do not fit; for
     labels that are not known yet (in an `mg.function`) when they are.
     """
-    z, y = mg.asarray(logits), mg.asarray(labels)
+    z, y = (tensor("cross_entropy", n, t) for n, t in (("logits", logits), ("labels", labels)))
     if not z.ndim or y.shape != z.shape[:-1] or y.dtype.kind not in "iu":
         raise ValueError(
             f"cross_entropy: labels must be integers of shape {z.shape[:-1]} for logits of shape "
@@ -53,14 +53,25 @@ def tree_cross_entropy(logits: Any, labels: Any, rows: Any = None) -> mg.Tensor:
     labels : (N,) integers, -1 for a node without a label (Socher et al. 2013 label every phrase).
     rows   : only these nodes, for example `roots(trees)`; default all.
     """
-    z, y = mg.asarray(logits), labels if isinstance(labels, mg.Tensor) else np.asarray(labels)
+    who = "tree_cross_entropy"
+    z, y = tensor(who, "logits", logits), labels
+    if not isinstance(labels, mg.Tensor):
+        y = array(who, "labels", labels)
     if z.ndim != 2 or y.shape != z.shape[:1] or y.dtype.kind not in "iu":
         raise ValueError(
             "tree_cross_entropy: logits must be (N, C) and labels N integers, one per node; got "
             f"{z.shape} and {y.dtype} of shape {y.shape}"
         )
     if rows is not None:
-        z, y = z[rows], y[rows]
+        if not isinstance(rows, (mg.Tensor, slice)):
+            rows = array(who, "rows", rows)
+            rows = rows.astype(int) if not rows.size else rows
+            if rows.dtype.kind not in "iub" or rows.ndim != 1:
+                raise ValueError(
+                    f"{who}: rows must be row numbers, or a mask; got {rows.dtype} of shape "
+                    f"{rows.shape}"
+                )
+        z, y = z[rows], y[rows] if isinstance(y, mg.Tensor) else mg.asarray(y)[rows].numpy()
     y = mg.checked(y, -1, z.shape[-1], what="tree_cross_entropy: labels")
     return cross_entropy(z, y, mask=y >= 0)
 
@@ -75,7 +86,8 @@ def mean_squared_error(
     observed : booleans, which targets were observed: of the shape of targets, or without D (whole
                steps).  A missing target may hold anything, also NaN.
     """
-    p, t = mg.asarray(predictions), mg.asarray(targets)
+    pair = (("predictions", predictions), ("targets", targets))
+    p, t = (tensor("mean_squared_error", name, given) for name, given in pair)
     if p.shape != t.shape or not p.ndim:
         raise ValueError(
             f"mean_squared_error: targets must have the shape of predictions, {p.shape}; got "

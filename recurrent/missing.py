@@ -34,6 +34,7 @@ class Wrapped:
         self.input_size, self.hidden_size = cell.input_size, cell.hidden_size
         self.output_size = output_size(cell)
         self.state_names = getattr(cell, "state_names", ())
+        self.reads_input = getattr(cell, "reads_input", False)
         self.name = f"{type(self).__name__} {getattr(cell, 'name', '')}".strip()
 
     def __repr__(self) -> str:

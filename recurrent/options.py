@@ -36,8 +36,9 @@ def whole(given: Any) -> bool:
 
 
 def size(who: str, what: str, given: Any, least: int = 1, kind: str = "") -> int:
-    """An integer, at least `least`; True and 2.0 are none.  kind: that in other words."""
-    if not whole(given) or given < least:
+    """An integer, at least `least`; True and 2.0 are none, nor is what no memory holds.  kind: that
+    in other words."""
+    if not whole(given) or not least <= given < 2**40:
         kind = kind or ("a positive integer" if least == 1 else f"an integer of at least {least}")
         raise ValueError(f"{who}: {what} must be {kind}; got {shown(given)}")
     return int(given)
@@ -51,7 +52,9 @@ def sizes(who: str, **given: Any) -> None:
 
 def seed(who: str, given: Any) -> int:
     """The seed of a random generator."""
-    return size(who, "seed", given, 0)
+    if not whole(given) or given < 0:
+        raise ValueError(f"{who}: seed must be an integer of at least 0; got {shown(given)}")
+    return int(given)
 
 
 def generator(who: str, given: Any) -> np.random.Generator:
@@ -66,7 +69,7 @@ def dtype(who: str, given: Any) -> np.dtype:
     """A floating-point dtype."""
     try:
         found = np.dtype(given)
-    except TypeError:
+    except (TypeError, ValueError, RecursionError):
         found = np.dtype(object)
     if given is None or found.kind != "f" or found.itemsize > 8:
         raise ValueError(
@@ -105,6 +108,18 @@ def listed(who: str, what: str, given: Any, of: str = "values") -> list[Any]:
     if getattr(given, "shape", None) == ():
         raise TypeError(f"{who}: {what} must be a list of {of}; got {shown(given)}")
     return list(given)
+
+
+def part(who: str, params: Any, *names: str) -> Any:
+    """An entry of nested parameters, params[name][name]."""
+    at = "params"
+    for name in names:
+        if not isinstance(params, Mapping):
+            raise TypeError(f"{who}: {at} must be a dict, as init gives; got {shown(params)}")
+        if name not in params:
+            raise ValueError(f"{who}: {at}[{name!r}] is missing; there are {list(params)}")
+        params, at = params[name], f"{at}[{name!r}]"
+    return params
 
 
 def integers(who: str, what: str, given: Any, wanted: str = "integers in a row") -> np.ndarray:

@@ -19,7 +19,7 @@ from . import options
 from .cells import Params, RecursiveNet
 from .sequences import start_state
 from .treebank import Tree
-from .trees import fold, structure
+from .trees import check_tree_cell, fold, structure
 
 Span = tuple[int, int]
 
@@ -121,6 +121,7 @@ def parse(
     right = [
         frozenset(Tree.parse(t).spans()) for t in _per_sentence("gold", gold, many, None, count)
     ]
+    check_tree_cell("parse", cell, params, None)
     params = mg.tensors(params)
     beams = [[p] for p in _leaves(cell, params, sentences, tokens)]
     while any(len(b[0].trees) > 1 for b in beams):
@@ -151,10 +152,12 @@ def _per_sentence(
 ) -> list[Any]:
     if given is None:
         return [[str(k) for k in range(n)] for n in sizes or []]
-    result = list(given) if many else [given]
+    result = options.listed("parse", what, given, "one for each sentence") if many else [given]
     if len(result) != (len(sizes) if sizes is not None else count):
         raise ValueError(f"parse: {what} must have one entry per sentence; got {len(result)}")
     for k, n in enumerate(sizes or []):
+        if not isinstance(result[k], str):
+            result[k] = options.listed("parse", f"{what}[{k}]", result[k], "words")
         if len(result[k]) != n:
             raise ValueError(f"parse: sentence {k} has {n} words but {what} has {len(result[k])}")
     return result
@@ -255,6 +258,7 @@ def margin_loss(
                   parse(..., gold=gold, margin=margin), the tree that violates the margin most.
     wrong       : (sentences,) how many brackets of `found` are not in `gold`: `wrong_brackets`.
     """
+    margin = options.number("margin_loss", "margin", margin, lambda _: True, "a number")
     better = tree_scores(cell, params, found, xs) + margin * mg.asarray(wrong)
     return mg.mean(mg.relu(better - tree_scores(cell, params, gold, xs)))
 
@@ -269,10 +273,12 @@ def confusions(
     wrong, rows of the words of right): pairs of phrases over the words of all sentences, for
     `greedy_loss`.
     """
+    margin = options.number("confusions", "margin", margin, lambda _: True, "a number")
     sentences = _sentences("confusions", options.listed("confusions", "xs", xs, "sentences"))
     trees = options.listed("confusions", "gold", gold, "trees")
     if len(trees) != len(sentences):
         raise ValueError(f"confusions: {len(trees)} gold trees for {len(sentences)} sentences")
+    check_tree_cell("confusions", cell, params, None)
     brackets = [Tree.parse(g).spans() for g in trees]
     starts = np.cumsum([0, *(len(x) for x in sentences)])
     tokens = [list(range(a, b)) for a, b in zip(starts, starts[1:], strict=False)]
@@ -320,6 +326,7 @@ def greedy_loss(
         s = structure(trees)
         return mg.take(fold(cell, params, s, xs)[1], s.sinks)
 
+    margin = options.number("greedy_loss", "margin", margin, lambda _: True, "a number")
     gap = last_merge(wrong, x_wrong) + margin - last_merge(right, x_right)
     return mg.mean(mg.relu(gap))
 

@@ -18,7 +18,7 @@ from minigrad import pytrees
 
 from .losses import within
 from .missing import output_size
-from .options import cell_like, choice, flag, function, sizes, tensor
+from .options import array, cell_like, choice, flag, function, part, shown, sizes, tensor
 from .options import seed as checked_seed
 from .sequences import unroll
 
@@ -43,7 +43,7 @@ def apply_linear(params: Params, h: Any) -> mg.Tensor:
 
 def embed(who: str, what: str, table: Any, tokens: Any, ndims: tuple[int, ...]) -> mg.Tensor:
     """The rows of the embedding `table` (tokens, size) for integers of shape (T, B) or (T,)."""
-    t = mg.asarray(tokens)
+    t = tensor(who, what, tokens)
     if t.dtype.kind not in "iu" or t.ndim not in ndims:
         raise ValueError(
             f"{who}: {what} must be integer tokens of shape {' or '.join(map(_axes, ndims))}; got "
@@ -83,11 +83,23 @@ class Pattern:
         """The length of a token's vector."""
         return self.cell.input_size
 
+    def parts(self, params: Params) -> tuple[Any, Any]:
+        """The cell's parameters, and the readout's."""
+        who = type(self).__name__
+        for name, shape in (("V", (output_size(self.cell), self.outputs)), ("c", (self.outputs,))):
+            given = tensor(who, f"params['out'][{name!r}]", part(who, params, "out", name))
+            if given.shape != shape:
+                raise ValueError(
+                    f"{who}: params['out'][{name!r}] has shape {given.shape}; {self!r} needs "
+                    f"{shape}"
+                )
+        return part(who, params, "cell"), params["out"]
+
     def read(self, params: Params, xs: Any) -> Any:
         """The inputs of the cell: vectors as they are, tokens embedded, masks as 0 and 1."""
         who = type(self).__name__
         if self.tokens is not None and xs is not None:
-            xs = embed(who, "xs", params["E"], xs, (1, 2))
+            xs = embed(who, "xs", part(who, params, "E"), xs, (1, 2))
         leaves = [mg.asarray(x) for x in pytrees.tree_leaves(xs)]
         if leaves and leaves[0].shape[-1:] != (self.embedding,):
             raise ValueError(
@@ -123,8 +135,9 @@ class ManyToMany(Pattern):
         self, params: Params, xs: Any, lengths: Sequence[int] | None = None, carry: Any = None
     ) -> tuple[Any, mg.Tensor]:
         """(carry, ys): also each sequence's last state, for the next piece of a long series."""
-        carry, hs = steps(self.cell, params["cell"], self.read(params, xs), lengths, carry)
-        ys = apply_linear(params["out"], hs)
+        theta, out = self.parts(params)
+        carry, hs = steps(self.cell, theta, self.read(params, xs), lengths, carry)
+        ys = apply_linear(out, hs)
         return carry, ys if lengths is None else _only(ys, lengths)
 
 
@@ -145,9 +158,10 @@ class ManyToOne(Pattern):
         self.pool = choice("ManyToOne", "pool", pool, ("last", "mean"))
 
     def __call__(self, params: Params, xs: Any, lengths: Sequence[int] | None = None) -> mg.Tensor:
-        _, hs = steps(self.cell, params["cell"], self.read(params, xs), lengths)
+        theta, out = self.parts(params)
+        _, hs = steps(self.cell, theta, self.read(params, xs), lengths)
         pooled = last(hs, lengths) if self.pool == "last" else average(hs, lengths)
-        return apply_linear(params["out"], pooled)
+        return apply_linear(out, pooled)
 
 
 class OneToMany(Pattern):
@@ -198,22 +212,24 @@ class OneToMany(Pattern):
                 f"OneToMany: vectors must be (B, {self.vector_size}) with B of at least 1; got "
                 f"shape {v.shape}"
             )
+        theta, out = self.parts(params)
         if self.start:
-            carry = start_of(self.cell, params["start"], v)
+            carry = start_of(self.cell, part("OneToMany", params, "start"), v)
         else:
-            carry = zeros_of(self.cell, params["cell"], len(v))
+            carry = zeros_of(self.cell, theta, len(v))
         xs = self.read(params, xs)
         if xs is None and steps is None:
             raise ValueError("OneToMany: without xs give the number of steps")
-        if xs is not None and (xs.ndim != 3 or xs.shape[1] != len(v)):
+        one = isinstance(xs, mg.Tensor)
+        if xs is not None and not (one and xs.ndim == 3 and xs.shape[1] == len(v)):
             raise ValueError(
                 f"OneToMany: xs must be (T, {len(v)}, I), or tokens (T, {len(v)}), for {len(v)} "
-                f"vectors; got {xs.shape}"
+                f"vectors; got {xs.shape if one else shown(xs)}"
             )
         if self.every_step:
             xs = at_every_step(xs, v, (steps or 0) if xs is None else len(xs))
-        _, hs = unroll(self.cell, params["cell"], xs, carry, lengths, steps=steps)
-        ys = apply_linear(params["out"], hs)
+        _, hs = unroll(self.cell, theta, xs, carry, lengths, steps=steps)
+        ys = apply_linear(out, hs)
         return ys if lengths is None else _only(ys, lengths)
 
 
@@ -307,7 +323,7 @@ def per_object(net: Any, params: Params, xs: Any, lengths: Any = None) -> mg.Ten
         )
     time, scenes, objects = shapes.pop()
     if lengths is not None:
-        given = np.asarray(lengths)
+        given = array("per_object", "lengths", lengths)
         if given.shape != (scenes, objects):
             raise ValueError(
                 f"per_object: lengths must be ({scenes}, {objects}), one per object; got "

@@ -150,4 +150,4 @@ def tied_logits(embedding: Any, hs: Any, bias: Any = 0.0) -> mg.Tensor:
             f"tied_logits: hs must be (..., {e.shape[-1]}) for an embedding of shape {e.shape}; "
             f"got {h.shape}"
         )
-    return h @ e.T + bias
+    return h @ e.T + options.tensor("tied_logits", "bias", bias)

@@ -195,7 +195,10 @@ class EncoderDecoder:
         needs = "input_size", "init"
         options.cell_like(WHO, encoder, needs, "encoder")
         options.cell_like(WHO, decoder, (*needs, "hidden_size", "zero_state"), "decoder")
-        options.choice(WHO, "attention", attention, ATTENTION)
+        if not isinstance(attention, (str, type(None))) or attention not in ATTENTION:
+            raise ValueError(
+                f"{WHO}: attention must be one of {ATTENTION}; got {options.shown(attention)}"
+            )
         options.choice(WHO, "start", start, ("tanh", "copy", None))
         every_step = options.flag(WHO, "every_step", every_step)
         if (target_tokens is None) == (outputs is None):
@@ -282,9 +285,11 @@ class EncoderDecoder:
     def encode(self, params: Params, xs: Any, lengths: Sequence[int] | None = None) -> Params:
         """What the decoder reads of the source, every leaf with the batch first: start (its first
         state), context (B, M), and with attention memory (B, S, M), mask (B, S), keys (B, S, A)."""
+        options.part(WHO, params, "encoder"), options.part(WHO, params, "out")
+        options.part(WHO, params, "cell")
         if self.source_tokens is not None:
-            xs = embed(WHO, "xs", params["source_E"], xs, (2,))
-        xs = mg.asarray(xs)
+            xs = embed(WHO, "xs", options.part(WHO, params, "source_E"), xs, (2,))
+        xs = options.tensor(WHO, "xs", xs)
         if xs.ndim != 3 or xs.shape[2] != self.encoder.input_size or 0 in xs.shape[:2]:
             raise ValueError(
                 f"{WHO}: xs must be (S, B, {self.encoder.input_size}) or tokens (S, B), with S and "
@@ -303,7 +308,8 @@ class EncoderDecoder:
         if self.start == "copy":
             source["start"] = final
         elif self.start == "tanh":
-            source["start"] = start_of(self.decoder, params["start"], source["context"])
+            theta = options.part(WHO, params, "start")
+            source["start"] = start_of(self.decoder, theta, source["context"])
         else:
             zeros = zeros_of(self.decoder, params["cell"], batch)
             source["start"] = pytrees.tree_map(mg.asarray, zeros)
@@ -313,7 +319,7 @@ class EncoderDecoder:
             source["memory"] = mg.permute_dims(memory, (1, 0, 2))
             source["mask"] = mg.asarray(inside.T.astype(memory.dtype))
         if self.attention == "additive":
-            source["keys"] = source["memory"] @ params["attention"]["U"]
+            source["keys"] = source["memory"] @ options.part(WHO, params, "attention", "U")
         return source
 
     # -- the target --------------------------------------------------------------------------------
@@ -347,16 +353,16 @@ class EncoderDecoder:
         """
         source = self.encode(params, xs, lengths)
         batch = source["context"].shape[0]
-        if steps < 0:
+        if options.whole(steps) and steps < 0:
             raise ValueError(f"{WHO}: steps must not be negative; got {steps}")
-        given = mg.asarray(first)
+        steps = options.size(WHO, "steps", steps, 0)
+        given = options.tensor(WHO, "first", first)
         if forced is None:
             inner = () if self.target_tokens is not None else (self.outputs,)
             given = mg.broadcast_to(given, (steps, batch, *inner))
             forced = np.zeros((steps, batch), bool)
-        force = np.array(
-            forced, given.dtype if given.dtype.kind == "f" else source["context"].dtype
-        )
+        dtype = given.dtype if given.dtype.kind == "f" else source["context"].dtype
+        force = options.array(WHO, "forced", forced).astype(dtype)
         if force.shape != (steps, batch):
             raise ValueError(
                 f"{WHO}: forced must be ({steps}, {batch}), a flag per step; got {force.shape}"
@@ -396,9 +402,9 @@ class EncoderDecoder:
 
     def _targets(self, params: Params, ys_in: Any, source: Params) -> mg.Tensor:
         batch = source["context"].shape[0]
-        y = mg.asarray(ys_in)
+        y = options.tensor(WHO, "ys_in", ys_in)
         if self.target_tokens is not None:
-            y = embed(WHO, "ys_in", params["E"], ys_in, (2,))
+            y = embed(WHO, "ys_in", options.part(WHO, params, "E"), ys_in, (2,))
         if y.ndim != 3 or y.shape[1:] != (batch, self.embedding):
             raise ValueError(
                 f"{WHO}: ys_in must be (T, {batch}, {self.embedding}), or tokens (T, {batch}), for "

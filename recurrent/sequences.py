@@ -10,7 +10,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import pytrees
 
-from .options import flag, shown
+from .options import flag, shown, tensor
 from .options import lengths as checked_lengths
 from .options import size as checked_size
 
@@ -92,7 +92,7 @@ def _extent(xs: Any, carry: Any, lengths: Any, steps: int | None) -> tuple[Any, 
             )
     shapes = [np.shape(x) if not isinstance(x, mg.Tensor) else x.shape for x in leaves]
     wide = {len(s) for s in shapes}
-    if min(wide) < 2 and lengths is None:
+    if min(wide) < 2 and lengths is None or not min(wide):
         raise ValueError(f"unroll: xs must be (T, B, I) or (T, I); got shape {shapes[0]}")
     batched = max(wide) > 2 or lengths is not None and max(wide) != 2
     extents = {s[: 1 + batched] for s in shapes}
@@ -103,7 +103,9 @@ def _extent(xs: Any, carry: Any, lengths: Any, steps: int | None) -> tuple[Any, 
             "in an axis of length 1: (T, 1, I, J)"
         )
     extent = extents.pop()
-    if steps is not None and steps != extent[0]:
+    if len(extent) < 1 + batched:
+        raise ValueError(f"unroll: xs must be (T, B, I) or (T, I); got shape {shapes[0]}")
+    if steps is not None and checked_size("unroll", "steps", steps, 0) != extent[0]:
         raise ValueError(f"unroll: steps={steps} but xs has {extent[0]} time steps")
     return xs, extent[0], extent[1] if batched else None
 
@@ -115,19 +117,31 @@ def check_cell(who: str, cell: Any, params: Any, xs: Any, carry: Any) -> None:
         check_params(who, repr(cell), cell.shapes(), params)
     size = getattr(cell, "input_size", None)
     first = next(iter(pytrees.tree_leaves(xs)), None)
+    check_input(who, cell, first)
     if size and first is not None and np.ndim(first) > 1 and np.shape(first)[-1] != size:
         raise ValueError(
             f"{who}: xs must be (T, B, {size}) or (T, {size}) for {cell!r}; got shape "
             f"{tuple(np.shape(first))}"
         )
+    check_carry(who, cell, carry)
+
+
+def check_input(who: str, cell: Any, first: Any) -> None:
+    """Raise ValueError where a shipped cell that reads inputs is given none."""
+    if first is None and getattr(cell, "reads_input", False):
+        raise ValueError(f"{who}: xs is missing; {cell!r} reads {cell.input_size} numbers a step")
+
+
+def check_carry(who: str, cell: Any, carry: Any) -> None:
+    """Raise ValueError for a state whose shapes are not those of a shipped cell's."""
     if carry is None or not hasattr(cell, "zero_state"):
         return
     wanted, spec = pytrees.tree_flatten(cell.zero_state(np.float64))
-    leaves, found = pytrees.tree_flatten(carry)
+    leaves, found = pytrees.tree_flatten(pytrees.tree_map(mg.asarray, carry))
     sizes = [(*np.shape(c)[:-1], z.shape[-1]) for c, z in zip(leaves, wanted, strict=False)]
     if spec != found or any(np.shape(c) != s for c, s in zip(leaves, sizes, strict=True)):
         like = pytrees.tree_unflatten(spec, [("B", z.shape[-1]) for z in wanted])
-        got = pytrees.tree_map(lambda c: tuple(np.shape(c)), carry)
+        got = pytrees.tree_unflatten(found, [tuple(np.shape(c)) for c in leaves])
         raise ValueError(f"{who}: carry must have the shapes {like} for {cell!r}; got {got}")
 
 
@@ -136,11 +150,17 @@ def check_params(who: str, cell: str, shapes: Any, params: Any, at: str = "param
     for name, shape in shapes.items():
         here = f"{at}[{name!r}]"
         if not isinstance(params, dict) or name not in params:
+            if not isinstance(params, (dict, np.ndarray, mg.Tensor, list, tuple)):
+                raise TypeError(
+                    f"{who}: {at} must be a dict, as {cell}.init gives; got {shown(params)}"
+                )
             raise ValueError(f"{who}: {here} is missing; {cell} needs {sorted(shapes)}")
         if isinstance(shape, dict):
             check_params(who, cell, shape, params[name], here)
-        elif np.shape(params[name]) != shape:
-            found = tuple(np.shape(params[name]))
+            continue
+        given = tensor(who, here, params[name])
+        if given.shape != shape:
+            found = given.shape
             raise ValueError(f"{who}: {here} has shape {found}; {cell} needs {shape}")
 
 
@@ -152,10 +172,9 @@ def start_state(who: str, cell: Any, params: Any) -> Any:
             "own; "
             "give its first state with carry="
         )
-    floats = [mg.asarray(p).dtype for p in pytrees.tree_leaves(params)]
-    return cell.zero_state(
-        np.result_type(*(d for d in floats if d.kind == "f")) if floats else np.float64
-    )
+    dtypes = [mg.asarray(p).dtype for p in pytrees.tree_leaves(params)]
+    floats = [d for d in dtypes if d.kind == "f"]
+    return cell.zero_state(np.result_type(*floats) if floats else np.float64)
 
 
 def _start(cell: Any, params: Any, carry: Any, batch: int | None) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 import minigrad as mg
 
 from .cells import Cell, Params
-from .options import shown
+from .options import listed, shown, size
 from .sequences import unroll
 
 Move = tuple[str, str, str]  # next state, written symbol, "L", "R" or "S"
@@ -22,6 +22,7 @@ class SaturatedRNN(Cell):
     """h' = s(h U + b) with s(x) = 0 below 0, x, 1 above 1; y = h.  It has no input (xs=None)."""
 
     name = "saturated RNN"
+    reads_input = False
 
     def __init__(self, hidden_size: int) -> None:
         super().__init__(1, hidden_size)
@@ -35,6 +36,12 @@ class SaturatedRNN(Cell):
     def __call__(self, params: Params, carry: Any, x: Any = None) -> tuple[Any, Any]:
         h = mg.clip(carry @ params["U"] + params["b"], 0, 1).named("h")
         return h, h
+
+
+def _tape(who: str, given: Any) -> str:
+    if not isinstance(given, str):
+        raise TypeError(f"{who}: a tape is a text, a letter for each cell; got {shown(given)}")
+    return given
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,7 @@ class TuringMachine:
 
     def run(self, tape: str, steps: int = 10_000) -> tuple[str, str]:
         """The state and the tape (without blanks around it) after at most `steps` moves."""
+        tape, steps = _tape("TuringMachine", tape), size("TuringMachine", "steps", steps, 0)
         cells, at, state = dict(enumerate(tape)), 0, self.start
         for _ in range(steps):
             move = self.moves.get((state, cells.get(at, self.blank)))
@@ -185,7 +193,7 @@ class TuringNet:
 
     def encode(self, tape: str) -> np.ndarray:
         """The net's state before the first move: (units,)."""
-        unknown = set(tape) - set(self.symbols)
+        unknown = set(_tape("TuringNet", tape)) - set(self.symbols)
         if unknown or len(tape) > self.capacity:
             raise ValueError(
                 f"TuringNet: tape must be at most {self.capacity} symbols out of "
@@ -220,6 +228,10 @@ class TuringNet:
         """State and tape of each machine after `moves` moves (halted ones stand still), all tapes
         in one batch: one unrolled RNN.  Raises OverflowError when a machine wrote more than
         `capacity` symbols on one side of its head, which a float64 does not hold."""
+        tapes = listed("TuringNet", "tapes", tapes, "texts")
+        moves = size("TuringNet", "moves", moves, 0)
+        if not tapes:
+            raise ValueError("TuringNet: there are no tapes")
         start = np.stack([self.encode(t) for t in tapes])
         last, hs = unroll(self.cell, self.params(), None, start, steps=3 * moves)
         last, hs = mg.evaluate((last, hs))

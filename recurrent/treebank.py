@@ -443,6 +443,8 @@ def binarise(tree: Tree, collapse: bool = False) -> Tree:
     """
     if not isinstance(tree, Tree):
         raise TypeError(f"binarise: needs a Tree, such as Tree.parse gives; got {_short(tree)}")
+    if not isinstance(collapse, bool):
+        raise TypeError(f"binarise: collapse must be True or False; got {_short(collapse)}")
     made: dict[int, Tree] = {}
     for node in tree.postorder():
         children = [made[id(c)] for c in node.children]

@@ -11,7 +11,8 @@ import numpy as np
 import minigrad as mg
 from minigrad import pytrees
 
-from .sequences import start_state
+from .options import function, tensor
+from .sequences import check_carry, check_input, check_params, start_state
 from .treebank import Tree, children_of, forest_of
 
 
@@ -173,7 +174,9 @@ def fold(
     differ in number.
     """
     s = structure(trees)
+    check_tree_cell("fold", cell, params, carry)
     start = start_state("fold", cell, params) if carry is None else carry
+    check_input("fold", cell, next(iter(pytrees.tree_leaves(xs)), None))
     words = int((s.words >= 0).sum())
     table = pytrees.tree_map(lambda x: _table("fold", x, words), xs)
     if hasattr(cell, "word_inputs"):
@@ -211,6 +214,7 @@ def top_down(
     Returns (states, ys), leaves (N, ...) in post-order.
     """
     s = structure(trees)
+    check_tree_cell("top_down", cell, params, carry)
     words = int((s.words >= 0).sum())
     leaves = pytrees.tree_map(lambda x: mg.Indexed(_table("top_down", x, words), s.words), xs)
     for t in pytrees.tree_leaves(nodes):
@@ -219,6 +223,7 @@ def top_down(
                 f"top_down: nodes has shape {tuple(np.shape(t))}; the trees have {s.n} nodes: a "
                 "row per node, in post-order"
             )
+    check_input("top_down", cell, next(iter(pytrees.tree_leaves((xs, nodes))), None))
     inputs = nodes if xs is None else leaves if nodes is None else (leaves, nodes)
     none = np.zeros_like(s.src)
     down = mg.Structure(
@@ -228,8 +233,17 @@ def top_down(
     return mg.recur(cell, down, initial=start, shared=params, inputs=inputs)
 
 
+def check_tree_cell(who: str, cell: Any, params: Any, carry: Any) -> None:
+    """Raise an error for what is no cell, and for parameters or a state that are not a shipped
+    cell's."""
+    function(who, "cell", cell, "cell(params, states of children, x) -> (state, y)")
+    if hasattr(cell, "shapes"):
+        check_params(who, repr(cell), cell.shapes(), params)
+    check_carry(who, cell, carry)
+
+
 def _table(who: str, x: Any, words: int) -> mg.Tensor:
-    table = mg.asarray(x)
+    table = tensor(who, "xs", x)
     if not table.ndim or len(table) != words:
         raise ValueError(
             f"{who}: the trees have {words} words but xs has shape {table.shape}: a row per word"

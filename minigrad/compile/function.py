@@ -22,6 +22,7 @@ from ..graph import CONSTANT, INPUT, Tensor, Trace, _trace, placeholder, toposor
 from ..ops.arrays import asarray
 from ..ops.broadcast import RESHAPE
 from ..ops.indexing import TAKE, check_rows
+from ..ops.table import dtype_of
 from ..recur import PROJ, RECUR
 from ..run.levels import run_levels
 from ..run.reference import compute, demand, run
@@ -206,6 +207,7 @@ class Traced:
                 name = path_name("", path[1:]) or f"arg{path[0]}"
                 # The express lane knows dtypes by identity, and newbyteorder makes a new object.
                 dtype = x.dtype if x.dtype.isnative else x.dtype.newbyteorder("=")
+                dtype_of(f"{trace.name}: {name}", dtype)
                 ph = placeholder(x.shape, dtype, name, trace)
                 self.inputs.append((k, ph))
                 given.append(ph)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import pytrees
+from ..arguments import tensor_leaves
 from ..graph import Tensor, rebuild, toposort
 from ..ops.creation import zeros
 from ..ops.elementwise import add_n, stop_gradient
@@ -24,7 +25,7 @@ def unfold(outputs: Any, expand: bool = False) -> Any:
 
     With `expand` the calls are written out too, so that only ordinary ops are left.
     """
-    leaves, spec = pytrees.tree_flatten(outputs)
+    leaves, spec = tensor_leaves("unfold", "outputs", outputs)
     while True:
         order = toposort(leaves)
         todo = [

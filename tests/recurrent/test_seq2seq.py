@@ -422,7 +422,7 @@ def test_bad_arguments(call, message):
 
 # -- attention to a memory that is masked ----------------------------------------------------------
 
-KINDS = ["dot", "general", "additive"]
+SCORES = ["dot", "general", "additive"]
 
 
 def attending(kind, q, memory, keys, mask, p):
@@ -431,7 +431,7 @@ def attending(kind, q, memory, keys, mask, p):
     return context, weights, mg.grad(mg.sum(mg.square(context)), t)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SCORES)
 def test_what_is_masked_is_never_looked_at_and_nothing_attends_to_nothing(kind):
     """Against the same memory cut off, on every path; a memory that is masked entirely gives 0."""
     rng = np.random.default_rng(0)
