@@ -7,7 +7,7 @@ import minigrad as mg
 import recurrent as rc
 
 RNN = rc.RNN(2, 3)
-RNG = np.random.default_rng(0)
+RNG, OUT = np.random.default_rng(0), rc.ManyToOne(RNN, 1).init(0)
 SIZES = [0, -1, 2.0, True, "3", None, np.nan, [2]]
 TWO_SIZES = [
     rc.RNN, rc.LSTM, rc.GRU, rc.MGU, rc.JordanRNN, rc.OriginalLSTM, rc.CoupledLSTM, rc.PeepholeLSTM,
@@ -119,7 +119,7 @@ def test_one_sequence_with_a_matrix_per_step():
         lambda p, x, n: rc.unroll(RNN, p, x, lengths=n)[1],
         lambda p, x, n: rc.over_time(RNN)(p, x, n)[1],
         lambda p, x, n: rc.mean_squared_error(x, x, lengths=n),
-        lambda p, x, n: rc.ManyToOne(RNN, 1)({"cell": p, "out": None}, x, n),
+        lambda p, x, n: rc.ManyToOne(RNN, 1)({**OUT, "cell": p}, x, n),
     ],
 )
 def test_lengths_that_are_only_known_when_the_function_runs(use):
