@@ -53,7 +53,7 @@ class Node:
     norm: of the gradient with regard to the node's value; None where there is no gradient path.
     count: how many nodes an elided box stands for.  members: the tensors that a shared box holds.
 
-    Raises TypeError for text that is no str, or a norm that is no number.
+    Raises TypeError for text or numbers that are none.
     Raises ValueError for an id that is not letters and digits, or a norm below 0.
     """
 
@@ -70,7 +70,11 @@ class Node:
     members: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _texts(self, "kind", "label", "detail", "tooltip")
+        _fields(self, str, "kind", "label", "detail", "tooltip")
+        _fields(self, str | None, "lane")
+        _fields(self, int | None, "column", "level")
+        _fields(self, int, "count")
+        _fields(self, tuple, "members")
         _id_and_norm(self, self.id, self.norm)
 
 
@@ -94,7 +98,8 @@ class Edge:
     slot: int = 0
 
     def __post_init__(self) -> None:
-        _texts(self, "kind", "label", "tooltip")
+        _fields(self, str, "source", "target", "kind", "label", "tooltip")
+        _fields(self, int, "slot")
         _id_and_norm(self, self.id, self.norm)
 
 
@@ -103,6 +108,8 @@ class Cluster:
     """A group of nodes: a lane of cells, or a block in a frame.
 
     band: which sequence or tree.  layer: which recurrence.
+
+    Raises TypeError for text or numbers that are none.
     """
 
     id: str
@@ -112,6 +119,10 @@ class Cluster:
     layer: int = 0
     framed: bool = False
     tooltip: str = ""
+
+    def __post_init__(self) -> None:
+        _fields(self, str, "id", "label", "arrangement", "tooltip")
+        _fields(self, int, "band", "layer")
 
 
 @dataclass(frozen=True)
@@ -131,7 +142,8 @@ class Legend:
     nonfinite: bool = False
 
     def __post_init__(self) -> None:
-        _texts(self, "title")
+        _fields(self, str, "title")
+        _fields(self, tuple, "norms")
         for norm in self.norms:
             if not isinstance(norm, Real) or not 0 < norm < math.inf:
                 raise ValueError(
@@ -159,7 +171,7 @@ class Scene:
     def __post_init__(self) -> None:
         if self.view not in VIEWS:
             raise ValueError(f"scene: unknown view {self.view!r}: one of {', '.join(VIEWS)}")
-        _texts(self, "title")
+        _fields(self, str, "title")
         for name, kind in _PARTS.items():
             parts = getattr(self, name)
             wrong = [parts] if not isinstance(parts, (tuple, list)) else parts
@@ -250,11 +262,21 @@ class Scene:
 _PARTS = {"nodes": Node, "edges": Edge, "clusters": Cluster, "notes": str}
 
 
-def _texts(part: Any, *names: str) -> None:
+_WORDS: dict[Any, str] = {
+    str: "text",
+    str | None: "text or None",
+    int: "a whole number",
+    int | None: "a whole number or None",
+    tuple: "a tuple",
+}
+
+
+def _fields(part: Any, kind: Any, *names: str) -> None:
     for name in names:
         value = getattr(part, name)
-        if not isinstance(value, str):
-            raise TypeError(f"{type(part).__name__}: {name} must be text; got {value!r:.40}")
+        if not isinstance(value, kind):
+            what = f"{type(part).__name__}: {name} must be {_WORDS[kind]}"
+            raise TypeError(f"{what}; got {value!r:.40}")
 
 
 def _id_and_norm(part: Node | Edge, id: Any, norm: Any) -> None:

@@ -44,6 +44,12 @@ def test_a_scene_refuses_what_cannot_be_drawn(parts, message):
         (lambda: Node("n0", ["cell"], "a"), "Node: kind must be text; got"),
         (lambda: Node("n0", "cell", "a", norm="1"), "Node n0: norm must be a number or None"),
         (lambda: Edge("e0", "n0", "n1", "state", tooltip=b""), "Edge: tooltip must be text"),
+        (lambda: Node("n0", "cell", "a", column="1"), "Node: column must be a whole number or No"),
+        (lambda: Node("n0", "cell", "a", lane=0), "Node: lane must be text or None; got 0"),
+        (lambda: Node("n0", "cell", "a", members="W"), "Node: members must be a tuple; got 'W'"),
+        (lambda: Edge("e0", ["n0"], "n1", "state"), "Edge: source must be text"),
+        (lambda: Edge("e0", "n0", "n1", "state", slot=None), "Edge: slot must be a whole number"),
+        (lambda: Cluster("c0", layer="top"), "Cluster: layer must be a whole number; got 'top'"),
         (lambda: Legend(title=None), "Legend: title must be text"),
     ],
 )
