@@ -51,6 +51,7 @@ def unroll(
     reverse = flag("unroll", "reverse", reverse)
     check_cell("unroll", cell, params, xs, carry)
     xs, time, batch = _extent(xs, (carry, memory), lengths, steps)
+    check_input("unroll", cell, next(iter(pytrees.tree_leaves(xs)), None))
     size = 1 if batch is None else batch
     given = checked_lengths("unroll", lengths, time, size, "xs has")
     start = _start(cell, params, carry, batch)
@@ -117,7 +118,6 @@ def check_cell(who: str, cell: Any, params: Any, xs: Any, carry: Any) -> None:
         check_params(who, repr(cell), cell.shapes(), params)
     size = getattr(cell, "input_size", None)
     first = next(iter(pytrees.tree_leaves(xs)), None)
-    check_input(who, cell, first)
     if size and first is not None and np.ndim(first) > 1 and np.shape(first)[-1] != size:
         raise ValueError(
             f"{who}: xs must be (T, B, {size}) or (T, {size}) for {cell!r}; got shape "

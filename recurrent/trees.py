@@ -174,11 +174,11 @@ def fold(
     differ in number.
     """
     s = structure(trees)
-    check_tree_cell("fold", cell, params, carry)
-    start = start_state("fold", cell, params) if carry is None else carry
     check_input("fold", cell, next(iter(pytrees.tree_leaves(xs)), None))
     words = int((s.words >= 0).sum())
     table = pytrees.tree_map(lambda x: _table("fold", x, words), xs)
+    check_tree_cell("fold", cell, params, carry)
+    start = start_state("fold", cell, params) if carry is None else carry
     if hasattr(cell, "word_inputs"):
         table = cell.word_inputs(table)
 
