@@ -37,6 +37,7 @@ import warnings
 from functools import cache
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 from ..ops.scalar import NUMBERS
 from . import native, target
@@ -59,7 +60,7 @@ class Module:
         raise AttributeError(f"no kernel {name!r}; there are {', '.join(self.kernels)}")
 
 
-_loaded: dict[str, Module] = {}
+_loaded: WeakValueDictionary[str, Module] = WeakValueDictionary()  # unmapped with its last user
 _lock = threading.RLock()
 _warned: set[str] = set()
 _waited = False
@@ -97,9 +98,10 @@ def load(source: str, tag: str, lanes: int | None = None) -> Module:
     lanes = target.lanes() if lanes is None else lanes
     key = key_of(source, lanes)
     with _lock:
-        if key not in _loaded:
-            _loaded[key] = _load(source, f"mg_{tag}_{key}", key, lanes)
-        return _loaded[key]
+        module = _loaded.get(key)
+        if module is None:
+            module = _loaded[key] = _load(source, f"mg_{tag}_{key}", key, lanes)
+        return module
 
 
 def key_of(source: str, lanes: int) -> str:
@@ -131,13 +133,15 @@ def _load(source: str, stem: str, key: str, lanes: int) -> Module:
 
 def compile_source(source: str, filename: str, lanes: int) -> list[native.Code]:
     """Run the source and compile every function in it that is marked as a kernel."""
-    # For tracebacks, should the file not get written.
+    # For tracebacks of what fails here, as the file is not written yet.
     linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
     names = {"__name__": Path(filename).stem, "__file__": filename}
     scope: dict[str, Any] = names | NUMBERS  # a plan may hold inf: data are written by repr
     exec(compile(source, filename, "exec"), scope)
     marked = {n: f for n, f in scope.items() if hasattr(f, native.MARK)}
-    return [native.compile_kernel(n, f, lanes) for n, f in marked.items()]
+    codes = [native.compile_kernel(n, f, lanes) for n, f in marked.items()]
+    del linecache.cache[filename]
+    return codes
 
 
 def _link(key: str, codes: list[native.Code]) -> Module:
