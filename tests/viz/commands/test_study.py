@@ -339,13 +339,18 @@ def _interrupt(*_args, **_more):
 
 
 def process(*arguments: str, **more) -> subprocess.Popen:
+    """With Ctrl-C as it is in a terminal: what a parent ignores, its children ignore too."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        [sys.executable, "-W", "error", "-m", "viz", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment | more,
-    )
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-W", "error", "-m", "viz", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment | more,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_version_and_help():
