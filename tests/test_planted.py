@@ -27,7 +27,7 @@ from minigrad.testing.laws import LAWS
 
 from .recurrent.checks import fold_is_a_recursion
 
-evaluate = import_module("minigrad.run.evaluate")  # mg.evaluate is its function
+reference = import_module("minigrad.run.reference")  # mg.reference is its function
 SEEDS = {  # of laws that take long; seed 2 is a cell that is compiled
     "compiled_is_reference": [2], "threads_and_calls_agree": [2], "gradients_are_correct": range(2),
 }  # fmt: skip
@@ -102,7 +102,7 @@ def levels_lose_a_multi_edge(patch: pytest.MonkeyPatch) -> None:
 
 
 def reference_loses_a_multi_edge(patch: pytest.MonkeyPatch) -> None:
-    original = evaluate.run_nodes
+    original = reference.run_nodes
 
     def run(r: mg.Tensor, *rest: Any) -> Any:
         s = r.attrs["structure"]
@@ -111,7 +111,7 @@ def reference_loses_a_multi_edge(patch: pytest.MonkeyPatch) -> None:
         broken = mg.Tensor(r.op, r.inputs, {**r.attrs, "structure": fewer}, r.shape, r.dtype)
         return original(broken, *rest)
 
-    patch.setattr(evaluate, "run_nodes", run)
+    patch.setattr(reference, "run_nodes", run)
 
 
 def shared_is_the_last_node(patch: pytest.MonkeyPatch) -> None:
@@ -129,9 +129,9 @@ def shared_is_the_last_node(patch: pytest.MonkeyPatch) -> None:
 
 
 def reference_shared_is_the_last_node(patch: pytest.MonkeyPatch) -> None:
-    original = evaluate._leave
+    original = reference._leave
     patch.setattr(
-        evaluate,
+        reference,
         "_leave",
         lambda rows, p, via: rows[-1] if via is SHARED and rows else original(rows, p, via),
     )

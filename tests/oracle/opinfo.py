@@ -337,7 +337,8 @@ def _cross(x, y, dim=None):
 
 @_op("dot vdot", "einsum")
 def _dot(x, y):
-    return mg.einsum("i,i->", x, y)
+    """einsum stretches an axis of length 1, as torch's einsum does and torch's dot does not."""
+    return mg.vecdot(x, y) if len(x.shape) == len(y.shape) == 1 else mg.einsum("i,i->", x, y)
 
 
 @_op("inner", "tensordot multiply")
