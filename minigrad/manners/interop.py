@@ -16,30 +16,13 @@ import numpy as np
 
 from .. import ops
 from ..graph import Tensor
+from ..ops.facts import ELEMENTWISE
 from .namespace import can_cast, result_type
 
-UFUNCS: dict[np.ufunc, Callable[..., Any]] = {
-    np.add: ops.add, np.subtract: ops.subtract, np.multiply: ops.multiply, np.divide: ops.divide,
-    np.floor_divide: ops.floor_divide, np.remainder: ops.remainder, np.power: ops.pow,
-    np.matmul: ops.matmul, np.vecdot: ops.vecdot, np.negative: ops.negative,
-    np.positive: ops.positive, np.absolute: ops.abs, np.sign: ops.sign, np.square: ops.square,
-    np.sqrt: ops.sqrt, np.copysign: ops.copysign, np.nextafter: ops.nextafter,
-    np.floor: ops.floor, np.ceil: ops.ceil, np.trunc: ops.trunc, np.rint: ops.round,
-    np.exp: ops.exp, np.expm1: ops.expm1, np.log: ops.log, np.log1p: ops.log1p, np.log2: ops.log2,
-    np.log10: ops.log10, np.logaddexp: ops.logaddexp, np.hypot: ops.hypot,
-    np.sin: ops.sin, np.cos: ops.cos, np.tan: ops.tan, np.arcsin: ops.asin, np.arccos: ops.acos,
-    np.arctan: ops.atan, np.arctan2: ops.atan2, np.sinh: ops.sinh, np.cosh: ops.cosh,
-    np.tanh: ops.tanh, np.arcsinh: ops.asinh, np.arccosh: ops.acosh, np.arctanh: ops.atanh,
-    np.maximum: ops.maximum, np.minimum: ops.minimum, np.equal: ops.equal,
-    np.not_equal: ops.not_equal, np.less: ops.less, np.less_equal: ops.less_equal,
-    np.greater: ops.greater, np.greater_equal: ops.greater_equal,
-    np.logical_and: ops.logical_and, np.logical_or: ops.logical_or,
-    np.logical_xor: ops.logical_xor, np.logical_not: ops.logical_not, np.isnan: ops.isnan,
-    np.isinf: ops.isinf, np.isfinite: ops.isfinite, np.signbit: ops.signbit,
-    np.bitwise_and: ops.bitwise_and, np.bitwise_or: ops.bitwise_or,
-    np.bitwise_xor: ops.bitwise_xor, np.invert: ops.bitwise_invert,
-    np.left_shift: ops.bitwise_left_shift, np.right_shift: ops.bitwise_right_shift,
-}  # fmt: skip
+UFUNCS: dict[np.ufunc, Callable[..., Any]] = {  # those of elementwise ops stand beside their rows
+    f.ufunc: getattr(ops, name)
+    for name, f in ELEMENTWISE.items() if f.ufunc is not None and name in ops.__all__
+} | {np.matmul: ops.matmul, np.vecdot: ops.vecdot}  # fmt: skip
 
 
 def _reduction(ours: Callable[..., Tensor]) -> Callable[..., Tensor]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import Tensor, bind, constant
+from . import analytic
 from .table import ArrayLike, dtype_of, per_input, row
 
 __all__ = ["asarray", "astype"]
@@ -16,7 +17,7 @@ ASTYPE = row(
     "astype", "elementwise", lambda x, dtype: (x.shape, dtype),
     lambda x, dtype: np.asarray(x).astype(dtype),
     per_input(lambda g, y, a, dtype: astype(g, a.dtype) if a.dtype.kind == "f" else None),
-    cheap=True, linear=True,
+    cheap=True, linear=True, analytic=analytic.cast, wide=analytic.cast,
 )  # fmt: skip
 
 

@@ -101,6 +101,7 @@ CUMSUM = row(
 CUMPROD = row(
     "cumulative_prod", "reduction", _alike,
     lambda x, axis, reverse: _running(np.multiply, x, axis, reverse), per_input(_product_vjp),
+    analytic=True,
 )  # fmt: skip
 # h_t = a_t h_{t-1} + b_t along an axis (reverse: from the end), h = b at the first step.  Its vjp
 # is the same recurrence backwards, so products differentiate to any order.
@@ -112,6 +113,7 @@ RECURRENCE = row(
             RECURRENCE, _next(a, axis, reverse), g, axis=axis, reverse=not reverse
         ),
     ),
+    analytic=True,
 )  # fmt: skip
 
 

@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 
 from ..graph import IDENTITY, Shape, Tensor, bind
+from . import analytic, facts
 from .arrays import asarray, astype
 from .broadcast import broadcast_to, operands
 from .creation import zeros_like
+from .facts import elementwise
 from .table import BOOL, TABLE, ArrayLike, per_input, row, same
 
 __all__ = [
@@ -36,16 +38,29 @@ __all__ = [
 # -- how an op is declared -------------------------------------------------------------------------
 
 
-def _elementwise(name: str, numpy: Any, rules: Sequence[Any], shape: Any, more: dict) -> Any:
+def _elementwise(
+    name: str, numpy: Any, rules: Sequence[Any], shape: Any, domains: Sequence[str] = (),
+    ufunc: Any = None, **more: Any,
+) -> Any:  # fmt: skip
+    ufunc = numpy if ufunc is None and isinstance(numpy, np.ufunc) else ufunc
+    facts.ELEMENTWISE[name] = facts.Elementwise(ufunc, tuple(domains), any(rules))
     return row(name, "elementwise", shape, numpy, per_input(*rules) if any(rules) else None, **more)
 
 
 def unary(
-    name: str, doc: str, numpy: Any, rule: Any = None, *, floats: bool = True, shape: Any = same,
-    **more: Any,
+    name: str, doc: str, numpy: Any, rule: Any = None, *, domain: str = "", floats: bool = True,
+    shape: Any = same, **more: Any,
 ) -> Callable[[ArrayLike], Tensor]:  # fmt: skip
-    """Declare an op of one operand; `floats`: integers enter as float64."""
-    op = _elementwise(name, numpy, [rule], shape, more)
+    """Declare an op of one operand.
+
+    numpy : its meaning; `ufunc`: the function of NumPy that records it, if that is another.
+    rule  : (ct, out, x) -> the cotangent of x; None: its slope is 0 wherever it has one.
+    domain: where it is smooth by a margin, in the words of `testing.examples.domains`: what
+            samples and random expressions take for it; "": none is drawn.
+    floats: integers enter as float64.
+    more  : of the `Primitive` (scalar, cheap, linear) and of its `Facts` (analytic, branch, ...).
+    """
+    op = _elementwise(name, numpy, [rule], shape, [domain] if domain else [], **more)
 
     def f(x: ArrayLike, /) -> Tensor:
         return bind(op, *operands(name, x, float_only=floats))
@@ -56,11 +71,16 @@ def unary(
 
 
 def binary(
-    name: str, doc: str, numpy: Any, left: Any = None, right: Any = None, *, floats: bool = False,
-    shape: Any = same, cast: Any = None, **more: Any,
+    name: str, doc: str, numpy: Any, left: Any = None, right: Any = None, *,
+    domains: Sequence[str] = (), floats: bool = False, shape: Any = same, cast: Any = None,
+    **more: Any,
 ) -> Callable[[ArrayLike, ArrayLike], Tensor]:  # fmt: skip
-    """Declare an op of two operands, which are broadcast and promoted; `cast`: then made that."""
-    op = _elementwise(name, numpy, [left, right], shape, more)
+    """Declare an op of two operands, which are broadcast and promoted, as `unary` does.
+
+    left, right: (ct, out, x1, x2) -> the cotangents.  domains: one per operand.
+    cast: the dtype that both are made.
+    """
+    op = _elementwise(name, numpy, [left, right], shape, domains, **more)
 
     def f(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
         pair = operands(name, x1, x2, float_only=floats)
@@ -114,6 +134,7 @@ ADD = row(
 )  # n-ary: also the sum of several cotangents  # fmt: skip
 
 
+@elementwise("any", "any", ufunc=np.add)
 def add(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
     """x1 + x2, elementwise; shapes broadcast, dtypes promote as in NumPy."""
     return bind(ADD, *operands("add", x1, x2))
@@ -126,39 +147,44 @@ def add_n(xs: Sequence[Tensor]) -> Tensor:
 
 subtract = binary(
     "subtract", "x1 - x2", np.subtract, lambda g, y, a, b: g, lambda g, y, a, b: negative(g),
-    shape=numbers, cheap=True, linear=True, scalar="x - y",
+    domains=("any", "any"), shape=numbers, cheap=True, linear=True, scalar="x - y",
 )  # fmt: skip
 multiply = binary(
     "multiply", "x1 * x2", np.multiply,
     lambda g, y, a, b: multiply(g, b), lambda g, y, a, b: multiply(g, a),
-    cheap=True, scalar="x * y",
+    domains=("any", "any"), analytic=True, cheap=True, scalar="x * y",
 )  # fmt: skip
 absorb = binary(
     "absorb", "x1 * x2, and 0 wherever x1 is exactly 0 (the product of singular rules)",
     lambda a, b: np.where(a == 0, a, a * b),  # a == 0 keeps a's dtype and zero
     lambda g, y, a, b: absorb(g, b),
     lambda g, y, a, b: absorb(pick(g, not_equal(a, 0)), a),  # g may be the infinite one
-    cheap=True, scalar="where(equal(x, 0.0), x, x * y)",
+    analytic=True, cheap=True, scalar="where(equal(x, 0.0), x, x * y)",
 )  # fmt: skip
 divide = binary(
     "divide", "x1 / x2", np.divide, lambda g, y, a, b: absorb(g, divide(1, b)),
-    lambda g, y, a, b: absorb(negative(g), divide(y, b)), floats=True, cheap=True, scalar="x / y",
+    lambda g, y, a, b: absorb(negative(g), divide(y, b)), domains=("any", "not zero"), floats=True,
+    cheap=True, scalar="x / y", analytic=True, branch=lambda a, b: b,
 )  # fmt: skip
 floor_divide = binary(
-    "floor_divide", "x1 / x2 rounded down (slope 0)", np.floor_divide, shape=numbers
-)
+    "floor_divide", "x1 / x2 rounded down (slope 0)", np.floor_divide, shape=numbers,
+    branch=analytic.whole_ratio,
+)  # fmt: skip
 remainder = binary(
     "remainder", "x1 - x2 * floor(x1 / x2), with the sign of x2", np.remainder,
     lambda g, y, a, b: g, lambda g, y, a, b: absorb(negative(g), floor_divide(a, b)),
-    shape=numbers,
+    domains=("not whole", "one"), shape=numbers, branch=analytic.whole_ratio,
+    analytic=lambda a, b: a - b * np.floor(np.real(a) / np.real(b)),
 )  # fmt: skip
 negative = unary(
     "negative", "-x", np.negative, lambda g, y, a: negative(g),
-    floats=False, shape=numbers, cheap=True, linear=True, scalar="-x",
+    domain="any", floats=False, shape=numbers, cheap=True, linear=True, scalar="-x",
 )  # fmt: skip
 TABLE[IDENTITY.name] = IDENTITY
+facts.state(IDENTITY)
 
 
+@elementwise("any", ufunc=np.positive)
 def positive(x: ArrayLike, /) -> Tensor:
     """+x: x itself, as a node of its own, elementwise; any shape."""
     return bind(IDENTITY, asarray(x))
@@ -166,25 +192,30 @@ def positive(x: ArrayLike, /) -> Tensor:
 
 stop_gradient = unary(
     "stop_gradient", "x, as a constant to every derivative", lambda x: x,
-    floats=False, cheap=True, scalar="x",
+    domain="any", floats=False, cheap=True, scalar="x", analytic=True, held=True,
 )  # fmt: skip
 square = unary(
     "square", "x * x", np.square, lambda g, y, a: multiply(g, multiply(2, a)),
-    floats=False, shape=numbers, cheap=True, scalar="x * x",
+    domain="any", floats=False, shape=numbers, cheap=True, scalar="x * x", analytic=True,
 )  # fmt: skip
 sqrt = unary(
-    "sqrt", "The square root", np.sqrt, lambda g, y, a: absorb(g, divide(0.5, y)), scalar="sqrt(x)"
-)
+    "sqrt", "The square root", np.sqrt, lambda g, y, a: absorb(g, divide(0.5, y)),
+    domain="positive", scalar="sqrt(x)", branch=analytic.at_zero,
+    analytic=analytic.within(np.sqrt, 0),
+)  # fmt: skip
 abs = unary(
     "abs", "|x|, with slope 0 at 0", np.abs, lambda g, y, a: multiply(g, sign(a)),
-    floats=False, scalar="abs(x)",
+    domain="not zero", floats=False, scalar="abs(x)", branch=analytic.at_zero,
+    analytic=lambda x: x * analytic.side(x),
 )  # fmt: skip
 sign = unary(
-    "sign", "The sign of x (slope 0)", np.sign, floats=False, shape=numbers,
+    "sign", "The sign of x (slope 0)", np.sign, domain="not zero", floats=False, shape=numbers,
+    branch=analytic.at_zero,
     scalar="where(x > 0.0, 1.0, where(x < 0.0, -1.0, x * 0.0))",
 )  # fmt: skip
 
 
+@elementwise("not zero")
 def reciprocal(x: ArrayLike, /) -> Tensor:
     """1 / x, elementwise; any shape."""
     return divide(1, x)
@@ -192,16 +223,31 @@ def reciprocal(x: ArrayLike, /) -> Tensor:
 
 # -- rounding --------------------------------------------------------------------------------------
 
-floor = unary("floor", "x rounded down (slope 0)", np.floor, floats=False)
-ceil = unary("ceil", "x rounded up (slope 0)", np.ceil, floats=False)
-trunc = unary("trunc", "x rounded towards 0 (slope 0)", np.trunc, floats=False)
-round = unary("round", "x rounded, halves to even (slope 0)", np.round, floats=False, shape=numbers)
+floor = unary(
+    "floor", "x rounded down (slope 0)", np.floor, domain="not whole", floats=False,
+    branch=analytic.to_integer,
+)  # fmt: skip
+ceil = unary(
+    "ceil", "x rounded up (slope 0)", np.ceil, domain="not whole", floats=False,
+    branch=analytic.to_integer,
+)  # fmt: skip
+trunc = unary(
+    "trunc", "x rounded towards 0 (slope 0)", np.trunc, domain="not whole", floats=False,
+    branch=analytic.to_integer,
+)  # fmt: skip
+round = unary(
+    "round", "x rounded, halves to even (slope 0)", np.round, domain="not whole", floats=False,
+    shape=numbers, ufunc=np.rint, branch=lambda x: analytic.to_integer(x + 0.5),
+)  # fmt: skip
 nextafter = binary(
-    "nextafter", "The next number after x1 towards x2 (slope 0)", np.nextafter, floats=True
-)
+    "nextafter", "The next number after x1 towards x2 (slope 0)", np.nextafter, floats=True,
+    held=True,
+)  # fmt: skip
 copysign = binary(
     "copysign", "|x1| with the sign of x2 (slope 0 by x2, and at x1 = 0)", np.copysign,
     lambda g, y, a, b: multiply(g, multiply(sign(a), sign(y))), floats=True,
+    domains=("not zero", "not zero"), branch=lambda a, b: np.stack(np.broadcast_arrays(a, b)),
+    analytic=lambda a, b: a * analytic.side(a) * np.copysign(1, np.real(b)),
 )  # fmt: skip
 
 
@@ -215,22 +261,29 @@ def _tie(ct: Tensor, wins: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
 relu = unary(
     "relu", "max(x, 0), with slope 0 at 0", lambda x: np.maximum(x, 0),
-    lambda g, y, a: pick(g, greater(a, 0)), floats=False, shape=numbers, scalar="maximum(x, 0.0)",
+    lambda g, y, a: pick(g, greater(a, 0)), domain="not zero", floats=False, shape=numbers,
+    scalar="maximum(x, 0.0)", branch=analytic.at_zero,
+    analytic=lambda x: np.where(np.real(x) > 0, x, 0 * x),
 )  # fmt: skip
 maximum = binary(
     "maximum", "The larger of x1 and x2 (NaN propagates; at a tie each gets half the gradient)",
     np.maximum, lambda g, y, a, b: _tie(g, greater(a, b), a, b),
     lambda g, y, a, b: _tie(g, greater(b, a), a, b), scalar="maximum(x, y)",
+    domains=("not whole", "whole"), branch=analytic.at_equality,
+    analytic=analytic.chosen(np.greater_equal),
 )  # fmt: skip
 minimum = binary(
     "minimum", "The smaller of x1 and x2 (NaN propagates; at a tie each gets half the gradient)",
     np.minimum, lambda g, y, a, b: _tie(g, less(a, b), a, b),
     lambda g, y, a, b: _tie(g, less(b, a), a, b), scalar="minimum(x, y)",
+    domains=("not whole", "whole"), branch=analytic.at_equality,
+    analytic=analytic.chosen(np.less_equal),
 )  # fmt: skip
 WHERE = _elementwise(
     "where", np.where,
     [None, lambda g, y, c, a, b: pick(g, c), lambda g, y, c, a, b: where(c, zeros_like(g), g)],
-    lambda c, a, b: (a.shape, a.dtype), {"cheap": True, "scalar": "where(x, y, z)"},
+    lambda c, a, b: (a.shape, a.dtype), cheap=True, scalar="where(x, y, z)",
+    analytic=lambda c, a, b: np.where(np.real(c) != 0, a, b),
 )  # fmt: skip
 
 
@@ -256,6 +309,7 @@ def clip(x: ArrayLike, /, min: ArrayLike = None, max: ArrayLike = None) -> Tenso
     return t if max is None else minimum(t, max)
 
 
+@elementwise("any")
 def nan_to_num(
     x: ArrayLike, /, *, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
 ) -> Tensor:
@@ -274,7 +328,10 @@ def nan_to_num(
 
 
 def _test(name: str, doc: str, numpy: Any, scalar: str | None, **more: Any) -> Any:
-    return binary(name, doc, numpy, shape=_truth, cheap=True, scalar=scalar, **more)
+    return binary(
+        name, doc, numpy, shape=_truth, cheap=True, scalar=scalar, branch=analytic.at_equality,
+        **more,
+    )  # fmt: skip
 
 
 equal = _test("equal", "x1 == x2", np.equal, "equal(x, y)")
@@ -309,8 +366,9 @@ isfinite = unary(
 )
 signbit = unary("signbit", "Whether the sign bit of x is set", np.signbit, shape=_truth)
 LOGICAL_NOT = _elementwise(
-    "logical_not", np.logical_not, [None], _truth, {"cheap": True, "scalar": "~x"}
-)
+    "logical_not", np.logical_not, [None], _truth, cheap=True, scalar="~x",
+    branch=analytic.at_zero,
+)  # fmt: skip
 
 
 def logical_not(x: ArrayLike, /) -> Tensor:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import Tensor, bind
+from . import analytic
 from .arrays import asarray, astype
 from .broadcast import operands
 from .creation import zeros_like
@@ -38,6 +39,7 @@ from .elementwise import (
     unary,
     where,
 )  # fmt: skip
+from .facts import elementwise
 from .table import FLOAT, ArrayLike, per_input, row, same
 
 __all__ = [
@@ -56,26 +58,41 @@ def _outside(a: Tensor) -> Tensor:
     return multiply(subtract(1, a), add(1, a))
 
 
+def _inside_one(x: Any) -> Any:
+    """Where functions of numbers within [-1, 1] branch."""
+    return 1 - x * x
+
+
 # -- exponentials and logarithms -------------------------------------------------------------------
 
-exp = unary("exp", "e ** x", np.exp, lambda g, y, a: absorb(g, y), scalar="exp(x)")
+exp = unary(
+    "exp", "e ** x", np.exp, lambda g, y, a: absorb(g, y), domain="small", scalar="exp(x)",
+    analytic=True,
+)  # fmt: skip
 expm1 = unary(
-    "expm1", "e ** x - 1", np.expm1, lambda g, y, a: absorb(g, add(y, 1)), scalar="expm1(x)"
-)
-log = unary("log", "The natural logarithm", np.log, lambda g, y, a: _over(g, a), scalar="log(x)")
+    "expm1", "e ** x - 1", np.expm1, lambda g, y, a: absorb(g, add(y, 1)), domain="small",
+    scalar="expm1(x)", analytic=True,
+)  # fmt: skip
+log = unary(
+    "log", "The natural logarithm", np.log, lambda g, y, a: _over(g, a), domain="positive",
+    scalar="log(x)", branch=analytic.at_zero, analytic=analytic.within(np.log, 0),
+)  # fmt: skip
 log1p = unary(
-    "log1p", "log(1 + x)", np.log1p, lambda g, y, a: _over(g, add(a, 1)), scalar="log1p(x)"
-)
+    "log1p", "log(1 + x)", np.log1p, lambda g, y, a: _over(g, add(a, 1)),
+    domain="above minus one", scalar="log1p(x)", branch=lambda x: x + 1,
+    analytic=analytic.within(np.log1p, -1),
+)  # fmt: skip
 log2 = unary(
-    "log2",
-    "The logarithm to base 2",
-    np.log2,
-    lambda g, y, a: _over(g, multiply(a, math.log(2))),
-    scalar="log(x) * 1.4426950408889634",
-)
+    "log2", "The logarithm to base 2", np.log2,
+    lambda g, y, a: _over(g, multiply(a, math.log(2))), domain="positive",
+    scalar="log(x) * 1.4426950408889634", branch=analytic.at_zero,
+    analytic=analytic.within(np.log2, 0),
+)  # fmt: skip
 log10 = unary(
     "log10", "The logarithm to base 10", np.log10,
-    lambda g, y, a: _over(g, multiply(a, math.log(10))), scalar="log(x) * 0.4342944819032518",
+    lambda g, y, a: _over(g, multiply(a, math.log(10))), domain="positive",
+    scalar="log(x) * 0.4342944819032518", branch=analytic.at_zero,
+    analytic=analytic.within(np.log10, 0),
 )  # fmt: skip
 
 
@@ -88,6 +105,7 @@ def _share(ct: Tensor, a: Tensor, b: Tensor) -> Tensor:
 logaddexp = binary(
     "logaddexp", "log(e ** x1 + e ** x2), without overflow", np.logaddexp,
     lambda g, y, a, b: _share(g, a, b), lambda g, y, a, b: _share(g, b, a), floats=True,
+    domains=("any", "any"), analytic=analytic.logaddexp,
     scalar="where(equal(x, y), x + 0.6931471805599453, maximum(x, y) + log1p(exp(-abs(x - y))))",
 )  # fmt: skip
 
@@ -101,6 +119,8 @@ xlogy = binary(
     lambda a, b: np.where((a == 0) & ~np.isnan(b), np.zeros_like(a), a * np.log(b)),
     lambda g, y, a, b: absorb(g, _log_or_zero(a, b)),
     lambda g, y, a, b: absorb(g, absorb(a, divide(1, b))), floats=True,
+    domains=("not zero", "positive"), branch=lambda a, b: b,
+    analytic=lambda a, b: np.where(a == 0, 0, a * analytic.within(np.log, 0)(b)),
     scalar="where(equal(x, 0.0), where(differs(y, y), y, 0.0), x * log(y))",
 )  # fmt: skip
 
@@ -121,7 +141,10 @@ def _power_exponent(ct: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return absorb(ct, multiply(where(zero, zeros_like(y), y), log(where(zero, 1, a))))
 
 
-_pow = binary("pow", "x1 ** x2", np.power, _power_base, _power_exponent, shape=numbers)
+_pow = binary(
+    "pow", "x1 ** x2", np.power, _power_base, _power_exponent, domains=("positive", "small"),
+    shape=numbers, branch=lambda a, b: a, analytic=analytic.power,
+)  # fmt: skip
 
 
 def pow(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
@@ -140,43 +163,61 @@ def pow(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
 
 # -- trigonometric, hyperbolic, and their inverses -------------------------------------------------
 
-sin = unary("sin", "The sine", np.sin, lambda g, y, a: multiply(g, cos(a)), scalar="sin(x)")
+sin = unary(
+    "sin", "The sine", np.sin, lambda g, y, a: multiply(g, cos(a)), domain="any",
+    scalar="sin(x)", analytic=True,
+)  # fmt: skip
 cos = unary(
-    "cos", "The cosine", np.cos, lambda g, y, a: multiply(g, negative(sin(a))), scalar="cos(x)"
-)
+    "cos", "The cosine", np.cos, lambda g, y, a: multiply(g, negative(sin(a))), domain="any",
+    scalar="cos(x)", analytic=True,
+)  # fmt: skip
 tan = unary(
-    "tan",
-    "The tangent",
-    np.tan,
-    lambda g, y, a: multiply(g, add(1, square(y))),
-    scalar="sin(x) / cos(x)",
-)
-asin = unary("asin", "The arc sine", np.arcsin, lambda g, y, a: _over(g, sqrt(_outside(a))))
+    "tan", "The tangent", np.tan, lambda g, y, a: multiply(g, add(1, square(y))),
+    domain="not cot", scalar="sin(x) / cos(x)", analytic=True,
+)  # fmt: skip
+asin = unary(
+    "asin", "The arc sine", np.arcsin, lambda g, y, a: _over(g, sqrt(_outside(a))),
+    domain="inside one", branch=_inside_one, analytic=analytic.within(np.arcsin, -1, 1),
+)  # fmt: skip
 acos = unary(
-    "acos", "The arc cosine", np.arccos, lambda g, y, a: _over(negative(g), sqrt(_outside(a)))
-)
-atan = unary("atan", "The arc tangent", np.arctan, lambda g, y, a: _over(g, add(1, square(a))))
+    "acos", "The arc cosine", np.arccos, lambda g, y, a: _over(negative(g), sqrt(_outside(a))),
+    domain="inside one", branch=_inside_one, analytic=analytic.within(np.arccos, -1, 1),
+)  # fmt: skip
+atan = unary(
+    "atan", "The arc tangent", np.arctan, lambda g, y, a: _over(g, add(1, square(a))),
+    domain="any", analytic=True,
+)  # fmt: skip
 _SINH = (  # e^x / 2 is the square of e^(x / 2), halved: it overflows where sinh does
     "where(abs(x) < 20.0, 0.5 * (expm1(x) - expm1(-x)),"
     " 0.5 * exp(0.5 * x) * exp(0.5 * x) - 0.5 * exp(-0.5 * x) * exp(-0.5 * x))"
 )
 _COSH = "0.5 * exp(0.5 * x) * exp(0.5 * x) + 0.5 * exp(-0.5 * x) * exp(-0.5 * x)"
 sinh = unary(
-    "sinh", "The hyperbolic sine", np.sinh, lambda g, y, a: absorb(g, cosh(a)), scalar=_SINH
-)
+    "sinh", "The hyperbolic sine", np.sinh, lambda g, y, a: absorb(g, cosh(a)), domain="small",
+    scalar=_SINH, analytic=True,
+)  # fmt: skip
 cosh = unary(
-    "cosh", "The hyperbolic cosine", np.cosh, lambda g, y, a: absorb(g, sinh(a)), scalar=_COSH
-)
+    "cosh", "The hyperbolic cosine", np.cosh, lambda g, y, a: absorb(g, sinh(a)), domain="small",
+    scalar=_COSH, analytic=True,
+)  # fmt: skip
 tanh = unary(
     "tanh", "The hyperbolic tangent", np.tanh,
-    lambda g, y, a: multiply(g, subtract(1, square(y))), scalar="tanh(x)",
+    lambda g, y, a: multiply(g, subtract(1, square(y))), domain="any", scalar="tanh(x)",
+    analytic=analytic.tanh,
 )  # fmt: skip
-asinh = unary("asinh", "The inverse of sinh", np.arcsinh, lambda g, y, a: _over(g, hypot(a, 1)))
+asinh = unary(
+    "asinh", "The inverse of sinh", np.arcsinh, lambda g, y, a: _over(g, hypot(a, 1)),
+    domain="any", analytic=True,
+)  # fmt: skip
 acosh = unary(
     "acosh", "The inverse of cosh", np.arccosh,
     lambda g, y, a: _over(g, multiply(sqrt(subtract(a, 1)), sqrt(add(a, 1)))),
+    domain="above one", branch=lambda x: x - 1, analytic=analytic.within(np.arccosh, 1),
 )  # fmt: skip
-atanh = unary("atanh", "The inverse of tanh", np.arctanh, lambda g, y, a: _over(g, _outside(a)))
+atanh = unary(
+    "atanh", "The inverse of tanh", np.arctanh, lambda g, y, a: _over(g, _outside(a)),
+    domain="inside one", branch=_inside_one, analytic=analytic.within(np.arctanh, -1, 1),
+)  # fmt: skip
 
 
 def _ratio(a: Tensor, length: Tensor) -> Tensor:
@@ -187,7 +228,8 @@ def _ratio(a: Tensor, length: Tensor) -> Tensor:
 hypot = binary(
     "hypot", "sqrt(x1 ** 2 + x2 ** 2), without overflow (slope 0 at the origin)", np.hypot,
     lambda g, y, a, b: multiply(g, _ratio(a, y)), lambda g, y, a, b: multiply(g, _ratio(b, y)),
-    floats=True,
+    floats=True, domains=("not zero", "not zero"), branch=lambda a, b: a * a + b * b,
+    analytic=analytic.hypot,
 )  # fmt: skip
 
 
@@ -200,6 +242,8 @@ def _turn(ct: Tensor, a: Tensor, b: Tensor) -> Tensor:
 atan2 = binary(
     "atan2", "The angle of the point (x2, x1), in (-pi, pi] (slope 0 at the origin)", np.arctan2,
     lambda g, y, a, b: _turn(g, b, a), lambda g, y, a, b: _turn(negative(g), a, b), floats=True,
+    domains=("not zero", "not zero"), analytic=analytic.atan2,
+    branch=lambda a, b: np.where(np.real(b) < 0, a, a * a + b * b),
 )  # fmt: skip
 
 
@@ -225,10 +269,11 @@ def _sinc_numpy(x: Any, order: int) -> Any:
 
 SINC = row(
     "sinc", "elementwise", lambda x, order: same(x), _sinc_numpy,
-    per_input(lambda g, y, x, order: multiply(g, bind(SINC, x, order=order + 1))),
+    per_input(lambda g, y, x, order: multiply(g, bind(SINC, x, order=order + 1))), analytic=True,
 )  # fmt: skip
 
 
+@elementwise("any")
 def sinc(x: ArrayLike, /) -> Tensor:
     """sin(pi x) / (pi x), and 1 at 0, elementwise; any shape.  Smooth at 0 to every order."""
     return bind(SINC, *operands("sinc", x, float_only=True), order=0)
@@ -250,13 +295,15 @@ _math_erf = np.frompyfunc(math.erf, 1, 1)
 
 sigmoid = unary(
     "sigmoid", "1 / (1 + e ** -x), without overflow", _sigmoid_numpy,
-    lambda g, y, a: multiply(g, multiply(y, subtract(1, y))), scalar="sigmoid(x)",
+    lambda g, y, a: multiply(g, multiply(y, subtract(1, y))), domain="any",
+    scalar="sigmoid(x)", analytic=analytic.sigmoid,
 )  # fmt: skip
 softplus = unary(
     "softplus", "log(1 + e ** x), without overflow",
     lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))),
-    lambda g, y, a: multiply(g, _softplus_slope(a)),
+    lambda g, y, a: multiply(g, _softplus_slope(a)), domain="any",
     scalar="maximum(x, 0.0) + log1p(exp(-abs(x)))",
+    analytic=lambda x: np.where(np.real(x) >= 0, x, 0) + np.log1p(np.exp(-x * analytic.side(x))),
 )  # fmt: skip
 
 
@@ -270,21 +317,24 @@ def _softplus_slope(a: Tensor) -> Tensor:
 erf = unary(
     "erf", "The error function", _erf_numpy,
     lambda g, y, a: multiply(g, multiply(2 / math.sqrt(math.pi), exp(negative(square(a))))),
-    scalar="erf(x)",
+    domain="any", scalar="erf(x)", analytic=analytic.erf, wide=analytic.erf,
 )  # fmt: skip
 
 
+@elementwise("any")
 def log_sigmoid(x: ArrayLike, /) -> Tensor:
     """log(sigmoid(x)), without underflow, elementwise; any shape."""
     return negative(softplus(negative(x)))
 
 
+@elementwise("any")
 def silu(x: ArrayLike, /) -> Tensor:
     """x * sigmoid(x), elementwise; any shape (Elfwing et al. 2018)."""
     (t,) = operands("silu", x, float_only=True)
     return multiply(t, sigmoid(t))
 
 
+@elementwise("any")
 def gelu(x: ArrayLike, /, *, approximate: bool = False) -> Tensor:
     """x times the normal distribution function at x, elementwise; any shape (Hendrycks & Gimpel).
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import Shape, Tensor, bind
+from . import analytic
 from .arrays import asarray, promoted
 from .indexing import take, take_along_axis
 from .table import ArrayLike, axes_of, row
@@ -44,7 +45,10 @@ def _searchsorted_numpy(x: Any, v: Any, side: Any, rows: tuple[int, int] | None 
     return np.array([np.searchsorted(s, w, side=side) for s, w in pairs], INT).reshape(each.shape)
 
 
-ARGSORT = row("argsort", "reduction", lambda x, axis, descending: (x.shape, INT), _argsort_numpy)
+ARGSORT = row(
+    "argsort", "reduction", lambda x, axis, descending: (x.shape, INT), _argsort_numpy,
+    branch=analytic.between_neighbours,
+)  # fmt: skip
 SEARCHSORTED = row(
     "searchsorted", "reduction", _searchsorted_shape, _searchsorted_numpy,
     rows=lambda n, node, attrs: {**attrs, "rows": (n, node.inputs[1].ndim)},

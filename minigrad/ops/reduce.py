@@ -14,6 +14,7 @@ import numpy as np
 
 from ..graph import Shape, Tensor, bind, constant
 from ..sites import running
+from . import analytic
 from .arrays import asarray, astype
 from .broadcast import SUM, broadcast_to, kept, reshape, spread
 from .creation import zeros_like
@@ -105,13 +106,17 @@ def _position(x: Tensor, axis: int) -> tuple[Shape, np.dtype]:
 
 
 MAX = row(
-    "max", "reduction", _some("maximum"), lambda x, axis: np.max(x, axis=axis), per_input(_max_vjp)
-)
+    "max", "reduction", _some("maximum"), lambda x, axis: np.max(x, axis=axis),
+    per_input(_max_vjp), branch=analytic.from_the_top, analytic=analytic.maximum_along,
+)  # fmt: skip
 PROD = row(
     "prod", "reduction", reduced, lambda x, axis: np.prod(x, axis=axis, dtype=x.dtype),
-    per_input(_prod_vjp),
+    per_input(_prod_vjp), analytic=True,
 )  # fmt: skip
-NORM = row("norm", "reduction", reduced, _norm_numpy, per_input(_norm_vjp))
+NORM = row(
+    "norm", "reduction", reduced, _norm_numpy, per_input(_norm_vjp), analytic=True,
+    branch=lambda x, axis: np.sum(x * x, axis=axis),
+)  # fmt: skip
 ANY = row("any", "reduction", _truth, lambda x, axis: np.any(x, axis=axis))
 ALL = row("all", "reduction", _truth, lambda x, axis: np.all(x, axis=axis))
 ARGMAX = row("argmax", "reduction", _position, lambda x, axis: np.argmax(x, axis=axis))

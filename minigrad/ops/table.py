@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import Primitive, Shape, Tensor
+from . import facts
 
 ArrayLike = Any  # a Tensor, an array, a (nested list of) Python number(s)
 FLOAT = np.dtype(np.float64)
@@ -41,9 +42,15 @@ def per_input(*rules: Callable[..., Tensor | None] | None) -> Callable[..., list
     return vjp
 
 
-def row(name: str, kind: str, shape: Any, numpy: Any, vjp: Any = None, **more: Any) -> Primitive:
-    TABLE[name] = Primitive(name, kind, shape, numpy, vjp, **more)
-    return TABLE[name]
+def row(
+    name: str, kind: str, shape: Any, numpy: Any, vjp: Any = None, *, analytic: Any = None,
+    branch: Any = None, held: bool = False, wide: Any = None, **more: Any,
+) -> Primitive:  # fmt: skip
+    """Declare a primitive; more: what else a `Primitive` has.  analytic, branch, held, wide: its
+    `facts.Facts`, as `facts.state` takes them."""
+    op = TABLE[name] = Primitive(name, kind, shape, numpy, vjp, **more)
+    facts.state(op, analytic=analytic, branch=branch, held=held, wide=wide)
+    return op
 
 
 def movement_row(

@@ -8,24 +8,30 @@ import pytest
 
 import minigrad as mg
 from minigrad.manners.interop import FUNCTIONS, UFUNCS
+from minigrad.ops.facts import ELEMENTWISE
+from minigrad.testing.examples.domains import DOMAINS
 from minigrad.testing.laws import close
 
 A = np.array([[0.5, 1.5, 2.0], [0.25, 3.0, 1.0]])
 B = np.array([[1.0, 1.5, -1.0], [2.0, 0.5, 4.0]])
 N = np.array([[5, 2, 0], [1, 7, 3]])
-UNIT, ABOVE = A / 4, A + 1
 ARGUMENTS = {
-    np.matmul: [A, B.T], np.power: [A, np.abs(B)], np.arccosh: [ABOVE],
-    **dict.fromkeys([np.arcsin, np.arccos, np.arctanh], [UNIT]),
+    np.matmul: [A, B.T],
     **dict.fromkeys([np.bitwise_and, np.bitwise_or, np.bitwise_xor], [N, N[::-1]]),
     **dict.fromkeys([np.left_shift, np.right_shift, np.invert], [N, N[::-1]]),
     **dict.fromkeys([np.isnan, np.isinf, np.isfinite], [np.array([1.0, np.nan, np.inf])]),
 }  # fmt: skip
 
 
+def drawn(ufunc):
+    """Operands where the function that it records is smooth; nothing if that is not said."""
+    domains = next((f.domains for f in ELEMENTWISE.values() if f.ufunc is ufunc), ())
+    return [DOMAINS[d].draw(np.random.default_rng(k), (2, 3)) for k, d in enumerate(domains)]
+
+
 @pytest.mark.parametrize("ufunc", UFUNCS, ids=lambda f: f.__name__)
 def test_ufuncs_record_and_mean_the_same(ufunc):
-    arrays = ARGUMENTS.get(ufunc, [A, B])[: ufunc.nin]
+    arrays = ARGUMENTS.get(ufunc, drawn(ufunc) or [A, B])[: ufunc.nin]
     wanted = ufunc(*arrays)
     for k in range(ufunc.nin):  # a Tensor at any place, arrays at the others
         mixed = [mg.asarray(a) if j == k else a for j, a in enumerate(arrays)]

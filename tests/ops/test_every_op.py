@@ -15,7 +15,8 @@ from minigrad import ops
 from minigrad.graph import toposort
 from minigrad.ops.table import TABLE
 from minigrad.testing import check_grads
-from minigrad.testing.examples.samples import DOMAINS, SAMPLES, WITHOUT_DERIVATIVE, primitives
+from minigrad.testing.examples.domains import DOMAINS
+from minigrad.testing.examples.samples import SAMPLES, WITHOUT_DERIVATIVE, primitives
 from minigrad.testing.laws import close, dot
 
 every_sample = pytest.mark.parametrize("sample", SAMPLES, ids=repr)
@@ -84,9 +85,9 @@ def test_samples_are_what_they_say():
         for a, b, c in zip(s.draw(3), s.draw(3), s.args, strict=True):
             assert a is not b and a.dtype == np.float64 and a.shape == c.shape
             np.testing.assert_array_equal(a, b)
-    a = DOMAINS["apart"](np.random.default_rng(0), (4, 5)).ravel()
+    a = DOMAINS["distinct"].draw(np.random.default_rng(0), (4, 5)).ravel()
     assert np.diff(np.sort(a)).min() >= 0.3
-    b = DOMAINS["fractional"](np.random.default_rng(0), (50,))
+    b = DOMAINS["not whole"].draw(np.random.default_rng(0), (50,))
     assert np.abs(b - np.rint(b)).min() >= 0.2
 
 

@@ -19,6 +19,7 @@ import optree
 
 from ...autodiff import vjp
 from ...graph import Tensor, constant, toposort
+from ...ops.facts import facts_of
 from ...recur import RECUR
 from ...run.evaluate import evaluate
 from .compare import examine
@@ -26,7 +27,6 @@ from .directions import dyadic
 from .locate import locate, lost_use
 from .point import Arrays, Point
 from .recorded import Recorded
-from .tape import is_held
 from .verdicts import Finding, GradientError, Report, Verdict
 
 BUDGET = 400_000  # op evaluations an oracle may take: about a second
@@ -169,7 +169,7 @@ def _take_notes(report: Report, problem: Recorded, point: Point) -> None:
     if any(t.attrs["structure"].keep is not None for t in recurrences):
         add("a structure is truncated: states were held constant along the edges it cuts")
     elif tape.stops:
-        name = next(t.op.name for t in tape.order if is_held(t.op))
+        name = next(t.op.name for t in tape.order if facts_of(t.op).held)
         add(f"{name} is on the way: its value was held, as it says")
     if tape.opaque:
         add(f"by differences, since these ops may not be analytic: {', '.join(tape.opaque)}")

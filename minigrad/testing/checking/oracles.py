@@ -5,11 +5,11 @@ an estimate of its own error:
 
     complex_step   Im f(x + i h v) / h with h beyond the range of doubles: no subtraction, so it is
                    exact to rounding.  Valid only where every op on the way is analytic
-                   (`widened.ANALYTIC`).
+                   (`ops.facts`).
     differences    (f(x + h v) - f(x - h v)) / 2h and both one-sided quotients, at eight steps h,
                    extrapolated to h = 0 (Richardson 1911; Ridders 1982).  Valid for every op.
 
-Where an operand sits on a branch point (`widened.GAPS`), the point is a possible kink and only
+Where an operand sits on a branch point (`ops.facts`), the point is a possible kink and only
 one-sided differences can tell.
 """
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from ...graph import INPUT, Tensor, toposort
-from ...ops.table import TABLE
+from ...ops.analytic import BY_SIDES
+from ...ops.facts import FACTS, facts_of
 from ...rewrite.unfold import unfold
 from .oracles import seems_analytic
 from .point import Arrays, Point
-from .widened import ANALYTIC, BY_SIDES, GAPS, HELD, REAL
 
 MANY = 64  # ops of the user's own, beyond which none is tried on complex numbers
 EXTENDED = np.finfo(np.longdouble).nmant == 63  # the 80-bit format of x86
@@ -42,7 +42,7 @@ class Tape:
         if any(t.op.kind == "recur" for t in order):
             outputs, meant = unfold(outputs, expand=True), None
             order = toposort(outputs)
-        held = {t for t in order if is_held(t.op) and (meant is None or t in meant)}
+        held = {t for t in order if facts_of(t.op).held and (meant is None or t in meant)}
         slot = {t: k for k, t in enumerate(order)}
         known = set(leaves)
         if any(t.op is INPUT and t not in known for t in order):
@@ -63,10 +63,9 @@ class Tape:
         self.steps = [s for s in steps if s[0] not in given]
         self.live = [s for s in self.steps if s[0] in moving and s[0] in reached]
         self.complex = [
-            (k, _is_analytic(op) and ANALYTIC[op.name] or op.numpy, i, a)
-            for k, op, i, a in self.live
+            (k, facts_of(op).analytic or op.numpy, i, a) for k, op, i, a in self.live
         ]
-        self.unknown = [s for s in self.live if not _is_analytic(s[1])]
+        self.unknown = [s for s in self.live if not facts_of(s[1]).analytic]
         self.opaque: list[str] = []  # the names of those that are not analytic at the point
 
     def base(self, values: Arrays, dtype: Any = None) -> Arrays:
@@ -90,7 +89,7 @@ class Tape:
         return slots
 
     def _wide(self, k: int, op: Any, args: Arrays, attrs: Any, dtype: np.dtype) -> Any:
-        known = _is_known(op)
+        known = op in FACTS
         try:
             out = np.asarray(_meaning(op)(*args, **attrs))
         except Exception as error:
@@ -126,21 +125,8 @@ class Tape:
         return np.concatenate(parts) if len(parts) != 1 else parts[0]
 
 
-def is_held(op: Any) -> bool:
-    """Whether the op is documented to be a constant to every derivative."""
-    return op.name in HELD and _is_known(op)
-
-
-def _is_known(op: Any) -> bool:
-    return op.name in TABLE and TABLE[op.name].numpy is op.numpy
-
-
 def _meaning(op: Any) -> Any:
-    return REAL[op.name] if op.name in REAL and _is_known(op) else op.numpy
-
-
-def _is_analytic(op: Any) -> bool:
-    return op.name in ANALYTIC and _is_known(op)
+    return facts_of(op).wide or op.numpy
 
 
 # -- a function at a point -------------------------------------------------------------------------
@@ -203,11 +189,10 @@ def _ties(tape: Tape, slots: Arrays, native: Arrays) -> list[tuple]:
     """Operands at a branch point, or so near that the recorded type's rounding cannot tell."""
     found = []
     for k, op, ins, attrs in tape.live:
-        rule = GAPS.get(op.name) if _is_known(op) else None
+        rule = facts_of(op).branch
         if rule is None or not any(np.asarray(slots[i]).dtype.kind == "f" for i in ins):
             continue
         with np.errstate(all="ignore"):
-            attrs = {} if op.name == "astype" else attrs
             gap = np.asarray(rule(*[np.asarray(slots[i]) for i in ins], **attrs))
             near = np.asarray(rule(*[np.asarray(native[i]) for i in ins], **attrs))
             mask = (gap == 0) | (np.abs(gap) <= 4 * np.abs(gap - near))

@@ -4,9 +4,9 @@ An `Expression` is lines of Python such as `y1 = mg.sum(y0, axis=(0,), keepdims=
 what runs and what is printed.  Each line is made by a row of `RULES`, and choices are asked of a
 `Source` (see `problems`), so that a failing expression shrinks line by line.
 
-To add an op, add a row: `RULES["cbrt"] = Rule(lambda d: f"mg.cbrt({d.operand()})")`, or, for a
-function of one array, an entry `"cbrt": "any"` in `UNARY`.  The `Draft` hands out operands of the
-right shape, inside the domain asked for.
+Elementwise functions have their row from what is stated where they are declared (`ops.facts`).  For
+another op, add a row: `RULES["turn"] = Rule(lambda d: f"mg.flip({d.operand()})")`.  The `Draft`
+hands out operands of the right shape, inside the domain asked for.
 """
 
 from __future__ import annotations
@@ -21,43 +21,17 @@ import numpy as np
 
 from ... import ops
 from ...graph import Tensor
+from ...ops.facts import ELEMENTWISE
 from ...run.evaluate import evaluate
+from .domains import DOMAINS
 from .problems import Printed, Source, choice, function_of, source_of
 
 Shape = tuple[int, ...]
-LARGEST, MARGIN = 100.0, 0.03  # of an intermediate; how far it stays from a kink
+LARGEST = 100.0  # of an intermediate
 
 
 def sizes(v: np.ndarray) -> Shape:
     return v.shape
-
-
-def _least_gap(v: np.ndarray) -> float:
-    """The smallest distance between two elements."""
-    return float(np.diff(np.sort(v, axis=None)).min(initial=np.inf))
-
-
-@dataclass(frozen=True)
-class Domain:
-    """Where an op is smooth: `holds` for the operand's values, or else `{a}` is brought there."""
-
-    holds: Callable[[np.ndarray], Any]
-    bring: str | None = None  # None: an operand outside cannot be used
-
-
-DOMAINS: dict[str, Domain] = {
-    "any": Domain(lambda v: True),
-    "positive": Domain(lambda v: (v > 0.2).all(), "(mg.square({a}) + 0.5)"),
-    "above one": Domain(lambda v: (v > 1.2).all(), "(mg.square({a}) + 1.5)"),
-    "above minus one": Domain(lambda v: (v > -0.8).all(), "(mg.square({a}) + 0.5)"),
-    "inside one": Domain(lambda v: (np.abs(v) < 0.8).all(), "(0.75 * mg.sin({a}))"),
-    "small": Domain(lambda v: (np.abs(v) < 3).all(), "mg.sin({a})"),
-    "not zero": Domain(lambda v: (np.abs(v) > MARGIN).all(), "(mg.square({a}) + 0.5)"),
-    "not cot": Domain(lambda v: (np.abs(np.cos(v)) > 0.3).all(), "mg.sin({a})"),
-    "not whole": Domain(lambda v: (np.abs(v * 2 - np.round(v * 2)) > MARGIN).all()),
-    "distinct": Domain(lambda v: _least_gap(v) > MARGIN),
-    "from one": Domain(lambda v: (np.abs(np.abs(v) - 1) > MARGIN).all()),
-}
 
 
 @dataclass(frozen=True)
@@ -193,49 +167,20 @@ SPECIALS = (
 
 # -- the table: op -> how it is called and what its operands must be -------------------------------
 
-UNARY = {  # functions of one array: where they are smooth
-    "abs": "not zero", "acos": "inside one", "acosh": "above one", "asin": "inside one",
-    "asinh": "any", "atan": "any", "atanh": "inside one", "ceil": "not whole", "cos": "any",
-    "cosh": "small", "erf": "any", "exp": "small", "expm1": "small", "floor": "not whole",
-    "gelu": "any", "log": "positive", "log10": "positive", "log1p": "above minus one",
-    "log2": "positive", "log_sigmoid": "any", "nan_to_num": "any", "negative": "any",
-    "positive": "any", "reciprocal": "not zero", "relu": "not zero", "round": "not whole",
-    "sigmoid": "any", "sign": "not zero", "silu": "any", "sin": "any", "sinc": "any",
-    "sinh": "small", "softplus": "any", "sqrt": "positive", "square": "any",
-    "stop_gradient": "any", "tan": "not cot", "tanh": "any", "trunc": "not whole",
-}  # fmt: skip
-BINARY = {  # functions of two arrays that broadcast: where each is smooth, what must not be equal
-    "add": ("any", "any"), "atan2": ("not zero", "not zero"), "copysign": ("not zero", "not zero"),
-    "divide": ("any", "not zero"), "hypot": ("not zero", "not zero"), "logaddexp": ("any", "any"),
-    "multiply": ("any", "any"), "pow": ("positive", "small"), "subtract": ("any", "any"),
-    "xlogy": ("not zero", "positive"),
-}  # fmt: skip
+def _elementwise(name: str, domains: Sequence[str]) -> Rule:
+    """A call with operands that broadcast, each in its domain."""
 
+    def make(d: Draft) -> str:
+        first = d.operand(domains[0])
+        return f"mg.{name}({', '.join([first, *map(d.like, domains[1:])])})"
 
-def _unary(name: str, domain: str) -> Rule:
-    return Rule(lambda d: f"mg.{name}({d.operand(domain)})")
-
-
-def _binary(name: str, left: str, right: str) -> Rule:
-    return Rule(lambda d: f"mg.{name}({d.operand(left)}, {d.like(right)})")
+    return Rule(make)
 
 
 def _reduction(name: str, domain: str = "any") -> Rule:
     def make(d: Draft) -> str:
         x = d.operand(domain, lambda s: 0 not in s)
         return f"mg.{name}({x}, axis={d.axes()}, keepdims={d.flag()})"
-
-    return Rule(make)
-
-
-def _choice_of_two(name: str) -> Rule:
-    """maximum and minimum of an operand and a constant away from each element."""
-
-    def make(d: Draft) -> str:
-        if d.specials:
-            return f"mg.{name}({d.operand()}, {d.like()})"
-        x = d.operand("not whole")
-        return f"mg.{name}({x}, {d.source.integer(-2, 2)})"
 
     return Rule(make)
 
@@ -382,11 +327,11 @@ def _moved(d: Draft) -> str:
 
 
 RULES: dict[str, Rule] = {
-    **{name: _unary(name, domain) for name, domain in UNARY.items()},
-    **{name: _binary(name, *domains) for name, domains in BINARY.items()},
+    **{
+        name: _elementwise(name, f.domains)
+        for name, f in ELEMENTWISE.items() if f.domains and name in ops.__all__
+    },
     "power": Rule(lambda d: f"{d.operand()} ** {d.one_of(2, 3, 0, 1)}"),
-    "maximum": _choice_of_two("maximum"),
-    "minimum": _choice_of_two("minimum"),
     "clip": Rule(lambda d: f"mg.clip({d.operand('not whole')}, -1.0, {d.one_of(1.0, 0.5, 2.0)})"),
     "where": Rule(_where),
     "sum": _reduction("sum"),

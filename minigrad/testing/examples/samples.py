@@ -7,8 +7,9 @@ function is smooth by a margin, so that differences across it mean something.  `
 the same arrays for the same seed.  Samples marked `kink` sit exactly at a tie or a corner where a
 convention is stated (`minigrad.ops.elementwise`).
 
-A new primitive with a rule must be reached by a sample, and a new public function must have one or
-be listed in `WITHOUT_DERIVATIVE`: `tests/ops/test_every_op.py` sees to it.
+Elementwise functions are sampled from what is stated where they are declared (`ops.facts`); for the
+others the samples stand here.  A new primitive with a rule must be reached by one, and a new public
+function must have one or be in `WITHOUT_DERIVATIVE`: `tests/ops/test_every_op.py` sees to it.
 """
 
 from __future__ import annotations
@@ -21,47 +22,17 @@ import numpy as np
 
 import minigrad as mg
 
+from ... import ops
 from ...graph import Shape, Tensor, bind, toposort
 from ...ops.elementwise import absorb
+from ...ops.facts import ELEMENTWISE
 from ...ops.table import TABLE
 from ...recur import RECUR
+from .domains import DOMAINS, Rng
 
-__all__ = ["DOMAINS", "SAMPLES", "WITHOUT_DERIVATIVE", "Arg", "Sample", "primitives", "samples_of"]
+__all__ = ["SAMPLES", "WITHOUT_DERIVATIVE", "Arg", "Sample", "primitives", "samples_of"]
 
-Rng = np.random.Generator
-
-
-# -- where arguments are drawn from ----------------------------------------------------------------
-
-
-def _apart(rng: Rng, shape: Shape) -> np.ndarray:
-    """Distinct by at least 0.3, in random order."""
-    n = int(np.prod(shape))
-    places = rng.permutation(n) - n // 2 + rng.uniform(-0.1, 0.1, n)
-    return 0.5 * places.reshape(shape)
-
-
-def _fractional(rng: Rng, shape: Shape) -> np.ndarray:
-    """At least 0.2 from every integer."""
-    return rng.integers(-2, 2, shape) + rng.uniform(0.2, 0.8, shape)
-
-
-def _signed(rng: Rng, low: float, high: float, shape: Shape) -> np.ndarray:
-    return rng.choice([-1.0, 1.0], shape) * rng.uniform(low, high, shape)
-
-
-DOMAINS: dict[str, Callable[[Rng, Shape], Any]] = {
-    "real": lambda rng, shape: rng.standard_normal(shape),
-    "positive": lambda rng, shape: rng.uniform(0.3, 3.0, shape),
-    "unit": lambda rng, shape: rng.uniform(-0.8, 0.8, shape),
-    "above one": lambda rng, shape: rng.uniform(1.3, 3.0, shape),
-    "nonzero": lambda rng, shape: _signed(rng, 0.3, 2.0, shape),
-    "whole": lambda rng, shape: _signed(rng, 1.0, 1.0, shape) * rng.integers(1, 3, shape),
-    "one": lambda rng, shape: _signed(rng, 1.0, 1.0, shape),
-    "fractional": _fractional,
-    "apart": _apart,
-    "spread": lambda rng, shape: 0.2 + 0.5 * rng.permutation(int(np.prod(shape))).reshape(shape),
-}
+# -- a call and its arguments ----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,13 +40,13 @@ class Arg:
     """An argument: a shape and a domain, or exact values (a point where a convention is stated)."""
 
     shape: Shape
-    domain: str = "real"
+    domain: str = "any"
     values: Any = None
 
     def draw(self, rng: Rng) -> np.ndarray:
         if self.values is not None:
             return np.array(self.values, float)
-        return np.asarray(DOMAINS[self.domain](rng, self.shape), float)
+        return np.asarray(DOMAINS[self.domain].draw(rng, self.shape), float)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,37 +90,22 @@ def at(*values: Any) -> Arg:
 
 # -- elementwise -----------------------------------------------------------------------------------
 
-UNARY = {
-    "abs": "nonzero", "acos": "unit", "acosh": "above one", "asin": "unit", "asinh": "real",
-    "atan": "real", "atanh": "unit", "cos": "real", "cosh": "real", "erf": "real", "exp": "real",
-    "expm1": "real", "gelu": "real", "log": "positive", "log10": "positive", "log1p": "unit",
-    "log2": "positive", "log_sigmoid": "real", "nan_to_num": "real", "negative": "real",
-    "positive": "real", "reciprocal": "nonzero", "relu": "nonzero", "sigmoid": "real",
-    "silu": "real", "sin": "real", "sinc": "nonzero", "sinh": "real", "softplus": "real",
-    "sqrt": "positive", "square": "real", "tan": "unit", "tanh": "real",
-}  # fmt: skip
-BINARY = {
-    "add": ("real", "real"), "atan2": ("nonzero", "nonzero"), "copysign": ("nonzero", "nonzero"),
-    "divide": ("real", "nonzero"), "hypot": ("nonzero", "nonzero"), "logaddexp": ("real", "real"),
-    "maximum": ("fractional", "whole"), "minimum": ("fractional", "whole"),
-    "multiply": ("real", "real"), "pow": ("positive", "real"), "remainder": ("fractional", "one"),
-    "subtract": ("real", "real"), "xlogy": ("real", "positive"),
+SHAPES = {  # by the number of operands
+    1: {"square": [(3, 3)], "0-d": [()], "empty": [(2, 0)]},
+    2: {
+        "square": [(3, 3), (3, 3)], "column and row": [(3, 1), (1, 3)], "rows": [(2, 3), (3,)],
+        "0-d": [(), ()], "empty": [(2, 0), (1, 1)],
+    },
 }  # fmt: skip
 
 
 def _elementwise() -> Iterator[Sample]:
-    for name, domain in UNARY.items():
-        for label, shape in (("square", (3, 3)), ("0-d", ()), ("empty", (2, 0))):
-            yield Sample(name, label, getattr(mg, name), (Arg(shape, domain),))
-    for name, (left, right) in BINARY.items():
-        for label, a, b in (
-            ("square", (3, 3), (3, 3)),
-            ("column and row", (3, 1), (1, 3)),
-            ("rows", (2, 3), (3,)),
-            ("0-d", (), ()),
-            ("empty", (2, 0), (1, 1)),
-        ):
-            yield Sample(name, label, getattr(mg, name), (Arg(a, left), Arg(b, right)))
+    """Of every function with a derivative, from what is stated where it is declared."""
+    for name, f in ELEMENTWISE.items():
+        if f.smooth and f.domains and name in ops.__all__:
+            for label, shapes in SHAPES[len(f.domains)].items():
+                args = tuple(Arg(s, d) for s, d in zip(shapes, f.domains, strict=True))
+                yield Sample(name, label, getattr(mg, name), args)
 
 
 MASK = np.array([[True, False, True], [False, False, True], [True, True, False]])
@@ -161,12 +117,12 @@ def _choices() -> Iterator[Sample]:
 
     yield s("where", "both sides", lambda a, b: mg.where(MASK, a, b), real(3, 3), real(3, 3))
     yield s("where", "rows", lambda a, b: mg.where(MASK, a, b), real(3), real(3, 1))
-    yield s("where", "by value", lambda a: mg.where(a > 0, mg.sin(a), a * a), of("nonzero", 3, 3))
+    yield s("where", "by value", lambda a: mg.where(a > 0, mg.sin(a), a * a), of("not zero", 3, 3))
     yield s("where", "guard", lambda a: mg.where(a > 0, mg.sqrt(a), 0.0), at(-1.0, 0.0, 4.0),
             kink=True)  # fmt: skip
-    yield s("clip", "numbers", lambda a: mg.clip(a, -1, 1), of("fractional", 3, 3))
-    yield s("clip", "arrays", mg.clip, of("fractional", 3, 3), at(-1.0, -2.0, 0.0), at(1.0))
-    yield s("clip", "lower", lambda a: mg.clip(a, min=0), of("fractional", 4))
+    yield s("clip", "numbers", lambda a: mg.clip(a, -1, 1), of("not whole", 3, 3))
+    yield s("clip", "arrays", mg.clip, of("not whole", 3, 3), at(-1.0, -2.0, 0.0), at(1.0))
+    yield s("clip", "lower", lambda a: mg.clip(a, min=0), of("not whole", 4))
     yield s("gelu", "approximate", lambda a: mg.gelu(a, approximate=True), real(3, 3))
     yield s("pow", "squared", lambda a: a**2, real(3, 3))
     yield s("pow", "cubed", lambda a: a**3, real(3, 3))
@@ -175,8 +131,8 @@ def _choices() -> Iterator[Sample]:
     yield s("multiply", "with itself", lambda a: a * a, real(3, 3))
     yield s("add", "of many", lambda a, b: a + b + a * b + a, real(3, 3), real(3, 3))
     yield s("add", "n at once", lambda a, b, c: bind(TABLE["add"], a, b, c), *[real(2, 2)] * 3)
-    yield s("absorb", "smooth", absorb, of("nonzero", 3, 3), of("nonzero", 3, 3))
-    yield s("absorb", "0-d", absorb, of("nonzero"), of("nonzero"))
+    yield s("absorb", "smooth", absorb, of("not zero", 3, 3), of("not zero", 3, 3))
+    yield s("absorb", "0-d", absorb, of("not zero"), of("not zero"))
     yield s("identity", "of a name", lambda a: mg.tanh(a).named("h") * a, real(3, 3))
     for k in range(1, 4):
         yield s("sinc", f"derivative {k}", lambda a, k=k: bind(TABLE["sinc"], a, order=k), real(4))
@@ -319,19 +275,19 @@ def _reductions() -> Iterator[Sample]:
     yield s("prod", "empty", lambda a: mg.prod(a, axis=-1), real(2, 0))
     for order in (1, 3, 2.5, np.inf, -np.inf):
         yield s("norm", f"of order {order}", lambda a, p=order: mg.norm(a, axis=-1, ord=p),
-                of("spread", 3, 3))  # fmt: skip
+                of("distinct, positive", 3, 3))  # fmt: skip
     yield s("norm", "at 0", lambda a: mg.norm(a, axis=-1), at([0.0, 0.0], [3.0, 4.0]), kink=True)
     yield s("std", "of equal numbers", mg.std, at(2.0, 2.0, 2.0), kink=True)
     for name in ("var", "std"):
         f = getattr(mg, name)
-        yield s(name, "unbiased", lambda a, f=f: f(a, axis=0, correction=1), of("apart", 3, 3))
+        yield s(name, "unbiased", lambda a, f=f: f(a, axis=0, correction=1), of("distinct", 3, 3))
     yield s("diff", "square", mg.diff, real(3, 3))
     yield s("diff", "twice", lambda a: mg.diff(a, n=2, axis=0), real(4, 2))
     yield s("diff", "joined", lambda a, b: mg.diff(a, prepend=b, append=b), real(2, 3), real(2, 1))
     for down in (False, True):
         yield s("sort", f"square, descending: {down}", lambda a, d=down: mg.sort(a, descending=d),
-                of("apart", 3, 3))  # fmt: skip
-    yield s("sort", "rows", lambda a: mg.sort(a, axis=0), of("apart", 3, 2))
+                of("distinct", 3, 3))  # fmt: skip
+    yield s("sort", "rows", lambda a: mg.sort(a, axis=0), of("distinct", 3, 2))
     yield s("sort", "ties", mg.sort, at(2.0, 1.0, 2.0), kink=True)
     for name in ("max", "min"):
         f = getattr(mg, name)
@@ -348,8 +304,8 @@ def _reductions() -> Iterator[Sample]:
 
 
 REDUCTIONS = {
-    "logsumexp": "real", "max": "apart", "mean": "real", "min": "apart", "norm": "real",
-    "prod": "real", "sum": "real", "var": "real",
+    "logsumexp": "any", "max": "distinct", "mean": "any", "min": "distinct", "norm": "any",
+    "prod": "any", "sum": "any", "var": "any",
 }  # fmt: skip
 
 
@@ -451,13 +407,14 @@ def _recurrences() -> Iterator[Sample]:
     def s(label: str, call: Any, *args: Arg) -> Sample:
         return Sample("recur", label, call, args)
 
-    matrices = (of("unit", 2, 2), of("unit", 2, 2))
+    matrices = (of("inside one", 2, 2), of("inside one", 2, 2))
     yield s("ragged chains", _chain, *matrices, real(2, 2), real(4, 2))
     forest, grid = lambda: mg.Structure.forest(_children(5)), lambda: mg.Structure.grid((2, 3))
     yield s("forest", _two_slots(forest), *matrices, real(1, 2), real(5, 2))
     yield s("grid", _two_slots(grid), *matrices, real(1, 2), real(6, 2))
     yield s("dag", _two_slots(_dag), *matrices, real(1, 2), real(5, 2))
-    yield s("lstm", _lstm, *[of("unit", 2, 2)] * len(GATES), real(1, 2), real(1, 2), real(3, 2))
+    gates = [of("inside one", 2, 2)] * len(GATES)
+    yield s("lstm", _lstm, *gates, real(1, 2), real(1, 2), real(3, 2))
     yield s("block", lambda a, b: mg.block(lambda x, y: (mg.tanh(x @ y), x * y))(a, b),
             real(2, 2), real(2, 2))  # fmt: skip
     yield s("vmap", lambda a, b: mg.vmap(lambda x, y: mg.sin(x @ y), in_axes=(0, None))(a, b),
@@ -475,12 +432,10 @@ SAMPLES: tuple[Sample, ...] = (
 )  # fmt: skip
 
 WITHOUT_DERIVATIVE = frozenset(
-    """all any arange argmax argmin argsort asarray bitwise_and bitwise_invert bitwise_left_shift
-    bitwise_or bitwise_right_shift bitwise_xor ceil checked count_nonzero empty empty_like equal eye
-    floor floor_divide from_dlpack greater greater_equal isfinite isinf isnan less less_equal
-    linspace logical_and logical_not logical_or logical_xor nextafter not_equal ones ones_like
-    round searchsorted sign signbit stop_gradient trunc zeros zeros_like""".split()
-)  # creation, comparison, counting, rounding: zero or no derivative
+    """all any arange argmax argmin argsort asarray checked count_nonzero empty empty_like eye
+    from_dlpack linspace ones ones_like searchsorted zeros zeros_like""".split()
+) | {name for name, f in ELEMENTWISE.items() if not f.smooth and name in ops.__all__}
+# creation, comparison, counting, rounding: zero or no derivative
 
 
 # -- what a sample reaches -------------------------------------------------------------------------
