@@ -19,7 +19,6 @@ import numpy as np
 from . import pytrees, static
 from .graph import CONSTANT, INPUT, Tensor, Trace, placeholder, toposort, trace_call, where_recorded
 from .ops.arrays import asarray
-from .ordering import integers
 from .pytrees import tree_leaves as leaves_of
 from .recur import ROW, SHARED, Block, Index, Via, proj, recurrence
 from .structure import Structure
@@ -91,7 +90,12 @@ class Indexed:
                 "traced; which node reads which row is known then, as the structure is: make "
                 "Indexed outside, or look the rows up with mg.take(table, rows)"
             )
-        self.table, self.rows = asarray(table), integers("Indexed: rows", rows)
+        self.table = asarray(table)
+        try:
+            self.rows = np.asarray(rows)
+        except ValueError:
+            what = "Indexed: rows must be one integer per node; got a ragged list"
+            raise ValueError(what) from None
         self.shape, self.dtype = self.table.shape, self.table.dtype
         size = self.shape[0] if self.shape else 0
         if self.rows.ndim != 1 or self.rows.dtype.kind not in "iu":

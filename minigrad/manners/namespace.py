@@ -78,7 +78,12 @@ class IntInfo(NamedTuple):
 
 
 def _dtype(x: Any) -> np.dtype:
-    return x.dtype if isinstance(x, (Tensor, np.ndarray, np.generic)) else np.dtype(x)
+    if isinstance(x, (Tensor, np.ndarray, np.generic)):
+        return x.dtype
+    try:
+        return np.dtype(x)
+    except (TypeError, ValueError, RecursionError):
+        raise TypeError(f"neither a dtype nor an array: {str(x)[:80]!r}") from None
 
 
 def finfo(type: Any, /) -> FloatInfo:
@@ -104,15 +109,15 @@ def isdtype(dtype: Any, kind: Any) -> builtins.bool:
     """Whether a dtype is another dtype, of a kind ("bool", "integral", "real floating", ...), or
     any of a tuple of these."""
     kinds = kind if isinstance(kind, tuple) else (kind,)
-    mine = np.dtype(dtype)
+    mine = _dtype(dtype)
     return any(
-        mine in _of_kind("isdtype", k) if isinstance(k, str) else mine == np.dtype(k) for k in kinds
+        mine in _of_kind("isdtype", k) if isinstance(k, str) else mine == _dtype(k) for k in kinds
     )
 
 
 def can_cast(from_: Any, to: Any, /) -> builtins.bool:
     """Whether a dtype (or the dtype of an array) becomes another without losing anything."""
-    return np.can_cast(_dtype(from_), np.dtype(to))
+    return np.can_cast(_dtype(from_), _dtype(to))
 
 
 def result_type(*arrays_and_dtypes: Any) -> np.dtype:

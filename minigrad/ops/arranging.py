@@ -88,7 +88,7 @@ def repeat(x: ArrayLike, repeats: ArrayLike, /, *, axis: int | None = None) -> T
                 "would depend on values; give an array"
             )
         many = repeats._value
-    many, n = np.asarray(many), t.shape[axis]
+    many, n = asarray(many).numpy(), t.shape[axis]
     if many.dtype.kind not in "iu" or many.ndim > 1 or many.size not in (1, n):
         raise ValueError(
             f"repeat: repeats must be one integer or {n} of them (axis {axis} of shape {t.shape}); "
@@ -118,11 +118,11 @@ def pad(
     constant_values : shaped as pad_width; may be a Tensor, whose gradient is the border's.
     """
     t = asarray(x)
-    if mode not in PAD_MODES:
+    if not isinstance(mode, str) or mode not in PAD_MODES:
         raise ValueError(f"pad: mode must be one of {', '.join(PAD_MODES)}; got {mode!r}")
     try:
-        widths = np.broadcast_to(np.asarray(pad_width), (t.ndim, 2))
-    except ValueError:
+        widths = np.broadcast_to(asarray(pad_width).numpy(), (t.ndim, 2))
+    except (TypeError, ValueError):
         raise ValueError(
             f"pad: widths {pad_width} do not fit shape {t.shape}; give (before, after) per axis"
         ) from None
@@ -130,7 +130,8 @@ def pad(
         raise ValueError(f"pad: widths must be integers from 0 on; got {pad_width}")
     if mode != "constant":
         return _pad_by_rows(t, widths, mode)
-    if not isinstance(constant_values, Tensor) and not np.any(constant_values):
+    known = not isinstance(constant_values, Tensor)
+    if known and not asarray(constant_values).numpy().any():
         shape = tuple(n + int(a) + int(b) for n, (a, b) in zip(t.shape, widths, strict=True))
         index = tuple((int(a), int(a) + n, None) for n, (a, _) in zip(t.shape, widths, strict=True))
         return t if shape == t.shape else bind(PLACE, t, index=index, shape=shape)

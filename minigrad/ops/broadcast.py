@@ -15,7 +15,7 @@ import numpy as np
 from ..graph import Shape, Tensor, bind, constant
 from ..sites import running
 from .arrays import asarray, astype
-from .table import FLOAT, ArrayLike, integers_of, movement_row, per_input, reduced, row
+from .table import FLOAT, ArrayLike, integers_of, movement_row, per_input, reduced, row, shape_of
 
 __all__ = ["broadcast_to", "reshape"]
 
@@ -104,7 +104,10 @@ def reshape(x: ArrayLike, /, shape: int | Sequence[int], *, copy: bool | None = 
 def broadcast_to(x: ArrayLike, /, shape: Sequence[int]) -> Tensor:
     """x repeated to `shape` by NumPy's rule."""
     t = asarray(x)
-    return t if t.shape == tuple(shape) else bind(BROADCAST, t, shape=tuple(shape))
+    if type(shape) is tuple and t.shape == shape:
+        return t
+    new = shape_of("broadcast_to", shape)
+    return t if t.shape == new else bind(BROADCAST, t, shape=new)
 
 
 def kept(y: Tensor, x: Tensor, axis: tuple[int, ...], keepdims: bool) -> Tensor:

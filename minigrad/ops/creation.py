@@ -10,7 +10,7 @@ import numpy as np
 from ..graph import Tensor, constant
 from .arrays import asarray, check_device
 from .broadcast import broadcast_to
-from .table import FLOAT, ArrayLike, dtype_of, integers_of, shape_of
+from .table import FLOAT, ArrayLike, dtype_of, integers_of, number_of, shape_of
 
 __all__ = [
     "arange", "empty", "empty_like", "eye", "from_dlpack", "full", "full_like", "linspace", "ones",
@@ -21,7 +21,13 @@ __all__ = [
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Tensor:
     """A Tensor with the numbers of any array on the CPU that speaks DLPack, copied."""
     check_device("from_dlpack", device)
-    return x if isinstance(x, Tensor) else asarray(np.from_dlpack(x), copy=copy)
+    if isinstance(x, Tensor):
+        return x
+    try:
+        array = np.from_dlpack(x)
+    except (AttributeError, BufferError, TypeError, RuntimeError) as error:
+        raise TypeError(f"from_dlpack: {type(x).__name__} is not to be read: {error}") from None
+    return asarray(array, copy=copy)
 
 
 
@@ -92,12 +98,17 @@ def arange(
     start, stop, step = (_known("arange", x) for x in (start, stop, step))
     if stop is None:
         start, stop = 0, start
-    if any(np.ndim(x) or not np.isfinite(x) for x in (start, stop, step)) or step == 0:
+    try:
+        start, stop, step = (number_of("arange", "", x) for x in (start, stop, step))
+    except ValueError:
+        step = 0
+    if step == 0 or not abs((stop - start) / step) < 2**48:
         raise ValueError(
             "arange: start, stop and step are finite numbers, and step is not 0; got "
             f"{start!r}, {stop!r} and {step!r}"
         )
-    return constant(np.arange(start, stop, step, dtype=dtype))
+    kind = None if dtype is None else dtype_of("arange", dtype)
+    return constant(np.arange(start, stop, step, dtype=kind))
 
 
 def eye(
@@ -117,9 +128,12 @@ def linspace(
     """num evenly spaced numbers from start to stop, without stop if not `endpoint`; float64 unless
     told."""
     check_device("linspace", device)
-    start, stop = (_known("linspace", x) for x in (start, stop))
-    (size,) = shape_of("linspace", num)
-    return constant(np.linspace(start, stop, size, endpoint=endpoint, dtype=dtype))
+    first, last = (asarray(_known("linspace", x)).numpy() for x in (start, stop))
+    sizes = shape_of("linspace", num)
+    if len(sizes) != 1:
+        raise ValueError(f"linspace: num is one number; got {num!r}")
+    kind = None if dtype is None else dtype_of("linspace", dtype)
+    return constant(np.linspace(first, last, sizes[0], endpoint=bool(endpoint), dtype=kind))
 
 
 def _known(who: str, x: Any) -> Any:

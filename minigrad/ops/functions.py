@@ -156,7 +156,7 @@ def pow(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
     if type(x2) is int and x2 == 2:
         return square(x1)
     whole = not isinstance(x2, Tensor) and asarray(x1).dtype.kind != "f"
-    if whole and np.any(np.asarray(x2) < 0):
+    if whole and (asarray(x2).numpy() < 0).any():
         x1 = astype(x1, FLOAT)
     return _pow(x1, x2)
 

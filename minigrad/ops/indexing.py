@@ -19,7 +19,7 @@ from .arrays import asarray, astype, holds_tensor
 from .broadcast import reshape
 from .elementwise import less, where
 from .movement import SLICE, permute_dims
-from .table import BOOL, ArrayLike, axes_of, movement_row, row, same
+from .table import BOOL, ArrayLike, axes_of, integers_of, movement_row, row, same, shape_of
 
 __all__ = ["checked", "scatter", "take", "take_along_axis"]
 
@@ -57,7 +57,8 @@ def checked(
     what: what the error calls them.  error: "ValueError", or "IndexError" for positions.
     """
     t = asarray(x)
-    attrs: dict[str, Any] = dict(start=int(start), stop=int(stop), what=what, error=error)
+    first, behind = integers_of("checked", "start and stop", (start, stop))
+    attrs: dict[str, Any] = dict(start=first, stop=behind, what=what, error=error)
     if error not in ("ValueError", "IndexError"):
         raise ValueError(f"checked: error is 'ValueError' or 'IndexError'; got {error!r}")
     if t._value is None or t.dtype.kind not in "iu":
@@ -241,6 +242,10 @@ def scatter(x: ArrayLike, indices: ArrayLike, size: int, /) -> Tensor:
     """zeros(size, ...) with the rows of x added at the rows `indices`: the dual of `take` along
     axis 0."""
     index = asarray(indices)
+    lengths = shape_of("scatter", size)
+    if len(lengths) != 1:
+        raise ValueError(f"scatter: size is one number, of rows; got {size!r}")
+    size = lengths[0]
     if index._value is not None and index.dtype.kind in "iu":
         try:
             check_rows(index._value, size)

@@ -7,7 +7,7 @@ What rearranges by several of them (`roll`, `tile`, `pad`, ...) is in `arranging
 from __future__ import annotations
 
 import builtins
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -185,10 +185,20 @@ def squeeze(x: ArrayLike, /, axis: Any = None) -> Tensor:
 # -- joining and taking apart ----------------------------------------------------------------------
 
 
+def _several(who: str, arrays: Any) -> list[Any]:
+    """One or more arrays, of a list, a tuple, or along the first axis of one."""
+    no_list = not isinstance(arrays, Iterable) or isinstance(arrays, (str, bytes, Mapping))
+    if no_list or getattr(arrays, "shape", None) == ():
+        raise TypeError(f"{who}: needs a list of arrays; got {str(arrays)[:80]!r}")
+    given = list(arrays)
+    if not given:
+        raise ValueError(f"{who}: needs at least one array")
+    return given
+
+
 def concat(arrays: Sequence[ArrayLike], /, *, axis: int | None = 0) -> Tensor:
     """The arrays joined along an axis they have (None: flattened first)."""
-    if not len(arrays):
-        raise ValueError("concat: needs at least one array")
+    arrays = _several("concat", arrays)
     xs = promoted(*arrays)
     if axis is None:
         xs, axis = [reshape(x, -1) for x in xs], 0
@@ -198,9 +208,7 @@ def concat(arrays: Sequence[ArrayLike], /, *, axis: int | None = 0) -> Tensor:
 
 def stack(arrays: Sequence[ArrayLike], /, *, axis: int = 0) -> Tensor:
     """The arrays, all of one shape, joined along a new axis."""
-    xs = [asarray(x) for x in arrays]
-    if not xs:
-        raise ValueError("stack: needs at least one array")
+    xs = [asarray(x) for x in _several("stack", arrays)]
     for k, x in enumerate(xs):
         if x.shape != xs[0].shape:
             raise ValueError(f"stack: operand {k} has shape {x.shape}, operand 0 has {xs[0].shape}")

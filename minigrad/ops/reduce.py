@@ -348,6 +348,8 @@ def cross_entropy(logits: ArrayLike, labels: ArrayLike) -> Tensor:
     Any other label is refused, -100 too: with ValueError, now or when the label is known.
     """
     z, y = asarray(logits), asarray(labels)
+    if not z.ndim:
+        raise ValueError("cross_entropy: logits must be (..., C); got one number")
     if y.dtype.kind not in "iu" or y.shape != z.shape[:-1]:
         raise ValueError(
             f"cross_entropy: labels must be integers of shape {z.shape[:-1]} for logits of shape "

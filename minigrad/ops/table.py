@@ -92,11 +92,23 @@ def integers_of(op: str, what: str, given: Any) -> tuple[int, ...]:
         raise TypeError(f"{op}: {what} must be integer; got {given!r}") from None
 
 
+def number_of(op: str, what: str, given: Any) -> int | float:
+    """A finite number, of Python's."""
+    one = isinstance(given, (np.number, np.ndarray)) and given.size == 1
+    value = given.item() if one else given
+    most = 2**63 if isinstance(value, int) else np.inf
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not abs(value) < most:
+        raise ValueError(f"{op}: {what} must be a finite number; got {str(given)[:80]!r}")
+    return value
+
+
 def shape_of(op: str, given: Any) -> tuple[int, ...]:
     """A shape (an int: of a vector), whose lengths are at least 0."""
     shape = integers_of(op, "the lengths of a shape", given)
-    if any(n < 0 for n in shape):
-        raise ValueError(f"{op}: a length of a shape is at least 0; got {given}")
+    if any(not 0 <= n < 2**48 for n in shape):
+        raise ValueError(
+            f"{op}: a length of a shape is at least 0, and no more than memory holds; got {given}"
+        )
     return shape
 
 

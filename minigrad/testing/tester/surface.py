@@ -160,6 +160,9 @@ def _tried(
         if isinstance(error, KeyboardInterrupt):
             raise
         place = judge(error, ours)
+        bound = f"{getattr(f, '__qualname__', None)}() "  # Python's own words at the call
+        if isinstance(error, TypeError) and str(error).startswith(bound):
+            return None
         if place is not None:
             said = " ".join(str(error).split())[:200]
             return Finding(name, text, f"{type(error).__name__}: {said}", place)

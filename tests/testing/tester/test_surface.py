@@ -205,7 +205,7 @@ def test_every_argument_exchanged_for_a_wrong_one(name):
     assert not found, "\n" + "\n".join(map(str, found))
 
 
-@pytest.mark.parametrize("module", [rc, mg.optim], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", [mg, rc, mg.optim], ids=lambda m: m.__name__)
 def test_every_function_of_a_module(module):
     found = _found(surface.public(module))
     assert not found, "\n" + "\n".join(map(str, found))
