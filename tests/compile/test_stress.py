@@ -19,8 +19,9 @@ import minigrad as mg
 import recurrent as rc
 from minigrad.compile import program
 from minigrad.kernels import threads
+from minigrad.testing.plugin import PREFIX
 
-MANY = settings.get_current_profile_name() == "thorough"
+MANY = settings.get_current_profile_name() == PREFIX + "thorough"
 GRU, TREE = rc.GRU(3, 4), rc.TreeLSTM(3, 4)
 
 
