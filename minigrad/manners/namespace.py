@@ -125,7 +125,11 @@ def result_type(*arrays_and_dtypes: Any) -> np.dtype:
     if not arrays_and_dtypes:
         raise ValueError("result_type: needs at least one array or dtype")
     numbers = (int, float)  # a Python bool is an int
-    return np.result_type(*(x if isinstance(x, numbers) else _dtype(x) for x in arrays_and_dtypes))
+    given = [x if isinstance(x, numbers) else _dtype(x) for x in arrays_and_dtypes]
+    for dtype in given:
+        if isinstance(dtype, np.dtype) and dtype.kind not in "fiubc":
+            raise TypeError(f"result_type: {dtype} is no dtype of numbers")
+    return np.result_type(*given)
 
 
 # -- complex numbers, of which there are only the real ones ----------------------------------------

@@ -86,7 +86,7 @@ class Readable:
 
     def to_device(self, device: Any, /, *, stream: Any = None) -> Any:
         """Itself: there is only the device "cpu", without streams."""
-        if device != "cpu" or stream is not None:
+        if not isinstance(device, str) or device != "cpu" or stream is not None:
             raise ValueError(
                 f"a Tensor is on the device 'cpu', which has no streams; got {device!r}, {stream!r}"
             )

@@ -16,7 +16,7 @@ from .arrays import asarray
 from .broadcast import broadcast_to, reshape
 from .indexing import take
 from .movement import PLACE, SLICE, concat, expand_dims, part
-from .table import ArrayLike, axes_of, integers_of
+from .table import ArrayLike, axes_of, axis_of, integers_of
 
 __all__ = [
     "broadcast_arrays", "flip", "meshgrid", "pad", "repeat", "roll", "tile",
@@ -79,7 +79,7 @@ def repeat(x: ArrayLike, repeats: ArrayLike, /, *, axis: int | None = None) -> T
     t = asarray(x)
     if axis is None:
         t, axis = reshape(t, -1), 0
-    (axis,) = axes_of("repeat", t, axis)
+    axis = axis_of("repeat", t, axis)
     many = repeats
     if isinstance(repeats, Tensor):
         if repeats.op is not CONSTANT:
@@ -171,7 +171,7 @@ def broadcast_arrays(*arrays: ArrayLike) -> list[Tensor]:
 def meshgrid(*arrays: ArrayLike, indexing: str = "xy") -> list[Tensor]:
     """The coordinates of a grid, one Tensor per vector: with indexing "ij" the k-th varies along
     axis k; with "xy" the first two axes are exchanged."""
-    if indexing not in ("xy", "ij"):
+    if not isinstance(indexing, str) or indexing not in ("xy", "ij"):
         raise ValueError(f"meshgrid: indexing must be 'xy' or 'ij'; got {indexing!r}")
     xs = [asarray(x) for x in arrays]
     for k, x in enumerate(xs):

@@ -25,7 +25,7 @@ joined: Any = None  # how a list of Tensors is one: `movement.stack`, which stan
 
 
 def check_device(who: str, device: Any) -> None:
-    if device not in (None, "cpu"):
+    if device is not None and not (isinstance(device, str) and device == "cpu"):
         raise ValueError(f"{who}: a Tensor is on the device 'cpu', the only one; got {device!r}")
 
 

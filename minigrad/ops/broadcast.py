@@ -15,7 +15,17 @@ import numpy as np
 from ..graph import Shape, Tensor, bind, constant
 from ..sites import running
 from .arrays import asarray, astype
-from .table import FLOAT, ArrayLike, integers_of, movement_row, per_input, reduced, row, shape_of
+from .table import (
+    FLOAT,
+    ArrayLike,
+    flag_of,
+    integers_of,
+    movement_row,
+    per_input,
+    reduced,
+    row,
+    shape_of,
+)
 
 __all__ = ["broadcast_to", "reshape"]
 
@@ -111,7 +121,7 @@ def broadcast_to(x: ArrayLike, /, shape: Sequence[int]) -> Tensor:
 
 
 def kept(y: Tensor, x: Tensor, axis: tuple[int, ...], keepdims: bool) -> Tensor:
-    if not keepdims:
+    if not flag_of(y.op.name, "keepdims", keepdims):
         return y
     return reshape(y, tuple(1 if k - x.ndim in axis else n for k, n in enumerate(x.shape)))
 

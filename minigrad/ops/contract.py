@@ -23,7 +23,7 @@ from .creation import eye, zeros_like
 from .elementwise import multiply, subtract, where
 from .movement import SLICE, concat, part
 from .reduce import sum
-from .table import ArrayLike, axes_of, row
+from .table import ArrayLike, axes_of, axis_of, integer_of, row
 
 __all__ = [
     "cross", "diagonal", "einsum", "matmul", "outer", "tensordot", "trace", "tril", "triu",
@@ -285,7 +285,7 @@ def matmul(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
 
 def _shared_axis(op: str, a: Tensor, b: Tensor, axis: int) -> int:
     """An axis of vectors, counted from the end of both operands."""
-    (k,) = axes_of(op, a if a.ndim >= b.ndim else b, axis)
+    k = axis_of(op, a if a.ndim >= b.ndim else b, axis)
     if builtins.min(a.ndim, b.ndim) < -k or a.shape[k] != b.shape[k]:
         raise ValueError(
             f"{op}: axis {axis} of shapes {a.shape} and {b.shape} is not as long in both{running()}"
@@ -325,7 +325,7 @@ def tensordot(
         axes = (range(a.ndim - axes, a.ndim), range(axes))
     try:
         pairs = [list(axes[0]), list(axes[1])]
-    except (TypeError, IndexError):
+    except (TypeError, IndexError, KeyError):
         raise TypeError(f"tensordot: axes is a number or two lists; got {axes!r}") from None
     for t, own in zip((a, b), pairs, strict=True):
         axes_of("tensordot", t, own)  # in range, and none given twice
@@ -356,7 +356,7 @@ def diagonal(x: ArrayLike, /, *, offset: int = 0) -> Tensor:
 
     offset: how far above the main diagonal; below it if negative.  One outside is empty.
     """
-    t = _matrices("diagonal", x)
+    t, offset = _matrices("diagonal", x), integer_of("diagonal", "offset", offset)
     rows, columns = t.shape[-2:]
     down, right = builtins.max(-offset, 0), builtins.max(offset, 0)
     n = builtins.max(builtins.min(rows - down, columns - right), 0)
@@ -374,13 +374,13 @@ def trace(x: ArrayLike, /, *, offset: int = 0, dtype: Any = None) -> Tensor:
 
 def tril(x: ArrayLike, /, *, k: int = 0) -> Tensor:
     """The lower triangles of matrices (..., rows, columns): 0 above the k-th diagonal."""
-    t = _matrices("tril", x)
+    t, k = _matrices("tril", x), integer_of("tril", "k", k)
     return where(np.tri(t.shape[-2], t.shape[-1], k, dtype=np.bool_), t, zeros_like(t))
 
 
 def triu(x: ArrayLike, /, *, k: int = 0) -> Tensor:
     """The upper triangles of matrices (..., rows, columns): 0 below the k-th diagonal."""
-    t = _matrices("triu", x)
+    t, k = _matrices("triu", x), integer_of("triu", "k", k)
     return where(~np.tri(t.shape[-2], t.shape[-1], k - 1, dtype=np.bool_), t, zeros_like(t))
 
 

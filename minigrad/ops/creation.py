@@ -10,7 +10,7 @@ import numpy as np
 from ..graph import Tensor, constant
 from .arrays import asarray, check_device
 from .broadcast import broadcast_to
-from .table import FLOAT, ArrayLike, dtype_of, integers_of, number_of, shape_of
+from .table import FLOAT, ArrayLike, dtype_of, flag_of, integer_of, number_of, shape_of
 
 __all__ = [
     "arange", "empty", "empty_like", "eye", "from_dlpack", "full", "full_like", "linspace", "ones",
@@ -70,7 +70,7 @@ def full_like(
     """A Tensor with the shape and dtype of x, filled with one number or 0-d Tensor."""
     check_device("full_like", device)
     x = asarray(x)
-    value = asarray(fill_value, dtype=dtype or x.dtype)
+    value = asarray(fill_value, dtype=x.dtype if dtype is None else dtype)
     return broadcast_to(value, x.shape)  # one number, not x.size of them
 
 
@@ -117,7 +117,7 @@ def eye(
     """Ones on the k-th diagonal (above the main one if k > 0), zeros elsewhere."""
     check_device("eye", device)
     rows, columns = shape_of("eye", (n_rows, n_rows if n_cols is None else n_cols))
-    (diagonal,) = integers_of("eye", "k", k)
+    diagonal = integer_of("eye", "k", k)
     return constant(np.eye(rows, columns, diagonal, dtype_of("eye", dtype, FLOAT)))
 
 
@@ -133,7 +133,8 @@ def linspace(
     if len(sizes) != 1:
         raise ValueError(f"linspace: num is one number; got {num!r}")
     kind = None if dtype is None else dtype_of("linspace", dtype)
-    return constant(np.linspace(first, last, sizes[0], endpoint=bool(endpoint), dtype=kind))
+    closed = flag_of("linspace", "endpoint", endpoint)
+    return constant(np.linspace(first, last, sizes[0], endpoint=closed, dtype=kind))
 
 
 def _known(who: str, x: Any) -> Any:

@@ -15,7 +15,7 @@ from .arrays import asarray, astype
 from .broadcast import broadcast_to
 from .elementwise import absorb, multiply
 from .movement import PLACE, bounds_on, concat, part
-from .table import BOOL, ArrayLike, axes_of, per_input, row, same
+from .table import BOOL, ArrayLike, axis_of, dtype_of, flag_of, per_input, row, same
 
 __all__ = ["cumulative_prod", "cumulative_sum"]
 
@@ -125,7 +125,7 @@ def accumulated(op: str, x: ArrayLike, dtype: Any) -> Tensor:
     t = asarray(x)
     if dtype is None and t.dtype.kind in "iub" and t.dtype.itemsize < 8:
         dtype = np.uint64 if t.dtype.kind == "u" else np.int64
-    if dtype is not None and np.dtype(dtype) == BOOL:
+    if dtype is not None and dtype_of(op, dtype) == BOOL:
         raise TypeError(f"{op}: dtype is that of a number, not bool; see mg.any and mg.all")
     return t if dtype is None else astype(t, dtype)
 
@@ -142,9 +142,10 @@ def _cumulative(
         axis = -1
     if isinstance(axis, (tuple, list)):
         raise TypeError(f"{op.name}: runs along one axis; got {axis!r}")
-    (k,) = axes_of(op.name, t, axis)
+    k = axis_of(op.name, t, axis)
     y = bind(op, t, axis=k, reverse=False)
-    return concat([_single(t, k, initial), y], axis=k) if include_initial else y
+    more = flag_of(op.name, "include_initial", include_initial)
+    return concat([_single(t, k, initial), y], axis=k) if more else y
 
 
 def cumulative_sum(

@@ -19,7 +19,17 @@ from .arrays import asarray, astype, holds_tensor
 from .broadcast import reshape
 from .elementwise import less, where
 from .movement import SLICE, permute_dims
-from .table import BOOL, ArrayLike, axes_of, integers_of, movement_row, row, same, shape_of
+from .table import (
+    BOOL,
+    ArrayLike,
+    axis_of,
+    choice_of,
+    integers_of,
+    movement_row,
+    row,
+    same,
+    shape_of,
+)
 
 __all__ = ["checked", "scatter", "take", "take_along_axis"]
 
@@ -59,8 +69,7 @@ def checked(
     t = asarray(x)
     first, behind = integers_of("checked", "start and stop", (start, stop))
     attrs: dict[str, Any] = dict(start=first, stop=behind, what=what, error=error)
-    if error not in ("ValueError", "IndexError"):
-        raise ValueError(f"checked: error is 'ValueError' or 'IndexError'; got {error!r}")
+    choice_of("checked", "error", error, ("ValueError", "IndexError"))
     if t._value is None or t.dtype.kind not in "iu":
         return bind(CHECKED, t, **attrs)
     _checked_numpy(t._value, **attrs)
@@ -163,7 +172,7 @@ def take(x: ArrayLike, indices: ArrayLike, /, *, axis: int = 0) -> Tensor:
     """The rows of `axis` numbered by the integer array `indices`, whose axes take the place of
     `axis`; negative numbers count from the end.  A row taken twice gets both gradients."""
     t, index = asarray(x), asarray(indices)
-    (k,) = axes_of("take", t, axis)
+    k = axis_of("take", t, axis)
     if index.dtype.kind in "iu" and index._value is not None:
         try:
             check_rows(index._value, t.shape[k])
@@ -179,7 +188,7 @@ def take_along_axis(x: ArrayLike, indices: ArrayLike, /, *, axis: int = -1) -> T
     x and the integer array `indices` have the same number of axes and broadcast on the others.
     """
     t, index = asarray(x), asarray(indices)
-    (k,) = axes_of("take_along_axis", t, axis)
+    k = axis_of("take_along_axis", t, axis)
     if index.dtype.kind not in "iu":
         raise TypeError(f"take_along_axis: the indices must be integers; got {index.dtype}")
     try:
@@ -316,7 +325,9 @@ def _checked(t: Tensor, k: Any) -> Any:
     if isinstance(k, (Tensor, np.ndarray)) and (k.ndim or k.dtype == BOOL or isinstance(k, Tensor)):
         if k.dtype.kind in "iub":
             return k
-    elif hasattr(k, "__index__"):
+    elif hasattr(k, "__index__") and not isinstance(k, (type, np.ndarray)) or (
+        isinstance(k, np.ndarray) and k.dtype.kind in "iu"
+    ):
         return operator.index(k)
     raise TypeError(
         "an index of a Tensor is an integer, a slice, None, ... or an integer or boolean array; "

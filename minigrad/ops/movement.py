@@ -16,7 +16,7 @@ from ..graph import Shape, Tensor, bind
 from . import arrays
 from .arrays import asarray, promoted
 from .broadcast import reshape
-from .table import ArrayLike, axes_of, integers_of, movement_row
+from .table import ArrayLike, axes_of, axis_of, integers_of, movement_row
 
 __all__ = [
     "concat", "expand_dims", "matrix_transpose", "moveaxis", "permute_dims", "split", "squeeze",
@@ -202,7 +202,7 @@ def concat(arrays: Sequence[ArrayLike], /, *, axis: int | None = 0) -> Tensor:
     xs = promoted(*arrays)
     if axis is None:
         xs, axis = [reshape(x, -1) for x in xs], 0
-    (axis,) = axes_of("concat", xs[0], axis)
+    axis = axis_of("concat", xs[0], axis)
     return xs[0] if len(xs) == 1 else bind(CONCAT, *xs, axis=axis)
 
 
@@ -233,7 +233,7 @@ def split(
     """x cut along an axis: into that many equal parts, or before each of the given positions (a
     position below 0 counts from the end, one past the end gives an empty part)."""
     t = asarray(x)
-    (axis,) = axes_of("split", t, axis)
+    axis = axis_of("split", t, axis)
     n = t.shape[axis]
     cuts = list(integers_of("split", "the number of parts or the positions", indices_or_sections))
     if not np.ndim(indices_or_sections):
@@ -250,7 +250,7 @@ def split(
 def unstack(x: ArrayLike, /, *, axis: int = 0) -> tuple[Tensor, ...]:
     """The slices of x along `axis`, without that axis: the inverse of `stack`."""
     t = asarray(x)
-    (axis,) = axes_of("unstack", t, axis)
+    axis = axis_of("unstack", t, axis)
     return tuple(squeeze(part(t, axis, k, k + 1), axis) for k in range(t.shape[axis]))
 
 

@@ -14,7 +14,7 @@ from ..graph import Shape, Tensor, bind
 from . import analytic
 from .arrays import asarray, promoted
 from .indexing import take, take_along_axis
-from .table import ArrayLike, axes_of, row
+from .table import ArrayLike, axis_of, choice_of, flag_of, row
 
 __all__ = ["argsort", "searchsorted", "sort"]
 
@@ -58,8 +58,8 @@ SEARCHSORTED = row(
 def _positions(op: str, t: Tensor, axis: Any, descending: bool) -> Tensor:
     if axis is None or isinstance(axis, (tuple, list)):
         raise TypeError(f"{op}: sorts along one axis, an integer; got {axis!r}")
-    (k,) = axes_of(op, t, axis)
-    return bind(ARGSORT, t, axis=k, descending=bool(descending))
+    k = axis_of(op, t, axis)
+    return bind(ARGSORT, t, axis=k, descending=flag_of(op, "descending", descending))
 
 
 def argsort(
@@ -90,8 +90,7 @@ def searchsorted(
 
     side: "left", before equal elements, or "right", behind them.  sorter: positions that sort x1.
     """
-    if side not in ("left", "right"):
-        raise ValueError(f"searchsorted: side is 'left' or 'right'; got {side!r}")
+    choice_of("searchsorted", "side", side, ("left", "right"))
     t, v = promoted(x1, x2)
     if sorter is not None:
         t = take(t, sorter)

@@ -40,7 +40,19 @@ from .elementwise import (
 from .functions import exp, log, pow
 from .indexing import checked
 from .movement import concat, expand_dims, part, permute_dims
-from .table import BOOL, FLOAT, ArrayLike, axes_of, per_input, reduced, row
+from .table import (
+    BOOL,
+    FLOAT,
+    ArrayLike,
+    axes_of,
+    axis_of,
+    dtype_of,
+    integer_of,
+    number_of,
+    per_input,
+    reduced,
+    row,
+)
 
 __all__ = [
     "all", "any", "argmax", "argmin", "count_nonzero", "cross_entropy", "diff", "log_softmax",
@@ -168,17 +180,17 @@ def diff(
     prepend, append: joined to x first; arrays that fit x but for that axis, or numbers.  n = 0
                      gives x as it came.
     """
-    t = asarray(x)
+    t, n = asarray(x), integer_of("diff", "n", n)
     if n < 0:
         raise ValueError(f"diff: n counts how often differences are taken; got {n}")
-    (k,) = axes_of("diff", t, axis)
+    k = axis_of("diff", t, axis)
     if not n:
         return t
     one = tuple(1 if m - t.ndim == k else length for m, length in enumerate(t.shape))
     ends = [e if e is None else asarray(e) for e in (prepend, append)]
     ends = [broadcast_to(e, one) if e is not None and not e.ndim else e for e in ends]
     t = concat([e for e in (ends[0], t, ends[1]) if e is not None], axis=k)
-    for _ in range(n):
+    for _ in range(n if n < t.shape[k] else t.shape[k]):
         t = subtract(part(t, k, *TAIL), part(t, k, *HEAD))
     return t
 
@@ -190,7 +202,7 @@ def mean(x: ArrayLike, /, *, axis: Any = None, dtype: Any = None, keepdims: bool
     """The arithmetic mean over `axis`; of no elements: NaN.  dtype: to sum and divide in, floating
     point; integers and booleans use float64."""
     t = _floating(x if dtype is None else astype(x, dtype))
-    if dtype is not None and t.dtype != np.dtype(dtype):
+    if dtype is not None and t.dtype != dtype_of("mean", dtype):
         raise TypeError(f"mean: dtype is a floating-point one; got {np.dtype(dtype)}")
     return divide(sum(t, axis=axis, keepdims=keepdims), float(_length("mean", t, axis)))
 
@@ -204,7 +216,7 @@ def var(
     """
     t = _floating(x)
     off = square(subtract(t, mean(t, axis=axis, keepdims=True)))
-    n = _length("var", t, axis) - float(correction)
+    n = _length("var", t, axis) - float(number_of("var", "correction", correction))
     return divide(sum(off, axis=axis, keepdims=keepdims), n if n > 0 else 0.0)
 
 
@@ -283,7 +295,7 @@ def _place(op: Any, x: ArrayLike, axis: int | None, keepdims: bool) -> Tensor:
     flat = reshape(t, -1) if axis is None else t
     if isinstance(axis, (tuple, list)):
         raise TypeError(f"{op.name}: axis is one integer or None; got {axis!r}")
-    (k,) = axes_of(op.name, flat, -1 if axis is None else axis)
+    k = axis_of(op.name, flat, -1 if axis is None else axis)
     return kept(bind(op, flat, axis=k), t, axes_of(op.name, t, axis), keepdims)
 
 

@@ -102,6 +102,37 @@ def number_of(op: str, what: str, given: Any) -> int | float:
     return value
 
 
+def integer_of(op: str, what: str, given: Any) -> int:
+    """One integer."""
+    found = integers_of(op, what, given)
+    if len(found) != 1 or not abs(found[0]) < 2**62:
+        raise ValueError(f"{op}: {what} must be one integer; got {given!r}")
+    return found[0]
+
+
+def flag_of(op: str, what: str, given: Any) -> bool:
+    """True or False, or a number that stands for one of these."""
+    if not isinstance(given, (bool, np.bool_)) and not (isinstance(given, int) and given in (0, 1)):
+        raise TypeError(f"{op}: {what} must be True or False; got {str(given)[:80]!r}")
+    return bool(given)
+
+
+def choice_of(op: str, what: str, given: Any, allowed: tuple[str, ...]) -> str:
+    """One of some words."""
+    if not isinstance(given, str) or given not in allowed:
+        words = " or ".join(map(repr, allowed))
+        raise ValueError(f"{op}: {what} is {words}; got {given!r}")
+    return given
+
+
+def axis_of(op: str, x: Tensor, axis: Any) -> int:
+    """One axis, counted from the end."""
+    found = axes_of(op, x, axis)
+    if axis is None or len(found) != 1:
+        raise TypeError(f"{op}: an axis is an integer; got {axis!r}")
+    return found[0]
+
+
 def shape_of(op: str, given: Any) -> tuple[int, ...]:
     """A shape (an int: of a vector), whose lengths are at least 0."""
     shape = integers_of(op, "the lengths of a shape", given)

@@ -200,8 +200,9 @@ def find(
 
 def classes_of(kinds: Any) -> tuple[str, ...]:
     """("nan", "inf") -> ("nan", "+inf", "-inf")."""
-    names = (kinds,) if isinstance(kinds, str) else tuple(kinds)
-    if not names or any(k not in KINDS for k in names):
+    several = isinstance(kinds, (tuple, list, set, frozenset))
+    names = (kinds,) if isinstance(kinds, str) else tuple(kinds) if several else ()
+    if not names or any(not isinstance(k, str) or k not in KINDS for k in names):
         raise ValueError(f"kinds are 'nan', 'inf' or both; got {kinds!r}")
     return tuple(c for k in KINDS if k in names for c in KINDS[k])
 

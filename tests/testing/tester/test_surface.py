@@ -176,6 +176,84 @@ CALLS = {
     "draw": (viz.draw, (LOSS,), {"view": "ops", "grad": LOSS, "wrt": x, "max_steps": 5}),
 }  # fmt: skip
 
+
+# likewise, for the functions of minigrad
+W, ROWS = mg.asarray(np.ones((2, 2))), np.array([0, 1])
+HS, _ = mg.recur(
+    lambda p, h, x: (mg.tanh(h @ p), h), mg.Structure.chain(3), initial=np.ones((1, 2)), shared=W
+)
+L2 = mg.sum(HS)
+OPS = {
+    "grad": (mg.grad, (LOSS, x), {}), "vjp": (mg.vjp, (LOSS, x, 1.0), {}),
+    "jvp": (mg.jvp, (LOSS, x, np.ones((2, 3))), {}),
+    "jacobian": (mg.jacobian, (mg.sum(x * y, axis=0), x), {}),
+    "hessian": (mg.hessian, (LOSS, x), {}), "stop_gradient": (mg.stop_gradient, (x,), {}),
+    "contributions": (mg.contributions, (L2, W), {}),
+    "state_gradients": (mg.state_gradients, (L2, HS), {}), "expr": (mg.expr, (LOSS,), {}),
+    "latex": (mg.latex, (LOSS,), {}), "what block takes": (mg.block, (lambda a: a,), {}),
+    "what function takes": (mg.function, (lambda a: a,), {"nan_check": True}),
+    "primitive": (mg.primitive, ("my_op",),
+        {"shape": lambda a: (a.shape, a.dtype), "numpy": np.tanh, "vjp": lambda g, y, a: (g,),
+         "kind": "elementwise", "scalar": None}),
+    "asarray": (mg.asarray, ([1.0],), {"dtype": np.float32, "name": "a"}),
+    "astype": (mg.astype, (x, np.float32), {}), "reshape": (mg.reshape, (x, (3, 2)), {}),
+    "permute_dims": (mg.permute_dims, (x, (1, 0)), {}),
+    "squeeze": (mg.squeeze, (mg.ones((1, 2)), 0), {}), "flip": (mg.flip, (x,), {"axis": 0}),
+    "roll": (mg.roll, (x, 1), {"axis": 0}), "tile": (mg.tile, (x, (2, 1)), {}),
+    "repeat": (mg.repeat, (x, 2), {"axis": 0}),
+    "pad": (mg.pad, (x, ((1, 1), (0, 0))), {"mode": "edge", "constant_values": 0}),
+    "moveaxis": (mg.moveaxis, (x, 0, 1), {}), "split": (mg.split, (x, 3), {"axis": 1}),
+    "unstack": (mg.unstack, (x,), {"axis": 0}),
+    "meshgrid": (mg.meshgrid, (np.ones(2), np.ones(3)), {"indexing": "ij"}),
+    "diagonal": (mg.diagonal, (x,), {"offset": 0}), "tril": (mg.tril, (x,), {"k": 0}),
+    "triu": (mg.triu, (x,), {"k": 0}), "trace": (mg.trace, (x,), {"offset": 0}),
+    "diff": (mg.diff, (x,), {"axis": 0, "n": 1}), "cross": (mg.cross, (x, x), {"axis": -1}),
+    "sum": (mg.sum, (x,), {"axis": 0, "keepdims": True, "dtype": np.float32}),
+    "mean": (mg.mean, (x,), {"axis": 0, "keepdims": True}),
+    "max": (mg.max, (x,), {"axis": 0, "keepdims": True}),
+    "std": (mg.std, (x,), {"axis": 0, "correction": 1}),
+    "var": (mg.var, (x,), {"axis": (0, 1), "correction": 0.5}),
+    "prod": (mg.prod, (x,), {"axis": 0}),
+    "argmax": (mg.argmax, (x,), {"axis": 0, "keepdims": True}),
+    "any": (mg.any, (x > 0,), {"axis": 0}),
+    "cumulative_sum": (mg.cumulative_sum, (x,), {"axis": 0, "include_initial": True}),
+    "cumulative_prod": (mg.cumulative_prod, (x,), {"axis": 0}),
+    "logsumexp": (mg.logsumexp, (x,), {"axis": 0}), "softmax": (mg.softmax, (x,), {"axis": 0}),
+    "norm": (mg.norm, (x,), {"axis": 0}),
+    "sort": (mg.sort, (x,), {"axis": 0, "descending": True, "stable": True}),
+    "argsort": (mg.argsort, (x,), {"axis": 0}),
+    "searchsorted": (mg.searchsorted, (np.ones(3), np.ones(2)), {"side": "left", "sorter": None}),
+    "take": (mg.take, (x, ROWS), {"axis": 0}),
+    "take_along_axis": (mg.take_along_axis, (x, np.zeros((2, 1), int)), {"axis": 1}),
+    "scatter": (mg.scatter, (x, ROWS, 3), {}),
+    "checked": (mg.checked, (ROWS, 0, 5), {"what": "x", "error": "ValueError"}),
+    "where": (mg.where, (x > 0, x, y), {}), "clip": (mg.clip, (x,), {"min": 0.0, "max": 1.0}),
+    "einsum": (mg.einsum, ("ij,ij->i", x, y), {}),
+    "tensordot": (mg.tensordot, (x, y), {"axes": ((0,), (0,))}),
+    "matmul": (mg.matmul, (x, np.ones((3, 2))), {}), "vecdot": (mg.vecdot, (x, y), {"axis": 0}),
+    "outer": (mg.outer, (np.ones(2), np.ones(3)), {}),
+    "concat": (mg.concat, ([x, y],), {"axis": 0}), "stack": (mg.stack, ([x, y],), {"axis": 0}),
+    "expand_dims": (mg.expand_dims, (x,), {"axis": 0}),
+    "broadcast_to": (mg.broadcast_to, (x, (2, 2, 3)), {}),
+    "broadcast_arrays": (mg.broadcast_arrays, (x, np.ones(3)), {}),
+    "cross_entropy": (mg.cross_entropy, (x, ROWS), {}), "round": (mg.round, (x,), {}),
+    "nan_to_num": (mg.nan_to_num, (x,), {"nan": 0.0, "posinf": 1.0, "neginf": 1.0}),
+    "pow": (mg.pow, (x, 2), {}), "gelu": (mg.gelu, (x,), {}),
+    "count_nonzero": (mg.count_nonzero, (x,), {"axis": 0}),
+    "full": (mg.full, ((2,), 1.0), {"dtype": np.float32}),
+    "full_like": (mg.full_like, (x, 1.0), {"dtype": np.float32}),
+    "linspace": (mg.linspace, (0, 1, 3), {"endpoint": True, "dtype": np.float32}),
+    "arange": (mg.arange, (0, 3, 1), {"dtype": np.int32}),
+    "eye": (mg.eye, (2, 3), {"k": 1, "dtype": np.float32}),
+    "zeros": (mg.zeros, ((2, 3),), {"dtype": np.float32, "device": None}),
+    "result_type": (mg.result_type, (x, np.float32), {}),
+    "isdtype": (mg.isdtype, (np.float32, "integral"), {}), "named": (x.named, ("n",), {}),
+    "to_device": (x.to_device, ("cpu",), {}),
+    "t[key]": (x.__getitem__, (0,), {}),
+}  # fmt: skip
+CALLS |= {f"mg.{name}": call for name, call in OPS.items()}
+
+
 # What is no finding, and why: (call, what the error says)
 ALLOWED = [
     # a function handed over is the user's own, and what is raised in it is theirs to see
