@@ -90,7 +90,7 @@ def at(*values: Any) -> Arg:
 
 # -- elementwise -----------------------------------------------------------------------------------
 
-SHAPES = {  # by the number of operands
+SHAPES: dict[int, dict[str, list[Shape]]] = {  # by the number of operands
     1: {"square": [(3, 3)], "0-d": [()], "empty": [(2, 0)]},
     2: {
         "square": [(3, 3), (3, 3)], "column and row": [(3, 1), (1, 3)], "rows": [(2, 3), (3,)],
