@@ -17,6 +17,7 @@ import numpy as np
 import minigrad as mg
 import recurrent as rc
 import viz
+from recurrent.cells import Cell, kinds
 
 from . import parameter_sharing
 from .picture import keep
@@ -142,64 +143,30 @@ def system() -> viz.Drawing:
 
 # -- the table -------------------------------------------------------------------------------------
 
-GATES = "a_g = x W_g + h U_g + b_g"
+
+def of_kind(kind: type[Cell], draw: Callable[[Any], viz.Drawing]) -> Entry:
+    """The entry of a class of cells, from what the class states."""
+    return Entry(
+        kind.title, kind.__name__, kind.equation, kind.over, lambda: draw(kind.examples()[0])
+    )
+
+
+def many(cell: Any) -> viz.Drawing:
+    """A tree of three children."""
+    return tree(cell, ("the", "Saints", "won"))
+
+
+APART = (rc.EchoState, rc.RecursiveAutoencoder, rc.ScoringNet)  # which have entries of their own
 SECTIONS: dict[str, list[Entry]] = {
     "Cells": [
-        Entry("Elman RNN", "RNN", "h' = tanh(x W + h U + b)", "chain", lambda: chain(rc.RNN(2, 3))),
+        *(of_kind(kind, chain) for kind in kinds("chain") if kind not in APART),
         Entry(
             "IRNN", "RNN", "h' = relu(x W + h U + b),  U = 1 at first", "chain",
             lambda: chain(rc.RNN(2, 3, "relu", recurrent="identity")),
         ),
         Entry(
-            "Jordan RNN", "JordanRNN", "h = tanh(x W + y U + b),  y' = g(h V + c)", "chain",
-            lambda: chain(rc.JordanRNN(2, 3, 2)),
-        ),
-        Entry(
-            "LSTM", "LSTM",
-            f"{GATES};  i, f, o = σ(a),  g = tanh(a_g);  c' = f c + i g,  h' = o tanh(c')",
-            "chain", lambda: chain(rc.LSTM(2, 3)),
-        ),
-        Entry(
-            "LSTM without forget gate", "OriginalLSTM", "c' = c + i g,  h' = o tanh(c')", "chain",
-            lambda: chain(rc.OriginalLSTM(2, 3)),
-        ),
-        Entry(
-            "LSTM with peepholes", "PeepholeLSTM",
-            "i, f = σ(a + p c),  o = σ(a_o + p_o c');  c' = f c + i g,  h' = o tanh(c')", "chain",
-            lambda: chain(rc.PeepholeLSTM(2, 3)),
-        ),
-        Entry(
-            "LSTM with coupled gates", "CoupledLSTM", "c' = f c + (1 - f) g,  h' = o tanh(c')",
-            "chain", lambda: chain(rc.CoupledLSTM(2, 3)),
-        ),
-        Entry(
-            "LSTM with projection", "ProjectedLSTM", "h' = (o tanh(c')) P", "chain",
-            lambda: chain(rc.ProjectedLSTM(2, 4, 3)),
-        ),
-        Entry(
-            "LSTM with layer norm", "LayerNormLSTM",
-            "a_g = r_g LN(x W_g) + s_g LN(h U_g) + b_g;  h' = o tanh(r_c LN(c') + b_c)",
-            "chain",
-            lambda: chain(rc.LayerNormLSTM(2, 3)),
-        ),
-        Entry(
-            "GRU", "GRU",
-            "r, z = σ(a);  n = tanh(x W_n + b_n + r (h U_n + c_n)), reset after, or "
-            "tanh(x W_n + (r h) U_n + b_n), before;  h' = (1 - z) n + z h",
-            "chain", lambda: chain(rc.GRU(2, 3)),
-        ),
-        Entry(
-            "Minimal gated unit", "MGU",
-            "f = σ(a_f),  n = tanh(x W_n + (f h) U_n + b_n),  h' = (1 - f) h + f n", "chain",
-            lambda: chain(rc.MGU(2, 3)),
-        ),
-        Entry(
-            "Leaky units", "LeakyRNN", "h' = (1 - a) h + a tanh(x W + h U + b)", "chain",
-            lambda: chain(rc.LeakyRNN(2, 3)),
-        ),
-        Entry(
             "Echo state network", "EchoState, ridge_readout",
-            "h' as leaky units, W and U random and fixed;  readout by ridge regression", "chain",
+            f"{rc.EchoState.equation};  readout by ridge regression", "chain",
             lambda: chain(rc.EchoState(2, 5)),
         ),
         Entry(
@@ -288,45 +255,20 @@ SECTIONS: dict[str, list[Entry]] = {
         ),
     ],
     "Trees": [
+        *(of_kind(kind, tree) for kind in kinds("tree") if kind not in APART),
+        *(of_kind(kind, many) for kind in kinds("tree, one summed slot")),
         Entry(
-            "Recursive net", "RecursiveNet", "h = tanh(x W + Σ_k h_k U_k + b)", "tree",
-            lambda: tree(rc.RecursiveNet(2, 3)),
-        ),
-        Entry(
-            "RNTN", "RNTN", "h = tanh(cᵀ V c + Σ_k h_k U_k + x W + b),  c = (h_0, h_1)", "tree",
-            lambda: tree(rc.RNTN(2, 3)),
-        ),
-        Entry(
-            "N-ary Tree-LSTM", "TreeLSTM", "c = i u + Σ_k f_k c_k,  h = o tanh(c)", "tree",
-            lambda: tree(rc.TreeLSTM(2, 3)),
-        ),
-        Entry(
-            "Child-sum Tree-LSTM", "ChildSumTreeLSTM",
-            "s = Σ_k h_k;  f_k = σ(x W_f + h_k U_f + b_f);  c = i u + Σ_k f_k c_k,  h = o tanh(c)",
-            "tree, one summed slot",
-            lambda: tree(rc.ChildSumTreeLSTM(2, 3), ("the", "Saints", "won")),
-        ),
-        Entry(
-            "Child-sum net", "ChildSumNet", "h = tanh(x W + (Σ_k h_k) U + b)",
-            "tree, one summed slot", lambda: tree(rc.ChildSumNet(2, 3), ("the", "Saints", "won")),
-        ),
-        Entry(
-            "Recursive autoencoder", "RecursiveAutoencoder",
-            "p = tanh(c W + b) / |.|,  E = Σ_k n_k / n |c_k - c_k'|²,  c' = p W' + b'", "tree",
-            lambda: tree(rc.RecursiveAutoencoder(2)),
+            "Recursive autoencoder", "RecursiveAutoencoder", rc.RecursiveAutoencoder.equation,
+            "tree", lambda: tree(rc.RecursiveAutoencoder(2)),
         ),
         Entry(
             "Top-down", "top_down", "h = cell(h of the parent, x)", "tree, transposed", downwards
         ),
     ],
     "Beyond chains and trees": [
+        *(of_kind(kind, grid) for kind in kinds("grid")),
         Entry(
-            "Multi-dimensional RNN", "MDRNN, sweep", "h_p = tanh(x_p W + Σ_d h_{p - e_d} U_d + b)",
-            "grid", lambda: grid(rc.MDRNN(2, 3)),
-        ),
-        Entry(
-            "Multi-dimensional LSTM", "MDLSTM, sweep", "c_p = i u + Σ_d f_d c_{p - e_d}", "grid",
-            lambda: grid(rc.MDLSTM(2, 3)),
+            "Grid of cells", "sweep", "h_p = cell(h_{p - e_1}, ..., h_{p - e_d}, x_p)", "grid",
         ),
         Entry(
             "From every corner", "Multidirectional", "y = [sweeps from the 2^d corners]",
@@ -339,7 +281,7 @@ SECTIONS: dict[str, list[Entry]] = {
     ],
     "Learned structure": [
         Entry(
-            "Scoring net", "ScoringNet", "h = tanh(h_0 U_0 + h_1 U_1 + b),  score = h w", "tree",
+            "Scoring net", "ScoringNet", rc.ScoringNet.equation, "tree",
             lambda: tree(rc.ScoringNet(2, 3)),
         ),
         Entry(

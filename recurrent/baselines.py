@@ -16,6 +16,8 @@ from .options import lengths as checked_lengths
 from .options import seed as checked_seed
 from .sequences import check_cell, check_params, start_state
 
+__all__ = ["TimeDelay", "Unshared"]
+
 
 class TimeDelay(Cell):
     """The feed-forward net over a sliding window of `span` steps, the time-delay network (Lang and

@@ -5,6 +5,9 @@ with leading batch axes, called in a plain Python loop).  The classes here add `
 named parameters, and `zero_state`, where a sequence or a leaf starts.  Tree cells take the tuple of
 their children's states as carry.  Products are written `x @ W` with W of shape (inputs, outputs).
 Further forms of the LSTM are in `lstms`, leaky units and reservoirs in `reservoir`.
+
+A class states beside its equation what those read who treat all cells alike (the tests of all
+cells, docs/architectures.md); `kinds` lists the classes, so that a new one is seen by itself.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ import minigrad as mg
 from . import options
 from .options import choice, flag, size, sizes
 
+__all__ = ["Cell", "GRU", "JordanRNN", "LSTM", "MGU", "RNN", "RecursiveNet", "TreeCell", "TreeLSTM"]
+
 Params = dict[str, Any]
 
 
@@ -27,11 +32,34 @@ class Cell:
 
     input_size, hidden_size, output_size: lengths of x, h and y.  `shapes()` names every parameter
     with its shape.
+
+    name, title: what drawings call it, and its full name (default: the same).
+    equation   : in a line; a class that states none of its own is no new kind of cell.
+    over       : the structures it runs over: "chain", "tree", "grid", ...
+    variants   : options of the constructor that make it another cell; the first is the usual one.
     """
 
     name = "cell"
+    title = ""
+    equation = ""
+    over = "chain"
+    variants: tuple[dict[str, Any], ...] = ({},)
     state_names: tuple[str, ...] = ("h",)
     ones: tuple[str, ...] = ()  # parameters that start at 1
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        own = vars(cls)
+        cls.title = own.get("title", cls.name[:1].upper() + cls.name[1:])
+        cls.variants = own.get("variants", ({},))  # the options are those of the class alone
+        ours = cls.__module__.partition(".")[0] == __package__
+        if ours and "equation" in own:
+            _KINDS.append(cls)
+
+    @classmethod
+    def examples(cls, input_size: int = 2, hidden_size: int = 3) -> list[Cell]:
+        """One cell of each variant."""
+        return [cls(input_size, hidden_size, **options) for options in cls.variants]
     reads_input = True
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
@@ -81,6 +109,15 @@ class Cell:
         raise NotImplementedError
 
 
+_KINDS: list[type[Cell]] = []
+
+
+def kinds(*over: str) -> list[type[Cell]]:
+    """Every class of cells of this package, in the order of the files; those over the structures
+    named, if any are."""
+    return [kind for kind in _KINDS if not over or kind.over in over]
+
+
 def _initial(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     if len(shape) < 2:
         return np.zeros(shape)
@@ -107,7 +144,9 @@ class RNN(Cell):
                  IRNN (Le, Jaitly and Hinton 2015).
     """
 
-    name = "RNN"
+    name, title = "RNN", "Elman RNN"
+    equation = "h' = tanh(x W + h U + b)"
+    variants = ({}, {"activation": "relu", "recurrent": "identity"})
 
     def __init__(
         self, input_size: int, hidden_size: int, activation: str = "tanh",
@@ -146,6 +185,8 @@ class JordanRNN(Cell):
     """
 
     name = "Jordan RNN"
+    equation = "h = tanh(x W + y U + b),  y' = g(h V + c)"
+    variants = ({}, {"output_size": 2, "output": "tanh"})
     state_names = ("y",)
 
     def __init__(
@@ -194,6 +235,10 @@ class LSTM(Cell):
     """
 
     name = "LSTM"
+    equation = (
+        "a_g = x W_g + h U_g + b_g;  i, f, o = σ(a),  g = tanh(a_g);  c' = f c + i g,  "
+        "h' = o tanh(c')"
+    )
     state_names = ("h", "c")
     ones: tuple[str, ...] = ("b_f",)
 
@@ -220,6 +265,11 @@ class GRU(Cell):
     """
 
     name = "GRU"
+    equation = (
+        "r, z = σ(a);  n = tanh(x W_n + b_n + r (h U_n + c_n)), reset after, or "
+        "tanh(x W_n + (r h) U_n + b_n), before;  h' = (1 - z) n + z h"
+    )
+    variants = ({}, {"reset_after": False})
 
     def __init__(self, input_size: int, hidden_size: int, reset_after: bool = True) -> None:
         super().__init__(input_size, hidden_size)
@@ -249,7 +299,8 @@ class MGU(Cell):
     h' = (1 - f) * h + f * n,   y = h'
     """
 
-    name = "MGU"
+    name, title = "MGU", "Minimal gated unit"
+    equation = "f = σ(a_f),  n = tanh(x W_n + (f h) U_n + b_n),  h' = (1 - f) h + f n"
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return self.gate_shapes("fn")
@@ -265,6 +316,8 @@ class MGU(Cell):
 class TreeCell(Cell):
     """A cell over trees: its carry is the tuple of its children's states (with arity 1, the only
     state)."""
+
+    over = "tree"
 
     def __init__(self, input_size: int, hidden_size: int, arity: int = 2) -> None:
         super().__init__(input_size, hidden_size)
@@ -282,6 +335,7 @@ class RecursiveNet(TreeCell):
     """
 
     name = "recursive net"
+    equation = "h = tanh(x W + Σ_k h_k U_k + b)"
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         square = (self.hidden_size, self.hidden_size)
@@ -309,7 +363,8 @@ class TreeLSTM(TreeCell):
     State (h, c).  `init` sets b_f to 1.
     """
 
-    name = "Tree-LSTM"
+    name, title = "Tree-LSTM", "N-ary Tree-LSTM"
+    equation = "c = i u + Σ_k f_k c_k,  h = o tanh(c)"
     state_names = ("h", "c")
     ones: tuple[str, ...] = ("b_f",)
 

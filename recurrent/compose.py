@@ -24,6 +24,8 @@ from .options import cell_like, flag, sizes
 from .options import seed as checked_seed
 from .patterns import matrix
 
+__all__ = ["deep_input", "deep_output", "deep_transition", "stack"]
+
 Params = dict[str, Any]
 
 

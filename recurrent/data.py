@@ -16,6 +16,8 @@ import numpy as np
 from .options import array, flag, integers, listed, shown
 from .options import size as _size
 
+__all__ = ["Batch", "Series", "Vocabulary", "batches", "pad", "read_csv"]
+
 UNKNOWN = "⟨unk⟩"
 
 

@@ -17,6 +17,8 @@ from minigrad import pytrees
 from . import options
 from .seq2seq import EncoderDecoder, Params
 
+__all__ = ["Hypothesis", "beam_search", "greedy", "sample"]
+
 
 class Hypothesis(NamedTuple):
     """A decoded sequence without its end token, and the log-probability of it (end included)."""

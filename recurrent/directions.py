@@ -29,6 +29,8 @@ from .sequences import (
     unroll,
 )
 
+__all__ = ["bidirectional", "layered", "over_time"]
+
 Params = dict[str, Any]
 
 

@@ -12,6 +12,8 @@ from minigrad import pytrees
 
 from .options import shown
 
+__all__ = ["dynamical_system"]
+
 
 def dynamical_system(f: Callable | Sequence[Callable]) -> Callable[..., list[Any]]:
     """The general recurrence, with a transition, parameters, and sizes of state and action that may

@@ -20,6 +20,8 @@ from .options import array, cell_like, listed, part, shown, size, tensor, whole
 from .sequences import start_state
 from .trees import check_tree_cell
 
+__all__ = ["Lattice", "MDLSTM", "MDRNN", "Multidirectional", "lattice", "run_lattice", "sweep"]
+
 
 class MDRNN(RecursiveNet):
     """The multi-dimensional RNN (Graves, Fernandez and Schmidhuber 2007, section 2), for `sweep`:
@@ -29,7 +31,9 @@ class MDRNN(RecursiveNet):
     e_d is one step along axis d: on a grid the plain recursive net is the same equation.
     """
 
-    name = "MD-RNN"
+    name, title = "MD-RNN", "Multi-dimensional RNN"
+    equation = "h_p = tanh(x_p W + Σ_d h_{p - e_d} U_d + b)"
+    over = "grid"
 
     def __init__(self, input_size: int, hidden_size: int, dims: int = 2) -> None:
         super().__init__(input_size, hidden_size, arity=dims)
@@ -46,7 +50,10 @@ class MDLSTM(TreeLSTM):
     h_d, c_d are the states one step back along axis d; with one axis, the LSTM with peepholes.
     """
 
-    name = "MD-LSTM"
+    name, title = "MD-LSTM", "Multi-dimensional LSTM"
+    equation = "c_p = i u + Σ_d f_d c_{p - e_d}"
+    over = "grid"
+    variants = ({}, {"dims": 3})
 
     def __init__(self, input_size: int, hidden_size: int, dims: int = 2) -> None:
         super().__init__(input_size, hidden_size, arity=dims)

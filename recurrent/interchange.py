@@ -27,6 +27,8 @@ from .directions import Bidirectional, Layered, OverTime, bidirectional, layered
 from .lstms import PeepholeLSTM, ProjectedLSTM
 from .options import array, flag, shown, size, whole
 
+__all__ = ["from_onnx", "from_torch", "onnx_node", "to_onnx", "to_torch"]
+
 Params = dict[str, Any]
 Arrays = dict[str, np.ndarray]
 TORCH = {"RNN": " ", "LSTM": "ifgo", "GRU": "rzn"}

@@ -16,6 +16,10 @@ import minigrad as mg
 from .options import array, size, tensor
 from .options import lengths as checked_lengths
 
+__all__ = [
+    "bits", "cross_entropy", "mean_squared_error", "perplexity", "tree_cross_entropy", "within",
+]  # fmt: skip
+
 
 def cross_entropy(
     logits: Any, labels: Any, lengths: Sequence[int] | None = None, mask: Any = None

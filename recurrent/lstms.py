@@ -15,6 +15,8 @@ import minigrad as mg
 from .cells import LSTM, Cell, Params, affine
 from .options import size
 
+__all__ = ["CoupledLSTM", "LayerNormLSTM", "OriginalLSTM", "PeepholeLSTM", "ProjectedLSTM"]
+
 
 class OriginalLSTM(Cell):
     """The LSTM of Hochreiter and Schmidhuber 1997, without a forget gate: the memory only adds up.
@@ -24,6 +26,7 @@ class OriginalLSTM(Cell):
     """
 
     name = "LSTM without forget gate"
+    equation = "c' = c + i g,  h' = o tanh(c')"
     state_names = ("h", "c")
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -49,6 +52,7 @@ class CoupledLSTM(Cell):
     """
 
     name = "LSTM with coupled gates"
+    equation = "c' = f c + (1 - f) g,  h' = o tanh(c')"
     state_names = ("h", "c")
     ones: tuple[str, ...] = ("b_f",)
 
@@ -74,6 +78,7 @@ class PeepholeLSTM(LSTM):
     """
 
     name = "LSTM with peepholes"
+    equation = "i, f = σ(a + p c),  o = σ(a_o + p_o c');  c' = f c + i g,  h' = o tanh(c')"
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return super().shapes() | {f"p_{g}": (self.hidden_size,) for g in "ifo"}
@@ -98,6 +103,8 @@ class ProjectedLSTM(LSTM):
     """
 
     name = "LSTM with projection"
+    equation = "h' = (o tanh(c')) V"
+    variants = ({"proj_size": 2},)
 
     def __init__(self, input_size: int, hidden_size: int, proj_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -140,6 +147,7 @@ class LayerNormLSTM(LSTM):
     """
 
     name = "LSTM with layer norm"
+    equation = "a_g = r_g LN(x W_g) + s_g LN(h U_g) + b_g;  h' = o tanh(r_c LN(c') + b_c)"
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         gains = {f"{kind}_{g}": (self.hidden_size,) for g in "ifog" for kind in "rs"}

@@ -18,6 +18,8 @@ from minigrad import pytrees
 from .options import NEEDS, cell_like
 from .options import seed as checked_seed
 
+__all__ = ["Hold", "SelfFeeding", "with_mask"]
+
 Params = dict[str, Any]
 
 

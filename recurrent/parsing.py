@@ -21,6 +21,11 @@ from .sequences import start_state
 from .treebank import Tree
 from .trees import check_tree_cell, fold, structure
 
+__all__ = [
+    "ScoringNet", "bracket_f1", "confusions", "greedy_loss", "margin_loss", "parse", "tree_scores",
+    "wrong_brackets",
+]  # fmt: skip
+
 Span = tuple[int, int]
 
 
@@ -33,6 +38,7 @@ class ScoringNet(RecursiveNet):
     """
 
     name = "scoring net"
+    equation = "h = tanh(h_0 U_0 + h_1 U_1 + b),  score = h w"
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size, arity=2)

@@ -22,6 +22,8 @@ from .options import array, cell_like, choice, flag, function, part, shown, size
 from .options import seed as checked_seed
 from .sequences import unroll
 
+__all__ = ["ManyToMany", "ManyToOne", "OneToMany", "per_object"]
+
 Params = dict[str, Any]
 
 

@@ -19,6 +19,8 @@ from .compose import shapes_of
 from .missing import Wrapped
 from .options import cell_like, number, size
 
+__all__ = ["Dropout", "Zoneout", "dropout_masks", "tied_logits", "zoneout_masks"]
+
 Params = dict[str, Any]
 
 

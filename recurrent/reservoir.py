@@ -12,6 +12,8 @@ from .cells import Cell, Params
 from .options import array, number
 from .options import seed as checked_seed
 
+__all__ = ["EchoState", "LeakyRNN", "ridge_readout"]
+
 
 class LeakyRNN(Cell):
     """Leaky-integrator units (Jaeger et al. 2007): h' = (1 - a) * h + a * tanh(x W + h U + b).
@@ -19,7 +21,8 @@ class LeakyRNN(Cell):
     leak : a in (0, 1], how far h moves in a step; 1 is the RNN.
     """
 
-    name = "leaky RNN"
+    name, title = "leaky RNN", "Leaky units"
+    equation = "h' = (1 - a) h + a tanh(x W + h U + b)"
 
     def __init__(self, input_size: int, hidden_size: int, leak: float = 0.3) -> None:
         super().__init__(input_size, hidden_size)
@@ -51,6 +54,8 @@ class EchoState(LeakyRNN):
     """
 
     name = "echo state network"
+    equation = "h' as leaky units, W and U random and fixed"
+    variants = ({"density": 0.6, "leak": 0.7},)
 
     def __init__(
         self, input_size: int, hidden_size: int, spectral_radius: float = 0.9, leak: float = 1.0,

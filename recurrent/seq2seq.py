@@ -40,6 +40,8 @@ from .patterns import (
 )
 from .sequences import unroll
 
+__all__ = ["attend", "encoder_decoder"]
+
 Params = dict[str, Any]
 ATTENTION = (None, "additive", "dot", "general")
 WHO = "encoder_decoder"

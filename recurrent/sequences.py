@@ -14,6 +14,8 @@ from .options import flag, shown, tensor
 from .options import lengths as checked_lengths
 from .options import size as checked_size
 
+__all__ = ["unroll"]
+
 
 def unroll(
     cell: Callable,

@@ -15,6 +15,8 @@ from .cells import Cell, Params
 from .options import listed, shown, size
 from .sequences import unroll
 
+__all__ = ["SaturatedRNN", "TuringMachine", "TuringNet", "binary_increment", "palindromes"]
+
 Move = tuple[str, str, str]  # next state, written symbol, "L", "R" or "S"
 
 

@@ -10,6 +10,8 @@ import minigrad as mg
 
 from .cells import Cell, Params, TreeCell
 
+__all__ = ["ChildSumNet", "ChildSumTreeLSTM", "RNTN", "RecursiveAutoencoder"]
+
 
 class RNTN(TreeCell):
     """The recursive neural tensor network (Socher et al. 2013, section 4.3):
@@ -21,6 +23,8 @@ class RNTN(TreeCell):
     """
 
     name = "RNTN"
+    equation = "h = tanh(cᵀ V c + Σ_k h_k U_k + x W + b),  c = (h_0, h_1)"
+    variants = ({}, {"arity": 3})
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         i, h, wide = self.input_size, self.hidden_size, self.arity * self.hidden_size
@@ -65,6 +69,10 @@ class ChildSumTreeLSTM(Cell):
     """
 
     name = "child-sum Tree-LSTM"
+    equation = (
+        "s = Σ_k h_k;  f_k = σ(x W_f + h_k U_f + b_f);  c = i u + Σ_k f_k c_k,  h = o tanh(c)"
+    )
+    over = "tree, one summed slot"
     state_names = ("h", "fc")
     ones: tuple[str, ...] = ("b_f",)
     sums_children = True
@@ -94,6 +102,8 @@ class ChildSumNet(Cell):
     """
 
     name = "child-sum net"
+    equation = "h = tanh(x W + (Σ_k h_k) U + b)"
+    over = "tree, one summed slot"
     sums_children = True
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -120,11 +130,16 @@ class RecursiveAutoencoder(TreeCell):
     """
 
     name = "recursive autoencoder"
+    equation = "p = tanh(c W + b) / |.|,  E = Σ_k n_k / n |c_k - c_k'|²,  c' = p W' + b'"
     state_names = ("h", "n")
 
     def __init__(self, hidden_size: int) -> None:
         super().__init__(1, hidden_size, arity=2)
         self.input_size = self.hidden_size
+
+    @classmethod
+    def examples(cls, input_size: int = 2, hidden_size: int = 3) -> list[Cell]:
+        return [cls(input_size)]  # a leaf's state is its vector
 
     def __repr__(self) -> str:
         return f"RecursiveAutoencoder({self.hidden_size})"

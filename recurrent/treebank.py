@@ -25,6 +25,8 @@ import numpy as np
 
 import minigrad as mg
 
+__all__ = ["Tree", "binarise", "read_brackets", "read_conllu"]
+
 BOM = "\ufeff"
 
 

@@ -15,6 +15,8 @@ from .options import function, tensor
 from .sequences import check_carry, check_input, check_params, start_state
 from .treebank import Tree, children_of, forest_of
 
+__all__ = ["Forest", "fold", "roots", "structure", "top_down"]
+
 
 class Forest(mg.Structure):
     """The structure of trees, which also knows the word at each row: words[n] counts tokens in the

@@ -17,6 +17,7 @@ from minigrad.testing.examples.problems import (
 )
 from minigrad.testing.laws import LAWS, close
 from minigrad.testing.strategies import problems
+from recurrent.cells import kinds
 
 COMPILED = ("compiled_is_reference", "threads_and_calls_agree")
 
@@ -46,12 +47,12 @@ def test_law_on_the_dag(law):
 
 # -- law 3: ragged is padded and masked ------------------------------------------------------------
 
-CELLS = [rc.RNN(2, 3), rc.LSTM(2, 3), rc.GRU(2, 3), rc.GRU(2, 3, reset_after=False)]
+CELLS = [cell for kind in kinds("chain") for cell in kind.examples(2, 3)]
 seeds = st.integers(0, 2**20)
 
 
 def _states(cell, rng, batch):
-    return tuple(rng.standard_normal((batch, cell.hidden_size)) for _ in cell.state_names)
+    return tuple(rng.standard_normal((batch, n)) for n in cell.state_sizes)
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -69,7 +70,7 @@ def test_ragged_is_padded_and_masked(seed, cell, reverse):
         "x": rng.standard_normal((time, batch, 2)),
         "s": first if len(first) > 1 else first[0],
     }
-    weights = rng.standard_normal((time, batch, 3))
+    weights = rng.standard_normal((time, batch, cell.output_size))
 
     t = mg.tensors(arrays)
     carry, ys = rc.unroll(cell, t["p"], t["x"], t["s"], lengths=lengths, reverse=reverse)

@@ -11,40 +11,33 @@ import recurrent as rc
 from minigrad.compile import program
 from minigrad.kernels import threads
 from minigrad.testing.laws import close
+from recurrent.cells import kinds
 
 from .checks import against, laws, random_params
 
-CELLS = [
-    rc.RNN(3, 4),
-    rc.RNN(3, 4, "relu"),
-    rc.LSTM(3, 4),
-    rc.GRU(3, 4),
-    rc.GRU(3, 4, reset_after=False),
-    rc.RNN(3, 4, recurrent="identity"),
-    rc.JordanRNN(3, 4),
-    rc.MGU(3, 4),
-    rc.OriginalLSTM(3, 4),
-    rc.CoupledLSTM(3, 4),
-    rc.PeepholeLSTM(3, 4),
-    rc.ProjectedLSTM(3, 4, 4),
-    rc.LayerNormLSTM(3, 4),
-    rc.LeakyRNN(3, 4),
-    rc.RecursiveNet(3, 4),
-    rc.TreeLSTM(3, 4),
-    rc.RecursiveNet(3, 4, arity=1),
-    rc.TreeLSTM(3, 4, arity=3),
-]
+CELLS = [  # every class, in every variant, whose x is one vector
+    cell for kind in kinds("chain", "tree", "grid") if not hasattr(kind, "word_inputs")
+    for cell in kind.examples(3, 4)
+]  # fmt: skip
 IDS = [f"{type(c).__name__}{k}" for k, c in enumerate(CELLS)]
-ARITY = {id(c): getattr(c, "arity", 1) for c in CELLS}
 
 
 def carry_of(cell, batch, rng):
     def state():
-        leaves = tuple(rng.standard_normal((*batch, 4)) for _ in cell.state_names)
+        leaves = tuple(rng.standard_normal((*batch, n)) for n in cell.state_sizes)
         return leaves if len(leaves) > 1 else leaves[0]
 
     arity = getattr(cell, "arity", 1)
     return tuple(state() for _ in range(arity)) if arity > 1 else state()
+
+
+def test_every_class_of_cells_is_public_and_says_what_it_is():
+    assert len({k.title for k in kinds()}) == len(kinds()) >= 20
+    for kind in kinds():
+        assert kind.__name__ in rc.__all__, f"{kind.__name__} is missing in its file's __all__"
+        assert kind.equation and kind.examples() and kind.__doc__
+    mine = type("Mine", (rc.RNN,), {"equation": "h' = h"})
+    assert mine not in kinds(), "a user's class is not one of the package's"
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=IDS)
@@ -56,13 +49,12 @@ def test_init_is_seeded_named_and_float64(cell):
         np.testing.assert_array_equal(a, again[name])
         assert isinstance(name, str) and a.flags.writeable
     assert any((p[n] != other[n]).any() for n in p)
-    square = [a for n, a in p.items() if n.startswith("U")]
-    for u in square:
-        close(u @ u.T, np.eye(4), 1e-12)
-    assert not p[next(n for n in p if n.startswith("b"))].any() or "b_f" in p
-    if "b_f" in p:
-        assert (p["b_f"] == ("c" in cell.state_names)).all()
-        assert "b_i" not in p or not p["b_i"].any()
+    for n, a in p.items():
+        if n.startswith("U") and a.shape[0] == a.shape[1] and not isinstance(cell, rc.EchoState):
+            close(a @ a.T, np.eye(len(a)), 1e-12)
+        if n.startswith("b"):
+            assert (a == (n in cell.ones)).all()
+    assert set(cell.ones) <= set(p)
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=IDS)
@@ -84,7 +76,8 @@ def test_zero_states(cell):
     zero = cell.zero_state(np.float32)
     leaves = zero if isinstance(zero, tuple) else (zero,)
     assert len(leaves) == len(cell.state_names)
-    assert all(a.shape == (1, 4) and a.dtype == np.float32 and not a.any() for a in leaves)
+    for a, n in zip(leaves, cell.state_sizes, strict=True):
+        assert a.shape == (1, n) and a.dtype == np.float32 and not a.any()
 
 
 def test_formulas_at_known_numbers():
@@ -156,16 +149,9 @@ def test_sizes_are_checked(make, message):
 # -- laws and oracles ------------------------------------------------------------------------------
 
 VARIANTS = {
-    "relu": rc.RNN(3, 4, "relu", recurrent="identity"),
-    "jordan": rc.JordanRNN(3, 4, 2, output="tanh"),
-    "mgu": rc.MGU(3, 4),
-    "original": rc.OriginalLSTM(3, 4),
-    "coupled": rc.CoupledLSTM(3, 4),
-    "peephole": rc.PeepholeLSTM(3, 4),
-    "projected": rc.ProjectedLSTM(3, 4, 2),
-    "layer norm": rc.LayerNormLSTM(3, 4),
-    "leaky": rc.LeakyRNN(3, 4, 0.4),
-    "echo state": rc.EchoState(3, 4, density=0.6, leak=0.7),
+    f"{kind.__name__}{options or ''}": cell
+    for kind in kinds("chain")
+    for options, cell in zip(kind.variants, kind.examples(3, 4), strict=True)
 }
 LENGTHS = [3, 0, 4]
 
@@ -259,53 +245,112 @@ def test_ragged_is_the_loop_over_each_sequence(name):
     close(*mg.evaluate((results(final, ys), results(*plain))), 1e-12)
 
 
-def torch_step(name, p, state, x):
-    """One step of every cell in torch, written out on its own."""
-    import torch
+# -- one step of every cell in torch, written out on its own ---------------------------------------
+# A step is (cell, p, state, x) -> (state, y); `gate(p, g, x, h)` is what goes into gate g.
 
-    s, tanh = torch.sigmoid, torch.tanh
 
-    def a(g, h):
-        return x @ p[f"W_{g}"] + h @ p[f"U_{g}"] + p[f"b_{g}"]
+def gate(p, g, x, h):
+    return x @ p[f"W_{g}"] + h @ p[f"U_{g}"] + p[f"b_{g}"]
 
+
+def into(p, x, h):
+    return x @ p["W"] + h @ p["U"] + p["b"]
+
+
+def torch_rnn(cell, p, h, x):
+    z = into(p, x, h)
+    h = z.clamp(min=0) if cell.nonlinearity == "relu" else z.tanh()
+    return h, h
+
+
+def torch_jordan(cell, p, state, x):
+    y = into(p, x, state).tanh() @ p["V"] + p["c"]
+    y = y if cell.output_size == 4 else y.tanh()  # the variant with another size has tanh there
+    return y, y
+
+
+def torch_leaky(cell, p, h, x):
+    h = h + cell.leak * (into(p, x, h).tanh() - h)
+    return h, h
+
+
+def torch_gru(cell, p, h, x):
+    r, z = (gate(p, g, x, h).sigmoid() for g in "rz")
+    if cell.reset_after:
+        n = (x @ p["W_n"] + p["b_n"] + r * (h @ p["U_n"] + p["c_n"])).tanh()
+    else:
+        n = gate(p, "n", x, r * h).tanh()
+    h = n + z * (h - n)
+    return h, h
+
+
+def torch_mgu(cell, p, h, x):
+    f = gate(p, "f", x, h).sigmoid()
+    h = h + f * (gate(p, "n", x, f * h).tanh() - h)
+    return h, h
+
+
+def torch_lstm(cell, p, state, x):
+    h, c = state
+    i, f, o = (gate(p, g, x, h).sigmoid() for g in "ifo")
+    c = f * c + i * gate(p, "g", x, h).tanh()
+    h = o * c.tanh()
+    return (h, c), h
+
+
+def torch_original(cell, p, state, x):
+    h, c = state
+    c = c + gate(p, "i", x, h).sigmoid() * gate(p, "g", x, h).tanh()
+    h = gate(p, "o", x, h).sigmoid() * c.tanh()
+    return (h, c), h
+
+
+def torch_coupled(cell, p, state, x):
+    h, c = state
+    g, f = gate(p, "g", x, h).tanh(), gate(p, "f", x, h).sigmoid()
+    c, h = g + f * (c - g), gate(p, "o", x, h).sigmoid()
+    h = h * c.tanh()
+    return (h, c), h
+
+
+def torch_peephole(cell, p, state, x):
+    h, c = state
+    i, f = ((gate(p, g, x, h) + p[f"p_{g}"] * c).sigmoid() for g in "if")
+    c = f * c + i * gate(p, "g", x, h).tanh()
+    h = (gate(p, "o", x, h) + p["p_o"] * c).sigmoid() * c.tanh()
+    return (h, c), h
+
+
+def torch_projected(cell, p, state, x):
+    (m, c), _ = torch_lstm(cell, p, state, x)
+    return (m @ p["V"], c), m @ p["V"]
+
+
+def torch_layer_norm(cell, p, state, x):
     def norm(v):
         return (v - v.mean()) / (v.var(unbiased=False) + 1e-5).sqrt()
 
-    if name in ("relu", "leaky", "echo state", "jordan"):
-        z = x @ p["W"] + state @ p["U"] + p["b"]
-        if name == "jordan":
-            y = tanh(tanh(z) @ p["V"] + p["c"])
-            return y, y
-        leak = {"relu": None, "leaky": 0.4, "echo state": 0.7}[name]
-        h = z.clamp(min=0) if leak is None else state + leak * (tanh(z) - state)
-        return h, h
-    if name == "mgu":
-        f = s(a("f", state))
-        h = state + f * (tanh(a("n", f * state)) - state)
-        return h, h
     h, c = state
-    if name == "original":
-        c = c + s(a("i", h)) * tanh(a("g", h))
-        h = s(a("o", h)) * tanh(c)
-    elif name == "coupled":
-        g, f = tanh(a("g", h)), s(a("f", h))
-        c, h = g + f * (c - g), s(a("o", h))
-        h = h * tanh(c)
-    elif name == "peephole":
-        i, f = s(a("i", h) + p["p_i"] * c), s(a("f", h) + p["p_f"] * c)
-        c = f * c + i * tanh(a("g", h))
-        h = s(a("o", h) + p["p_o"] * c) * tanh(c)
-    elif name == "projected":
-        c = s(a("f", h)) * c + s(a("i", h)) * tanh(a("g", h))
-        h = (s(a("o", h)) * tanh(c)) @ p["V"]
-    else:
-        i, f, o, g = (
-            p[f"r_{k}"] * norm(x @ p[f"W_{k}"]) + p[f"s_{k}"] * norm(h @ p[f"U_{k}"]) + p[f"b_{k}"]
-            for k in "ifog"
-        )
-        c = s(f) * c + s(i) * tanh(g)
-        h = s(o) * tanh(p["r_c"] * norm(c) + p["b_c"])
+    i, f, o, g = (
+        p[f"r_{k}"] * norm(x @ p[f"W_{k}"]) + p[f"s_{k}"] * norm(h @ p[f"U_{k}"]) + p[f"b_{k}"]
+        for k in "ifog"
+    )
+    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+    h = o.sigmoid() * (p["r_c"] * norm(c) + p["b_c"]).tanh()
     return (h, c), h
+
+
+TORCH = {
+    rc.RNN: torch_rnn, rc.JordanRNN: torch_jordan, rc.LeakyRNN: torch_leaky,
+    rc.EchoState: torch_leaky, rc.GRU: torch_gru, rc.MGU: torch_mgu, rc.LSTM: torch_lstm,
+    rc.OriginalLSTM: torch_original, rc.CoupledLSTM: torch_coupled,
+    rc.PeepholeLSTM: torch_peephole, rc.ProjectedLSTM: torch_projected,
+    rc.LayerNormLSTM: torch_layer_norm,
+}  # fmt: skip
+
+
+def test_every_cell_over_chains_has_an_oracle():
+    assert set(TORCH) == set(kinds("chain")), "a new cell wants its step in torch here"
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -319,7 +364,7 @@ def test_values_and_gradients_against_torch(name):
             state, column = optree.tree_map(lambda s, b=b: s[b], t["s"]), []
             for k in range(4):
                 if k < LENGTHS[b]:
-                    state, y = torch_step(name, t["p"], state, t["x"][k, b])
+                    state, y = TORCH[type(cell)](cell, t["p"], state, t["x"][k, b])
                     column.append(y)
                 else:
                     column.append(torch.zeros(cell.output_size, dtype=torch.float64))

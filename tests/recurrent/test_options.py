@@ -1,24 +1,25 @@
 """What constructors and functions are given is checked in one place, nonsense refused in words."""
 
+from functools import partial
+from inspect import signature
+
 import numpy as np
 import pytest
 
 import minigrad as mg
 import recurrent as rc
+from recurrent.cells import kinds
 
 RNN = rc.RNN(2, 3)
 RNG, OUT = np.random.default_rng(0), rc.ManyToOne(RNN, 1).init(0)
 SIZES = [0, -1, 2.0, True, "3", None, np.nan, [2]]
-TWO_SIZES = [
-    rc.RNN, rc.LSTM, rc.GRU, rc.MGU, rc.JordanRNN, rc.OriginalLSTM, rc.CoupledLSTM, rc.PeepholeLSTM,
-    rc.LayerNormLSTM, rc.LeakyRNN, rc.EchoState, rc.RecursiveNet, rc.TreeLSTM, rc.RNTN,
-    rc.ChildSumNet, rc.ChildSumTreeLSTM, rc.MDRNN, rc.MDLSTM, rc.ScoringNet,
-]  # fmt: skip
+TWO_SIZES = [kind for kind in kinds() if "input_size" in signature(kind).parameters]
 
 
-@pytest.mark.parametrize("make", TWO_SIZES)
+@pytest.mark.parametrize("kind", TWO_SIZES)
 @pytest.mark.parametrize("bad", SIZES, ids=repr)
-def test_sizes(make, bad):
+def test_sizes(kind, bad):
+    make = partial(kind, **kind.variants[0])
     for what, given in (("input_size", (bad, 2)), ("hidden_size", (2, bad))):
         with pytest.raises(ValueError, match=f"{what} must be a positive integer; got"):
             make(*given)

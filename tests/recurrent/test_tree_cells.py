@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 import minigrad as mg
 import recurrent as rc
 from minigrad.testing.laws import close
+from recurrent.cells import kinds
 
 from .checks import against, laws, random_params
 from .test_trees import T, conllu
@@ -17,8 +18,9 @@ WIDE = "(3 (2 (2 a) (2 b) (2 c)) (4 d) (1 (1 e) (1 f)))"
 PAIRS = "(3 (2 (2 a) (2 b)) (4 c))"
 HEADS = [("1", "a", "2", "x"), ("2", "b", "0", "root"), ("3", "c", "2", "x"), ("4", "d", "3", "x"),
          ("5", "e", "2", "x")]  # fmt: skip
-SUMMED = [rc.ChildSumTreeLSTM(2, 3), rc.ChildSumNet(2, 3)]
-BINARY = [rc.RNTN(2, 3), rc.RecursiveAutoencoder(2)]
+SUMMED = [cell for kind in kinds("tree, one summed slot") for cell in kind.examples()]
+PLACED = [cell for kind in kinds("tree") for cell in kind.examples()]  # a place for every child
+BINARY = [cell for cell in PLACED if cell.arity == 2]
 
 
 def grown(rng, words, arity):
@@ -42,7 +44,7 @@ def folded(cell, forest):
     return lambda t: rc.fold(cell, t["p"], forest, t["x"])
 
 
-@pytest.mark.parametrize("cell", [*SUMMED, *BINARY, rc.RNTN(2, 2, arity=3)], ids=str)
+@pytest.mark.parametrize("cell", [*SUMMED, *PLACED], ids=str)
 def test_laws_on_random_trees(cell):
     arity = getattr(cell, "arity", 4)
 
