@@ -113,7 +113,8 @@ def _attend(query: Any, kind: str, params: Params, source: Params) -> tuple[mg.T
         s = query @ params["W"] if kind == "general" else query
         score = mg.squeeze(memory @ mg.expand_dims(s, axis=-1), axis=-1)
     inside = mg.greater(source["mask"], 0.5)
-    score = mg.where(inside, score, mg.where(_some(source["mask"]), -np.inf, 0.0))
+    low = mg.where(_some(source["mask"]), -np.inf, 0.0)  # with no step at all, softmax is finite
+    score = mg.where(inside, score, mg.astype(low, score.dtype))
     weights = mg.where(inside, mg.softmax(score, axis=-1), 0).named("attention")
     context = mg.squeeze(mg.expand_dims(weights, axis=-2) @ memory, axis=-2)
     return context.named("context"), weights

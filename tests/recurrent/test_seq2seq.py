@@ -454,6 +454,9 @@ def test_what_is_masked_is_never_looked_at_and_nothing_attends_to_nothing(kind):
             for a, b in zip(optree.tree_leaves(found), optree.tree_leaves(wanted), strict=True):
                 np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
                 assert np.isfinite(a).all()
+        singles = optree.tree_map(lambda a: a.astype(np.float32), args)
+        found = {a.dtype for a in optree.tree_leaves(mg.evaluate(f(*mg.tensors(singles))))}
+        assert found == {np.dtype(np.float32)}
         context, weights, grads = wanted
         for row, n in enumerate(ends[:2]):
             cut = mg.tensors((q[row], memory[row, :n], keys[row, :n], np.ones(n), p))
