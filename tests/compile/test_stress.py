@@ -178,7 +178,7 @@ def test_memory_stays_flat():
     gc.collect()
     if MANY:
         print(f"{number} calls: {before:.1f} -> {resident():.1f} MiB", file=sys.stderr)
-        assert resident() - before < 8
+        assert resident() - before < 32  # a trace kept at every call would be a thousand
     for f in functions:
         assert len(f.traces) <= 64
     assert len(gc.get_objects()) < 1.5 * known
