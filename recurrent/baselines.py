@@ -1,5 +1,8 @@
-"""What recurrent nets are compared with: a window of the past instead of a state, and parameters of
-their own at every step instead of shared ones."""
+"""What recurrent nets are compared with.
+
+A window of the past instead of a state,
+and parameters of their own at every step instead of shared ones.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,18 @@ __all__ = ["TimeDelay", "Unshared"]
 
 
 class TimeDelay(Cell):
-    """The feed-forward net over a sliding window of `span` steps, the time-delay network (Lang and
-    Hinton 1988; Waibel et al. 1989):
+    """The feed-forward net over a sliding window of `span` steps, the time-delay network.
 
         y_t = tanh(sum_{k < span} x_{t-k} W_k + b),    x before the first step is 0
 
-    What lies further back than span - 1 steps cannot reach y_t.  net.init(seed);
+    Lang and Hinton 1988; Waibel et al. 1989.
+    What lies further back than span - 1 steps cannot reach y_t.
+
+    net.init(seed): W_k (I, H) and b (H,);
     net(params, xs, lengths=None) -> ys (T, B, H) or (T, H), 0 behind a sequence's end.
+
+    Raises ValueError for a size or a span that is no positive integer;
+    when called, for params, xs or lengths whose shapes do not fit.
     """
 
     name = "time-delay net"
@@ -68,11 +76,15 @@ def time_delay(params: Params, state: tuple, xs: tuple) -> tuple[tuple, Any]:
 class Unshared:
     """A cell with parameters of its own at every step: h_t, y_t = cell(theta_t, h_{t-1}, x_t).
 
-    What parameter sharing saves and what it buys shows next to it: `steps` times as many
-    parameters, and what is learnt at one place of a sequence says nothing about another.
+    What parameter sharing saves and what it buys shows next to it:
+    `steps` times as many parameters,
+    and what is learnt at one place of a sequence says nothing about another.
 
     net.init(seed): the cell's parameters with a leading axis `steps`, each step drawn anew;
     net(params, xs, lengths=None) -> ys (T, B, ...) or (T, ...), T at most `steps`.
+
+    Raises ValueError for what is no cell, or steps that are no positive integer;
+    when called, for more steps than there are parameters for, or shapes that do not fit.
     """
 
     def __init__(self, cell: Any, steps: int) -> None:

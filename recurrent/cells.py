@@ -1,13 +1,16 @@
 """Cells: one step of a recurrence, written as in the paper.
 
-A cell is any function `cell(params, carry, x) -> (carry, y)`, written for one node with vectors (or
-with leading batch axes, called in a plain Python loop).  The classes here add `init(seed)`, the
-named parameters, and `zero_state`, where a sequence or a leaf starts.  Tree cells take the tuple of
-their children's states as carry.  Products are written `x @ W` with W of shape (inputs, outputs).
+A cell is any function `cell(params, carry, x) -> (carry, y)`, written for one node with vectors
+(or with leading batch axes, called in a plain Python loop).
+The classes here add `init(seed)`, the named parameters,
+and `zero_state`, where a sequence or a leaf starts.
+Tree cells take the tuple of their children's states as carry.
+Products are written `x @ W` with W of shape (inputs, outputs).
 Further forms of the LSTM are in `lstms`, leaky units and reservoirs in `reservoir`.
 
-A class states beside its equation what those read who treat all cells alike (the tests of all
-cells, docs/architectures.md); `kinds` lists the classes, so that a new one is seen by itself.
+A class states beside its equation what those read who treat all cells alike
+(the tests of all cells, docs/architectures.md);
+`kinds` lists the classes, so that a new one is seen by itself.
 """
 
 from __future__ import annotations
@@ -27,16 +30,17 @@ Params = dict[str, Any]
 
 
 class Cell:
-    """What the shipped cells have in common: sizes, parameters from a table of shapes, a zero
-    state.
+    """What the shipped cells share: sizes, parameters from a table of shapes, a zero state.
 
-    input_size, hidden_size, output_size: lengths of x, h and y.  `shapes()` names every parameter
-    with its shape.
+    input_size, hidden_size, output_size: lengths of x, h and y.
+    `shapes()` names every parameter with its shape.
 
     name, title: what drawings call it, and its full name (default: the same).
     equation   : in a line; a class that states none of its own is no new kind of cell.
     over       : the structures it runs over: "chain", "tree", "grid", ...
     variants   : options of the constructor that make it another cell; the first is the usual one.
+
+    Raises ValueError for a size that is no positive integer.
     """
 
     name = "cell"
@@ -83,15 +87,23 @@ class Cell:
         raise NotImplementedError
 
     def init(self, seed: int = 0) -> Params:
-        """Fresh float64 parameters: input weights W uniform (Glorot and Bengio 2010), recurrent
-        weights U orthogonal (Saxe et al. 2014), biases 0 (1 for those named in `ones`); the
-        same for the same seed."""
+        """Fresh float64 parameters, the same for the same seed.
+
+        Input weights W are uniform (Glorot and Bengio 2010, equation 16),
+        recurrent weights U orthogonal (Saxe et al. 2014),
+        biases 0 (1 for those named in `ones`).
+
+        Raises ValueError for a seed that is no integer of at least 0.
+        """
         rng = np.random.default_rng(options.seed(f"{type(self).__name__}.init", seed))
         params = {name: _initial(name, shape, rng) for name, shape in self.shapes().items()}
         return params | {name: np.ones_like(params[name]) for name in self.ones}
 
     def zero_state(self, dtype: Any = np.float64) -> Any:
-        """The state before the first step, one row: (1, hidden_size), or a tuple of those."""
+        """The state before the first step, one row: (1, hidden_size), or a tuple of those.
+
+        Raises ValueError for a dtype that is no floating-point one of at most 64 bits.
+        """
         kind = options.dtype(f"{type(self).__name__}.zero_state", dtype)
         rows = tuple(np.zeros((1, length), kind) for length in self.state_sizes)
         return rows if len(rows) > 1 else rows[0]
@@ -140,8 +152,12 @@ class RNN(Cell):
     """Elman's simple recurrent network (Elman 1990): h' = tanh(x W + h U + b), y = h'.
 
     activation : "tanh" or "relu".
-    recurrent  : how `init` makes U: "orthogonal" (Saxe et al. 2014), or "identity", with relu the
-                 IRNN (Le, Jaitly and Hinton 2015).
+    recurrent  : how `init` makes U: "orthogonal" (Saxe et al. 2014),
+                 or "identity", with relu the IRNN (Le, Jaitly and Hinton 2015).
+
+    x (..., I), state and y (..., H); parameters W (I, H), U (H, H), b (H,).
+
+    Raises ValueError for a size that is no positive integer, or another activation or `recurrent`.
     """
 
     name, title = "RNN", "Elman RNN"
@@ -180,8 +196,13 @@ class JordanRNN(Cell):
 
         h = tanh(x W + y_{t-1} U + b),   y = g(h V + c)
 
-    output_size : length of y, the state (default hidden_size).
-    activation  : "tanh" or "relu";   output: g, "identity", "tanh" or "sigmoid".
+    output_size : O, the length of y, the state (default hidden_size).
+    activation  : "tanh" or "relu".
+    output      : g, "identity", "tanh" or "sigmoid".
+
+    x (..., I), state and y (..., O); parameters W (I, H), U (O, H), b (H,), V (H, O), c (O,).
+
+    Raises ValueError for a size that is no positive integer, or another activation or output.
     """
 
     name = "Jordan RNN"
@@ -224,14 +245,18 @@ class JordanRNN(Cell):
 
 
 class LSTM(Cell):
-    """Long short-term memory with a forget gate (Hochreiter and Schmidhuber 1997; Gers et al.
-    2000):
+    """Long short-term memory with a forget gate.
 
         i, f, o = sigmoid(x W + h U + b) each with its own parameters
         g  = tanh(x W_g + h U_g + b_g)
         c' = f * c + i * g,   h' = o * tanh(c'),   y = h'
 
-    State (h, c).  `init` sets b_f to 1 (Jozefowicz et al. 2015).
+    The memory is of Hochreiter and Schmidhuber 1997, the forget gate of Gers et al. 2000.
+    x (..., I), y (..., H), state (h, c), both (..., H).
+    Parameters for each of i, f, o and g: W (I, H), U (H, H), b (H,).
+    `init` sets b_f to 1 (Jozefowicz et al. 2015).
+
+    Raises ValueError for a size that is no positive integer.
     """
 
     name = "LSTM"
@@ -257,11 +282,16 @@ class LSTM(Cell):
 
 
 class GRU(Cell):
-    """Gated recurrent unit (Cho et al. 2014), with the update convention of cuDNN and PyTorch:
+    """Gated recurrent unit (Cho et al. 2014), with the update convention of cuDNN and PyTorch.
 
-    r, z = sigmoid(x W + h U + b) each,   h' = (1 - z) * n + z * h,   y = h'
-    n = tanh(x W_n + b_n + r * (h U_n + c_n))      reset_after=True: the product first
-    n = tanh(x W_n + (r * h) U_n + b_n)            reset_after=False: as in the paper
+        r, z = sigmoid(x W + h U + b) each,   h' = (1 - z) * n + z * h,   y = h'
+        n = tanh(x W_n + b_n + r * (h U_n + c_n))      reset_after=True: the product first
+        n = tanh(x W_n + (r * h) U_n + b_n)            reset_after=False: as in the paper
+
+    x (..., I), state and y (..., H).
+    Parameters for each of r, z and n: W (I, H), U (H, H), b (H,), and c_n (H,) with reset_after.
+
+    Raises ValueError for a size that is no positive integer, or a reset_after that is no bool.
     """
 
     name = "GRU"
@@ -293,10 +323,14 @@ class GRU(Cell):
 
 
 class MGU(Cell):
-    """The minimal gated unit (Zhou et al. 2016), one gate that forgets and resets:
+    """The minimal gated unit (Zhou et al. 2016), one gate that forgets and resets.
 
-    f = sigmoid(x W_f + h U_f + b_f),   n = tanh(x W_n + (f * h) U_n + b_n)
-    h' = (1 - f) * h + f * n,   y = h'
+        f = sigmoid(x W_f + h U_f + b_f),   n = tanh(x W_n + (f * h) U_n + b_n)
+        h' = (1 - f) * h + f * n,   y = h'
+
+    x (..., I), state and y (..., H); parameters for each of f and n: W (I, H), U (H, H), b (H,).
+
+    Raises ValueError for a size that is no positive integer.
     """
 
     name, title = "MGU", "Minimal gated unit"
@@ -314,8 +348,14 @@ class MGU(Cell):
 
 
 class TreeCell(Cell):
-    """A cell over trees: its carry is the tuple of its children's states (with arity 1, the only
-    state)."""
+    """A cell over trees: its carry is the tuple of its children's states.
+
+    With arity 1 it is the only child's state itself.
+
+    arity : the number of children a node may have; `fold` gives a missing one the zero state.
+
+    Raises ValueError for a size or an arity that is no positive integer.
+    """
 
     over = "tree"
 
@@ -328,10 +368,14 @@ class TreeCell(Cell):
 
 
 class RecursiveNet(TreeCell):
-    """The plain recursive network (Pollack 1990; Socher et al. 2011): h = tanh(x W + sum_k h_k U_k
-    + b).
+    """The plain recursive network (Pollack 1990; Socher et al. 2011).
 
-    One weight matrix per child position; leaves have x, inner nodes of a constituency tree x = 0.
+        h = tanh(x W + sum_k h_k U_k + b),   y = h
+
+    One weight matrix per child position: W (I, H), U_k (H, H), b (H,).
+    Leaves have x (..., I), inner nodes of a constituency tree x = 0; state and y (..., H).
+
+    Raises ValueError for a size or an arity that is no positive integer.
     """
 
     name = "recursive net"
@@ -354,13 +398,17 @@ class RecursiveNet(TreeCell):
 
 
 class TreeLSTM(TreeCell):
-    """The N-ary Tree-LSTM (Tai, Socher and Manning 2015, equations 9 to 14):
+    """The N-ary Tree-LSTM (Tai, Socher and Manning 2015, equations 9 to 14).
 
         i, o = sigmoid(x W + sum_l h_l U_l + b),  u = tanh(x W_u + sum_l h_l U_u_l + b_u)
         f_k = sigmoid(x W_f + sum_l h_l U_f_kl + b_f)      one forget gate per child k
         c = i * u + sum_k f_k * c_k,   h = o * tanh(c),   y = h
 
-    State (h, c).  `init` sets b_f to 1.
+    x (..., I), y (..., H), state (h, c), both (..., H).
+    Parameters: W (I, H), every U (H, H), b (H,).
+    `init` sets b_f to 1.
+
+    Raises ValueError for a size or an arity that is no positive integer.
     """
 
     name, title = "Tree-LSTM", "N-ary Tree-LSTM"
@@ -379,7 +427,6 @@ class TreeLSTM(TreeCell):
 
     def __call__(self, params: Params, carry: Any, x: Any) -> tuple[Any, Any]:
         children = self.children(carry)
-
         own = {g: x @ params[f"W_{g}"] + params[f"b_{g}"] for g in "ifou"}
 
         def gate(letter: str, place: str) -> mg.Tensor:

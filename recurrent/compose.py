@@ -5,8 +5,8 @@
     deep_transition(cell, ...)  layers between h_{t-1} and h_t
     deep_output(cell, ...)      layers between h_t and y_t
 
-Each returns a cell, to be unrolled or composed again: stack(deep_transition(a, [8]), b).  Their
-parameters are nested dicts, their states nested tuples.
+Each returns a cell, to be unrolled or composed again: stack(deep_transition(a, [8]), b).
+Their parameters are nested dicts, their states nested tuples.
 """
 
 from __future__ import annotations
@@ -35,16 +35,22 @@ def stack(*cells: Any) -> Stack:
         s_k, y_k = cell_k(s_k, y_{k-1}),   y_0 = x,   y = y_K
 
     params {"layer0": ..., "layer1": ...}, state (s_1, ..., s_K).
+
+    Raises ValueError without cells, for what is no cell,
+    or where a cell reads another number of inputs than the one below it gives.
     """
     return Stack(cells)
 
 
 def deep_input(cell: Any, layers: Sequence[int]) -> DeepInput:
-    """Deep input-to-hidden: the cell reads tanh(... tanh(x W_0 + b_0) ...).
+    """Deep input-to-hidden (Pascanu et al. 2014): the cell reads tanh(... tanh(x W_0 + b_0) ...).
 
-    layers : sizes from x inwards, the last layer leading to cell.input_size: with [3, 16] x has 3
-             numbers, which become 16 and then what the cell takes.
+    layers : sizes from x inwards, the last layer leading to cell.input_size.
+             With [3, 16] x has 3 numbers, which become 16 and then what the cell takes.
+
     params {"cell": ..., "input": {"W_0", "b_0", ...}}.
+
+    Raises ValueError for layers that are no list of one positive integer or more, or for no cell.
     """
     return DeepInput(cell, _sizes("deep_input", layers, 1))
 
@@ -52,23 +58,32 @@ def deep_input(cell: Any, layers: Sequence[int]) -> DeepInput:
 def deep_transition(cell: Any, layers: Sequence[int] = (), shortcut: bool = True) -> DeepTransition:
     """Deep hidden-to-hidden transition (Pascanu et al. 2014, DT and, with shortcuts, DT(S)):
 
-        m = cell(h_{t-1}, x_t),   h_t = tanh(... tanh(m W_0 + b_0) ... W_L + b_L [+ h_{t-1} S]),
+        m = cell(h_{t-1}, x_t),   h_t = tanh(... tanh(m W_0 + b_0) ... W_L + b_L [+ h_{t-1} S])
         y = h_t
 
+    cell     : one whose output is a part of its state, as h is of the LSTM's (h, c).
+               The other parts stay as the cell leaves them.
     layers   : sizes of what lies between m and h_t; () for one layer from m to h_t.
     shortcut : with h_{t-1} S, which keeps the way back through time short.
-    cell     : one whose output is a part of its state, as h is of the LSTM's (h, c); the other
-               parts stay as the cell leaves them.
+
     params {"cell": ..., "transition": {"W_0", "b_0", ..., "S"}}.
+
+    Raises ValueError for layers that are no list of positive integers, a shortcut that is no bool,
+    or for no cell; when called, where the cell's output is no part of its state.
     """
     return DeepTransition(cell, _sizes("deep_transition", layers, 0), shortcut)
 
 
 def deep_output(cell: Any, layers: Sequence[int]) -> DeepOutput:
-    """Deep hidden-to-output: y = tanh(... tanh(h W_0 + b_0) ...) W_L + b_L, the last layer linear.
+    """Deep hidden-to-output (Pascanu et al. 2014, DO), the last layer linear:
+
+        y = tanh(... tanh(h W_0 + b_0) ...) W_L + b_L
 
     layers : sizes from the cell outwards: with [16, 4] its output becomes 16 numbers, then 4.
+
     params {"cell": ..., "output": {"W_0", "b_0", ...}}.
+
+    Raises ValueError for layers that are no list of one positive integer or more, or for no cell.
     """
     return DeepOutput(cell, _sizes("deep_output", layers, 1))
 

@@ -22,14 +22,18 @@ UNKNOWN = "⟨unk⟩"
 
 
 class Vocabulary:
-    """Tokens and their numbers 0, 1, ...: `special` tokens first, then the others by how often they
-    were seen (equally often: in the order of their first appearance).
+    """Tokens and their numbers 0, 1, ...
+
+    `special` tokens come first, then the others by how often they were seen
+    (equally often: in the order of their first appearance).
 
     tokens  : what is counted: words, characters (a string), any iterable of strings.
-    least   : tokens seen fewer times are left out.   most: at most this many are kept.
+    least   : tokens seen fewer times are left out.
+    most    : at most this many are kept.
     unknown : stands for every token that is left out; None: such a token is an error.
 
-    Raises TypeError for what is no iterable of tokens (counts of tokens are none).
+    Raises TypeError for what is no iterable of tokens (counts of tokens are none),
+    ValueError for least or most that are no sizes.
     """
 
     def __init__(
@@ -64,7 +68,10 @@ class Vocabulary:
         return f"Vocabulary({len(self)} tokens)"
 
     def encode(self, tokens: Iterable[str]) -> np.ndarray:
-        """The numbers of some tokens (of the characters of a string).  (T,) int64"""
+        """(T,) int64: the numbers of some tokens (of the characters of a string).
+
+        Raises ValueError for a token that is not there, where there is none for unknown ones.
+        """
         given = _tokens("encode", "tokens", tokens)
         if self.unknown is None:
             for place, token in enumerate(given):
@@ -78,7 +85,10 @@ class Vocabulary:
         return np.array([self.number.get(t, other) for t in given], np.int64)
 
     def decode(self, numbers: Iterable[int]) -> list[str]:
-        """The tokens with some numbers."""
+        """The tokens with some numbers.
+
+        Raises ValueError for a number that is none of the vocabulary's.
+        """
         table = hasattr(numbers, "__array__")
         given = numbers if table else listed("decode", "numbers", numbers, "numbers")
         known = integers("decode", "numbers", given).tolist()
@@ -107,7 +117,10 @@ def _tokens(who: str, what: str, given: Any, text: bool = True) -> list[Any]:
 
 
 class Batch(NamedTuple):
-    """Sequences side by side: xs (T, B, ...), lengths (B,), and which sequences they are (B,)."""
+    """Sequences side by side: xs (T, B, ...) and lengths (B,).
+
+    rows : (B,), which of the sequences given they are.
+    """
 
     xs: np.ndarray
     lengths: np.ndarray
@@ -115,10 +128,15 @@ class Batch(NamedTuple):
 
 
 def pad(sequences: Sequence[Any], fill: Any = 0) -> tuple[np.ndarray, np.ndarray]:
-    """(xs, lengths): sequences (T_k, ...) as one array (T, B, ...) with T the longest, and their
-    lengths, as `unroll` takes them.  `fill` stands behind each end, and is never looked at.
+    """(xs, lengths): sequences (T_k, ...) as one array (T, B, ...), and their lengths (B,) int64.
 
-    Raises ValueError for no sequence at all, or one whose shape after the time axis differs.
+    T is the longest; lengths are as `unroll` takes them.
+    fill : what stands behind each end, and is never looked at.
+
+    xs have the dtype that holds all sequences, as NumPy promotes.
+
+    Raises ValueError for no sequence at all, one whose shape after the time axis differs,
+    or a fill that the dtype cannot hold; TypeError for what is no numbers.
     """
     given = listed("pad", "sequences", sequences, "sequences")
     arrays = [array("pad", f"sequence {k}", s) for k, s in enumerate(given)]
@@ -151,12 +169,16 @@ def batches(
     sort: bool = False,
     fill: Any = 0,
 ) -> Iterator[Batch]:
-    """All sequences once, `size` at a time (the last batch may be smaller).
+    """All sequences once, `size` at a time (the last batch may be smaller): an iterator of `Batch`.
 
     seed    : shuffle, the same way for the same seed; None: in order.
     buckets : put sequences of about the same length together (whole batches are then shuffled):
               less padding.
     sort    : longest first within each batch.
+    fill    : what stands behind each end, as in `pad`.
+
+    Raises ValueError for a size or seed that is none, or flags that are no bools;
+    TypeError for what are no sequences; later what `pad` raises.
     """
     count = _size("batches", "size", size, kind="at least 1")
     buckets, sort = flag("batches", "buckets", buckets), flag("batches", "sort", sort)
@@ -189,8 +211,12 @@ def _batches(
 
 
 class Series(NamedTuple):
-    """Numbers over time: values (T, D) float64, NaN where missing; observed (T, D) says where not;
-    names of the D columns."""
+    """Numbers over time.
+
+    values   : (T, D) float64, NaN where missing.
+    observed : (T, D) booleans, where not.
+    names    : of the D columns.
+    """
 
     values: np.ndarray
     observed: np.ndarray
@@ -218,11 +244,12 @@ def read_csv(
     decimal   : "." or ",", the decimal sign.  Thousands are not to be set apart.
     missing   : what stands for a number that was not observed.
 
-    A blank line, or one of empty cells, is a time step at which nothing was observed; blank lines
-    above the header and at the end of the file are none.
+    A blank line, or one of empty cells, is a time step at which nothing was observed;
+    blank lines above the header and at the end of the file are none.
 
-    Raises FileNotFoundError, and ValueError with file, line and column of what is no number, for a
-    row of another length, an unknown column, or a file without rows.
+    Raises FileNotFoundError, TypeError for what names no file,
+    and ValueError with file, line and column of what is no number,
+    for a row of another length, an unknown column, or a file without rows.
     """
     where, text = _read(path)
     for what, given, allowed in (("delimiter", delimiter, ""), ("decimal", decimal, ".,")):

@@ -1,7 +1,8 @@
 """Decoding outside of the graph: the most likely token, a sampled one, or the best of many beams.
 
-The encoder runs once; then one step of the decoder, compiled, is called for all sequences (and
-beams: they are rows of the batch) until each has said its end token.
+The encoder runs once.
+Then one step of the decoder, compiled, is called for all sequences
+(and beams: they are rows of the batch) until each has said its end token.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ __all__ = ["Hypothesis", "beam_search", "greedy", "sample"]
 
 
 class Hypothesis(NamedTuple):
-    """A decoded sequence without its end token, and the log-probability of it (end included)."""
+    """A decoded sequence without its end token.
+
+    log_probability : of it, in nats, the end token included.
+    """
 
     tokens: list[int]
     log_probability: float
@@ -33,7 +37,14 @@ def greedy(
 ) -> list[Hypothesis]:  # fmt: skip
     """The most likely token at every step: one hypothesis per source.
 
-    first : the token read at step 0; end : the token that ends a sequence; steps : at most so many.
+    xs    : (S, B) source tokens or (S, B, I), with `lengths` one per source.
+    first : the token read at step 0.
+    end   : the token that ends a sequence.
+    steps : at most so many.
+
+    Raises TypeError for what is no `encoder_decoder`;
+    ValueError for a net without target tokens, a first or end token that is none of them,
+    steps that are no positive integer, or sources that do not fit.
     """
     return _follow(net, params, xs, first, end, steps, lengths, lambda log_p: log_p.argmax(axis=-1))
 
@@ -45,6 +56,11 @@ def sample(
     """A sequence drawn from the model for each source, by the Gumbel-max trick with `rng`'s noise.
 
     temperature : logits are divided by it; its limit 0 is `greedy`.
+
+    The other arguments are those of `greedy`.
+
+    Raises what `greedy` raises, ValueError for a temperature that is not positive,
+    and TypeError for an rng that is no Generator.
     """
     options.number("sample", "temperature", temperature, lambda t: t > 0, "positive")
     options.generator("sample", rng)
@@ -59,12 +75,16 @@ def beam_search(
     net: EncoderDecoder, params: Params, xs: Any, *, first: int, end: int, steps: int, width: int,
     lengths: Sequence[int] | None = None, length_penalty: float = 0.0,
 ) -> list[list[Hypothesis]]:  # fmt: skip
-    """The `width` most likely prefixes are kept at every step: for each source its hypotheses, the
-    best first.
+    """Each source's hypotheses, the best first, from the `width` likeliest prefixes at every step.
 
-    length_penalty : they are ranked by log p / ((5 + length) / 6) ** length_penalty (Wu et al.
-                     2016, equation 14), the end token counted.
-    Hypotheses that did not end within `steps` are cut off there.  width=1 is `greedy`.
+    length_penalty : they are ranked by log p / ((5 + length) / 6) ** length_penalty,
+                     the end token counted (Wu et al. 2016, equation 14).
+
+    The other arguments are those of `greedy`, which this is with width=1.
+    Hypotheses that did not end within `steps` are cut off there.
+
+    Raises what `greedy` raises, and ValueError for a width that is no positive integer
+    or a length_penalty that is no number below 100.
     """
     width = options.size("beam_search", "width", width, kind="at least 1")
     length_penalty = options.number(

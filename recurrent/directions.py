@@ -1,8 +1,9 @@
 """Nets over whole sequences: one direction, both, both with a limited look-ahead, in layers.
 
-A net has `init(seed)` and is called net(params, xs, lengths=None, carry=None) -> (finals, ys) like
-`unroll`: xs (T, B, I) or (T, I); ys (T, B, O) or (T, O), 0 behind a sequence's end.  `carry` and
-`finals` are a cell's state, one per part of the net.
+A net has `init(seed)` and is called like `unroll`:
+net(params, xs, lengths=None, carry=None) -> (finals, ys).
+xs (T, B, I) or (T, I); ys (T, B, O) or (T, O), 0 behind a sequence's end.
+`carry` and `finals` are a cell's state, one per part of the net.
 """
 
 from __future__ import annotations
@@ -19,15 +20,7 @@ from .compose import follows, seeds
 from .missing import output_size
 from .options import NEEDS, cell_like, flag, part, shown, whole
 from .options import lengths as checked_lengths
-from .sequences import (
-    _extent,
-    _final,
-    _start,
-    _to_rows,
-    _to_time,
-    check_cell,
-    unroll,
-)
+from .sequences import _extent, _final, _start, _to_rows, _to_time, check_cell, unroll
 
 __all__ = ["bidirectional", "layered", "over_time"]
 
@@ -35,7 +28,11 @@ Params = dict[str, Any]
 
 
 def over_time(cell: Any, reverse: bool = False) -> OverTime:
-    """One cell as a net: `unroll`, backwards in time with `reverse`.  params are the cell's."""
+    """One cell as a net: `unroll`, backwards in time with `reverse`.  params are the cell's.
+
+    Raises ValueError for what is no cell, or a reverse that is no bool;
+    when called, what `unroll` raises.
+    """
     return OverTime(cell, reverse)
 
 
@@ -47,12 +44,17 @@ def bidirectional(
         f_t = cell(f_{t-1}, x_t),   g_t = backward_cell(g_{t+1}, x_t),   y_t = [f_t; g_t]
 
     backward_cell : default another `cell`.
-    lookahead     : k, how far the backward direction sees ahead: g_t is what it gives after reading
-                    x_{t+k}, ..., x_{t+1}, x_t, for every t afresh (Zeyer et al. 2016): k + 1 steps
-                    for each t, as independent chains that share the rows of xs.  None: to the end.
+    lookahead     : k, how far the backward direction sees ahead; None: to the end.
+                    g_t is what it gives after reading x_{t+k}, ..., x_{t+1}, x_t,
+                    for every t afresh (Zeyer et al. 2016):
+                    k + 1 steps for each t, as independent chains that share the rows of xs.
 
-    params {"forward": ..., "backward": ...}; finals: (the state of cell behind the last step, that
-    of backward_cell at the first); ys (T, B, both output sizes).
+    params {"forward": ..., "backward": ...}; ys (T, B, both output sizes).
+    finals: (the state of cell behind the last step, that of backward_cell at the first).
+
+    Raises ValueError for what is no cell, cells that read inputs of different sizes,
+    or a lookahead that is no number of steps; when called, for a carry that is no pair,
+    and what `unroll` raises.
     """
     return Bidirectional(cell, cell if backward_cell is None else backward_cell, lookahead)
 
@@ -60,8 +62,13 @@ def bidirectional(
 def layered(*nets: Any) -> Layered:
     """Nets or cells one behind the other, each reading the whole output of the one before.
 
-    For cells it is `stack`, layer by layer; for bidirectional nets each layer sees both directions
-    of the one below.  params {"layer0": ..., ...}; carry and finals: a tuple with one per layer.
+    For cells it is `stack`, layer by layer (El Hihi and Bengio 1996);
+    for bidirectional nets each layer sees both directions of the one below (Graves et al. 2013).
+    params {"layer0": ..., ...}; carry and finals: a tuple with one per layer.
+
+    Raises ValueError without nets, for what is no net,
+    or where a layer reads another number of inputs than the one below it gives;
+    when called, for a carry that has not one part per layer.
     """
     return Layered([over_time(n) if hasattr(n, "zero_state") else n for n in nets])
 
@@ -135,9 +142,9 @@ class Bidirectional:
 def _windows(
     cell: Any, params: Params, xs: Any, carry: Any, lengths: Any, k: int
 ) -> tuple[Any, mg.Tensor]:
-    """For every step t of every sequence a chain over x_{t+k}, ..., x_t (as far as there are): its
-    last output is row t of ys, its last state at t = 0 the final state.
+    """For every step t of every sequence a chain over x_{t+k}, ..., x_t (as far as there are).
 
+    Its last output is row t of ys, its last state at t = 0 the final state.
     Node j of a chain of `count` nodes reads row (t + count - 1 - j, b) of xs through an index.
     """
     check_cell("bidirectional", cell, params, xs, carry)
@@ -190,8 +197,7 @@ class Layered:
         if not isinstance(starts, (tuple, list)) or len(starts) != len(self.nets):
             count = len(starts) if isinstance(starts, (tuple, list)) else type(starts).__name__
             raise ValueError(
-                f"layered: carry has {count} parts; it must have one per layer, "
-                f"{len(self.nets)}"
+                f"layered: carry has {count} parts; it must have one per layer, {len(self.nets)}"
             )
         finals = []
         for k, (net, start) in enumerate(zip(self.nets, starts, strict=True)):

@@ -16,8 +16,7 @@ __all__ = ["dynamical_system"]
 
 
 def dynamical_system(f: Callable | Sequence[Callable]) -> Callable[..., list[Any]]:
-    """The general recurrence, with a transition, parameters, and sizes of state and action that may
-    all depend on t:
+    """The general recurrence: transition, parameters and all sizes may depend on t:
 
         s_t = f_t(s_{t-1}, a_t; theta_t),   t = 1, ..., T
 
@@ -28,9 +27,13 @@ def dynamical_system(f: Callable | Sequence[Callable]) -> Callable[..., list[Any
     start   : s_0, any pytree of arrays.
     actions : a list with one pytree per step, of any shapes, or an array (T, ...), or None.
 
-    Each step is a call of a block, traced once for every function and signature.  Where nothing
-    changes this is `unroll`, which folds the steps into one recurrence and so runs much faster.
-    Raises ValueError naming the argument with another number of steps.
+    Each step is a call of a block, traced once for every function and signature.
+    Where nothing changes this is `unroll`,
+    which folds the steps into one recurrence and so runs much faster.
+
+    Raises ValueError for what is no function;
+    when called, naming the argument with another number of steps,
+    TypeError for actions that are neither a list, an array nor None.
     """
     several = isinstance(f, (list, tuple))
     given: list[Any] = list(f) if isinstance(f, (list, tuple)) else [f]

@@ -24,11 +24,14 @@ __all__ = ["Lattice", "MDLSTM", "MDRNN", "Multidirectional", "lattice", "run_lat
 
 
 class MDRNN(RecursiveNet):
-    """The multi-dimensional RNN (Graves, Fernandez and Schmidhuber 2007, section 2), for `sweep`:
+    """The multi-dimensional RNN (Graves, Fernandez and Schmidhuber 2007, section 2), for `sweep`.
 
         h[p] = tanh(x[p] W + sum_d h[p - e_d] U_d + b),   y = h
 
     e_d is one step along axis d: on a grid the plain recursive net is the same equation.
+    W (I, H), U_d (H, H), b (H,); x (..., I), state and y (..., H).
+
+    Raises ValueError for sizes or dims that are no positive integers.
     """
 
     name, title = "MD-RNN", "Multi-dimensional RNN"
@@ -40,7 +43,7 @@ class MDRNN(RecursiveNet):
 
 
 class MDLSTM(TreeLSTM):
-    """The multi-dimensional LSTM (Graves, Fernandez and Schmidhuber 2007, section 3), for `sweep`:
+    """The multi-dimensional LSTM (Graves, Fernandez and Schmidhuber 2007, section 3), for `sweep`.
 
         i   = sigmoid(x W_i + sum_d h_d U_i_d + sum_d p_i_d * c_d + b_i)
         f_d = sigmoid(x W_f_d + sum_e h_e U_f_de + p_f_d * c_d + b_f_d)     one per axis d
@@ -48,6 +51,10 @@ class MDLSTM(TreeLSTM):
         o   = sigmoid(x W_o + sum_d h_d U_o_d + p_o * c + b_o),   h = o * tanh(c),   y = h
 
     h_d, c_d are the states one step back along axis d; with one axis, the LSTM with peepholes.
+    Every W (I, H), U (H, H), b and p (H,); x (..., I), y (..., H), state (h, c), both (..., H).
+    `init` sets every b_f to 1.
+
+    Raises ValueError for sizes or dims that are no positive integers.
     """
 
     name, title = "MD-LSTM", "Multi-dimensional LSTM"
@@ -94,14 +101,20 @@ class MDLSTM(TreeLSTM):
 def sweep(
     cell: Callable, params: Any, xs: Any, reverse: Sequence[int] = (), dims: int | None = None
 ) -> tuple[Any, Any]:
-    """Run `cell` over a grid: state[p], y[p] = cell(params, (state[p - e_0], state[p - e_1], ...),
-    x[p]); outside of the grid states are the cell's zero state.
+    """Run `cell` over a grid (Graves, Fernandez and Schmidhuber 2007):
+
+        state[p], y[p] = cell(params, (state[p - e_0], state[p - e_1], ...), x[p])
+
+    Outside of the grid states are the cell's zero state.
 
     xs      : (D_0, ..., D_k, I) for one grid or (B, D_0, ..., D_k, I) for B of them.
     reverse : axes along which the state flows from the last row to the first.
     dims    : number of axes; default `cell.arity`.
 
     Returns (states, ys), leaves of the shape of xs without I, then their own axes.
+
+    Raises ValueError for xs with another number of axes, a reverse that names no axes,
+    or parameters whose shapes do not fit; TypeError for what is no cell or no numbers.
     """
     t = tensor("sweep", "xs", xs)
     axes = size("sweep", "dims", getattr(cell, "arity", 2) if dims is None else dims)
@@ -132,10 +145,14 @@ def _grid(extent: tuple[int, ...], reverse: tuple[int, ...]) -> mg.Structure:
 
 
 class Multidirectional:
-    """A cell swept over a grid from every corner (Graves and Schmidhuber 2009): 2^k sweeps, each
-    with parameters of its own, y their outputs side by side; with one axis, the bidirectional net.
+    """A cell swept over a grid from every corner (Graves and Schmidhuber 2009).
+
+    2^k sweeps, each with parameters of its own, y their outputs side by side;
+    with one axis, the bidirectional net.
 
     net.init(seed); net(params, xs) -> ys (..., 2^k H).
+
+    Raises ValueError for what is no cell; when called, what `sweep` raises.
     """
 
     def __init__(self, cell: Any) -> None:
@@ -167,9 +184,14 @@ class Multidirectional:
 class Lattice(mg.Structure):
     """Several readings of a text in one structure: an arc (start, end, word) per word.
 
-    Row n is arc n; its state comes from every arc that ends where it starts.  `words[n]`,
-    `scores[n]` (1 by default); `share[n]`: what the scores that arrive must be multiplied by to
-    add up to 1 (1 where an arc begins the text).  Made by `lattice`.
+    Row n is arc n; its state comes from every arc that ends where it starts.
+
+    words[n]  : the arc's word.
+    scores[n] : its score, 1 by default.
+    share[n]  : what the scores that arrive must be multiplied by to add up to 1
+                (1 where an arc begins the text).
+
+    Made by `lattice`.
     """
 
     words: list[Any]
@@ -178,11 +200,13 @@ class Lattice(mg.Structure):
 
 
 def lattice(arcs: Sequence[tuple], scores: Any = None) -> Lattice:
-    """The lattice of arcs (start, end, word) between numbered places of a text, as recognisers and
-    segmenters write them.
+    """The lattice of arcs (start, end, word) between numbered places of a text.
 
-    scores: one positive number per arc (its probability); default 1.
-    Raises ValueError naming an arc that is malformed, a cycle, or a lattice without arcs.
+    As recognisers and segmenters write them (Ladhak et al. 2016).
+    scores : one positive number per arc (its probability); default 1.
+
+    Raises ValueError naming an arc that is malformed, for a cycle, scores that are not positive,
+    or a lattice without arcs; TypeError for what is no list of arcs.
     """
     arcs = listed("lattice", "arcs", arcs, "arcs (start, end, word)")
     if not len(arcs):
@@ -217,15 +241,20 @@ def lattice(arcs: Sequence[tuple], scores: Any = None) -> Lattice:
 def run_lattice(
     cell: Callable, params: Any, lattice: Lattice, xs: Any, carry: Any = None
 ) -> tuple[Any, Any]:
-    """Run a cell for sequences over a lattice (LatticeRNN, Ladhak et al. 2016): where several arcs
-    meet, the next one starts from the mean of their states, weighted by their scores:
+    """Run a cell for sequences over a lattice (LatticeRNN, Ladhak et al. 2016).
 
-        state_n, y_n = cell(params, sum_m s_m state_m / sum_m s_m, x_n)     m: arcs ending where n
-                                                                            starts
+    Where several arcs meet, the next one starts from the mean of their states,
+    weighted by their scores, with m running over the arcs that end where n starts:
+
+        state_n, y_n = cell(params, sum_m s_m state_m / sum_m s_m, x_n)
+
     xs    : (N, I), a row per arc.
     carry : the state before the text, leaves (1, ...); default zeros.
 
     A lattice with one reading is the sequence.  Returns (states, ys), leaves (N, ...).
+
+    Raises TypeError for what is no `lattice` or no cell;
+    ValueError for xs that have not a row per arc, or a cell without a state.
     """
     if not isinstance(lattice, Lattice):
         raise TypeError(f"run_lattice: lattice must be a rc.lattice; got {shown(lattice)}")

@@ -1,8 +1,9 @@
 """Weights of other libraries, both ways: torch.nn.RNN, LSTM and GRU, and the ONNX operators.
 
-Neither library is needed: a torch state dict is a dict of arrays or a safetensors file, an ONNX
-operator its name, weights and attributes.  Their gates lie in one matrix, one below the other,
-transposed, and every gate has two biases, which add up:
+Neither library is needed: a torch state dict is a dict of arrays or a safetensors file,
+an ONNX operator its name, weights and attributes.
+Their gates lie in one matrix, one below the other, transposed,
+and every gate has two biases, which add up:
 
     torch   RNN, LSTM i f g o, GRU r z n       weight_ih (G H, I), weight_hh (G H, S)
     ONNX    RNN, LSTM i o f c, GRU z r h       W (D, G H, I), R (D, G H, H), B (D, 2 G H)
@@ -43,8 +44,10 @@ def _key(letter: str, gate: str) -> str:
 def _unpack(
     gates: str, w: np.ndarray, u: np.ndarray, b: np.ndarray, c: np.ndarray, after: bool
 ) -> Params:
-    """Named gates from stacked ones: w (G H, I), u (G H, S), input and recurrent biases b, c
-    (G H,).  after: the GRU's n keeps both biases."""
+    """Named gates from stacked ones: w (G H, I), u (G H, S); input, recurrent biases b, c (G H,).
+
+    after : the GRU's n keeps both biases.
+    """
     params: Params = {}
     pieces = zip(*(np.split(a, len(gates)) for a in (w, u, b, c)), strict=True)
     for gate, (w_g, u_g, b_g, c_g) in zip(gates, pieces, strict=True):
@@ -145,10 +148,12 @@ def from_torch(
     prefix       : only the names that begin so, "encoder.rnn.", as in a larger model.
     nonlinearity : of an nn.RNN, "tanh" or "relu": a state dict does not say.
 
-    Returns (cell, params) of one direction, a `stack` for several layers; with the names of a
-    backward direction (net, params): `bidirectional`, `layered` for several.  projections become
-    `ProjectedLSTM`.  Raises ValueError naming the tensor that is unknown, missing or of another
-    shape.
+    Returns (cell, params) of one direction, a `stack` for several layers;
+    with the names of a backward direction (net, params): `bidirectional`, `layered` for several.
+    Projections become `ProjectedLSTM`.  The parameters keep their dtype.
+
+    Raises ValueError naming the tensor that is unknown, missing or of another shape;
+    TypeError for what is no dict of arrays.
     """
     given = mg.load(state) if isinstance(state, (str, os.PathLike)) else state
     if not isinstance(prefix, str):
@@ -196,8 +201,7 @@ def from_torch(
 
 
 def _torch_kind(tensors: Arrays, proj: bool) -> tuple[str, Cell]:
-    """Which of the three it is and its first layer's cell, from the shapes of weight_hh_l0 and
-    weight_ih_l0."""
+    """Which of the three it is and its first layer's cell, from the shapes of the first weights."""
     for name in ("weight_hh_l0", "weight_ih_l0", *["weight_hr_l0"] * proj):
         if name not in tensors or tensors[name].ndim != 2:
             what = f"has shape {tensors[name].shape}" if name in tensors else "is missing"
@@ -232,12 +236,18 @@ def _torch_params(kind: str, tensors: Arrays, end: str, bias: bool, proj: bool) 
 
 
 def to_torch(net: Any, params: Any, *, prefix: str = "", bias: bool = True) -> Arrays:
-    """The state dict of torch for a cell or net that torch has too: RNN, LSTM, ProjectedLSTM, GRU
-    (reset_after), a `stack` of these, `bidirectional` or several of them `layered`.
+    """The state dict of torch for a cell or net that torch has too.
 
-    Write it with `mg.save(path, to_torch(net, params))`; torch reads the safetensors file.  Our one
-    bias becomes bias_ih, and bias_hh is 0 but for n of the GRU.  bias=False leaves the biases out,
-    which must be 0.  Raises ValueError for what has no counterpart in torch.
+    These are RNN, LSTM, ProjectedLSTM, GRU (reset_after), a `stack` of these,
+    `bidirectional` or several of them `layered`.
+    Write it with `mg.save(path, to_torch(net, params))`; torch reads the safetensors file.
+
+    prefix : put in front of every name.
+    bias   : False leaves the biases out, which must be 0.
+             Our one bias becomes bias_ih, and bias_hh is 0 but for n of the GRU.
+
+    Raises ValueError for what has no counterpart in torch, or parameters that are not the net's;
+    TypeError for params that are no dict.
     """
     bias = flag("to_torch", "bias", bias)
     if not isinstance(prefix, str):
@@ -275,8 +285,8 @@ def to_torch(net: Any, params: Any, *, prefix: str = "", bias: bool = True) -> A
 # -- ONNX ------------------------------------------------------------------------------------------
 
 _DEFAULT = {"RNN": ("Tanh",), "LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh")}
-# attributes that say nothing of what a cell computes, and values that are as good as left out (not
-# clip=0.0, which would clip to nothing)
+# attributes that say nothing of what a cell computes,
+# and values that are as good as left out (not clip=0.0, which would clip to nothing)
 _READ = ("hidden_size", "layout", "direction", "activations", "linear_before_reset")
 _NEUTRAL: dict[str, tuple] = {
     "input_forget": (0,), "output_sequence": (0, 1), "activation_alpha": ([], ()),
@@ -289,12 +299,17 @@ def from_onnx(op_type: str, tensors: Mapping[str, Any], **attributes: Any) -> tu
 
     op_type    : "RNN", "LSTM" or "GRU".
     tensors    : its weights by their names in the standard, W, R and, if there, B and P.
-    attributes : as in the standard; those that change what a cell computes and have no counterpart
-                 here (clip, other activations, input_forget) are refused.  `layout` only says how
-                 the data lie.  `onnx_node` reads all three from a NodeProto.
+    attributes : as in the standard; those that change what a cell computes
+                 and have no counterpart here (clip, other activations, input_forget) are refused.
+                 `layout` only says how the data lie.
 
-    Returns (cell, params) of direction "forward", else (net, params): `over_time` backwards, or
-    `bidirectional`.  Raises ValueError naming the tensor or attribute and what was expected.
+    `onnx_node` reads all three from a NodeProto.
+
+    Returns (cell, params) of direction "forward",
+    else (net, params): `over_time` backwards, or `bidirectional`.  The parameters keep their dtype.
+
+    Raises ValueError naming the tensor or attribute and what was expected;
+    TypeError for tensors that are no dict of arrays.
     """
     if not isinstance(op_type, str) or op_type not in ONNX:
         raise ValueError(f"from_onnx: op_type must be RNN, LSTM or GRU; got {shown(op_type)}")
@@ -379,10 +394,12 @@ def _onnx_params(op_type: str, tensors: Arrays, after: bool) -> Params:
 
 
 def to_onnx(net: Any, params: Any) -> tuple[str, Arrays, dict[str, Any]]:
-    """(op_type, tensors W, R, B and P, attributes) of an ONNX operator for an RNN, LSTM,
-    PeepholeLSTM or GRU, forwards, `over_time` backwards, or `bidirectional`.
+    """(op_type, tensors W, R, B and P, attributes) of an ONNX operator.
 
-    Raises ValueError for what has no counterpart in ONNX.
+    For an RNN, LSTM, PeepholeLSTM or GRU, forwards, `over_time` backwards, or `bidirectional`.
+
+    Raises ValueError for what has no counterpart in ONNX, or parameters that are not the net's;
+    TypeError for params that are no dict.
     """
     reverse = isinstance(net, OverTime) and net.reverse
     layers = _parts("to_onnx", net.cell if reverse else net, params)
@@ -414,10 +431,13 @@ def to_onnx(net: Any, params: Any) -> tuple[str, Arrays, dict[str, Any]]:
 
 
 def onnx_node(node: Any, arrays: Mapping[str, Any]) -> tuple[str, Arrays, dict[str, Any]]:
-    """What `from_onnx` and `to_onnx` speak of, from a NodeProto and the graph's arrays by name.
+    """(op_type, tensors, attributes) as `from_onnx` takes them, of a NodeProto.
 
-    arrays : initialisers (onnx.numpy_helper.to_array of each), at least those the node reads as
-             W, R, B and P.
+    arrays : the graph's initialisers by name (onnx.numpy_helper.to_array of each),
+             at least those the node reads as W, R, B and P.
+
+    Raises TypeError for what is no NodeProto or no dict of arrays;
+    ValueError for a tensor not among them, or an attribute that is neither numbers nor text.
     """
     parts = [getattr(node, name, None) for name in ("op_type", "input", "attribute")]
     if not isinstance(parts[0], str) or any(p is None for p in parts):

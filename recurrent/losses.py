@@ -1,7 +1,8 @@
 """Losses over sequences and trees, in nats: padding and what was not observed never matter.
 
-Values there are replaced before anything is computed from them, so that not even a NaN in the
-padding reaches a loss or a gradient (a mask that multiplies would let it through).
+Values there are replaced before anything is computed from them,
+so that not even a NaN in the padding reaches a loss or a gradient
+(a mask that multiplies would let it through).
 """
 
 from __future__ import annotations
@@ -24,16 +25,18 @@ __all__ = [
 def cross_entropy(
     logits: Any, labels: Any, lengths: Sequence[int] | None = None, mask: Any = None
 ) -> mg.Tensor:
-    """The mean of -log softmax(logits)[label] over the steps that count, in nats per step.
+    """The mean of -log softmax(logits)[label] over the steps that count, in nats per step: ().
 
     logits  : (T, B, C) or (T, C) as `unroll` returns them; without lengths any (..., C).
-    labels  : integers 0..C-1 of shape (T, B), (T,) or (...).  What stands at a step that does not
-              count is never looked at.
+    labels  : integers 0..C-1 of shape (T, B), (T,) or (...).
+              What stands at a step that does not count is never looked at.
     lengths : one per sequence: the steps behind a sequence's end do not count.
     mask    : booleans of the shape of labels, which steps count; with lengths, both must hold.
 
-    No step counts: 0.  Raises ValueError naming the argument whose shape or values do not fit; for
-    labels that are not known yet (in an `mg.function`) when they are.
+    No step counts: 0.
+
+    Raises ValueError naming the argument whose shape or values do not fit;
+    for labels that are not known yet (in an `mg.function`) when they are.
     """
     z, y = (tensor("cross_entropy", n, t) for n, t in (("logits", logits), ("labels", labels)))
     if not z.ndim or y.shape != z.shape[:-1] or y.dtype.kind not in "iu":
@@ -51,11 +54,16 @@ def cross_entropy(
 
 
 def tree_cross_entropy(logits: Any, labels: Any, rows: Any = None) -> mg.Tensor:
-    """The mean cross-entropy over the labelled nodes of trees, in nats per node.
+    """The mean cross-entropy over the labelled nodes of trees, in nats per node: ().
 
     logits : (N, C), a row per node in post-order, as `fold` returns them.
     labels : (N,) integers, -1 for a node without a label (Socher et al. 2013 label every phrase).
     rows   : only these nodes, for example `roots(trees)`; default all.
+
+    No node has a label: 0.
+
+    Raises ValueError for shapes that do not fit, a label below -1 or from C on,
+    or rows that are neither row numbers nor a mask.
     """
     who = "tree_cross_entropy"
     z, y = tensor(who, "logits", logits), labels
@@ -83,12 +91,20 @@ def tree_cross_entropy(logits: Any, labels: Any, rows: Any = None) -> mg.Tensor:
 def mean_squared_error(
     predictions: Any, targets: Any, lengths: Sequence[int] | None = None, observed: Any = None
 ) -> mg.Tensor:
-    """The mean of (prediction - target)^2 over the numbers that count.
+    """The mean of (prediction - target)^2 over the numbers that count: ().
+
+    In the square of the targets' unit.
 
     predictions, targets : (T, B, D) or (T, D), the same shape; without lengths any (..., D).
     lengths  : one per sequence: the steps behind a sequence's end do not count.
-    observed : booleans, which targets were observed: of the shape of targets, or without D (whole
-               steps).  A missing target may hold anything, also NaN.
+    observed : booleans, which targets were observed:
+               of the shape of targets, or without D (whole steps).
+               A missing target may hold anything, also NaN.
+
+    No number counts: 0.
+
+    Raises ValueError where targets have another shape than predictions,
+    or lengths or observed do not fit them.
     """
     pair = (("predictions", predictions), ("targets", targets))
     p, t = (tensor("mean_squared_error", name, given) for name, given in pair)
@@ -114,17 +130,28 @@ def mean_squared_error(
 
 
 def perplexity(nats: Any) -> mg.Tensor:
-    """exp(mean cross-entropy in nats): the number of equally likely choices that is as hard."""
+    """exp(mean cross-entropy in nats): the number of equally likely choices that is as hard.
+
+    nats : (...), as `cross_entropy` gives; the result has its shape.
+    Raises TypeError for what is no number.
+    """
     return mg.exp(nats)
 
 
 def bits(nats: Any) -> mg.Tensor:
-    """The same loss in bits: nats / log 2."""
+    """The same loss in bits: nats / log 2.
+
+    nats : (...), as `cross_entropy` gives; the result has its shape.
+    Raises TypeError for what is no number.
+    """
     return mg.asarray(nats) / float(np.log(2.0))
 
 
 def within(time: int, lengths: Sequence[int] | None, batch: int, who: str = "within") -> np.ndarray:
-    """(time, batch) booleans: step t of sequence b is one of its first lengths[b] (None: all)."""
+    """(time, batch) booleans: step t of sequence b is one of its first lengths[b] (None: all).
+
+    Raises ValueError for lengths that are not `batch` integers from 0 to `time`.
+    """
     time, batch = size(who, "time", time, 0), size(who, "batch", batch, 0)
     given = checked_lengths(who, lengths, time, batch)
     return np.arange(time)[:, None] < given

@@ -2,6 +2,7 @@
 
 All have state (h, c) and y = h', and gates with parameters W_g (I, H), U_g (H, H) and b_g (H,):
 a_g(x, h) = x W_g + h U_g + b_g.
+All raise ValueError for a size that is no positive integer.
 """
 
 from __future__ import annotations
@@ -21,8 +22,12 @@ __all__ = ["CoupledLSTM", "LayerNormLSTM", "OriginalLSTM", "PeepholeLSTM", "Proj
 class OriginalLSTM(Cell):
     """The LSTM of Hochreiter and Schmidhuber 1997, without a forget gate: the memory only adds up.
 
-    i, o = sigmoid(a_i), sigmoid(a_o),   g = tanh(a_g)
-    c' = c + i * g,   h' = o * tanh(c')
+        i, o = sigmoid(a_i), sigmoid(a_o),   g = tanh(a_g)
+        c' = c + i * g,   h' = o * tanh(c'),   y = h'
+
+    x (..., I), y (..., H), state (h, c), both (..., H).
+
+    Raises ValueError for a size that is no positive integer.
     """
 
     name = "LSTM without forget gate"
@@ -46,9 +51,12 @@ class CoupledLSTM(Cell):
     """Coupled input and forget gates (CIFG; Greff et al. 2017): what is forgotten is written.
 
         f, o = sigmoid(a_f), sigmoid(a_o),   g = tanh(a_g)
-        c' = f * c + (1 - f) * g,   h' = o * tanh(c')
+        c' = f * c + (1 - f) * g,   h' = o * tanh(c'),   y = h'
 
+    x (..., I), y (..., H), state (h, c), both (..., H).
     `init` sets b_f to 1.
+
+    Raises ValueError for a size that is no positive integer.
     """
 
     name = "LSTM with coupled gates"
@@ -72,9 +80,14 @@ class CoupledLSTM(Cell):
 class PeepholeLSTM(LSTM):
     """Peepholes: the gates see the memory (Gers and Schmidhuber 2000), each through a vector p.
 
-    i, f = sigmoid(a_i + p_i * c), sigmoid(a_f + p_f * c),   g = tanh(a_g)
-    c' = f * c + i * g
-    o  = sigmoid(a_o + p_o * c'),   h' = o * tanh(c')
+        i, f = sigmoid(a_i + p_i * c), sigmoid(a_f + p_f * c),   g = tanh(a_g)
+        c' = f * c + i * g
+        o  = sigmoid(a_o + p_o * c'),   h' = o * tanh(c'),   y = h'
+
+    x (..., I), y (..., H), state (h, c), both (..., H); p_i, p_f and p_o (H,).
+    `init` sets b_f to 1.
+
+    Raises ValueError for a size that is no positive integer.
     """
 
     name = "LSTM with peepholes"
@@ -97,9 +110,13 @@ class PeepholeLSTM(LSTM):
 class ProjectedLSTM(LSTM):
     """LSTMP (Sak, Senior and Beaufays 2014): what feeds back is a projection to P numbers.
 
-        c' = f * c + i * g,   h' = (o * tanh(c')) V        V (H, P), U_g (P, H)
+        c' = f * c + i * g,   h' = (o * tanh(c')) V,   y = h'        V (H, P), U_g (P, H)
 
     proj_size : P, the length of h and y (`proj_size` of torch.nn.LSTM).
+
+    x (..., I), y (..., P), state h (..., P) and c (..., H).
+
+    Raises ValueError for a size that is no positive integer.
     """
 
     name = "LSTM with projection"
@@ -131,19 +148,22 @@ class ProjectedLSTM(LSTM):
 
 
 def layer_norm(a: Any, eps: float = 1e-5) -> mg.Tensor:
-    """(a - mean) / sqrt(variance + eps) along the last axis (Ba, Kiros and Hinton 2016)."""
+    """(a - mean) / sqrt(variance + eps) along the last axis (Ba, Kiros and Hinton 2016, eq. 3)."""
     d = a - mg.mean(a, axis=-1, keepdims=True)
     return d / mg.sqrt(mg.mean(mg.square(d), axis=-1, keepdims=True) + eps)
 
 
 class LayerNormLSTM(LSTM):
-    """Layer normalisation (Ba, Kiros and Hinton 2016, equations 20 to 22), each gate on its own:
+    """Layer normalisation (Ba, Kiros and Hinton 2016, equations 20 to 22), each gate on its own.
 
         a_g = r_g * LN(x W_g) + s_g * LN(h U_g) + b_g
         c'  = sigmoid(a_f) * c + sigmoid(a_i) * tanh(a_g)
-        h'  = sigmoid(a_o) * tanh(r_c * LN(c') + b_c)
+        h'  = sigmoid(a_o) * tanh(r_c * LN(c') + b_c),   y = h'
 
-    The gains r_g, s_g and r_c start at 1.
+    x (..., I), y (..., H), state (h, c), both (..., H); gains r_g, s_g and r_c and bias b_c (H,).
+    The gains start at 1, b_f as well.
+
+    Raises ValueError for a size that is no positive integer.
     """
 
     name = "LSTM with layer norm"

@@ -1,9 +1,10 @@
 """Series with missing observations: cells whose input is a pair (values, observed), and a mask.
 
-observed is 1 where a value was seen, else 0: of the shape of the values, or one flag for the whole
-step, (T, B, 1).  What stands at a missing value is never looked at, it may be NaN.  Booleans will
-do as well, but numbers of the values' dtype are what there is compiled code for; the nets of
-`patterns` make them so.
+observed is 1 where a value was seen, else 0:
+of the shape of the values, or one flag for the whole step, (T, B, 1).
+What stands at a missing value is never looked at, it may be NaN.
+Booleans will do as well, but numbers of the values' dtype are what there is compiled code for;
+the nets of `patterns` make them so.
 """
 
 from __future__ import annotations
@@ -55,7 +56,11 @@ class Wrapped:
 def with_mask(values: Any, observed: Any) -> mg.Tensor:
     """The mask as a further input (Lipton, Kale and Wetzel 2016): x = [m * v; m].
 
-    values (..., D), observed (..., D) or (..., 1): inputs (..., 2 D) or (..., D + 1) for any cell.
+    values   : (..., D).
+    observed : (..., D) or (..., 1).
+
+    Returns inputs (..., 2 D) or (..., D + 1) for any cell, in the dtype of the values.
+    Raises ValueError for observed of another shape.
     """
     v = mg.asarray(values)
     m = mg.astype(observed, v.dtype)
@@ -71,7 +76,10 @@ class Hold(Wrapped):
 
         s_t = m_t cell(s_{t-1}, v_t) + (1 - m_t) s_{t-1},   m_t one flag per step, (T, B, 1)
 
+    Unrolled over xs = (values (T, B, I), observed (T, B, 1)).
     y_t is the cell's output for v_t = 0 in a step without an observation.
+
+    Raises ValueError for what is no cell; when called, for observed that is not one flag per step.
     """
 
     def __call__(self, params: Params, carry: Any, x: Any) -> tuple[Any, Any]:
@@ -91,7 +99,11 @@ class SelfFeeding(Wrapped):
 
         x_t = m_t v_t + (1 - m_t) p_{t-1},   s_t, h_t = cell(s_{t-1}, x_t),   p_t = h_t V + c
 
-    State (the cell's, p): a prediction of the next values, also the output y_t = p_t.
+    Unrolled over xs = (values (T, B, I), observed (T, B, I) or (T, B, 1)).
+    State (the cell's, p), p (..., I): a prediction of the next values, also the output y_t = p_t.
+    params {"cell": ..., "V": (the cell's output size, I), "c": (I,)}.
+
+    Raises ValueError for what is no cell.
     """
 
     def __init__(self, cell: Any) -> None:

@@ -1,8 +1,9 @@
 """What constructors and functions are given, checked in one place: sizes, choices, lengths, ...
 
-Each check returns the value in the type that is worked with, or raises an error that names the
-function, the argument and what was expected: TypeError for something of the wrong kind, ValueError
-for a value that does not fit (a size of the wrong kind is a ValueError as well).
+Each check returns the value in the type that is worked with,
+or raises an error that names the function, the argument and what was expected:
+TypeError for something of the wrong kind, ValueError for a value that does not fit
+(a size of the wrong kind is a ValueError as well).
 """
 
 from __future__ import annotations
@@ -36,8 +37,10 @@ def whole(given: Any) -> bool:
 
 
 def size(who: str, what: str, given: Any, least: int = 1, kind: str = "") -> int:
-    """An integer, at least `least`; True and 2.0 are none, nor is what no memory holds.  kind: that
-    in other words."""
+    """An integer, at least `least`; True and 2.0 are none, nor is what no memory holds.
+
+    kind : that in other words.
+    """
     if not whole(given) or not least <= given < 2**40:
         kind = kind or ("a positive integer" if least == 1 else f"an integer of at least {least}")
         raise ValueError(f"{who}: {what} must be {kind}; got {shown(given)}")

@@ -1,7 +1,8 @@
 """Learned structure: the tree itself is chosen, by a cell that scores every merge of two phrases.
 
-Search runs forward only, on values; the tree it finds is an ordinary `Tree`, and `fold` over it
-gives the same scores with their gradients.
+Search runs forward only, on values.
+The tree it finds is an ordinary `Tree`,
+and `fold` over it gives the same scores with their gradients.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ class ScoringNet(RecursiveNet):
         h = tanh(x W + h_0 U_0 + h_1 U_1 + b),   y = h . w
 
     y says how good a phrase the two children make; a tree's score is the sum over its inner nodes.
+    x (..., I), state (..., H), y (...); parameters W (I, H), U_0 and U_1 (H, H), b and w (H,).
+
+    Raises ValueError for a size that is no positive integer.
     """
 
     name = "scoring net"
@@ -65,8 +69,10 @@ class ScoringNet(RecursiveNet):
 
 @dataclass
 class _Partial:
-    """A forest over one sentence: phrases from left to right, and what merging each with its right
-    neighbour would give (None: not yet computed)."""
+    """A forest over one sentence: phrases from left to right.
+
+    merges says what merging each with its right neighbour would give (None: not yet computed).
+    """
 
     trees: list[Any]
     spans: list[Span]
@@ -102,20 +108,27 @@ def parse(
 ) -> Any:
     """The binary tree over each sentence that `cell` scores highest, as far as the search sees.
 
-    Phrases begin as the single words.  In every round all merges of two neighbours are scored (for
-    all sentences in one batch; only those not seen before), the best is made, until one is left:
-    greedy parsing (Socher et al. 2010, section 4).  With beam > 1 the best `beam` forests of each
-    round are kept (Socher et al. 2011, ICML, section 4.3).
+    Phrases begin as the single words.
+    In every round all merges of two neighbours are scored
+    (for all sentences in one batch; only those not seen before), and the best is made,
+    until one phrase is left: greedy parsing (Socher et al. 2010, section 4).
+    With beam > 1 the best `beam` forests of each round are kept
+    (Socher et al. 2011, ICML, section 4.3).
 
-    cell   : cell(params, (left, right), x) -> (state, y) with y the score of the merge, such as
-             `ScoringNet`; or its error, with lowest=True, such as `RecursiveAutoencoder` (Socher et
-             al. 2011, EMNLP, section 2.3).
+    cell   : cell(params, (left, right), x) -> (state, y) with y the score of the merge,
+             such as `ScoringNet`.
+    lowest : y is an error, such as that of `RecursiveAutoencoder`, and the lowest is best
+             (Socher et al. 2011, EMNLP, section 2.3).
     xs     : (words, I) of one sentence, or a list of these.
     words  : their tokens; default the numbers 0, 1, ...
     gold   : the right tree(s): then every merge that is no bracket of it is worth `margin` more,
              the search for the most violated tree that max-margin training needs.
 
     Returns a Tree, or a list of them.
+
+    Raises ValueError for a sentence that is not (words, I), a beam that is no positive integer,
+    tokens or gold trees of another number than there are words or sentences,
+    or parameters whose shapes do not fit; TypeError for what is no cell or no numbers.
     """
     many = isinstance(xs, (list, tuple))
     sentences = _sentences("parse", xs if many else [xs])
@@ -243,9 +256,13 @@ def _best(
 
 
 def tree_scores(cell: Callable, params: Any, trees: Any, xs: Any) -> mg.Tensor:
-    """The score of each tree, the sum of y over its merges: s = sum_n y_n.  (trees,)
+    """(trees,): the score of each tree, the sum of y over its merges (Socher et al. 2011, ICML).
 
-    xs: (words, I), a row per word of all trees, as in `fold`.
+        s = sum_n y_n
+
+    xs : (words, I), a row per word of all trees, as in `fold`.
+
+    Raises what `fold` raises.
     """
     s = structure(trees)
     _, y = fold(cell, params, s, xs)
@@ -256,13 +273,17 @@ def tree_scores(cell: Callable, params: Any, trees: Any, xs: Any) -> mg.Tensor:
 def margin_loss(
     cell: Callable, params: Any, gold: Any, found: Any, xs: Any, wrong: Any, margin: float
 ) -> mg.Tensor:
-    """The structured margin loss (Taskar et al. 2004; Socher et al. 2011, ICML, eq. 1 and 7):
+    """The structured margin loss (Taskar et al. 2004; Socher et al. 2011, ICML, eq. 1 and 7): ().
 
         mean over sentences of  max(0, s(found) + margin * wrong - s(gold))
 
-    gold, found : trees (or their `structure`) over the same sentences; `found` from
-                  parse(..., gold=gold, margin=margin), the tree that violates the margin most.
+    gold, found : trees (or their `structure`) over the same sentences.
+                  `found` is from parse(..., gold=gold, margin=margin),
+                  the tree that violates the margin most.
+    xs          : (words, I), a row per word of all sentences.
     wrong       : (sentences,) how many brackets of `found` are not in `gold`: `wrong_brackets`.
+
+    Raises ValueError for a margin that is no finite number, and what `fold` raises.
     """
     margin = options.number("margin_loss", "margin", margin, lambda _: True, "a number")
     better = tree_scores(cell, params, found, xs) + margin * mg.asarray(wrong)
@@ -274,10 +295,17 @@ def confusions(
 ) -> tuple[list[Tree], list[Tree], np.ndarray, np.ndarray]:
     """Where greedy parsing would leave the right tree, or come within `margin` of it.
 
-    Every sentence is built up along its (binary) gold tree, the best right merge first; in each
-    round the best wrong merge is held against it.  Returns (wrong, right, rows of the words of
-    wrong, rows of the words of right): pairs of phrases over the words of all sentences, for
-    `greedy_loss`.
+    Every sentence is built up along its (binary) gold tree, the best right merge first;
+    in each round the best wrong merge is held against it.
+
+    xs   : a list of (words, I), one per sentence.
+    gold : a list of binary trees, one per sentence.
+
+    Returns (wrong, right, rows of the words of wrong, rows of the words of right):
+    pairs of phrases over the words of all sentences, for `greedy_loss`.
+
+    Raises ValueError for a sentence that is not (words, I), a tree that is not binary,
+    or another number of trees than of sentences; TypeError for what is no cell, list or numbers.
     """
     margin = options.number("confusions", "margin", margin, lambda _: True, "a number")
     sentences = _sentences("confusions", options.listed("confusions", "xs", xs, "sentences"))
@@ -324,8 +352,13 @@ def greedy_loss(
 
         max(0, s(wrong merge) + margin - s(right merge))
 
-    right, wrong, and their word vectors: from `confusions`.  (The loss over whole trees,
-    `margin_loss`, is silent where a greedy search ends in a tree that scores less than gold.)
+    right, wrong     : trees, from `confusions`.
+    x_right, x_wrong : (words, I), the vectors of their words.
+
+    The loss over whole trees, `margin_loss`,
+    is silent where a greedy search ends in a tree that scores less than gold.
+
+    Raises ValueError for a margin that is no finite number, and what `fold` raises.
     """
 
     def last_merge(trees: Any, xs: Any) -> mg.Tensor:
@@ -338,7 +371,10 @@ def greedy_loss(
 
 
 def wrong_brackets(gold: Sequence[Any], found: Sequence[Any]) -> np.ndarray:
-    """How many brackets of each found tree its gold tree does not have.  (trees,)"""
+    """(trees,) float64: how many brackets of each found tree its gold tree does not have.
+
+    Raises ValueError for lists of different lengths, TypeError for what are no trees.
+    """
     pairs = _spans("wrong_brackets", gold, found)
     return np.array([len(f - g) for g, f in pairs], float)
 
@@ -355,8 +391,13 @@ def _spans(who: str, gold: Any, found: Any) -> list[tuple[set[Span], set[Span]]]
 
 
 def bracket_f1(gold: Sequence[Any], found: Sequence[Any]) -> float:
-    """F1 of the brackets of two words or more, over all sentences together (1.0 where there are
-    none)."""
+    """F1 of the brackets of two words or more, over all sentences together.
+
+    1.0 where there are none.
+    Brackets are counted as in PARSEVAL (Black et al. 1991), without labels.
+
+    Raises ValueError for lists of different lengths, TypeError for what are no trees.
+    """
     spans = _spans("bracket_f1", gold, found)
     both = sum(len(g & f) for g, f in spans)
     total = sum(len(g) + len(f) for g, f in spans)

@@ -1,9 +1,10 @@
 """The patterns of sequence models: one to many, many to one, and an answer at every step.
 
-Each is a cell unrolled, and a linear readout of its output: y_t = h_t V + c.  Inputs are vectors,
-or tokens with `tokens=` their number, which the net embeds.  A series with missing observations is
-given as a pair (values, observed) to a cell of `missing`; several objects, each with a series of
-its own, to `per_object`.  Unaligned sequences are in `seq2seq`.
+Each is a cell unrolled, and a linear readout of its output: y_t = h_t V + c.
+Inputs are vectors, or tokens with `tokens=` their number, which the net embeds.
+A series with missing observations is given as a pair (values, observed) to a cell of `missing`;
+several objects, each with a series of its own, to `per_object`.
+Unaligned sequences are in `seq2seq`.
 """
 
 from __future__ import annotations
@@ -124,8 +125,13 @@ class ManyToMany(Pattern):
 
         h_t = cell(h_{t-1}, x_t),   y_t = h_t V + c
 
-    net(params, xs, lengths=None, carry=None) -> ys (T, B, outputs), 0 behind a sequence's end; for
-    xs (T, I) or tokens (T,): (T, outputs).  cell: a cell, or a net that gives an output per step.
+    cell : a cell, or a net that gives an output per step.
+
+    net(params, xs, lengths=None, carry=None) -> ys (T, B, outputs), 0 behind a sequence's end;
+    for xs (T, I) or tokens (T,): (T, outputs).
+
+    Raises ValueError for what is no cell, or a number of outputs or tokens that is none;
+    when called, for parameters, xs or lengths that do not fit, or a token that is none of them.
     """
 
     def __call__(
@@ -148,9 +154,14 @@ class ManyToOne(Pattern):
 
         h_t = cell(h_{t-1}, x_t),   y = h_T V + c
 
-    pool: "last", or "mean" over the sequence's steps: for a net that reads in both directions, half
-    of whose last output has seen one step.  net(params, xs, lengths=None) -> (B, outputs), or
-    (outputs,) for one sequence.  An empty sequence has h_T = 0.
+    pool : "last", or "mean" over the sequence's steps:
+           for a net that reads in both directions, half of whose last output has seen one step.
+
+    net(params, xs, lengths=None) -> (B, outputs), or (outputs,) for one sequence.
+    An empty sequence has h_T = 0.
+
+    Raises ValueError for what is no cell, or a number of outputs or tokens that is none;
+    when called, for parameters, xs or lengths that do not fit, or a token that is none of them.
     """
 
     def __init__(
@@ -172,9 +183,15 @@ class OneToMany(Pattern):
         start=True:       s_0 = tanh(v W + b)      every part of the first state
         every_step=True:  h_t = cell(h_{t-1}, [x_t; v]),   y_t = h_t V + c
 
-    The cell's input_size is that of x_t (the embedding of a token), plus vector_size with
-    every_step.  net(params, vectors (B, vector_size), xs, lengths=None) -> (T, B, outputs); xs are
-    the tokens or vectors that came before (teacher forcing), or None with steps=T.
+    The cell's input_size is that of x_t (the embedding of a token),
+    plus vector_size with every_step.
+
+    net(params, vectors (B, vector_size), xs, lengths=None) -> (T, B, outputs).
+    xs are the tokens or vectors that came before (teacher forcing), or None with steps=T.
+
+    Raises ValueError for what is no cell, neither start nor every_step,
+    or a number of outputs or tokens that is none;
+    when called, for parameters, xs or lengths that do not fit, or a token that is none of them.
     """
 
     def __init__(
@@ -313,8 +330,13 @@ def at_every_step(xs: Any, vectors: mg.Tensor, time: int) -> mg.Tensor:
 def per_object(net: Any, params: Params, xs: Any, lengths: Any = None) -> mg.Tensor:
     """A net over several objects at once, each a sequence of its own (tracking): shared weights.
 
-    xs: leaves (T, B, K, ...), K objects in each of B scenes; lengths: (B, K) or None.  Returns what
-    the net gives for B * K sequences, with the axes (B, K) in place of the batch.
+    net     : net(params, xs, lengths=None), such as `ManyToOne`.
+    xs      : leaves (T, B, K, ...), K objects in each of B scenes.
+    lengths : (B, K) or None.
+
+    Returns what the net gives for B * K sequences, with the axes (B, K) in place of the batch.
+
+    Raises ValueError for xs or lengths of other shapes, TypeError for what is no net or no numbers.
     """
     function("per_object", "net", net, "net(params, xs, lengths=None)")
     leaves = [tensor("per_object", "xs", x) for x in pytrees.tree_leaves(xs)]

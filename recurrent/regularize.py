@@ -1,8 +1,8 @@
 """Noise that keeps a recurrent network from fitting too well: cells that read masks.
 
-The masks are arrays drawn outside of the graph, from a NumPy Generator, and passed in; without
-them, for evaluation, unroll `wrapped.cell` with the same parameters (Dropout), or pass the masks'
-mean (`zoneout_masks` with rng=None).
+The masks are arrays drawn outside of the graph, from a NumPy Generator, and passed in.
+Without them, for evaluation, unroll `wrapped.cell` with the same parameters (Dropout),
+or pass the masks' mean (`zoneout_masks` with rng=None).
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ class Dropout(Wrapped):
 
         masks = rc.dropout_masks(cell, rng, batch=B, inputs=0.2, state=0.3)
         rc.unroll(rc.Dropout(cell), params, xs, memory=masks)
+
+    Raises ValueError for what is no cell; when called, where the masks are not like the state.
     """
 
     def shapes(self) -> Params:
@@ -69,7 +71,12 @@ def dropout_masks(
 ) -> dict[str, Any]:  # fmt: skip
     """Masks for `Dropout(cell)`: {"x": (B, I), "state": leaves (B, size)} of 0 and 1 / (1 - p).
 
-    inputs, state : p, the share that is dropped.  Memory parts, those named c, are never dropped.
+    inputs, state : p in [0, 1), the share that is dropped.
+                    Memory parts, those named c, are never dropped.
+    dtype         : that of the masks, floating-point.
+
+    Raises ValueError for a share outside of [0, 1), a batch that is no size, another dtype,
+    or a cell without input_size and zero_state; TypeError for an rng that is no Generator.
     """
     who = "dropout_masks"
     _rate(who, inputs=inputs, state=state)
@@ -95,8 +102,11 @@ class Zoneout(Wrapped):
 
         n_t, _ = cell(s_{t-1}, x_t),   s_t = m_t * s_{t-1} + (1 - m_t) * n_t
 
-    The cell reads x = (x_t, masks): xs = (xs, rc.zoneout_masks(cell, rng, T, B, 0.1)).  Its output
-    must be a part of the state, and y_t is that part of s_t.
+    The cell reads x = (x_t, masks): xs = (xs, rc.zoneout_masks(cell, rng, T, B, 0.1)).
+    Its output must be a part of the state, and y_t is that part of s_t.
+
+    Raises ValueError for what is no cell; when called, where the masks are not like the state,
+    or the cell's output is no part of it.
     """
 
     def shapes(self) -> Params:
@@ -122,7 +132,13 @@ def zoneout_masks(
 ) -> Any:  # fmt: skip
     """Masks for `Zoneout(cell)`: like its state, leaves (T, B, size), 1 where the old value stays.
 
-    rate : the share that stays.  rng=None: their mean, for evaluation.
+    rate  : in [0, 1), the share that stays.
+    rng   : None: the masks' mean, for evaluation.
+    dtype : that of the masks, floating-point.
+
+    Raises ValueError for a rate outside of [0, 1), steps or a batch that are no sizes,
+    another dtype, or a cell without zero_state;
+    TypeError for an rng that is neither a Generator nor None.
     """
     who = "zoneout_masks"
     _rate(who, rate=rate)
@@ -141,9 +157,14 @@ def zoneout_masks(
 
 
 def tied_logits(embedding: Any, hs: Any, bias: Any = 0.0) -> mg.Tensor:
-    """Weight tying (Press and Wolf 2017): the embedding (V, H) is also the readout, h E^T + bias.
+    """Weight tying (Press and Wolf 2017): the embedding is also the readout, h E^T + bias.
 
-    hs (..., H), as long as the tokens' vectors; returns (..., V).
+    embedding : E (V, H).
+    hs        : (..., H), as long as the tokens' vectors.
+    bias      : (V,) or a number.
+
+    Returns (..., V).
+    Raises ValueError for shapes that do not fit, TypeError for what is no numbers.
     """
     e = options.tensor("tied_logits", "embedding", embedding, 2)
     h = options.tensor("tied_logits", "hs", hs)

@@ -16,9 +16,15 @@ __all__ = ["EchoState", "LeakyRNN", "ridge_readout"]
 
 
 class LeakyRNN(Cell):
-    """Leaky-integrator units (Jaeger et al. 2007): h' = (1 - a) * h + a * tanh(x W + h U + b).
+    """Leaky-integrator units (Jaeger et al. 2007).
+
+        h' = (1 - a) * h + a * tanh(x W + h U + b),   y = h'
 
     leak : a in (0, 1], how far h moves in a step; 1 is the RNN.
+
+    x (..., I), state and y (..., H); parameters W (I, H), U (H, H), b (H,).
+
+    Raises ValueError for a size that is no positive integer, or a leak outside of (0, 1].
     """
 
     name, title = "leaky RNN", "Leaky units"
@@ -47,10 +53,12 @@ class EchoState(LeakyRNN):
         h' = (1 - a) * h + a * tanh(x W + h U + b),   y = h';  the readout is fitted to y
 
     spectral_radius : the largest absolute eigenvalue of U; below 1 the past is forgotten.
-    density         : the share of the entries of U that are not 0.
+    density         : in (0, 1], the share of the entries of U that are not 0.
     input_scale     : W is uniform in [-input_scale, input_scale].
 
     The parameters are those `init` draws; fit the readout with `ridge_readout`.
+
+    Raises ValueError for a size, spectral radius, leak, density or scale that is none.
     """
 
     name = "echo state network"
@@ -83,11 +91,16 @@ class EchoState(LeakyRNN):
 def ridge_readout(ys: Any, targets: Any, ridge: float = 1e-6) -> Params:
     """The linear readout y V + c nearest to the targets: ridge regression, in closed form.
 
-        V, c = argmin sum |y V + c - target|^2 + ridge |V|^2
+        V, c = argmin sum |y V + c - target|^2 + ridge |V|^2        (Hoerl and Kennard 1970)
 
-    ys      : (..., H) outputs of a reservoir;  targets: (..., D) with the same leading axes.
+    ys      : (..., H) outputs of a reservoir.
+    targets : (..., D) with the same leading axes.
     ridge   : at least 0; the bias c is not penalised.
+
     Returns {"V": (H, D), "c": (D,)} as NumPy arrays.
+
+    Raises ValueError for shapes that do not fit, no rows, a NaN or inf, or a negative ridge;
+    TypeError for what is no numbers.
     """
     y, d = array("ridge_readout", "ys", ys), array("ridge_readout", "targets", targets)
     if y.ndim < 2 or d.ndim != y.ndim or y.shape[:-1] != d.shape[:-1]:

@@ -1,8 +1,9 @@
 """Encoder and decoder: a sequence to a sequence of another length, with or without attention.
 
-The encoder reads the source into a memory, a row per step, and a context: its last output, or of
-a net (both directions) the mean of its outputs (Sennrich et al. 2017).  The decoder reads what came
-before (teacher forcing), or its own choices (`free`), and the source by
+The encoder reads the source into a memory, a row per step, and a context:
+its last output, or of a net (both directions) the mean of its outputs (Sennrich et al. 2017).
+The decoder reads what came before (teacher forcing), or its own choices (`free`),
+and the source by
 
     start="tanh"        s_0 = tanh(context W + b)           (Cho et al. 2014)
     start="copy"        s_0 = the encoder's last state      (Sutskever et al. 2014)
@@ -54,17 +55,20 @@ def encoder_decoder(
 ) -> EncoderDecoder:  # fmt: skip
     """A net from sequences to sequences; give `init`, call it as `EncoderDecoder` says.
 
-    encoder, decoder : cells (the encoder may be a net).  The decoder's input_size is that of a
-                       target step, plus the encoder's output size with every_step, and once more
-                       with additive attention.
-    target_tokens    : the number of target tokens, which are embedded; or `outputs`: the length of
-                       a step of a real-valued target series.
+    encoder, decoder : cells (the encoder may be a net).
+                       The decoder's input_size is that of a target step,
+                       plus the encoder's output size with every_step,
+                       and once more with additive attention.
+    target_tokens    : the number of target tokens, which are embedded.
+    outputs          : or the length of a step of a real-valued target series.
     source_tokens    : the number of source tokens; None: the source is a series of vectors.
-    start            : "tanh", "copy" or None (zeros); with every_step and attention see above.
-    attention        : None, "additive" (Bahdanau et al. 2015), "dot" or "general" (Luong et al.
-                       2015); attention_size: of the additive score (default: decoder.hidden_size).
+    start            : "tanh", "copy" or None (zeros), as at the head of this module.
+    every_step       : whether the decoder reads the context at every step.
+    attention        : None, "additive" (Bahdanau et al. 2015),
+                       "dot" or "general" (Luong et al. 2015).
+    attention_size   : A, of the additive score (default: decoder.hidden_size).
 
-    Raises ValueError naming the sizes that do not fit.
+    Raises ValueError for what is no cell or no such choice, or naming the sizes that do not fit.
     """
     return EncoderDecoder(
         encoder, decoder, target_tokens, outputs, source_tokens, start, every_step, attention,
@@ -80,10 +84,16 @@ def attend(query: Any, kind: str, params: Params, source: Params) -> tuple[mg.Te
         score_j = s W . h_j                  general (Luong et al. 2015)
         a = softmax(score) over the steps of the sequence,   context = sum_j a_j h_j
 
-    query (..., H); source: memory (..., S, M), keys (..., S, A), mask (..., S), true (or above 0.5)
-    where there is a step.  What stands at a masked step is never looked at; where all are masked
-    there is nothing to attend to, and weights, context and gradients are 0 (as in PyTorch's
-    scaled_dot_product_attention).  Returns (..., M) and (..., S).
+    query  : (..., H).
+    params : W and v (additive), W (general), none (dot).
+    source : memory (..., S, M), keys (..., S, A),
+             mask (..., S), true (or above 0.5) where there is a step.
+
+    What stands at a masked step is never looked at.
+    Where all are masked there is nothing to attend to, and weights, context and gradients are 0
+    (as in PyTorch's scaled_dot_product_attention).
+
+    Returns (..., M) and (..., S).
 
     Raises ValueError naming the entry of params or source that is missing or does not fit.
     """
@@ -160,8 +170,9 @@ class DecoderCell:
 class FreeRunning:
     """The decoder reading its own choices: x_t = what is given where forced_t, else choice_{t-1}.
 
-    The choice is argmax(logits + noise), a token that is embedded (Gumbel noise: a sample), or the
-    output itself for a real-valued series.  State (the decoder's, the choice as an input).
+    The choice is argmax(logits + noise), a token that is embedded (Gumbel noise: a sample),
+    or the output itself for a real-valued series.
+    State (the decoder's, the choice as an input).
     """
 
     name = "free-running decoder"
@@ -185,9 +196,13 @@ class EncoderDecoder:
 
     net(params, xs, ys_in, lengths=None, target_lengths=None) -> logits (T, B, outputs)
 
-    xs    : (S, B) source tokens or (S, B, I);  lengths: 1 to S, one per sequence.
-    ys_in : (T, B) target tokens or (T, B, D), shifted by one: what the decoder reads at each step.
-            target_lengths: 0 to T, independent of the source's.  Logits behind the end are 0.
+    xs             : (S, B) source tokens or (S, B, I).
+    ys_in          : (T, B) target tokens or (T, B, D), shifted by one:
+                     what the decoder reads at each step.
+    lengths        : 1 to S, one per sequence.
+    target_lengths : 0 to T, independent of the source's.  Logits behind the end are 0.
+
+    Raises ValueError naming the argument whose shape or tokens do not fit.
     """
 
     def __init__(
@@ -246,8 +261,9 @@ class EncoderDecoder:
             )
         if self.start == "copy":
             shapes = [
-                [np.shape(z) for z in pytrees.tree_leaves(c.zero_state())] if
-                hasattr(c, "zero_state") else None for c in (self.encoder, self.decoder)
+                [np.shape(z) for z in pytrees.tree_leaves(c.zero_state())]
+                if hasattr(c, "zero_state") else None
+                for c in (self.encoder, self.decoder)
             ]  # fmt: skip
             if shapes[0] != shapes[1]:
                 raise ValueError(
@@ -256,8 +272,9 @@ class EncoderDecoder:
                 )
 
     def init(self, seed: int = 0) -> Params:
-        """Fresh float64 parameters: encoder, decoder, out, and where there are such: source.E and
-        E (embeddings), start, attention."""
+        """Fresh float64 parameters: encoder, cell (the decoder's) and out,
+        and where there are such: source_E and E (embeddings), start, attention.
+        """
         rng = np.random.default_rng([options.seed(f"{WHO}: init", seed), 4])
         size, queries = self.memory_size, output_size(self.decoder)
         params: Params = {"encoder": self.encoder.init(seed), "cell": self.decoder.init(seed + 1)}
@@ -286,8 +303,14 @@ class EncoderDecoder:
     # -- the source --------------------------------------------------------------------------------
 
     def encode(self, params: Params, xs: Any, lengths: Sequence[int] | None = None) -> Params:
-        """What the decoder reads of the source, every leaf with the batch first: start (its first
-        state), context (B, M), and with attention memory (B, S, M), mask (B, S), keys (B, S, A)."""
+        """What the decoder reads of the source, every leaf with the batch first.
+
+        start (its first state), context (B, M),
+        and with attention memory (B, S, M), mask (B, S), keys (B, S, A).
+
+        Raises ValueError for sources whose shape does not fit, an empty one,
+        or a missing parameter.
+        """
         options.part(WHO, params, "encoder"), options.part(WHO, params, "out")
         options.part(WHO, params, "cell")
         if self.source_tokens is not None:
@@ -344,15 +367,18 @@ class EncoderDecoder:
         self, params: Params, xs: Any, first: Any, steps: int,
         lengths: Sequence[int] | None = None, noise: Any = None, forced: Any = None,
     ) -> tuple[mg.Tensor, mg.Tensor]:  # fmt: skip
-        """Free running, in the graph: (logits, choices), (T, B, outputs) and tokens (T, B) (or the
-        series again).
+        """Free running, in the graph: (logits, choices).
 
-        first  : what the decoder reads at step 0: one token, or tokens (B,), or a vector (B, D); or
-                 with `forced` all steps, (T, B) or (T, B, D).
-        noise  : (T, B, outputs) added to the logits before the choice; Gumbel noise makes it a
-                 sample from the model.
-        forced : (T, B) booleans: read `first` there, else the own choice: scheduled sampling
-                 (Bengio et al. 2015).  Step 0 is always forced.
+        logits (T, B, outputs), choices tokens (T, B), or the series again.
+
+        first  : what the decoder reads at step 0: one token, or tokens (B,), or a vector (B, D);
+                 or with `forced` all steps, (T, B) or (T, B, D).
+        noise  : (T, B, outputs) added to the logits before the choice;
+                 Gumbel noise makes it a sample from the model.
+        forced : (T, B) booleans: read `first` there, else the own choice:
+                 scheduled sampling (Bengio et al. 2015).  Step 0 is always forced.
+
+        Raises ValueError naming the argument whose shape does not fit.
         """
         source = self.encode(params, xs, lengths)
         batch = source["context"].shape[0]

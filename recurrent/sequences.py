@@ -29,21 +29,25 @@ def unroll(
 ) -> tuple[Any, Any]:
     """Run `cell` over time: h_t, y_t = cell(params, h_{t-1}, x_t).  Returns (carry, ys).
 
-    xs      : (T, B, I) for B sequences, or (T, I) for one; None with `steps=T` for a cell without
-              inputs.
+    xs      : (T, B, I) for B sequences, or (T, I) for one;
+              None with `steps=T` for a cell without inputs.
     carry   : the state before the first step, leaves (B, ...) (or without B for one sequence);
               default zeros.
     lengths : one per sequence, 0 to T; what lies behind a sequence's end is never looked at.
     reverse : run each sequence from its last step to its first.
-    memory  : what every step of a sequence reads (a context, a source to attend to), leaves
-              (B, ...): the cell is then given x = (x_t, memory of its sequence), never copied per
-              step.
-    ys      : leaves (T, B, ...) or (T, ...), each at its input's time; rows behind a sequence's end
-              are 0.
-    carry   : (returned) each sequence's last state, (B, ...) or (...); of an empty sequence: where
-              it started.
+    steps   : T, where there are no xs to tell it.
+    memory  : leaves (B, ...), what every step of a sequence reads (a source to attend to).
+              The cell is then given x = (x_t, memory of its sequence), never copied per step.
 
-    Raises ValueError naming the argument whose shape does not fit.
+    Returns
+    carry : each sequence's last state, (B, ...) or (...); of an empty sequence: where it started.
+    ys    : leaves (T, B, ...) or (T, ...), each at its input's time;
+            rows behind a sequence's end are 0.
+
+    Both have the dtype the cell computes in: that of xs and params, promoted as in NumPy.
+
+    Raises TypeError for a cell that is no function, or xs that are no numbers;
+    ValueError naming the argument whose shape does not fit.
     """
     if not callable(cell) or isinstance(cell, (type, mg.Tensor)):
         raise TypeError(
@@ -74,8 +78,10 @@ def unroll(
 
 
 def _extent(xs: Any, carry: Any, lengths: Any, steps: int | None) -> tuple[Any, int, int | None]:
-    """The inputs, the number of time steps, and the number of sequences (None: one, without an axis
-    of its own)."""
+    """The inputs, the number of time steps, and the number of sequences.
+
+    None sequences: one, without an axis of its own.
+    """
     leaves = pytrees.tree_leaves(xs)
     if not leaves:
         if steps is None:
@@ -114,8 +120,10 @@ def _extent(xs: Any, carry: Any, lengths: Any, steps: int | None) -> tuple[Any, 
 
 
 def check_cell(who: str, cell: Any, params: Any, xs: Any, carry: Any) -> None:
-    """Raise ValueError for parameters, inputs or a state that a shipped cell cannot take, naming
-    the argument and the shape it should have."""
+    """Raise ValueError for parameters, inputs or a state that a shipped cell cannot take.
+
+    The error names the argument and the shape it should have.
+    """
     if hasattr(cell, "shapes"):
         check_params(who, repr(cell), cell.shapes(), params)
     size = getattr(cell, "input_size", None)
@@ -171,8 +179,7 @@ def start_state(who: str, cell: Any, params: Any) -> Any:
     if not hasattr(cell, "zero_state"):
         raise ValueError(
             f"{who}: {getattr(cell, '__name__', type(cell).__name__)} has no zero_state of its "
-            "own; "
-            "give its first state with carry="
+            "own; give its first state with carry="
         )
     dtypes = [mg.asarray(p).dtype for p in pytrees.tree_leaves(params)]
     floats = [d for d in dtypes if d.kind == "f"]
@@ -201,9 +208,7 @@ def _start(cell: Any, params: Any, carry: Any, batch: int | None) -> Any:
 
 
 def _steps(rows: np.ndarray, given: np.ndarray, time: int, reverse: bool) -> mg.Structure:
-    """The chains of a batch with rows time after time (as the inputs lie), not sequence after
-    sequence.
-    """
+    """The chains of a batch, with rows time after time, as the inputs lie."""
     size = len(given)
     at = np.full(time * size, -1)
     at[rows] = np.arange(len(rows))

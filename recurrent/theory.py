@@ -1,5 +1,7 @@
-"""What recurrent nets can compute: a saturated-linear RNN that runs a given Turing machine, exactly
-(Siegelmann and Sontag 1995)."""
+"""What recurrent nets can compute: a saturated-linear RNN that runs a Turing machine, exactly.
+
+The construction is that of Siegelmann and Sontag 1995.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,12 @@ Move = tuple[str, str, str]  # next state, written symbol, "L", "R" or "S"
 
 
 class SaturatedRNN(Cell):
-    """h' = s(h U + b) with s(x) = 0 below 0, x, 1 above 1; y = h.  It has no input (xs=None)."""
+    """h' = s(h U + b) with s(x) = 0 below 0, x, 1 above 1; y = h' (Siegelmann and Sontag 1995).
+
+    It has no input (xs=None); state and y (..., H), parameters U (H, H) and b (H,).
+
+    Raises ValueError for a size that is no positive integer.
+    """
 
     name = "saturated RNN"
     reads_input = False
@@ -48,12 +55,15 @@ def _tape(who: str, given: Any) -> str:
 
 @dataclass(frozen=True)
 class TuringMachine:
-    """One tape, one head.
+    """One tape, one head (Turing 1936).
 
-    moves : (state, symbol) -> (next state, symbol to write, "L", "R" or "S" to stay).  Where there
-            is no entry the machine has halted.
+    moves : (state, symbol) -> (next state, symbol to write, "L", "R" or "S" to stay).
+            Where there is no entry the machine has halted.
     start : the first state; the head begins at the first symbol of the tape.
     blank : what stands on the rest of the tape.
+
+    Raises TypeError for moves that are no dict or a start that is no text,
+    ValueError for a move of another form, or a blank that is not one symbol.
     """
 
     moves: Mapping[tuple[str, str], Move]
@@ -89,7 +99,10 @@ class TuringMachine:
         return list(dict.fromkeys([self.blank, *used]))
 
     def run(self, tape: str, steps: int = 10_000) -> tuple[str, str]:
-        """The state and the tape (without blanks around it) after at most `steps` moves."""
+        """The state and the tape (without blanks around it) after at most `steps` moves.
+
+        Raises TypeError for a tape that is no text, ValueError for no number of steps.
+        """
         tape, steps = _tape("TuringMachine", tape), size("TuringMachine", "steps", steps, 0)
         cells, at, state = dict(enumerate(tape)), 0, self.start
         for _ in range(steps):
@@ -105,16 +118,20 @@ class TuringMachine:
 class TuringNet:
     """The weights of a `SaturatedRNN` that makes one move of a machine in every three steps.
 
-    A tape is two stacks, left of the head and from the head on; a stack with the symbols a_1, a_2,
-    ... from the top is the number sum_i (2 a_i + 1) / B^i, B the next power of two from twice the
-    number of symbols on (4 for two symbols, 8 with a blank): a Cantor set whose gaps let the
-    saturated line read the top exactly, [top >= k] = s(B q - 2 k).  In turn the units hold
+    The construction is after Siegelmann and Sontag 1995.
+    A tape is two stacks, left of the head and from the head on.
+    A stack with the symbols a_1, a_2, ... from the top is the number sum_i (2 a_i + 1) / B^i,
+    B the next power of two from twice the number of symbols on (4 for two symbols, 8 with a blank):
+    a Cantor set whose gaps let the saturated line read the top exactly, [top >= k] = s(B q - 2 k).
+    In turn the units hold
 
         1  the state (one unit each) and the stacks, each as a sum of three units, one per direction
         2  the same with the top of both stacks, as thresholds
         3  one unit per (state, symbol): the move to make; both stacks, and both popped
 
     Everything is a sum of powers of two: float64 is exact for `capacity` symbols a stack.
+
+    Raises TypeError for what is no `TuringMachine`.
     """
 
     def __init__(self, machine: TuringMachine) -> None:
@@ -146,9 +163,8 @@ class TuringNet:
             for source, weight in sources:
                 u[n[source], n[target]] += weight
 
-        def one(
-            kind: str,
-        ) -> list[tuple[str, Any]]:  # exactly one of these units is 1: a bias with a clock
+        def one(kind: str) -> list[tuple[str, Any]]:
+            # exactly one of these units is 1: a bias with a clock
             return [unit for unit in self.units if unit[0] == kind]
 
         for s in self.states:
@@ -194,7 +210,10 @@ class TuringNet:
         return {"U": u, "b": np.zeros(len(n))}
 
     def encode(self, tape: str) -> np.ndarray:
-        """The net's state before the first move: (units,)."""
+        """(units,) float64: the net's state before the first move.
+
+        Raises ValueError for a tape with an unknown symbol or more than `capacity`.
+        """
         unknown = set(_tape("TuringNet", tape)) - set(self.symbols)
         if unknown or len(tape) > self.capacity:
             raise ValueError(
@@ -208,7 +227,10 @@ class TuringNet:
         return h
 
     def decode(self, h: np.ndarray) -> tuple[str, str]:
-        """State and tape (without blanks around it) of a net's state after 0, 3, 6, ... steps."""
+        """State and tape (without blanks around it) of a net's state after 0, 3, 6, ... steps.
+
+        Raises ValueError for the state of a net between these.
+        """
         on = [s for s in self.states if h[self.number["state", s]] == 1]
         left, right = (
             self._symbols(sum(h[self.number["stack", side + way]] for way in "LRS"))
@@ -227,9 +249,14 @@ class TuringNet:
         return found
 
     def run(self, tapes: list[str], moves: int) -> list[tuple[str, str]]:
-        """State and tape of each machine after `moves` moves (halted ones stand still), all tapes
-        in one batch: one unrolled RNN.  Raises OverflowError when a machine wrote more than
-        `capacity` symbols on one side of its head, which a float64 does not hold."""
+        """State and tape of each machine after `moves` moves (halted ones stand still).
+
+        All tapes run in one batch: one unrolled RNN.
+
+        Raises OverflowError when a machine wrote more than `capacity` symbols
+        on one side of its head, which a float64 does not hold;
+        ValueError for a tape that cannot be encoded, or no tapes.
+        """
         tapes = listed("TuringNet", "tapes", tapes, "texts")
         moves = size("TuringNet", "moves", moves, 0)
         if not tapes:
@@ -260,8 +287,12 @@ def binary_increment() -> TuringMachine:
 
 
 def palindromes(alphabet: str = "ab") -> TuringMachine:
-    """Halts in "yes" when the tape reads the same backwards, else in "no": the first letter is
-    wiped out and compared with the last, again and again."""
+    """Halts in "yes" when the tape reads the same backwards, else in "no".
+
+    The first letter is wiped out and compared with the last, again and again.
+
+    Raises TypeError for an alphabet that is no text.
+    """
     if not isinstance(alphabet, str):
         raise TypeError(f"palindromes: alphabet must be a text; got {shown(alphabet)}")
     moves: dict[tuple[str, str], Move] = {("first", " "): ("yes", " ", "S")}

@@ -14,12 +14,15 @@ __all__ = ["ChildSumNet", "ChildSumTreeLSTM", "RNTN", "RecursiveAutoencoder"]
 
 
 class RNTN(TreeCell):
-    """The recursive neural tensor network (Socher et al. 2013, section 4.3):
+    """The recursive neural tensor network (Socher et al. 2013, section 4.3).
 
         h = tanh(c^T V^[1:H] c + sum_k h_k U_k + x W + b),   c = (h_0, ..., h_K),   y = h
 
-    V is (K H, H, K H): V[:, j] is the form whose value at c is added to unit j.  Leaves have x,
-    inner nodes of a constituency tree x = 0.
+    V is (K H, H, K H): V[:, j] is the form whose value at c is added to unit j.
+    W (I, H), U_k (H, H), b (H,).
+    Leaves have x (..., I), inner nodes of a constituency tree x = 0; state and y (..., H).
+
+    Raises ValueError for a size or an arity that is no positive integer.
     """
 
     name = "RNTN"
@@ -55,17 +58,22 @@ class RNTN(TreeCell):
 
 
 class ChildSumTreeLSTM(Cell):
-    """The child-sum Tree-LSTM (Tai, Socher and Manning 2015, equations 2 to 8), for nodes with any
-    number of children whose order does not matter, as in dependency trees:
+    """The child-sum Tree-LSTM (Tai, Socher and Manning 2015, equations 2 to 8).
 
         s = sum_k h_k
         i, o = sigmoid(x W + s U + b) each,   u = tanh(x W_u + s U_u + b_u)
         f_k = sigmoid(x W_f + h_k U_f + b_f)      one forget gate per child k, from its own h_k
         c = i * u + sum_k f_k * c_k,   h = o * tanh(c),   y = h
 
-    A child has one parent, so it computes its forget gate itself from the parent's x: the state it
-    sends is (h, f * c), and what arrives is the sum over the children.  Called with
-    x = (x, x of the parent); `fold` sees to both.  `init` sets b_f to 1.
+    For nodes with any number of children whose order does not matter, as in dependency trees.
+    A child has one parent, so it computes its forget gate itself from the parent's x:
+    the state it sends is (h, f * c), and what arrives is the sum over the children.
+    Called with x = (x, x of the parent), both (..., I); `fold` sees to both.
+    y and both parts of the state (..., H).
+    Parameters for each of i, f, o and u: W (I, H), U (H, H), b (H,).
+    `init` sets b_f to 1.
+
+    Raises ValueError for a size that is no positive integer.
     """
 
     name = "child-sum Tree-LSTM"
@@ -99,6 +107,10 @@ class ChildSumNet(Cell):
     """The plain recursive net over trees of any arity: h = tanh(x W + (sum_k h_k) U + b), y = h.
 
     With x for every node it is a net for dependency trees; on a chain it is the `RNN`.
+    Called with x = (x, x of the parent), both (..., I); `fold` sees to both.
+    State and y (..., H); parameters W (I, H), U (H, H), b (H,).
+
+    Raises ValueError for a size that is no positive integer.
     """
 
     name = "child-sum net"
@@ -117,16 +129,20 @@ class ChildSumNet(Cell):
 
 
 class RecursiveAutoencoder(TreeCell):
-    """The recursive autoencoder (Socher et al. 2011, EMNLP, equations 1 to 6), for binary trees:
+    """The recursive autoencoder (Socher et al. 2011, EMNLP, equations 1 to 6), for binary trees.
 
         p = tanh((c_1, c_2) W + b),  normalised to length 1
         (c_1', c_2') = p W' + b'
         E = n_1 / (n_1 + n_2) |c_1 - c_1'|^2 + n_2 / (n_1 + n_2) |c_2 - c_2'|^2
 
-    n_k is the number of words below child k.  A leaf is its vector, h = x, so hidden_size is the
-    length of the word vectors.  State (h, n), y = E (0 at a leaf): the sum of y over the nodes is
-    what training makes small, and `parse` merges what is rebuilt best.  Called with
-    x = (x, 1 at a word and 0 elsewhere); `fold` sees to both.
+    n_k is the number of words below child k.
+    A leaf is its vector, h = x, so hidden_size is the length of the word vectors.
+    State (h, n), (..., H) and (..., 1); y = E (...), 0 at a leaf.
+    Training makes the sum of y over the nodes small, and `parse` merges what is rebuilt best.
+    Called with x = (x, 1 at a word and 0 elsewhere); `fold` sees to both.
+    Parameters W_1, W_2, D_1 and D_2 (H, H), b, d_1 and d_2 (H,): D and d are W' and b'.
+
+    Raises ValueError for a size that is no positive integer.
     """
 
     name = "recursive autoencoder"
@@ -156,6 +172,7 @@ class RecursiveAutoencoder(TreeCell):
 
     @staticmethod
     def word_inputs(xs: Any) -> Any:
+        """x = (the word's vector, 1), which `fold` gives at words; 0 elsewhere."""
         return xs, mg.ones((len(xs), 1), dtype=xs.dtype)
 
     def __call__(self, params: Params, carry: Any, x: Any) -> tuple[Any, Any]:

@@ -5,12 +5,14 @@ Everything becomes a `Tree`; `recurrent.trees` turns trees into structures and r
 What brackets say here, and print:
 
     (label ...)       what touches the opening bracket is its label
-    ( ...)            white space right behind the bracket: no label, as SNLI, SICK, SPINN and
-                      ListOps write binary parses, "( ( The boys ) ( are playing ) )"
+    ( ...)            white space right behind the bracket: no label,
+                      as SNLI, SICK, SPINN and ListOps write binary parses,
+                      "( ( The boys ) ( are playing ) )"
     (label word)      a leaf; a word among others, or beside brackets, is a leaf without a label
-    &#40; &#41; ...   a character that would end a token, by its number: a bracket, white space, and
-                      the & of such an escape itself; &#; is the empty token.  PTB's -LRB- and
-                      -RRB- are tokens like any other, as its readers expect
+    &#40; &#41; ...   a character that would end a token, by its number:
+                      a bracket, white space, and the & of such an escape itself;
+                      &#; is the empty token.
+                      PTB's -LRB- and -RRB- are tokens like any other, as its readers expect
     &#=word           a node with children and a word of its own (a dependency tree)
 """
 
@@ -37,8 +39,8 @@ class Tree:
     label    : what the bracket says, or the dependency relation ("" if nothing).
     children : left to right.
     word     : the token at this node, or None (inner nodes of a constituency tree).
-    position : the word's place in its sentence, where post-order does not give it (dependency
-               trees, in which every node has a word); None elsewhere.
+    position : the word's place in its sentence, where post-order does not give it
+               (dependency trees, in which every node has a word); None elsewhere.
 
     Whatever walks a tree raises ValueError where one node object stands in two places.
     """
@@ -58,7 +60,8 @@ class Tree:
         nltk.Tree         or whatever has label() and iterates over its children
 
         Among nested tuples a bare word is a tree of one word: ["Yes", ("It", "works")].
-        Raises ValueError saying where the text is malformed.
+
+        Raises ValueError saying where the text is malformed, TypeError for what is none of these.
         """
         if isinstance(source, list) and not is_labelled(source):
             return _from_list(source)
@@ -143,8 +146,10 @@ def _plain(token: str) -> str:
 
 
 def read_brackets(text: str) -> Iterator[Tree]:
-    """Every tree of a text in brackets, as the head of this module says.  Raises ValueError with
-    line and column of what is wrong."""
+    """Every tree of a text in brackets, as the head of this module says.
+
+    Raises ValueError with line and column of what is wrong; TypeError for what is no text.
+    """
     return _brackets(_text("read_brackets", text))
 
 
@@ -155,11 +160,9 @@ def _brackets(text: str) -> Iterator[Tree]:
         if kind == "(":
             open_nodes.append((Tree(), [], at))
         elif not open_nodes:
-            raise ValueError(
-                f"tree: ')' without '(' {_place(text, at)}"
-                if kind == ")"
-                else f"tree: {token[:30]!r} stands outside of any bracket {_place(text, at)}"
-            )
+            loose = f"{token[:30]!r} stands outside of any bracket"
+            what = "')' without '('" if kind == ")" else loose
+            raise ValueError(f"tree: {what} {_place(text, at)}")
         elif kind == "label":
             open_nodes[-1][0].label = _plain(token)
         elif kind == "word":
@@ -214,8 +217,10 @@ def _short(what: Any) -> str:
 
 
 def children_of(node: Tree, seen: set[int]) -> list[Tree]:
-    """A node's children, for a walk that has seen the nodes with the ids `seen` and now this one:
-    what is no tree would send it round and round."""
+    """A node's children, for a walk that has seen the nodes with the ids `seen` and now this one.
+
+    What is no tree would send it round and round.
+    """
     if id(node) in seen:
         raise ValueError(
             f"tree: one Tree object stands in two places (label {_short(node.label)}, word "
@@ -239,15 +244,12 @@ def _only(text: str) -> Tree:
     """The one tree of a text in brackets or CoNLL-U."""
     text = _text("Tree.parse", text)
     dependencies = "\t" in text and not text.lstrip().startswith("(")
-    trees, many = (
-        (read_conllu(text), "rc.read_conllu")
-        if dependencies
-        else (read_brackets(text), "rc.read_brackets")
-    )
-    found = list(trees)
+    read = read_conllu if dependencies else read_brackets
+    found = list(read(text))
     if len(found) != 1:
         raise ValueError(
-            f"Tree.parse: the text holds {len(found)} trees, not one; {many}(text) reads many"
+            f"Tree.parse: the text holds {len(found)} trees, not one; rc.{read.__name__}(text) "
+            "reads many"
         )
     return found[0]
 
@@ -256,12 +258,15 @@ def _only(text: str) -> Tree:
 
 
 def read_conllu(text: str) -> Iterator[Tree]:
-    """Every sentence of a text in CoNLL-U as a dependency tree: each node has a word (FORM), its
-    relation (DEPREL) as label, its dependents as children, and its place in the sentence.
+    """Every sentence of a text in CoNLL-U (Nivre et al. 2020) as a dependency tree.
 
-    Multiword ranges (3-4) and empty nodes (8.1) are no nodes of the tree; the other columns are not
-    looked at.  Raises ValueError with the line of a row that cannot be read, a missing or second
-    root, a head outside of the sentence, or a cycle.
+    Each node has a word (FORM), its relation (DEPREL) as label,
+    its dependents as children, and its place in the sentence.
+    Multiword ranges (3-4) and empty nodes (8.1) are no nodes of the tree;
+    the other columns are not looked at.
+
+    Raises ValueError with the line of a row that cannot be read, a missing or second root,
+    a head outside of the sentence, or a cycle; TypeError for what is no text.
     """
     return _conllu(_text("read_conllu", text))
 
@@ -440,8 +445,12 @@ def _from_labelled(source: Any) -> Tree:
 def binarise(tree: Tree, collapse: bool = False) -> Tree:
     """A new tree in which no node has more than two children, for cells of arity 2.
 
-    The children of a wider node are joined from the left, (((a b) c) d), by nodes labelled
-    "@label".  collapse: a node without a word and with one child is left out (its label as well).
+    The children of a wider node are joined from the left, (((a b) c) d),
+    by nodes labelled "@label".
+    collapse : a node without a word and with one child is left out (its label as well).
+
+    Raises TypeError for what is no `Tree`, or a collapse that is no bool;
+    ValueError where one node object stands in two places.
     """
     if not isinstance(tree, Tree):
         raise TypeError(f"binarise: needs a Tree, such as Tree.parse gives; got {_short(tree)}")

@@ -19,8 +19,10 @@ __all__ = ["Forest", "fold", "roots", "structure", "top_down"]
 
 
 class Forest(mg.Structure):
-    """The structure of trees, which also knows the word at each row: words[n] counts tokens in the
-    order of the sentences, -1 for none."""
+    """The structure of trees, which also knows the word at each row.
+
+    words[n] counts tokens in the order of the sentences, -1 for none.  Made by `structure`.
+    """
 
     words: np.ndarray
 
@@ -40,11 +42,14 @@ class Forest(mg.Structure):
 
 
 def structure(trees: Any) -> Forest:
-    """The structure of one or more trees: rows in post-order, tree after tree, each root last of
-    its tree.
+    """The structure of trees: rows in post-order, tree after tree, each root the last of its tree.
 
-    trees: a Tree, or what `Tree.parse` reads, or a list of these.  `fold`, `roots` and
-           `mg.function` accept it in place of trees.
+    trees : a Tree, or what `Tree.parse` reads, or a list of these.
+
+    `fold`, `roots` and `mg.function` accept it in place of trees.
+
+    Raises ValueError for an empty list, or where a text, a tuple or a Tree is malformed;
+    TypeError for what is no tree.
     """
     if isinstance(trees, Forest):
         return trees
@@ -59,8 +64,10 @@ def structure(trees: Any) -> Forest:
 
 
 def _forest(trees: list[Any]) -> Forest:
-    """One walk over tuples and Trees, right to left with parents first (the reverse of post-order)
-    that notes how many children each node has; which they are follows from these numbers."""
+    """One walk over tuples and Trees, right to left with parents first: the reverse of post-order.
+
+    It notes how many children each node has; which they are follows from these numbers.
+    """
     arity: list[int] = []
     leaves: list[Any] = []
     objects: list[Tree] = []
@@ -104,9 +111,10 @@ def _forest(trees: list[Any]) -> Forest:
 def _family(count: np.ndarray, trees: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(child, parent, slot) of every edge, from the number of children of each node in post-order.
 
-    Read backwards, parents come first: a stack holds what is still to come, `waiting` its height
-    before each node.  The children of node p are the first nodes behind it where the stack is
-    again as high as they left it.
+    Read backwards, parents come first.
+    A stack holds what is still to come, `waiting` its height before each node.
+    The children of node p are the first nodes behind it
+    where the stack is again as high as they left it.
     """
     n = len(count)
     backwards = count[::-1]
@@ -151,7 +159,10 @@ def _with_words(s: mg.Structure, words: np.ndarray) -> Forest:
 
 
 def roots(trees: Any) -> np.ndarray:
-    """The row of each tree's root in what `fold` returns."""
+    """(trees,) int64: the row of each tree's root in what `fold` returns.
+
+    Raises what `structure` raises for trees that cannot be read.
+    """
     s = structure(trees)
     free = np.ones(s.n, bool)
     free[s.src] = False
@@ -161,19 +172,25 @@ def roots(trees: Any) -> np.ndarray:
 def fold(
     cell: Callable, params: Any, trees: Any, xs: Any = None, carry: Any = None
 ) -> tuple[Any, Any]:
-    """Run `cell` over trees, children before parents: state_n, y_n = cell(params, states of n's
-    children, x_n).
+    """Run `cell` over trees, children before parents (Socher et al. 2011):
+
+        state_n, y_n = cell(params, states of n's children, x_n)
 
     trees : a Tree, nested tuples, a list of these, or their `structure`.
-    xs    : (words, I), a row per word in the order of the sentence(s); a node without a word has x
-            = 0.
+    xs    : (words, I), a row per word in the order of the sentence(s).
+            A node without a word has x = 0.
     carry : the state a missing child has, leaves (1, ...); default the cell's zero state.
 
-    A cell with `sums_children` takes the sum of its children's states, any number of them, and
-    x = (x_n, x of n's parent).  A cell with `word_inputs` says what is read at words, given xs.
-    Returns (states, ys), leaves (N, ...) in post-order.  Raises ValueError when the trees have more
-    children per node than the cell has places (`cell.arity`), or when the words and the rows of xs
-    differ in number.
+    A cell with `sums_children` takes the sum of its children's states, any number of them,
+    and x = (x_n, x of n's parent).
+    A cell with `word_inputs` says what is read at words, given xs.
+
+    Returns (states, ys), leaves (N, ...) in post-order.
+
+    Raises ValueError when a node has more children than the cell has places (`cell.arity`),
+    or when the words and the rows of xs differ in number;
+    for trees that cannot be read, and parameters or a carry whose shapes do not fit.
+    TypeError for a cell that is no function, or xs that are no numbers.
     """
     s = structure(trees)
     check_input("fold", cell, next(iter(pytrees.tree_leaves(xs)), None))
@@ -204,16 +221,23 @@ def fold(
 def top_down(
     cell: Callable, params: Any, trees: Any, xs: Any = None, nodes: Any = None, carry: Any = None
 ) -> tuple[Any, Any]:
-    """Run `cell` over trees, parents before children: state_n, y_n = cell(params, state of n's
-    parent, x_n), the structure of `fold` transposed (a downward pass as in Irsoy and Cardie 2013
-    and Paulus et al. 2014).  Any cell for sequences will do.
+    """Run `cell` over trees, parents before children, the structure of `fold` transposed:
+
+        state_n, y_n = cell(params, state of n's parent, x_n)
+
+    A downward pass as in Irsoy and Cardie 2013 and Paulus et al. 2014.
+    Any cell for sequences will do.
 
     xs    : (words, I), a row per word as in `fold`.
-    nodes : (N, J), a row per node in post-order, such as the ys of `fold`; with both, the cell is
-            given x = (its row of xs, its row of nodes).
+    nodes : (N, J), a row per node in post-order, such as the ys of `fold`.
+            With both, the cell is given x = (its row of xs, its row of nodes).
     carry : the state above the roots, leaves (1, ...) or one row per tree; default the zero state.
 
     Returns (states, ys), leaves (N, ...) in post-order.
+
+    Raises ValueError when xs have not a row per word or `nodes` not a row per node,
+    for trees that cannot be read, and parameters or a carry whose shapes do not fit.
+    TypeError for a cell that is no function.
     """
     s = structure(trees)
     check_tree_cell("top_down", cell, params, carry)
@@ -236,8 +260,7 @@ def top_down(
 
 
 def check_tree_cell(who: str, cell: Any, params: Any, carry: Any) -> None:
-    """Raise an error for what is no cell, and for parameters or a state that are not a shipped
-    cell's."""
+    """Raise an error for what is no cell, or whose parameters or state are not a shipped cell's."""
     function(who, "cell", cell, "cell(params, states of children, x) -> (state, y)")
     if hasattr(cell, "shapes"):
         check_params(who, repr(cell), cell.shapes(), params)

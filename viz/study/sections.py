@@ -101,7 +101,7 @@ def model(study: Study) -> str:
 
 def equations(cell: Any) -> str:
     text = inspect.cleandoc(type(cell).__doc__ or "").replace("`", "")
-    return escape(text)
+    return escape(text.partition("\n\nRaises ")[0])  # what is raised is for callers
 
 
 def untrained(study: Study, figures: Figures) -> str:
