@@ -125,8 +125,10 @@ _KINDS: list[type[Cell]] = []
 
 
 def kinds(*over: str) -> list[type[Cell]]:
-    """Every class of cells of this package, in the order of the files; those over the structures
-    named, if any are."""
+    """Every class of cells of this package, in the order of the files.
+
+    Those over the structures named, if any are.
+    """
     return [kind for kind in _KINDS if not over or kind.over in over]
 
 
