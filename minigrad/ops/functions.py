@@ -43,7 +43,7 @@ from .facts import elementwise
 from .table import FLOAT, ArrayLike, per_input, row, same
 
 __all__ = [
-    "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cos", "cosh", "erf", "exp",
+    "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "cos", "cosh", "erf", "exp",
     "expm1", "gelu", "hypot", "log", "log10", "log1p", "log2", "log_sigmoid", "logaddexp", "pow",
     "sigmoid", "silu", "sin", "sinc", "sinh", "softplus", "tan", "tanh", "xlogy",
 ]  # fmt: skip
@@ -144,6 +144,16 @@ def _power_exponent(ct: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
 _pow = binary(
     "pow", "x1 ** x2", np.power, _power_base, _power_exponent, domains=("positive", "small"),
     shape=numbers, branch=lambda a, b: a, analytic=analytic.power,
+)  # fmt: skip
+
+
+cbrt = unary(
+    "cbrt", "The cube root, of negative numbers too (slope inf at 0)", np.cbrt,
+    lambda g, y, a: absorb(g, divide(1 / 3, square(y))), domain="not zero",
+    scalar="where(equal(x, 0.0), x,"
+           " where(x < 0.0, -exp(log(abs(x)) / 3.0), exp(log(abs(x)) / 3.0)))",
+    branch=analytic.at_zero,
+    analytic=lambda x: analytic.side(x) * (x * analytic.side(x)) ** (np.real(x).dtype.type(1) / 3),
 )  # fmt: skip
 
 
