@@ -24,7 +24,10 @@ import minigrad as mg
 from . import options
 from .options import choice, flag, size, sizes
 
-__all__ = ["Cell", "GRU", "JordanRNN", "LSTM", "MGU", "RNN", "RecursiveNet", "TreeCell", "TreeLSTM"]
+__all__ = [
+    "Cell", "GRU", "JordanRNN", "LSTM", "MGU", "MinGRU", "RNN", "RecursiveNet", "TreeCell",
+    "TreeLSTM",
+]  # fmt: skip
 
 Params = dict[str, Any]
 
@@ -346,6 +349,28 @@ class MGU(Cell):
         f = mg.sigmoid(affine(params, "f", x, h)).named("f")
         n = mg.tanh(affine(params, "n", x, f * h)).named("n")
         h = ((1 - f) * h + f * n).named("h")
+        return h, h
+
+
+class MinGRU(Cell):
+    """The minimal GRU (Feng et al. 2024, section 3.1): gate and candidate read the input only, so
+    that the state enters linearly.
+
+    z = sigmoid(x W_z + b_z),   n = x W_n + b_n
+    h' = (1 - z) * h + z * n,   y = h'
+    """
+
+    name, title = "minGRU", "Minimal GRU"
+    equation = "z = σ(x W_z + b_z),  n = x W_n + b_n,  h' = (1 - z) h + z n"
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        i, h = self.input_size, self.hidden_size
+        return {"W_z": (i, h), "W_n": (i, h), "b_z": (h,), "b_n": (h,)}
+
+    def __call__(self, params: Params, carry: Any, x: Any) -> tuple[Any, Any]:
+        z = mg.sigmoid(x @ params["W_z"] + params["b_z"]).named("z")
+        n = (x @ params["W_n"] + params["b_n"]).named("n")
+        h = ((1 - z) * carry + z * n).named("h")
         return h, h
 
 

@@ -290,6 +290,12 @@ def torch_mgu(cell, p, h, x):
     return h, h
 
 
+def torch_min_gru(cell, p, h, x):
+    z = (x @ p["W_z"] + p["b_z"]).sigmoid()
+    h = h + z * (x @ p["W_n"] + p["b_n"] - h)
+    return h, h
+
+
 def torch_lstm(cell, p, state, x):
     h, c = state
     i, f, o = (gate(p, g, x, h).sigmoid() for g in "ifo")
@@ -342,8 +348,8 @@ def torch_layer_norm(cell, p, state, x):
 
 TORCH = {
     rc.RNN: torch_rnn, rc.JordanRNN: torch_jordan, rc.LeakyRNN: torch_leaky,
-    rc.EchoState: torch_leaky, rc.GRU: torch_gru, rc.MGU: torch_mgu, rc.LSTM: torch_lstm,
-    rc.OriginalLSTM: torch_original, rc.CoupledLSTM: torch_coupled,
+    rc.EchoState: torch_leaky, rc.GRU: torch_gru, rc.MGU: torch_mgu, rc.MinGRU: torch_min_gru,
+    rc.LSTM: torch_lstm, rc.OriginalLSTM: torch_original, rc.CoupledLSTM: torch_coupled,
     rc.PeepholeLSTM: torch_peephole, rc.ProjectedLSTM: torch_projected,
     rc.LayerNormLSTM: torch_layer_norm,
 }  # fmt: skip
