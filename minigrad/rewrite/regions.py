@@ -1,0 +1,287 @@
+"""Regions: what goes row by row around the recurrences of a graph becomes blocks over rows.
+
+A map over rows is a recurrence without edges.  So the ops of a graph whose results have the rows of
+one of its recurrences are gathered into blocks over `independent(n)`: embeddings and heads, losses
+per step and their derivatives.  What all rows share enters such a block as it is, and what adds the
+rows up (a sum of losses, the gradient of a weight) leaves it as a sum over its nodes.
+
+A region holds the ops of one *level*: how often the longest way to an op leaves the rows and comes
+back, or passes a recurrence with edges.  So nothing outside stands between two ops of a region, and
+levels are found in one walk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from ..graph import CONSTANT, INPUT, Shape, Tensor, placeholder, toposort
+from ..ops.broadcast import BROADCAST, RESHAPE, reshape
+from ..recur import PROJ, RECUR, ROW, SHARED, Block, proj, recurrence
+from ..structure import Structure, independent
+from .rows import Flags, exit_rule, on_one_row, rest, row_rule, summed_row
+
+Able = Callable[[Tensor, Sequence[bool]], bool]  # (op on one row, which operands are by row)
+
+
+def regions(outputs: Sequence[Tensor], able: Able | None = None) -> list[Tensor]:
+    """The same outputs, with what is row by row gathered into blocks.
+
+    able: whether an op may be part of a block (default: any); what may not stays where it is.
+    """
+    found = list(outputs)
+    for n in _sizes(found):
+        found = _Rows(found, n, able or (lambda t, flags: True)).rewritten()
+    return found
+
+
+def _sizes(outputs: Sequence[Tensor]) -> list[int]:
+    """The numbers of rows of the graph's recurrences, the largest first."""
+    sizes = {t.attrs["structure"].n for t in toposort(outputs) if t.op is RECUR}
+    return sorted((n for n in sizes if n > 1), reverse=True)
+
+
+class _Rows:
+    """A graph seen by its tensors with n rows."""
+
+    def __init__(self, outputs: Sequence[Tensor], n: int, able: Able):
+        self.outputs, self.n, self.able = list(outputs), n, able
+        self.order = toposort(outputs)
+        self.varying: set[Tensor] = set()  # what depends on an argument: the rest is known before
+        for t in self.order:
+            if t.op is INPUT or any(i in self.varying for i in t.inputs):
+                self.varying.add(t)
+        self.flags: dict[Tensor, Flags] = {}  # of each op that goes row by row
+        self.exits: dict[Tensor, Flags] = {}  # of each op that adds rows up
+        self._mark()
+        self._leave_out()
+        self.free = self._free()
+        self.level: dict[Tensor, int] = {}
+        self._levels()
+
+    # -- which ops ---------------------------------------------------------------------------------
+
+    def _mark(self) -> None:
+        """From the rows of recurrences, downwards and upwards until nothing is added."""
+        rows = set(self._seeds())
+        by_row = {t: f for t in self.order if (f := self._rule(row_rule, t)) is not None}
+        adding = {t: f for t in self.order if (f := self._rule(exit_rule, t)) is not None}
+        count = -1
+        while len(rows) != count:
+            count = len(rows)
+            for t in self.order:
+                flags = by_row.get(t) or adding.get(t)
+                if flags is None or rows.isdisjoint(_flagged(t, flags)):
+                    continue
+                if t in by_row:
+                    self.flags[t] = flags
+                    rows.add(t)
+                else:
+                    self.exits[t] = flags
+                rows.update(_flagged(t, flags))
+            for t in reversed(self.order):
+                if t in rows and t in by_row:
+                    self.flags[t] = by_row[t]
+                    rows.update(_flagged(t, by_row[t]))
+
+    def _seeds(self) -> Iterable[Tensor]:
+        for t in self.order:
+            if t.op is PROJ and t.attrs["via"] is ROW and _count(t.inputs[0]) == self.n:
+                yield t
+            if t.op is RECUR and _count(t) == self.n:
+                pairs = zip(t.inputs, t.attrs["vias"], strict=True)
+                yield from (x for x, via in pairs if via is ROW)
+
+    def _rule(self, rule: Any, t: Tensor) -> Flags | None:
+        """A rule's answer for an ordinary op.  What no argument reaches is known before, and enters
+        as it is, unless it repeats something smaller."""
+        if not t.inputs or t.op.kind == "recur":
+            return None
+        if t not in self.varying and t.op not in (BROADCAST, RESHAPE):
+            return None
+        return rule(t, self.n)
+
+    def _leave_out(self) -> None:
+        """Ops that may not be part of a block."""
+        for found in (self.flags, self.exits):
+            for t in [t for t in self.order if t in found]:
+                flags = found[t]
+                operands = [
+                    placeholder(rest(x, self.n) if by_row else x.shape, x.dtype, None)
+                    for x, by_row in zip(t.inputs, flags, strict=True)
+                ]
+                make = on_one_row if found is self.flags else summed_row
+                if not self.able(make(t, self.n, operands, flags), flags):
+                    del found[t]
+
+    def _free(self) -> set[Tensor]:
+        """What costs nothing and reads nothing computed: part of every region that reads it."""
+        free: set[Tensor] = set()
+        for t in self.order:
+            if t in self.flags and (t.op.cheap or t.dtype.kind == "b"):
+                if all(not x.inputs or x in free or x not in self.varying for x in t.inputs):
+                    free.add(t)
+        return free
+
+    # -- in which region ---------------------------------------------------------------------------
+
+    def _levels(self) -> None:
+        level = self.level
+        for t in self.order:
+            if t.op is PROJ:
+                level[t] = level[t.inputs[0]] + 1
+            elif t in self.flags or t in self.exits:
+                pairs = zip(t.inputs, self.flags_of(t), strict=True)
+                level[t] = max(
+                    level[x] if by_row and x in self.flags else self._seen(x) for x, by_row in pairs
+                )
+            elif t.op is RECUR:
+                level[t] = max((level[x] for x in t.inputs), default=0)
+            else:
+                level[t] = max(map(self._seen, t.inputs), default=0)
+
+    def _seen(self, t: Tensor) -> int:
+        """The level from outside of t's region."""
+        return self.level[t] + (t in self.flags and t not in self.free or t in self.exits)
+
+    def flags_of(self, t: Tensor) -> Flags:
+        return self.flags[t] if t in self.flags else self.exits[t]
+
+    def holds(self, x: Tensor, reader: Tensor, by_row: bool) -> bool:
+        """Whether the region that computes `reader` computes its operand x as well."""
+        if not by_row or x not in self.flags:
+            return False
+        return x in self.free or self.level[x] == self.level[reader]
+
+    # -- the graph again ---------------------------------------------------------------------------
+
+    def rewritten(self) -> list[Tensor]:
+        if not self.flags and not self.exits:
+            return self.outputs
+        new: dict[Tensor, Tensor] = {}
+        inside = {**self.flags, **self.exits}
+        mine = [t for t in self.order if t in inside and t not in self.free]
+        wanted = self._wanted()
+        by_level: dict[int, list[Tensor]] = {}
+        for t in mine:
+            by_level.setdefault(self.level[t], []).append(t)
+        outside: dict[int, list[Tensor]] = {}
+        recurs: dict[int, list[Tensor]] = {}
+        for t in self.order:
+            if t not in inside:
+                (recurs if t.op is RECUR else outside).setdefault(self.level[t], []).append(t)
+        structure = independent(self.n)
+        for k in range(1 + max(self.level.values())):
+            for t in outside.get(k, ()):
+                self._again(t, new)
+            if k in by_level:
+                _Region(self, by_level[k], structure).enter(new, wanted)
+            for t in recurs.get(k, ()):
+                self._again(t, new)
+        return [self._value(t, new) for t in self.outputs]
+
+    def _wanted(self) -> set[Tensor]:
+        """Which tensors of regions are read outside of their own."""
+        wanted = set(self.outputs)
+        for t in self.order:
+            if t in self.flags or t in self.exits:
+                pairs = zip(t.inputs, self.flags_of(t), strict=True)
+                wanted.update(x for x, by_row in pairs if not self.holds(x, t, by_row))
+            else:
+                wanted.update(t.inputs)
+        return wanted
+
+    def _value(self, t: Tensor, new: dict[Tensor, Tensor]) -> Tensor:
+        """t in the new graph; what is free and read by an op outside is computed there as well."""
+        for u in toposort([t], stop=new.__contains__):
+            if u not in new:
+                self._again(u, new)
+        return new[t]
+
+    def _again(self, t: Tensor, new: dict[Tensor, Tensor]) -> None:
+        """An op outside of regions, on the new inputs."""
+        inputs = tuple(self._value(x, new) for x in t.inputs)
+        if all(a is b for a, b in zip(inputs, t.inputs, strict=True)):
+            new[t] = t
+        elif t.op is PROJ:
+            new[t] = proj(inputs[0], t.attrs["ref"], t.attrs["via"])
+        elif t.op is RECUR:
+            new[t] = recurrence(t.attrs["block"], t.attrs["structure"], inputs, t.attrs["vias"])
+        else:
+            new[t] = Tensor(t.op, inputs, t.attrs, t.shape, t.dtype, t.name)
+            object.__setattr__(new[t], "site", t.site)
+
+
+class _Region:
+    """The block of one level."""
+
+    def __init__(self, rows: _Rows, members: Sequence[Tensor], structure: Structure):
+        self.rows, self.members, self.structure = rows, members, structure
+        self.entering: dict[tuple[Tensor, bool], Tensor] = {}
+        self.inside: dict[Tensor, Tensor] = {}
+
+    def enter(self, new: dict[Tensor, Tensor], wanted: set[Tensor]) -> None:
+        """Record the region, and what leaves it as the new values of its members."""
+        n, rows = self.rows.n, self.rows
+        for t in self.members:
+            self._inside(t)
+        args, vias = [], []
+        for t, by_row in self.entering:
+            value = rows._value(t, new)
+            args.append(_as_rows(value, (n, *rest(t, n))) if by_row else value)
+            vias.append(ROW if by_row else SHARED)
+        leaving = [t for t in self.members if t in wanted]
+        outputs = tuple(dict.fromkeys(self.inside[t] for t in leaving))
+        block = Block("rows", tuple(self.entering.values()), outputs)
+        r = recurrence(block, self.structure, args, vias)
+        for t in leaving:
+            if t in rows.exits:
+                new[t] = proj(r, self.inside[t], SHARED)
+            else:
+                new[t] = reshape(proj(r, self.inside[t], ROW), t.shape)
+
+    def _inside(self, t: Tensor) -> Tensor:
+        """t on one row, made of what the region holds; iterative."""
+        rows, stack = self.rows, [t]
+        while stack:
+            top = stack[-1]
+            if top in self.inside:
+                stack.pop()
+                continue
+            flags = rows.flags_of(top)
+            held = [rows.holds(x, top, f) for x, f in zip(top.inputs, flags, strict=True)]
+            pairs = list(zip(top.inputs, flags, held, strict=True))
+            waiting = [x for x, _, mine in pairs if mine and x not in self.inside]
+            if waiting:
+                stack += waiting
+                continue
+            operands = [self.inside[x] if mine else self._entering(x, f) for x, f, mine in pairs]
+            make = on_one_row if top in rows.flags else summed_row
+            self.inside[stack.pop()] = make(top, rows.n, operands, flags)
+        return self.inside[t]
+
+    def _entering(self, x: Tensor, by_row: bool) -> Tensor:
+        if not by_row and x.op is CONSTANT:
+            return x
+        key = (x, by_row)
+        if key not in self.entering:
+            shape = rest(x, self.rows.n) if by_row else x.shape
+            self.entering[key] = placeholder(shape, x.dtype, x.name)
+        return self.entering[key]
+
+
+def _as_rows(t: Tensor, shape: Shape) -> Tensor:
+    """t in the shape of rows, without a detour over other shapes."""
+    while t.op is RESHAPE:
+        t = t.inputs[0]
+    return reshape(t, shape)
+
+
+def _flagged(t: Tensor, flags: Flags) -> list[Tensor]:
+    return [x for x, by_row in zip(t.inputs, flags, strict=True) if by_row]
+
+
+def _count(r: Tensor) -> int:
+    return r.attrs["structure"].n
+
+
