@@ -24,11 +24,12 @@ from ..ops.broadcast import RESHAPE
 from ..ops.indexing import TAKE, check_rows
 from ..ops.table import dtype_of
 from ..recur import PROJ, RECUR
+from ..rewrite.whole import whole
 from ..run.levels import run_levels
 from ..run.reference import compute, demand, run
 from ..tracing import name_of, path_name
 from .express import Express, Slow
-from .lower import Unsupported
+from .lower import Unsupported, able
 from .program import Pool, Rows, Runner, program_for
 
 KEPT = 64  # traces of one function
@@ -216,7 +217,9 @@ class Traced:
         result = trace_call(trace, lambda: f(*pytrees.tree_unflatten(spec, given)))
         self.result = pytrees.tree_map(lambda x: asarray(x) if _is_array(x) else x, result)
         leaves_out, self.spec_out = pytrees.tree_flatten(self.result)
-        self.outputs = leaves_out
+        recorded = [t for t in leaves_out if isinstance(t, Tensor)]
+        rest = iter(whole(recorded, able))
+        self.outputs = [next(rest) if isinstance(t, Tensor) else t for t in leaves_out]
         self.leaves = [x for x in leaves if not _is_array(x)]  # what was static stays alive
         self.values: dict[Tensor, Any] = {}
         self.steps: list[Step] = []

@@ -13,11 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..graph import CONSTANT, Tensor, toposort
+import numpy as np
+
+from ..graph import CONSTANT, INPUT, Tensor, toposort
+from ..ops.arrays import astype
 from ..ops.contract import EINSUM
 from ..ops.scalar import TOTAL
 from ..ops.table import TABLE, name_of_ours
-from ..recur import Block, Via, domains
+from ..recur import ROW, SHARED, Block, Via, domains
 from ..run.reference import reference
 
 LOGIC = frozenset("logical_and logical_or logical_xor logical_not".split())
@@ -172,18 +175,18 @@ class Lowering:
         return self.of[t]
 
     def _lower(self, t: Tensor) -> Row:
-        if t.dtype.kind == "b" and (t in self.inputs or self.domain[t] is None):
-            raise Unsupported(f"truth values as data ({t.name or t.op.name})")
-        if self.domain[t] is None:
-            return self._shared(t)
-        if t in self.slot_key:
-            return self.node("slot", (), _length(t), self.slot_key[t])
-        if t in self.inputs:
-            return self.node("in", (), _length(t), t)
+        if self.domain[t] is None or t in self.slot_key or t in self.inputs:
+            row = self._given(t)
+            zero = self.node("const", (), 1, 0.0)
+            return self.node("not_equal", (row, zero), row.size) if t.dtype.kind == "b" else row
         name = name_of_ours(t.op)
         args = tuple(self.of[i] for i in t.inputs)
         if name == "astype" and args[0].op in MASKS:
             return self.node("cast", args, _length(t))
+        if name == "astype" and t.dtype.kind == "f" and t.inputs[0].dtype.kind in "iu":
+            return args[0]  # it came as a number of the block's type
+        if t.dtype.kind in "iu" and t.op.kind != "movement":
+            raise Unsupported(f"{t.op.name} of {t.dtype}: integers are compared, not computed")
         if t.op.scalar is not None and not t.attrs:
             if name != "where" and name not in LOGIC and any(a.op in MASKS for a in args):
                 raise Unsupported(f"{t.op.name} of truth values")
@@ -195,12 +198,23 @@ class Lowering:
             if t.size == args[0].size or args[0].size == 1:
                 _length(t)
                 return args[0]
-        if name in ("sum", "max") and len(t.attrs["axis"]) == t.inputs[0].ndim <= 1:
+        if name in ("sum", "max") and t.size == 1:
+            _length(t.inputs[0])
             return self.node(name, (self._whole(args[0], t.inputs[0].size),), 1)
         if name == "einsum":
             return self._einsum(t, args)
         shapes = ", ".join(str(i.shape) for i in t.inputs)
         raise Unsupported(f"{t.op.name} of shapes {shapes} per node")
+
+    def _given(self, t: Tensor) -> Row:
+        """What the block is given: integers as numbers of its type, if they are exact as such."""
+        if t.dtype.kind in "iu" and not _is_exact(t, self.real):
+            raise Unsupported(
+                f"{t.dtype} data ({t.name or t.op.name}) that may be too large for {self.real}"
+            )
+        if t in self.slot_key:
+            return self.node("slot", (), _length(t), self.slot_key[t])
+        return self._shared(t) if self.domain[t] is None else self.node("in", (), _length(t), t)
 
     def _shared(self, t: Tensor) -> Row:
         number = _number(t)
@@ -336,13 +350,38 @@ def _length(t: Tensor) -> int:
     return t.size
 
 
+def able(t: Tensor, operands: Sequence[Tensor], flags: Sequence[bool], summed: bool) -> bool:
+    """Whether there is code for one op at one row, or (summed) for its sum over the rows.
+
+    flags: which operands are by row.  A truth value is tried as what becomes of it, a number.
+    """
+    if t.dtype.kind in "iu" and t.op.kind != "movement":
+        return False
+    given = [(x, f) for x, f in zip(operands, flags, strict=True) if x.op is INPUT]
+    ref = t if t.dtype.kind == "f" else astype(t, np.float32)
+    block = Block("op", tuple(x for x, _ in given), (ref,))
+    try:
+        vias = [ROW if f else SHARED for _, f in given]
+        Lowering(block, frozenset(), vias, () if summed else (ref,), (ref,) if summed else ())
+    except Unsupported:
+        return False
+    return True
+
+
+def _is_exact(t: Tensor, real: str) -> bool:
+    """Whether all integers that t may hold are numbers of the type `real`."""
+    if t._value is not None:
+        low, high = (int(np.min(t._value, initial=0)), int(np.max(t._value, initial=0)))
+    else:
+        limits = np.iinfo(t.dtype)
+        low, high = t.attrs.get("bounds", (limits.min, limits.max + 1))
+    return max(-low, high) <= 2 ** (np.finfo(real).nmant + 1)
+
+
 def _one_dtype(order: Sequence[Tensor]) -> str:
     kinds = {t.dtype.name for t in order if t.dtype.kind == "f"}
-    others = {t.dtype.name for t in order if t.dtype.kind in "iu"}
     if len(kinds) != 1 or kinds - {"float32", "float64"}:
         raise Unsupported(f"a block in {' and '.join(sorted(kinds)) or 'no floating-point type'}")
-    if others:
-        raise Unsupported(f"{others.pop()} data inside a block")
     return kinds.pop()
 
 

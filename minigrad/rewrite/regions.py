@@ -15,13 +15,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..graph import CONSTANT, INPUT, Shape, Tensor, placeholder, toposort
 from ..ops.broadcast import BROADCAST, RESHAPE, reshape
+from ..ops.indexing import CHECKED
+from ..ops.movement import PLACE
 from ..recur import PROJ, RECUR, ROW, SHARED, Block, proj, recurrence
 from ..structure import Structure, independent
-from .rows import Flags, exit_rule, on_one_row, rest, row_rule, summed_row
+from .rows import Rule, exit_rule, on_one_row, rest, row_rule, summed_row
 
-Able = Callable[[Tensor, Sequence[bool]], bool]  # (op on one row, which operands are by row)
+# (an op on one row, its operands there, which of them are by row, whether rows are added up)
+Able = Callable[[Tensor, Sequence[Tensor], Sequence[bool], bool], bool]
 
 
 def regions(outputs: Sequence[Tensor], able: Able | None = None) -> list[Tensor]:
@@ -31,7 +36,7 @@ def regions(outputs: Sequence[Tensor], able: Able | None = None) -> list[Tensor]
     """
     found = list(outputs)
     for n in _sizes(found):
-        found = _Rows(found, n, able or (lambda t, flags: True)).rewritten()
+        found = _Rows(found, n, able or (lambda *_: True)).rewritten()
     return found
 
 
@@ -51,8 +56,8 @@ class _Rows:
         for t in self.order:
             if t.op is INPUT or any(i in self.varying for i in t.inputs):
                 self.varying.add(t)
-        self.flags: dict[Tensor, Flags] = {}  # of each op that goes row by row
-        self.exits: dict[Tensor, Flags] = {}  # of each op that adds rows up
+        self.maps: dict[Tensor, Rule] = {}  # of each op that goes row by row
+        self.exits: dict[Tensor, Rule] = {}  # of each op that adds rows up
         self._mark()
         self._leave_out()
         self.free = self._free()
@@ -70,19 +75,19 @@ class _Rows:
         while len(rows) != count:
             count = len(rows)
             for t in self.order:
-                flags = by_row.get(t) or adding.get(t)
-                if flags is None or rows.isdisjoint(_flagged(t, flags)):
+                rule = by_row.get(t) or adding.get(t)
+                if rule is None or rows.isdisjoint(_operands_by_row(t, rule)):
                     continue
                 if t in by_row:
-                    self.flags[t] = flags
+                    self.maps[t] = rule
                     rows.add(t)
                 else:
-                    self.exits[t] = flags
-                rows.update(_flagged(t, flags))
+                    self.exits[t] = rule
+                rows.update(_operands_by_row(t, rule))
             for t in reversed(self.order):
                 if t in rows and t in by_row:
-                    self.flags[t] = by_row[t]
-                    rows.update(_flagged(t, by_row[t]))
+                    self.maps[t] = by_row[t]
+                    rows.update(_operands_by_row(t, by_row[t]))
 
     def _seeds(self) -> Iterable[Tensor]:
         for t in self.order:
@@ -92,7 +97,7 @@ class _Rows:
                 pairs = zip(t.inputs, t.attrs["vias"], strict=True)
                 yield from (x for x, via in pairs if via is ROW)
 
-    def _rule(self, rule: Any, t: Tensor) -> Flags | None:
+    def _rule(self, rule: Any, t: Tensor) -> Rule | None:
         """A rule's answer for an ordinary op.  What no argument reaches is known before, and enters
         as it is, unless it repeats something smaller."""
         if not t.inputs or t.op.kind == "recur":
@@ -103,22 +108,21 @@ class _Rows:
 
     def _leave_out(self) -> None:
         """Ops that may not be part of a block."""
-        for found in (self.flags, self.exits):
+        for found in (self.maps, self.exits):
             for t in [t for t in self.order if t in found]:
-                flags = found[t]
-                operands = [
-                    placeholder(rest(x, self.n) if by_row else x.shape, x.dtype, None)
-                    for x, by_row in zip(t.inputs, flags, strict=True)
-                ]
-                make = on_one_row if found is self.flags else summed_row
-                if not self.able(make(t, self.n, operands, flags), flags):
+                rule = found[t]
+                pairs = zip(t.inputs, rule.by_row, strict=True)
+                operands = [self.entering(x, by_row) for x, by_row in pairs]
+                summed = found is self.exits
+                new = (summed_row if summed else on_one_row)(t, self.n, operands, rule)
+                if not self.able(new, operands, rule.by_row, summed):
                     del found[t]
 
     def _free(self) -> set[Tensor]:
         """What costs nothing and reads nothing computed: part of every region that reads it."""
         free: set[Tensor] = set()
         for t in self.order:
-            if t in self.flags and (t.op.cheap or t.dtype.kind == "b"):
+            if t in self.maps and (t.op.cheap or t.dtype.kind == "b"):
                 if all(not x.inputs or x in free or x not in self.varying for x in t.inputs):
                     free.add(t)
         return free
@@ -130,10 +134,10 @@ class _Rows:
         for t in self.order:
             if t.op is PROJ:
                 level[t] = level[t.inputs[0]] + 1
-            elif t in self.flags or t in self.exits:
-                pairs = zip(t.inputs, self.flags_of(t), strict=True)
+            elif t in self.maps or t in self.exits:
+                pairs = zip(t.inputs, self.rule_of(t).by_row, strict=True)
                 level[t] = max(
-                    level[x] if by_row and x in self.flags else self._seen(x) for x, by_row in pairs
+                    level[x] if by_row and x in self.maps else self._seen(x) for x, by_row in pairs
                 )
             elif t.op is RECUR:
                 level[t] = max((level[x] for x in t.inputs), default=0)
@@ -142,24 +146,33 @@ class _Rows:
 
     def _seen(self, t: Tensor) -> int:
         """The level from outside of t's region."""
-        return self.level[t] + (t in self.flags and t not in self.free or t in self.exits)
+        return self.level[t] + (t in self.maps and t not in self.free or t in self.exits)
 
-    def flags_of(self, t: Tensor) -> Flags:
-        return self.flags[t] if t in self.flags else self.exits[t]
+    def entering(self, x: Tensor, by_row: bool) -> Tensor:
+        """What stands for x in a block that is given it."""
+        if not by_row and x.op is CONSTANT:
+            return x
+        ph = placeholder(rest(x, self.n) if by_row else x.shape, x.dtype, x.name)
+        if (bounds := bounds_of(x)) is not None:
+            ph.attrs["bounds"] = bounds
+        return ph
+
+    def rule_of(self, t: Tensor) -> Rule:
+        return self.maps[t] if t in self.maps else self.exits[t]
 
     def holds(self, x: Tensor, reader: Tensor, by_row: bool) -> bool:
         """Whether the region that computes `reader` computes its operand x as well."""
-        if not by_row or x not in self.flags:
+        if not by_row or x not in self.maps:
             return False
         return x in self.free or self.level[x] == self.level[reader]
 
     # -- the graph again ---------------------------------------------------------------------------
 
     def rewritten(self) -> list[Tensor]:
-        if not self.flags and not self.exits:
+        if not self.maps and not self.exits:
             return self.outputs
         new: dict[Tensor, Tensor] = {}
-        inside = {**self.flags, **self.exits}
+        inside = {**self.maps, **self.exits}
         mine = [t for t in self.order if t in inside and t not in self.free]
         wanted = self._wanted()
         by_level: dict[int, list[Tensor]] = {}
@@ -184,8 +197,8 @@ class _Rows:
         """Which tensors of regions are read outside of their own."""
         wanted = set(self.outputs)
         for t in self.order:
-            if t in self.flags or t in self.exits:
-                pairs = zip(t.inputs, self.flags_of(t), strict=True)
+            if t in self.maps or t in self.exits:
+                pairs = zip(t.inputs, self.rule_of(t).by_row, strict=True)
                 wanted.update(x for x, by_row in pairs if not self.holds(x, t, by_row))
             else:
                 wanted.update(t.inputs)
@@ -248,16 +261,16 @@ class _Region:
             if top in self.inside:
                 stack.pop()
                 continue
-            flags = rows.flags_of(top)
-            held = [rows.holds(x, top, f) for x, f in zip(top.inputs, flags, strict=True)]
-            pairs = list(zip(top.inputs, flags, held, strict=True))
+            rule = rows.rule_of(top)
+            held = [rows.holds(x, top, f) for x, f in zip(top.inputs, rule.by_row, strict=True)]
+            pairs = list(zip(top.inputs, rule.by_row, held, strict=True))
             waiting = [x for x, _, mine in pairs if mine and x not in self.inside]
             if waiting:
                 stack += waiting
                 continue
             operands = [self.inside[x] if mine else self._entering(x, f) for x, f, mine in pairs]
-            make = on_one_row if top in rows.flags else summed_row
-            self.inside[stack.pop()] = make(top, rows.n, operands, flags)
+            make = on_one_row if top in rows.maps else summed_row
+            self.inside[stack.pop()] = make(top, rows.n, operands, rule)
         return self.inside[t]
 
     def _entering(self, x: Tensor, by_row: bool) -> Tensor:
@@ -265,9 +278,19 @@ class _Region:
             return x
         key = (x, by_row)
         if key not in self.entering:
-            shape = rest(x, self.rows.n) if by_row else x.shape
-            self.entering[key] = placeholder(shape, x.dtype, x.name)
+            self.entering[key] = self.rows.entering(x, by_row)
         return self.entering[key]
+
+
+def bounds_of(t: Tensor) -> tuple[int, int] | None:
+    """From where to where a tensor's integers go, if that was checked or is known."""
+    while t.op.kind == "movement" and len(t.inputs) == 1 and t.op is not PLACE:
+        t = t.inputs[0]
+    if t.op is CHECKED:
+        return t.attrs["start"], t.attrs["stop"]
+    if t.dtype.kind in "iu" and t._value is not None:
+        return int(np.min(t._value, initial=0)), int(np.max(t._value, initial=0)) + 1
+    return None
 
 
 def _as_rows(t: Tensor, shape: Shape) -> Tensor:
@@ -277,8 +300,8 @@ def _as_rows(t: Tensor, shape: Shape) -> Tensor:
     return reshape(t, shape)
 
 
-def _flagged(t: Tensor, flags: Flags) -> list[Tensor]:
-    return [x for x, by_row in zip(t.inputs, flags, strict=True) if by_row]
+def _operands_by_row(t: Tensor, rule: Rule) -> list[Tensor]:
+    return [x for x, by_row in zip(t.inputs, rule.by_row, strict=True) if by_row]
 
 
 def _count(r: Tensor) -> int:

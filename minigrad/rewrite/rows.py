@@ -12,120 +12,127 @@ wrong guess costs speed and never a number.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from ..graph import Shape, Tensor, bind
 from ..ops.broadcast import BROADCAST, RESHAPE, SUM
 from ..ops.contract import EINSUM
 from ..ops.movement import PERMUTE, PLACE, SLICE
 
-Flags = tuple[bool, ...]  # of an op's inputs: by row (True), or the same for all rows
 WHOLE = (None, None, None)  # a slice of everything
 
 
-def lead(shape: Shape, n: int) -> int | None:
-    """How many leading axes number n rows: the fewest; None where none do."""
-    size = 1
+class Rule(NamedTuple):
+    """How an op goes by rows: `axes` leading axes number them, of the result (of a sum over the
+    rows: of its operands), and of the inputs that `by_row` marks; the others are the same for all
+    rows."""
+
+    by_row: tuple[bool, ...]
+    axes: int
+
+
+def leads(shape: Shape, n: int) -> Iterator[int]:
+    """How many leading axes may number n rows, the most (with axes of length 1 behind) first."""
+    size, found = 1, []
     for k, length in enumerate(shape, 1):
         size *= length
         if size == n:
-            return k
+            found.append(k)
         if size > n:
-            return None
-    return None
+            break
+    return reversed(found)
+
+
+def rest(t: Tensor, n: int) -> Shape:
+    """The shape of one row."""
+    return t.shape[next(leads(t.shape, n)) :]
 
 
 # -- is an op row by row? --------------------------------------------------------------------------
 
 
-def row_rule(t: Tensor, n: int) -> Flags | None:
-    """Which inputs are read by row, if t's rows are computed one by one; None if they are not."""
-    k = lead(t.shape, n)
+def row_rule(t: Tensor, n: int) -> Rule | None:
+    """How t's rows are computed one by one; None if they are not."""
     rule = RULES.get(t.op.name if t.op.kind == "movement" else t.op.kind)
-    if k is None or rule is None:
-        return None
-    return rule(t, n, k)
-
-
-def exit_rule(t: Tensor, n: int) -> Flags | None:
-    """Which inputs are read by row, if t is a sum over all n rows; None if it is not."""
-    if t.op is SUM:
-        x = t.inputs[0]
-        k = lead(x.shape, n)
-        summed = k is not None and set(range(-x.ndim, k - x.ndim)) <= set(t.attrs["axis"])
-        return (True,) if summed else None
-    if t.op is EINSUM:
-        for letters in {s[: lead(x.shape, n) or 0] for s, x in _operands(t)} - {""}:
-            if len(set(letters)) == len(letters) and not set(letters) & set(t.attrs["out"]):
-                flags = _by_letters(t, letters)
-                if flags is not None:
-                    return flags
+    for k in leads(t.shape, n) if rule is not None else ():
+        by_row = rule(t, n, k)
+        if by_row is not None:
+            return Rule(by_row, k)
     return None
 
 
-def _operands(t: Tensor) -> list[tuple[str, Tensor]]:
-    return list(zip(t.attrs["subs"], t.inputs, strict=True))
+def exit_rule(t: Tensor, n: int) -> Rule | None:
+    """How t is a sum over all n rows; None if it is not."""
+    for x in dict.fromkeys(t.inputs) if t.op in (SUM, EINSUM) else ():
+        for k in leads(x.shape, n):
+            if t.op is SUM:
+                summed = set(range(-x.ndim, k - x.ndim)) <= set(t.attrs["axis"])
+                by_row = (True,) if summed else None
+            else:
+                letters = t.attrs["subs"][t.inputs.index(x)][:k]
+                kept = set(letters) & set(t.attrs["out"])
+                by_row = None if kept else _by_letters(t, letters)
+            if by_row is not None:
+                return Rule(by_row, k)
+    return None
 
 
-def _by_letters(t: Tensor, letters: str) -> Flags | None:
-    """Operands that have these letters in front, once, are read by row; others may have none."""
+def _by_letters(t: Tensor, letters: str) -> tuple[bool, ...] | None:
+    """Operands with these letters in front, once, are read by row; others may have none of them."""
     flags = []
     for sub in t.attrs["subs"]:
         has = sub.startswith(letters)
         if set(letters) & set(sub[len(letters) :] if has else sub):
             return None
         flags.append(has)
-    return tuple(flags)
+    return tuple(flags) if any(flags) and len(set(letters)) == len(letters) else None
 
 
-def _elementwise(t: Tensor, n: int, k: int) -> Flags:
+def _elementwise(t: Tensor, n: int, k: int) -> tuple[bool, ...]:
     return (True,) * len(t.inputs)
 
 
-def _reduction(t: Tensor, n: int, k: int) -> Flags | None:
-    """A reduction of trailing axes; the operand's other axes stay in order in front."""
-    axis = t.attrs.get("axis")
+def _reduction(t: Tensor, n: int, k: int) -> tuple[bool, ...] | None:
+    """Of trailing axes; the operand's other axes stay in order in front."""
+    axis, x = t.attrs.get("axis"), t.inputs[0]
     axes = axis if isinstance(axis, tuple) else (axis,)
-    x = t.inputs[0]
     inside = all(isinstance(a, int) and a >= k - x.ndim for a in axes)
     return (True,) if inside and len(t.inputs) == 1 and x.shape[:k] == t.shape[:k] else None
 
 
-def _contraction(t: Tensor, n: int, k: int) -> Flags | None:
-    letters = t.attrs["out"][:k]
-    flags = _by_letters(t, letters) if len(set(letters)) == k else None
-    return flags if flags and any(flags) else None
+def _contraction(t: Tensor, n: int, k: int) -> tuple[bool, ...] | None:
+    return _by_letters(t, t.attrs["out"][:k])
 
 
-def _reshape(t: Tensor, n: int, k: int) -> Flags | None:
-    return (True,) if lead(t.inputs[0].shape, n) is not None else None
+def _reshape(t: Tensor, n: int, k: int) -> tuple[bool, ...] | None:
+    return (True,) if any(leads(t.inputs[0].shape, n)) else None
 
 
-def _broadcast(t: Tensor, n: int, k: int) -> Flags | None:
+def _broadcast(t: Tensor, n: int, k: int) -> tuple[bool, ...] | None:
     """From the same rows, or of something that all rows share."""
     x = t.inputs[0]
-    front = x.shape[: max(k - (t.ndim - x.ndim), 0)]
-    if x.ndim == t.ndim and front == t.shape[:k]:
+    if x.ndim == t.ndim and x.shape[:k] == t.shape[:k]:
         return (True,)
+    front = x.shape[: max(k - (t.ndim - x.ndim), 0)]
     return (False,) if all(length == 1 for length in front) else None
 
 
-def _permute(t: Tensor, n: int, k: int) -> Flags | None:
+def _permute(t: Tensor, n: int, k: int) -> tuple[bool, ...] | None:
     return (True,) if t.attrs["axes"][:k] == tuple(range(-t.ndim, k - t.ndim)) else None
 
 
-def _cut(t: Tensor, n: int, k: int) -> Flags | None:
+def _cut(t: Tensor, n: int, k: int) -> tuple[bool, ...] | None:
     """A part of trailing axes, or its dual."""
     same = t.inputs[0].shape[:k] == t.shape[:k]
     return (True,) if same and all(i in (WHOLE, None) for i in t.attrs["index"][:k]) else None
 
 
-def _concat(t: Tensor, n: int, k: int) -> Flags | None:
+def _concat(t: Tensor, n: int, k: int) -> tuple[bool, ...] | None:
     return (True,) * len(t.inputs) if t.attrs["axis"] >= k - t.ndim else None
 
 
-RULES: dict[str, Callable[[Tensor, int, int], Flags | None]] = {
+RULES: dict[str, Callable[[Tensor, int, int], tuple[bool, ...] | None]] = {
     "elementwise": _elementwise, "reduction": _reduction, "contraction": _contraction,
     "reshape": _reshape, "broadcast_to": _broadcast, "permute_dims": _permute, "slice": _cut,
     "place": _cut, "concat": _concat,
@@ -135,40 +142,45 @@ RULES: dict[str, Callable[[Tensor, int, int], Flags | None]] = {
 # -- the op on one row -----------------------------------------------------------------------------
 
 
-def rest(t: Tensor, n: int) -> Shape:
-    """The shape of one row."""
-    k = lead(t.shape, n)
-    assert k is not None, f"{t!r} has no {n} rows"
-    return t.shape[k:]
-
-
-def on_one_row(t: Tensor, n: int, inputs: Sequence[Tensor], flags: Flags) -> Tensor:
-    """The op at one row; `inputs`: one row of those flagged, the others whole."""
+def on_one_row(t: Tensor, n: int, inputs: Sequence[Tensor], rule: Rule) -> Tensor:
+    """The op at one row; `inputs`: one row (shaped as `rest`) of those by row, the others whole."""
+    k, given = rule.axes, _in_place(t, inputs, rule)
     if t.op is EINSUM:
-        new = _contracted(t, inputs, flags, n)
+        new = _contracted(t, given, t.attrs["out"][:k])
     elif t.op in (RESHAPE, BROADCAST):
-        new = _shaped(t, inputs[0], rest(t, n))
+        new = _shaped(t, given[0], t.shape[k:])
     else:
-        new = bind(t.op, *inputs, **_attributes(t, n))
-    return _called(new, t)
+        new = bind(t.op, *given, **_attributes(t, k))
+    return _called(_shaped_as(new, rest(t, n)), t)
 
 
-def summed_row(t: Tensor, n: int, inputs: Sequence[Tensor], flags: Flags) -> Tensor:
+def summed_row(t: Tensor, n: int, inputs: Sequence[Tensor], rule: Rule) -> Tensor:
     """What one row adds to the sum over all rows that t is."""
+    given = _in_place(t, inputs, rule)
     if t.op is EINSUM:
-        return _called(_contracted(t, inputs, flags, n), t)
-    axis = tuple(a for a in t.attrs["axis"] if a >= -inputs[0].ndim)
-    return _called(bind(SUM, inputs[0], axis=axis) if axis else inputs[0], t)
+        first = t.attrs["subs"][rule.by_row.index(True)]
+        return _called(_contracted(t, given, first[: rule.axes]), t)
+    axis = tuple(a for a in t.attrs["axis"] if a >= -given[0].ndim)
+    return _called(bind(SUM, given[0], axis=axis) if axis else given[0], t)
 
 
-def _contracted(t: Tensor, inputs: Sequence[Tensor], flags: Flags, n: int) -> Tensor:
-    first = flags.index(True)
-    letters = t.attrs["subs"][first][: lead(t.inputs[first].shape, n)]
+def _in_place(t: Tensor, inputs: Sequence[Tensor], rule: Rule) -> list[Tensor]:
+    """The operands with the axes that the op knows, those of length 1 in front included."""
+    if t.op is RESHAPE:
+        return list(inputs)
+    return [
+        _shaped_as(x, old.shape[rule.axes :]) if by_row else x
+        for x, old, by_row in zip(inputs, t.inputs, rule.by_row, strict=True)
+    ]
 
-    def without(sub: str) -> str:
-        return sub.removeprefix(letters)
 
-    subs, out = tuple(map(without, t.attrs["subs"])), without(t.attrs["out"])
+def _shaped_as(x: Tensor, shape: Shape) -> Tensor:
+    return x if x.shape == shape else bind(RESHAPE, x, shape=shape)
+
+
+def _contracted(t: Tensor, inputs: Sequence[Tensor], letters: str) -> Tensor:
+    subs = tuple(sub.removeprefix(letters) for sub in t.attrs["subs"])
+    out = t.attrs["out"].removeprefix(letters)
     return inputs[0] if subs == (out,) else bind(EINSUM, *inputs, subs=subs, out=out)
 
 
@@ -178,8 +190,8 @@ def _shaped(t: Tensor, x: Tensor, shape: Shape) -> Tensor:
     return x if x.shape == shape else bind(t.op, x, shape=shape)
 
 
-def _attributes(t: Tensor, n: int) -> dict[str, Any]:
-    k, attrs = lead(t.shape, n) or 0, dict(t.attrs)
+def _attributes(t: Tensor, k: int) -> dict[str, Any]:
+    attrs = dict(t.attrs)
     if t.op is PERMUTE:
         attrs["axes"] = attrs["axes"][k:]
     if t.op in (SLICE, PLACE):
@@ -191,10 +203,7 @@ def _attributes(t: Tensor, n: int) -> dict[str, Any]:
 
 def _called(new: Tensor, t: Tensor) -> Tensor:
     """With the name and the line of what it stands for."""
-    if t.name and not new.name and new.inputs:
-        new = new.named(t.name)
     if new.inputs:
+        new = new.named(t.name) if t.name and not new.name else new
         object.__setattr__(new, "site", t.site)
     return new
-
-
