@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import CONSTANT, INPUT, Tensor, toposort
+from ..graph import CONSTANT, INPUT, Tensor, constant, toposort
 from ..ops.arrays import astype
 from ..ops.contract import EINSUM
 from ..ops.scalar import TOTAL
@@ -35,6 +35,7 @@ CHEAP = (
     )
     | MASKS
 )
+IN_CODE = (0.0, 0.5, 1.0, 2.0, float("inf"))  # numbers, of either sign, that are no entry of a table
 CAST = "where(x, 1.0, 0.0)"  # a truth value as a number
 
 
@@ -104,6 +105,7 @@ class Lowering:
         self.domain = domains(block, vias, order)
         self.real = _one_dtype(order)
         self.known: dict[tuple, Row] = {}
+        self.numbers: dict[float, Tensor] = {}
         self.of: dict[Tensor, Row] = {}
         self.shared: dict[Tensor, None] = {}  # shared tensors read as vectors or matrices
         live = set(order)
@@ -219,11 +221,20 @@ class Lowering:
     def _shared(self, t: Tensor) -> Row:
         number = _number(t)
         if number is not None:
-            return self.node("const", (), 1, number)
+            return self.number(number)
         if t.ndim > 2:
             raise Unsupported(f"a shared tensor of shape {t.shape}")
         self.shared[t] = None
         return self.node("vec", (), t.size, t)
+
+    def number(self, x: float) -> Row:
+        """A number: in the code if it belongs to an op, in the table if it may be a size's (1 / n),
+        so that another size is not another code."""
+        if abs(x) in IN_CODE or x != x:
+            return self.node("const", (), 1, x)
+        t = self.numbers.setdefault(x, constant(np.asarray(x, self.real)))
+        self.shared[t] = None
+        return self.node("vec", (), 1, t)
 
     def _einsum(self, t: Tensor, args: tuple[Row, ...]) -> Row:
         subs, out = t.attrs["subs"], t.attrs["out"]
