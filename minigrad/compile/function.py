@@ -21,16 +21,15 @@ from .. import pytrees, static
 from ..graph import CONSTANT, INPUT, Tensor, Trace, _trace, placeholder, toposort, trace_call
 from ..ops.arrays import asarray
 from ..ops.broadcast import RESHAPE
-from ..ops.indexing import TAKE, check_rows
 from ..ops.table import dtype_of
 from ..recur import PROJ, RECUR
 from ..rewrite.whole import whole
 from ..run.levels import run_levels
-from ..run.reference import compute, demand, run
+from ..run.reference import demand, run
 from ..tracing import name_of, path_name
-from .express import Express, Slow
+from .lane import Lane, Step
 from .lower import Unsupported, able
-from .program import Pool, Rows, Runner, program_for
+from .program import Pool, Runner, program_for
 
 KEPT = 64  # traces of one function
 
@@ -72,7 +71,7 @@ class Function:
         self.traces: OrderedDict[Any, Traced] = OrderedDict()
         self.plain: set[Any] = set()  # forms whose dicts have strings for keys, as most have
         self.pools: dict[int, Pool] = {}
-        self.latest: Traced | None = None  # the trace that ran last, if by the express lane
+        self.latest: Traced | None = None  # the trace that ran last
         self.lock = threading.RLock()
 
     def __repr__(self) -> str:
@@ -88,19 +87,15 @@ class Function:
         with self.lock:
             latest = self.latest
             if latest is not None and spec == latest.spec and latest.has_form(spec):
-                results = latest.express.run(leaves)
+                results = latest.lane.run(leaves)
                 if results is not None:
                     return pytrees.tree_unflatten(latest.spec_out, results)
             self.latest = None  # an interrupt may come at any step: what is left is right
             traced = self._traced(args, leaves, spec)
-            traced.take_pools()
-            if traced.express is not None:
-                traced.express.take_tables()
-                results = traced.express.run(leaves)
-                if results is not None:
-                    self.latest = traced
-                    return pytrees.tree_unflatten(traced.spec_out, results)
-            return traced.run(leaves)
+            traced.take_workspace()
+            results = traced.run(leaves)
+            self.latest = traced
+            return pytrees.tree_unflatten(traced.spec_out, results)
 
     def graph(self, *args: Any) -> Any:
         """The traced outputs for arguments like these, as Tensors: to draw, print or
@@ -206,7 +201,7 @@ class Traced:
         for k, (x, path) in enumerate(zip(leaves, paths, strict=True)):
             if isinstance(x, (np.ndarray, np.generic, Tensor)):
                 name = path_name("", path[1:]) or f"arg{path[0]}"
-                # The express lane knows dtypes by identity, and newbyteorder makes a new object.
+                # The lane knows dtypes by identity, and newbyteorder makes a new object.
                 dtype = x.dtype if x.dtype.isnative else x.dtype.newbyteorder("=")
                 dtype_of(f"{trace.name}: {name}", dtype)
                 ph = placeholder(x.shape, dtype, name, trace)
@@ -225,18 +220,7 @@ class Traced:
         self.steps: list[Step] = []
         self.notes: list[str] = []
         self._schedule(pools)
-        self.express: Any = None  # an Express, where the graph allows it
-        runners = [(s.t, s.asked, s.runner) for s in self.steps if isinstance(s, CompiledStep)]
-        plain_steps = [s.t.op for s in self.steps if not isinstance(s, CompiledStep)]
-        others = {op.name for op in plain_steps if op is not RESHAPE}
-        try:
-            if others or not runners:
-                why = f"{', '.join(sorted(others))} in the graph" if others else "no recurrence"
-                raise Slow(why)
-            self.express = Express(leaves, self.inputs, runners, self.outputs, self.values)
-            self.notes.append("called through one native list")
-        except Slow as reason:
-            self.notes.append(f"called step by step: {reason}")
+        self.lane = Lane(leaves, self.inputs, self.steps, self.outputs, self.values)
 
     def _schedule(self, pools: dict[int, Pool]) -> None:
         outputs = [t for t in self.outputs if isinstance(t, Tensor)]
@@ -249,25 +233,17 @@ class Traced:
         fixed = [t for t in order if t in needed and t not in varying and t.op is not RECUR]
         if fixed:
             self.values = run(fixed, run_levels)
-        last: dict[Tensor, Tensor] = {}
-        for t in order:
-            if t in needed and t in varying:
-                last.update(dict.fromkeys(t.inputs, t))
-        keep = set(outputs) | set(self.values) | {ph for _, ph in self.inputs}
         number = 0
         for t in order:
             if t not in needed or t not in varying or t.op in (INPUT, CONSTANT, PROJ):
                 continue
-            inputs = dict.fromkeys(t.inputs)  # y * y reads y once
-            dead = [i for i in inputs if last.get(i) is t and i not in keep and i.op is not RECUR]
             if t.op is RECUR:
-                pool = pools.setdefault(number, Pool())
-                self.steps.append(self._recur(t, demands[t], dead, pool))
+                self.steps.append(self._recur(t, demands[t], pools.setdefault(number, Pool())))
                 number += 1
             else:
-                self.steps.append(OpStep(t, dead))
+                self.steps.append(Step(t))
 
-    def _recur(self, r: Tensor, asked: list[Tensor], dead: list[Tensor], pool: Pool) -> Step:
+    def _recur(self, r: Tensor, asked: list[Tensor], pool: Pool) -> Step:
         block, structure, vias = r.attrs["block"], r.attrs["structure"], r.attrs["vias"]
         leaving = [(p.attrs["ref"], p.attrs["via"].kind == "shared") for p in asked]
         per_row = tuple(dict.fromkeys(ref for ref, summed in leaving if not summed))
@@ -277,115 +253,45 @@ class Traced:
         except Unsupported as why:
             how = f"runs in NumPy, level by level, because there is no code for {why}"
             self.notes.append(f"{block.name} over {structure}: {how}")
-            return EvaluatedStep(r, asked, dead)
+            return Step(r, asked)
         how = f"compiled for {program.dtype}\n{program.explain()}"
         self.notes.append(f"{block.name} over {structure}: {how}")
-        return CompiledStep(r, asked, dead, Runner(program, structure, vias, pool, asked, r.inputs))
+        return Step(r, asked, Runner(program, structure, vias, pool, asked, r.inputs))
 
     def has_form(self, spec: Any) -> bool:
         """Whether a form that is equal to ours is the same."""
         return self.form is self.spec or static.spec_key(spec) == self.form
 
-    def take_pools(self) -> None:
+    def take_workspace(self) -> None:
+        """Make ours again what another trace may have worked with."""
         for step in self.steps:
-            if isinstance(step, CompiledStep):
+            if step.runner is not None:
                 step.runner.take_pool()
+        self.lane.take_tables()
 
-    def run(self, leaves: Sequence[Any]) -> Any:
-        env = dict(self.values)
+    def run(self, leaves: Sequence[Any]) -> list[Any]:
+        """A call with arguments of any kind and layout."""
+        plain = list(leaves)
         for k, ph in self.inputs:
-            x = leaves[k]
-            x = x.numpy() if isinstance(x, Tensor) else x
-            env[ph] = x if x.dtype.isnative else x.astype(ph.dtype)
-        taken = set(map(id, env.values()))  # an op may hand on the array that it was given
-        with np.errstate(all="ignore"):
-            for step in self.steps:
-                step(env)
-        results = [fresh(env[t], t, taken) if isinstance(t, Tensor) else t for t in self.outputs]
-        return pytrees.tree_unflatten(self.spec_out, results)
+            x = leaves[k].numpy() if isinstance(leaves[k], Tensor) else leaves[k]
+            plain[k] = np.require(x, ph.dtype, "CA").view(np.ndarray)
+        results = self.lane.run(plain)
+        assert results is not None, "arguments of another trace"
+        return results
 
     def explain(self) -> str:
-        ops = sum(isinstance(s, OpStep) for s in self.steps)
-        first = f"{len(self.steps) - ops} recurrences and {ops} other ops, run one by one in NumPy"
-        return "\n".join([first, *self.notes])
+        """In words: what is compiled and how, and what runs op by op."""
+        ops = [s.t.op.name for s in self.steps if not s.asked and s.t.op is not RESHAPE]
+        names = f": {', '.join(sorted(set(ops)))}" if ops else ""
+        count = sum(bool(s.asked) for s in self.steps)
+        items = sum(len(s.items) for s in self.lane.segments)
+        lists = sum(bool(s.phases) for s in self.lane.segments)
+        return "\n".join([
+            f"{count} recurrences and {len(ops)} other ops, run one by one in NumPy{names}",
+            *self.notes,
+            f"called through {lists} native list{'s' * (lists != 1)}, with {items} steps of Python",
+        ])  # fmt: skip
 
 
 def _is_array(x: Any) -> bool:
     return isinstance(x, (Tensor, np.ndarray, np.generic))
-
-
-def fresh(value: Any, t: Tensor, taken: set[int]) -> np.ndarray:
-    """A result of the caller's own: never workspace, nor an argument or another result (whose
-    identities are `taken`), nor a view of one."""
-    if isinstance(value, Rows):
-        value = value.user()
-    owned = isinstance(value, np.ndarray) and value.base is None and value.flags.writeable
-    if owned and value.dtype == t.dtype and id(value) not in taken:
-        taken.add(id(value))
-        return value
-    return np.array(value, t.dtype)
-
-
-def plain(value: Any) -> Any:
-    return value.user() if isinstance(value, Rows) else value
-
-
-class Step:
-    """One node of the schedule: reads and writes the values by node."""
-
-    def __init__(self, t: Tensor, dead: list[Tensor]):
-        self.t, self.dead = t, dead
-
-    def __call__(self, env: dict[Tensor, Any]) -> None:
-        raise NotImplementedError
-
-
-class OpStep(Step):
-    """An ordinary op, in NumPy."""
-
-    def __call__(self, env: dict[Tensor, Any]) -> None:
-        t = self.t
-        try:
-            env[t] = self._value(t, [env[i] for i in t.inputs])
-        except Exception:  # once more, for the error's words
-            env[t] = compute(t, {i: plain(env[i]) for i in t.inputs})
-        for i in self.dead:
-            del env[i]
-
-    def _value(self, t: Tensor, values: list[Any]) -> Any:
-        if t.op is TAKE and isinstance(values[0], Rows):
-            index = np.asarray(plain(values[1]))
-            check_rows(index, t.inputs[0].shape[0])
-            return values[0].take(index)
-        return t.op.numpy(*map(plain, values), **t.attrs)
-
-
-class EvaluatedStep(Step):
-    """A recurrence without code: level by level in NumPy."""
-
-    def __init__(self, r: Tensor, asked: list[Tensor], dead: list[Tensor]):
-        super().__init__(r, dead)
-        self.asked = asked
-
-    def __call__(self, env: dict[Tensor, Any]) -> None:
-        args = [plain(env.get(i)) for i in self.t.inputs]
-        env.update(zip(self.asked, run_levels(self.t, args, self.asked), strict=True))
-        for i in self.dead:
-            env.pop(i, None)
-
-
-class CompiledStep(Step):
-    """A recurrence run by its kernels."""
-
-    def __init__(self, r: Tensor, asked: list[Tensor], dead: list[Tensor], runner: Runner):
-        super().__init__(r, dead)
-        self.asked, self.runner = asked, runner
-        # Rows may come in another recurrence's order; tables and shared tensors are read whole.
-        kinds = [via.kind for via in runner.vias]
-        self.entering = [(i, k == "row") for i, k in zip(r.inputs, kinds, strict=True)]
-
-    def __call__(self, env: dict[Tensor, Any]) -> None:
-        args = [env.get(i) if by_row else plain(env.get(i)) for i, by_row in self.entering]
-        env.update(zip(self.asked, self.runner.run(args, self.asked), strict=True))
-        for i in self.dead:
-            env.pop(i, None)

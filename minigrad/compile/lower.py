@@ -35,7 +35,7 @@ CHEAP = (
     )
     | MASKS
 )
-IN_CODE = (0.0, 0.5, 1.0, 2.0, float("inf"))  # numbers, of either sign, that are no entry of a table
+IN_CODE = (0.0, 0.5, 1.0, 2.0, float("inf"))  # of either sign: numbers that are no entry of a table
 CAST = "where(x, 1.0, 0.0)"  # a truth value as a number
 
 

@@ -1,0 +1,519 @@
+"""The lane: one traced function as a list of kernels, with Python in between only where an op has
+no code.
+
+Everything that can be known at tracing time is: which argument's address goes into which table,
+which kernels run in which order on which thread, which rows are copied to which result.  A call is
+then: check the arrays, write their addresses, run the list, copy the results; some ten microseconds
+outside of the kernels.
+
+What has no code, or does not lie in memory as a kernel reads it (another dtype or order, a table
+read through an index), is an `Item`: Python that runs before the kernels that need it.  Kernels and
+items alternate in *segments*, as few as the graph allows: an item runs as early as it can.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .. import static
+from ..graph import Tensor, toposort
+from ..kernels import glue
+from ..kernels.glue import address
+from ..ops.broadcast import RESHAPE
+from ..ops.indexing import TAKE, check_rows
+from ..run.levels import run_levels
+from ..run.reference import compute
+from .program import Rows, Runner, Schedule, by_place, shared_value
+
+LARGE = 2**16  # bytes of a result from which memory of dropped results is used again
+
+Env = dict[Tensor, Any]
+Phase = list[list[tuple[int, int, int, int]]]
+
+
+@dataclass
+class Step:
+    """One node of the schedule: an op, or a recurrence with the projections asked for, and its
+    runner if there is code for it."""
+
+    t: Tensor
+    asked: list[Tensor] = field(default_factory=list)
+    runner: Runner | None = None
+
+
+@dataclass
+class Item:
+    """Python between kernels.  reads: what it asks for; dead: of that, what nobody reads later."""
+
+    run: Callable[[Env], None]
+    reads: list[Tensor]
+    dead: list[Tensor] = field(default_factory=list)
+
+
+@dataclass
+class Segment:
+    """Items, then phases of kernels."""
+
+    items: list[Item] = field(default_factory=list)
+    phases: list[Phase] = field(default_factory=list)
+    schedule: Schedule | None = None
+
+
+def source_of(t: Tensor) -> Tensor:
+    """The tensor that `t` is another shape of."""
+    while t.op is RESHAPE:
+        t = t.inputs[0]
+    return t
+
+
+class Lane:
+    """inputs: (position among the leaves, placeholder); steps: in order; known: the values that no
+    argument reaches."""
+
+    def __init__(
+        self,
+        leaves: Sequence[Any],
+        inputs: Sequence[tuple[int, Tensor]],
+        steps: Sequence[Step],
+        outputs: Sequence[Any],
+        known: dict[Tensor, Any],
+    ):
+        self.inputs, self.outputs, self.known = inputs, outputs, known
+        self.place = {ph: k for k, (_, ph) in enumerate(inputs)}
+        self.is_array = [False] * len(leaves)
+        for k, _ in inputs:
+            self.is_array[k] = True
+        self.static = [
+            (k, x, static.key(x)) for k, x in enumerate(leaves) if not self.is_array[k]
+        ]
+        self.fixed: list[tuple[np.ndarray, int]] = []  # entries of tables, and what they hold
+        self.targets: list[tuple[int, int]] = []  # (argument or result, where its address goes)
+        self.alive: list[Any] = []
+        self.runner_of: dict[Tensor, Runner] = {}
+        self.segment_of: dict[Tensor, int] = {}  # of what is computed: where
+        self.segments: list[Segment] = []
+        for step in steps:
+            self._add(step)
+        self._results()
+        self._forget()
+        threads = max((s.runner.threads for s in steps if s.runner is not None), default=1)
+        for segment in self.segments:
+            if segment.phases:
+                segment.schedule = Schedule(segment.phases, threads)
+        self._native(threads)
+
+    # -- the list, made when the function is traced ------------------------------------------------
+
+    def _add(self, step: Step) -> None:
+        t = step.t
+        if t.op is RESHAPE:
+            return
+        if step.runner is not None:
+            self.alive.append(step.runner)
+            at = max([0, *self._bind(t, step.runner)])
+            self._segment(at).phases.extend(step.runner.phases())
+            self.runner_of.update(dict.fromkeys(step.asked, step.runner))
+            self.segment_of.update(dict.fromkeys(step.asked, at))
+            return
+        if step.asked:
+            run = partial(self._evaluated, t, step.asked)
+            at = self._item(run, [i for i in t.inputs if self._is_there(i)])
+        else:
+            at = self._item(partial(self._op, t), list(t.inputs))
+        self.segment_of.update(dict.fromkeys(step.asked or [t], at))
+
+    def _segment(self, k: int) -> Segment:
+        while len(self.segments) <= k:
+            self.segments.append(Segment())
+        return self.segments[k]
+
+    def _item(self, run: Callable[[Env], None], reads: list[Tensor]) -> int:
+        """Python as early as what it reads is there; the segment."""
+        at = max([0, *(self._ready(t, False) for t in reads)])
+        self._segment(at).items.append(Item(run, reads))
+        return at
+
+    def _ready(self, t: Tensor, to_kernels: bool) -> int:
+        """The first segment whose kernels, or whose items, can read t."""
+        source = source_of(t)
+        at = self.segment_of.get(source, 0)
+        return at + (source in self.runner_of and not to_kernels)
+
+    def _is_there(self, t: Tensor) -> bool:
+        """Whether t is computed at all: an argument that no projection asked for reads is not."""
+        source = source_of(t)
+        known = source in self.place or source in self.segment_of
+        return known or self._value_of(source) is not None
+
+    def _value_of(self, t: Tensor) -> Any:
+        """The value of a tensor that no argument reaches: known when the function was traced."""
+        return self.known.get(t) if t._value is None else t._value
+
+    def _bind(self, r: Tensor, runner: Runner) -> list[int]:
+        """Who writes the entries of a runner's table that arguments fill; from which segment on
+        all is there."""
+        number, dtype, found = runner.numbers, runner.program.dtype, []
+        for entry, stride, row in runner.of_input:
+            t = r.inputs[number[row.tensor]]
+            if runner.layout.order is None and self._direct(t, runner, entry, stride, row.size):
+                found.append(self._ready(t, True))
+                continue
+            buffer = np.zeros((runner.n, row.size), dtype)
+            found.append(self._feed(t, buffer, partial(_rows_into, layout=runner.layout)))
+            self._hold(runner, entry, stride, buffer)
+        for row, buffer in runner.indexed.items():
+            k = number[row.tensor]
+            index = runner.layout.to_rows(runner.vias[k].rows)
+            found.append(self._feed(r.inputs[k], buffer, partial(_gathered_into, index=index)))
+        for entry, tensor, turned, stride in runner.of_shared:
+            width = tensor.shape[-1] if tensor.shape else 1
+            if tensor in number:
+                t = r.inputs[number[tensor]]
+                if not turned and self._direct(t, runner, entry, stride, width, shared=True):
+                    found.append(self._ready(t, True))
+                    continue
+                shape = tensor.shape[::-1] if turned else tensor.shape
+                buffer = np.zeros(shape, dtype)
+                found.append(self._feed(t, buffer, partial(_shared_into, turned=turned)))
+            elif tensor._value is not None:
+                value = tensor._value.T if turned else tensor._value
+                buffer = np.array(value, dtype, order="C")
+            else:
+                shape = tensor.shape[::-1] if turned else tensor.shape
+                buffer = np.zeros(shape, dtype)
+                run = partial(self._shared, r, runner, tensor, turned, buffer)
+                found.append(self._item(run, _leaves_read(r, runner, tensor)))
+            self._hold(runner, entry, stride, buffer)
+        return found
+
+    def _direct(
+        self, t: Tensor, runner: Runner, entry: int, stride: int, width: int, shared: bool = False
+    ) -> bool:
+        """Whether kernels read t where it lies: an argument, what is known, another runner's rows.
+        """
+        source, dtype = source_of(t), runner.program.dtype
+        if source in self.place and source.dtype == dtype:
+            for table in runner.table:
+                self.targets.append((self.place[source], address(table[entry:])))
+            if stride >= 0:
+                self._fix(runner, stride, width * dtype.itemsize)
+            return True
+        if (value := self._value_of(source)) is not None:
+            value = np.array(value, dtype, order="C")
+            self._hold(runner, entry, -1, value)
+            if stride >= 0:
+                self._fix(runner, stride, width * dtype.itemsize)
+            return True
+        other = self.runner_of.get(source)
+        if other is None or shared or source.attrs["via"].kind != "row":
+            return False
+        if other.layout.order is not None or other.program.dtype != dtype:
+            return False
+        rows = other._rows(other.program.low.rows[source.attrs["ref"]])
+        if rows.shape != (runner.n, width):
+            return False
+        self._hold(runner, entry, stride, rows)
+        return True
+
+    def _hold(self, runner: Runner, entry: int, stride: int, array: np.ndarray) -> None:
+        """The entry is this array's address, for good."""
+        self.alive.append(array)
+        self._fix(runner, entry, address(array))
+        if stride >= 0:
+            self._fix(runner, stride, array.strides[0] if array.ndim > 1 else array.nbytes)
+
+    def _fix(self, runner: Runner, entry: int, value: int) -> None:
+        self.fixed.append((runner.table[:, entry], value))
+
+    def _feed(self, t: Tensor, buffer: np.ndarray, into: Callable[..., None]) -> int:
+        """An item that writes t into a buffer that kernels read."""
+        return self._item(lambda env: into(self.value(t, env), buffer), [t])
+
+    # -- results -----------------------------------------------------------------------------------
+
+    def _results(self) -> None:
+        """Fresh arrays for the results, and the copies into them as a last phase (two, where parts
+        are summed); `returned` says of each output where it comes from."""
+        self.empty: list[tuple[tuple[int, ...], np.dtype]] = []
+        self.returned: list[int | None] = []  # the native result; None: Python's
+        copies: list[tuple[str, list[int]]] = []
+        later: list[tuple[str, list[int]]] = []
+        last = 0
+        for t in self.outputs:
+            source = source_of(t) if isinstance(t, Tensor) else None
+            parts = [] if source not in self.runner_of else _parts(source, self.runner_of[source])
+            if not parts:
+                self.returned.append(None)
+                continue
+            last = max(last, self.segment_of[source])
+            number = len(self.empty)
+            self.returned.append(number)
+            self.empty.append((t.shape, t.dtype))
+            for k, (rows, add) in enumerate(parts):
+                width = rows.shape[1] * rows.itemsize
+                item = [address(rows), rows.strides[0], number, width, *rows.shape, add]
+                (later if k else copies).append((t.dtype.name, item))
+        items = [*copies, *later]
+        self.copies = np.array([item for _, item in items], np.int64).reshape(-1, glue.COPY)
+        base = address(self.copies)
+        calls = [
+            (getattr(glue.kernels(), f"copy_{name}").address, base, k, k + 1)
+            for k, (name, _) in enumerate(items)
+        ]
+        if calls:
+            threads = max(runner.threads for runner in self.runner_of.values())
+            share: Phase = [[] for _ in range(threads)]
+            load = [0] * threads
+            for k in sorted(range(len(copies)), key=lambda k: -_volume(copies[k][1])):
+                least = load.index(min(load))
+                load[least] += _volume(copies[k][1])
+                share[least].append(calls[k])
+            phases = self._segment(last).phases
+            phases.append(share)
+            if later:
+                phases.append([calls[len(copies) :]])
+        at = len(self.place)
+        for k, (_, item) in enumerate(items):
+            self.targets.append((at + item[2], address(self.copies[k, 2:])))
+
+    def _forget(self) -> None:
+        """What nobody reads any more is dropped after the last item that does."""
+        seen = {source_of(t) for t in self.outputs if isinstance(t, Tensor)}
+        for segment in reversed(self.segments):
+            for item in reversed(segment.items):
+                for t in dict.fromkeys(u for r in item.reads for u in (r, source_of(r))):
+                    if t not in seen and t not in self.place and t not in self.known:
+                        item.dead.append(t)
+                    seen.add(t)
+
+    # -- from Python to kernels --------------------------------------------------------------------
+
+    def _native(self, threads: int) -> None:
+        rows = []
+        width = glue.CHECK - 3
+        for k, (_, ph) in enumerate(self.inputs):
+            if ph.ndim <= width:  # what has more axes is looked at in Python
+                rows.append([k, id(ph.dtype), ph.ndim, *ph.shape, *[0] * (width - ph.ndim)])
+        self.wide = [(k, ph) for k, (_, ph) in enumerate(self.inputs) if ph.ndim > width]
+        self.checks = np.array(rows, np.int64).reshape(-1, glue.CHECK)
+        self.to_write = np.array(self.targets, np.int64).reshape(-1, 2)
+        self.wrong = np.zeros(1, np.int64)
+        self.objects: Any = np.zeros(len(self.inputs) + len(self.empty), np.int64)
+        self.from_python = (
+            address(self.objects), address(self.checks), len(self.checks), address(self.to_write),
+            len(self.to_write), address(self.wrong),
+        )  # fmt: skip
+        self.rooms: dict[int, np.ndarray] = {}
+        self.makers: list[tuple] = []  # of each native result: what makes its array, from what
+        for k, (shape, dtype) in enumerate(self.empty):
+            size = int(np.prod(shape)) * dtype.itemsize
+            small = (np.empty, shape, dtype)
+            self.makers.append(small if size < LARGE else (self._room, k, size, shape, dtype))
+        self.pack = struct.Struct(f"{len(self.objects)}q").pack_into
+        module = glue.kernels()
+        self.bind = module.bind.run
+        self.reads_objects = glue.reads_objects()
+        self.only_kernels = (
+            self.reads_objects and not self.wide and len(self.segments) == 1
+            and not self.segments[0].items and None not in self.returned
+        )  # fmt: skip
+        if self.only_kernels and threads == 1:
+            schedule = self.segments[0].schedule
+            assert schedule is not None
+            self.box = np.array([*self.from_python, *schedule.work[0]], np.int64)
+            self.run_alone: Any = module.bind_and_run.run
+            self.box_at = address(self.box)
+        else:
+            self.run_alone = None
+
+    def _room(self, k: int, size: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """An array for a large result, in an earlier result's memory if nobody holds that any more.
+
+        (Memory that is new to the process costs more to touch than to fill.)
+        """
+        room = self.rooms.pop(k, None)
+        if room is None or sys.getrefcount(room) > 2:  # ours and the call's own; more: in use
+            room = np.empty(size, np.uint8)
+        self.rooms[k] = room
+        return room.view(dtype).reshape(shape)
+
+    def _write(self, arrays: Sequence[np.ndarray], results: Sequence[np.ndarray]) -> bool:
+        """`glue.bind` in Python, where array objects look unfamiliar."""
+        for x, (_, ph) in zip(arrays, self.inputs, strict=True):
+            flags = x.flags
+            if x.shape != ph.shape or x.dtype != ph.dtype or not flags.c_contiguous:
+                return False
+            if not flags.aligned or not x.dtype.isnative:
+                return False
+        addresses = [address(x) for x in (*arrays, *results)]
+        for k, at in self.targets:
+            ctypes.c_int64.from_address(at).value = addresses[k]
+        return True
+
+    def take_tables(self) -> None:
+        """Write what a call does not, should another lane have worked with the runners since."""
+        for entries, value in self.fixed:
+            entries[:] = value
+
+    # -- a call ------------------------------------------------------------------------------------
+
+    def run(self, leaves: Sequence[Any]) -> list[Any] | None:
+        """The results, or None where these arguments are not of this trace (or not contiguous)."""
+        if self.static:
+            for k, x, key in self.static:
+                if leaves[k] is not x and static.key(leaves[k]) != key:
+                    return None
+            arrays = [x for x, yes in zip(leaves, self.is_array, strict=True) if yes]
+        else:
+            arrays = leaves  # type: ignore[assignment]
+        for x in arrays:
+            if type(x) is not np.ndarray:
+                return None
+        results = [make(*what) for make, *what in self.makers]
+        if self.reads_objects:
+            self.pack(self.objects, 0, *map(id, arrays), *map(id, results))
+            if self.run_alone is not None:
+                self.run_alone(self.box_at)
+                return None if self.wrong[0] else results
+            self.bind(*self.from_python)
+            if self.wrong[0] or any(_unlike(arrays[k], ph) for k, ph in self.wide):
+                return None
+        elif not self._write(arrays, results):
+            return None
+        if self.only_kernels:
+            self.segments[0].schedule.run()  # type: ignore[union-attr]
+            return results
+        env: Env = {ph: x for (_, ph), x in zip(self.inputs, arrays, strict=True)}
+        with np.errstate(all="ignore"):
+            for segment in self.segments:
+                for item in segment.items:
+                    item.run(env)
+                    for t in item.dead:
+                        env.pop(t, None)
+                if segment.schedule is not None:
+                    segment.schedule.run()
+            taken = set(map(id, (*arrays, *results)))
+            return [
+                results[k] if k is not None
+                else fresh(self.value(t, env), t, taken) if isinstance(t, Tensor) else t
+                for t, k in zip(self.outputs, self.returned, strict=True)
+            ]  # fmt: skip
+
+    def value(self, t: Tensor, env: Env) -> Any:
+        """The value of a tensor between kernels: an array, or `Rows` of a runner."""
+        value = env.get(t)
+        if value is None:
+            source = source_of(t)
+            if source is not t:
+                value = plain(self.value(source, env)).reshape(t.shape)
+            elif t in self.runner_of:
+                value = self.runner_of[t]._leave(t)
+            else:
+                value = self._value_of(t)
+            env[t] = value
+        return value
+
+    def _op(self, t: Tensor, env: Env) -> None:
+        """An ordinary op, in NumPy."""
+        values = [self.value(i, env) for i in t.inputs]
+        try:
+            if t.op is TAKE and isinstance(values[0], Rows):
+                index = np.asarray(plain(values[1]))
+                check_rows(index, t.inputs[0].shape[0])
+                env[t] = values[0].take(index)
+            else:
+                env[t] = t.op.numpy(*map(plain, values), **t.attrs)
+        except Exception:  # once more, for the error's words
+            env[t] = compute(t, {i: plain(v) for i, v in zip(t.inputs, values, strict=True)})
+
+    def _evaluated(self, r: Tensor, asked: list[Tensor], env: Env) -> None:
+        """A recurrence without code: level by level in NumPy."""
+        args = [plain(self.value(i, env)) if self._is_there(i) else None for i in r.inputs]
+        env.update(zip(asked, run_levels(r, args, asked), strict=True))
+
+    def _shared(
+        self, r: Tensor, runner: Runner, t: Tensor, turned: bool, buffer: np.ndarray, env: Env
+    ) -> None:
+        """What all nodes share and the block computes itself, such as a joined bias."""
+        args = {k: self.value(r.inputs[k], env) for k in _numbers_read(runner, t)}
+        _shared_into(shared_value(t, runner.numbers, args), buffer, turned)
+
+
+def _parts(p: Tensor, runner: Runner) -> list[tuple[np.ndarray, int]]:
+    """The 2-D arrays that make up a result: one, or several to be added; none: Python does it."""
+    ref, via = p.attrs["ref"], p.attrs["via"]
+    if via.kind == "row":
+        if runner.layout.order is not None:
+            return []
+        return [(runner._rows(runner.program.low.rows[ref]), 0)]
+    if via.kind == "index":
+        return []
+    s, plan = runner.program.low.sums[ref], runner.program.plan
+    if s.how == "outer" and not s.flip:
+        outer, at = plan.outer_at[s.left, s.right]
+        return [(runner.outer[plan.outers.index(outer)][:, at : at + s.right.size], 0)]
+    if s.how == "column" and s.left in plan.column_at:
+        outer, at = plan.column_at[s.left]
+        return [(runner.outer_sums[plan.outers.index(outer)][None, at : at + s.left.size], 0)]
+    if s.how == "column":
+        return [(row[None], int(k > 0)) for k, row in enumerate(runner.columns[s.left])]
+    return []
+
+
+def _volume(item: Sequence[int]) -> int:
+    return item[4] * item[5]
+
+
+def _unlike(x: np.ndarray, ph: Tensor) -> bool:
+    return x.shape != ph.shape or x.dtype is not ph.dtype or not x.flags.carray_ro
+
+
+def _numbers_read(runner: Runner, t: Tensor) -> list[int]:
+    """Which arguments a shared tensor of the block is computed from."""
+    return [runner.numbers[u] for u in toposort([t]) if u in runner.numbers]
+
+
+def _leaves_read(r: Tensor, runner: Runner, t: Tensor) -> list[Tensor]:
+    return [r.inputs[k] for k in _numbers_read(runner, t)]
+
+
+def _rows_into(value: Any, buffer: np.ndarray, layout: Any) -> None:
+    np.copyto(buffer, by_place(value, layout).reshape(buffer.shape), casting="unsafe")
+
+
+def _gathered_into(value: Any, buffer: np.ndarray, index: np.ndarray) -> None:
+    rows = np.asarray(plain(value))
+    rows = rows.reshape(len(rows), buffer.shape[1])
+    if len(rows):
+        np.take(rows, index, axis=0, out=buffer, mode="clip")
+    buffer[index < 0] = 0
+
+
+def _shared_into(value: Any, buffer: np.ndarray, turned: bool) -> None:
+    value = np.asarray(plain(value))
+    value = value.T if turned else value
+    np.copyto(buffer, value.reshape(buffer.shape), casting="unsafe")
+
+
+def plain(value: Any) -> Any:
+    return value.user() if isinstance(value, Rows) else value
+
+
+def fresh(value: Any, t: Tensor, taken: set[int]) -> np.ndarray:
+    """A result of the caller's own: never workspace, nor an argument or another result (whose
+    identities are `taken`), nor a view of one."""
+    value = plain(value)
+    owned = isinstance(value, np.ndarray) and value.base is None and value.flags.writeable
+    if owned and value.dtype == t.dtype and id(value) not in taken:
+        taken.add(id(value))
+        return value
+    return np.array(value, t.dtype)
+
