@@ -12,13 +12,16 @@ levels are found in one walk.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..graph import CONSTANT, INPUT, Shape, Tensor, placeholder, toposort
+from ..ops.arrays import astype
 from ..ops.broadcast import BROADCAST, RESHAPE, reshape
+from ..ops.contract import EINSUM
 from ..ops.indexing import CHECKED
 from ..ops.movement import PLACE
 from ..recur import PROJ, RECUR, ROW, SHARED, Block, proj, recurrence
@@ -35,22 +38,54 @@ def regions(outputs: Sequence[Tensor], able: Able | None = None) -> list[Tensor]
     able: whether an op may be part of a block (default: any); what may not stays where it is.
     """
     found = list(outputs)
-    for n in _sizes(found):
-        found = _Rows(found, n, able or (lambda *_: True)).rewritten()
+    for seeds_of in (_rows_of_recurrences, _rows_of_products):
+        done: set[int] = set()
+        while left := {n: s for n, s in seeds_of(found).items() if n > 1 and n not in done}:
+            n = max(left)
+            found = by_rows(found, n, left[n], able)
+            done.add(n)
     return found
 
 
-def _sizes(outputs: Sequence[Tensor]) -> list[int]:
-    """The numbers of rows of the graph's recurrences, the largest first."""
-    sizes = {t.attrs["structure"].n for t in toposort(outputs) if t.op is RECUR}
-    return sorted((n for n in sizes if n > 1), reverse=True)
+def by_rows(
+    outputs: Sequence[Tensor], n: int, seeds: Iterable[Tensor], able: Able | None = None
+) -> list[Tensor]:
+    """The same outputs, with what is row by row over n rows gathered into blocks, starting from
+    tensors that have these rows."""
+    return _Rows(outputs, n, seeds, able or (lambda *_: True)).rewritten()
+
+
+def _rows_of_recurrences(outputs: Sequence[Tensor]) -> dict[int, list[Tensor]]:
+    """What recurrences take and give by row, by the number of rows."""
+    found: dict[int, list[Tensor]] = {}
+    for t in toposort(outputs):
+        if t.op is PROJ and t.attrs["via"] is ROW:
+            found.setdefault(t.inputs[0].attrs["structure"].n, []).append(t)
+        if t.op is RECUR:
+            pairs = zip(t.inputs, t.attrs["vias"], strict=True)
+            rows = [x for x, via in pairs if via is ROW]
+            found.setdefault(t.attrs["structure"].n, []).extend(rows)
+    return found
+
+
+def _rows_of_products(outputs: Sequence[Tensor]) -> dict[int, list[Tensor]]:
+    """Products of stacked rows with a matrix, as of a batch with weights, by the number of rows."""
+    found: dict[int, list[Tensor]] = {}
+    for t in toposort(outputs):
+        if t.op is EINSUM and len(t.inputs) == 2 and len(t.attrs["out"]) >= 2:
+            (a, b), out = t.attrs["subs"], t.attrs["out"]
+            for left, right in ((a, b), (b, a)):
+                shared = len(right) == 2 and not set(right) & set(out[:-1])
+                if shared and left[:-1] == out[:-1]:
+                    found.setdefault(math.prod(t.shape[:-1]), []).append(t)
+    return found
 
 
 class _Rows:
     """A graph seen by its tensors with n rows."""
 
-    def __init__(self, outputs: Sequence[Tensor], n: int, able: Able):
-        self.outputs, self.n, self.able = list(outputs), n, able
+    def __init__(self, outputs: Sequence[Tensor], n: int, seeds: Iterable[Tensor], able: Able):
+        self.outputs, self.n, self.seeds, self.able = list(outputs), n, seeds, able
         self.order = toposort(outputs)
         self.varying: set[Tensor] = set()  # what depends on an argument: the rest is known before
         for t in self.order:
@@ -68,7 +103,7 @@ class _Rows:
 
     def _mark(self) -> None:
         """From the rows of recurrences, downwards and upwards until nothing is added."""
-        rows = set(self._seeds())
+        rows = set(self.seeds)
         by_row = {t: f for t in self.order if (f := self._rule(row_rule, t)) is not None}
         adding = {t: f for t in self.order if (f := self._rule(exit_rule, t)) is not None}
         count = -1
@@ -88,14 +123,6 @@ class _Rows:
                 if t in rows and t in by_row:
                     self.maps[t] = by_row[t]
                     rows.update(_operands_by_row(t, by_row[t]))
-
-    def _seeds(self) -> Iterable[Tensor]:
-        for t in self.order:
-            if t.op is PROJ and t.attrs["via"] is ROW and _count(t.inputs[0]) == self.n:
-                yield t
-            if t.op is RECUR and _count(t) == self.n:
-                pairs = zip(t.inputs, t.attrs["vias"], strict=True)
-                yield from (x for x, via in pairs if via is ROW)
 
     def _rule(self, rule: Any, t: Tensor) -> Rule | None:
         """A rule's answer for an ordinary op.  What no argument reaches is known before, and enters
@@ -119,12 +146,22 @@ class _Rows:
                     del found[t]
 
     def _free(self) -> set[Tensor]:
-        """What costs nothing and reads nothing computed: part of every region that reads it."""
+        """What costs nothing and reads nothing computed: part of every region that reads it, and
+        of none that it would have to leave.  So are truth values and integers, made of what no
+        region computes."""
         free: set[Tensor] = set()
         for t in self.order:
-            if t in self.maps and (t.op.cheap or t.dtype.kind == "b"):
-                if all(not x.inputs or x in free or x not in self.varying for x in t.inputs):
-                    free.add(t)
+            if t not in self.maps:
+                continue
+            if t.dtype.kind != "f":
+                inside = [x for x in t.inputs if x in self.maps or x in self.exits]
+                given = free.issuperset(inside)
+            else:
+                given = t.op.cheap and all(
+                    not x.inputs or x in free or x not in self.varying for x in t.inputs
+                )
+            if given:
+                free.add(t)
         return free
 
     # -- in which region ---------------------------------------------------------------------------
@@ -143,6 +180,29 @@ class _Rows:
                 level[t] = max((level[x] for x in t.inputs), default=0)
             else:
                 level[t] = max(map(self._seen, t.inputs), default=0)
+
+        self._sink()
+
+    def _sink(self) -> None:
+        """What reads no region joins the first that reads it, rather than being one of its own."""
+        early: set[Tensor] = set()
+        for t in self.order:
+            if t in self.maps and t not in self.free:
+                if all(x in early or x in self.free or x not in self.maps for x in t.inputs):
+                    early.add(t)
+        latest: dict[Tensor, int] = {}
+        held = set(self.outputs)
+        for t in reversed(self.order):
+            if t in early and t in latest and t not in held:
+                self.level[t] = max(self.level[t], latest[t])
+            if t in self.maps or t in self.exits:
+                for x, by_row in zip(t.inputs, self.rule_of(t).by_row, strict=True):
+                    if by_row:
+                        latest[x] = min(self.level[t], latest.get(x, self.level[t]))
+                    else:
+                        held.add(x)
+            else:
+                held.update(t.inputs)
 
     def _seen(self, t: Tensor) -> int:
         """The level from outside of t's region."""
@@ -187,11 +247,30 @@ class _Rows:
         for k in range(1 + max(self.level.values())):
             for t in outside.get(k, ()):
                 self._again(t, new)
-            if k in by_level:
-                _Region(self, by_level[k], structure).enter(new, wanted)
+            for members in self._components(by_level.get(k, ())):
+                _Region(self, members, structure).enter(new, wanted)
             for t in recurs.get(k, ()):
                 self._again(t, new)
         return [self._value(t, new) for t in self.outputs]
+
+    def _components(self, members: Sequence[Tensor]) -> list[list[Tensor]]:
+        """Members of one level, apart where none reads another: each becomes a block."""
+        parent: dict[Tensor, Tensor] = {t: t for t in members}
+
+        def root(t: Tensor) -> Tensor:
+            while parent[t] is not t:
+                parent[t] = parent[parent[t]]
+                t = parent[t]
+            return t
+
+        for t in members:
+            for x, by_row in zip(t.inputs, self.rule_of(t).by_row, strict=True):
+                if x in parent and self.holds(x, t, by_row):
+                    parent[root(x)] = root(t)
+        found: dict[Tensor, list[Tensor]] = {}
+        for t in members:
+            found.setdefault(root(t), []).append(t)
+        return list(found.values())
 
     def _wanted(self) -> set[Tensor]:
         """Which tensors of regions are read outside of their own."""
@@ -213,16 +292,20 @@ class _Rows:
 
     def _again(self, t: Tensor, new: dict[Tensor, Tensor]) -> None:
         """An op outside of regions, on the new inputs."""
-        inputs = tuple(self._value(x, new) for x in t.inputs)
-        if all(a is b for a, b in zip(inputs, t.inputs, strict=True)):
-            new[t] = t
-        elif t.op is PROJ:
-            new[t] = proj(inputs[0], t.attrs["ref"], t.attrs["via"])
-        elif t.op is RECUR:
-            new[t] = recurrence(t.attrs["block"], t.attrs["structure"], inputs, t.attrs["vias"])
-        else:
-            new[t] = Tensor(t.op, inputs, t.attrs, t.shape, t.dtype, t.name)
-            object.__setattr__(new[t], "site", t.site)
+        new[t] = again(t, [self._value(x, new) for x in t.inputs])
+
+
+def again(t: Tensor, inputs: Sequence[Tensor]) -> Tensor:
+    """The same op on other inputs (on the same ones: itself)."""
+    if all(a is b for a, b in zip(inputs, t.inputs, strict=True)):
+        return t
+    if t.op is PROJ:
+        return proj(inputs[0], t.attrs["ref"], t.attrs["via"])
+    if t.op is RECUR:
+        return recurrence(t.attrs["block"], t.attrs["structure"], inputs, t.attrs["vias"])
+    new = Tensor(t.op, tuple(inputs), t.attrs, t.shape, t.dtype, t.name)
+    object.__setattr__(new, "site", t.site)
+    return new
 
 
 class _Region:
@@ -243,15 +326,23 @@ class _Region:
             value = rows._value(t, new)
             args.append(_as_rows(value, (n, *rest(t, n))) if by_row else value)
             vias.append(ROW if by_row else SHARED)
-        leaving = [t for t in self.members if t in wanted]
-        outputs = tuple(dict.fromkeys(self.inside[t] for t in leaving))
+        leaving = {t: self._number(t) for t in self.members if t in wanted}
+        outputs = tuple(dict.fromkeys(leaving.values()))
         block = Block("rows", tuple(self.entering.values()), outputs)
         r = recurrence(block, self.structure, args, vias)
-        for t in leaving:
+        for t, ref in leaving.items():
             if t in rows.exits:
-                new[t] = proj(r, self.inside[t], SHARED)
+                new[t] = proj(r, ref, SHARED)
             else:
-                new[t] = reshape(proj(r, self.inside[t], ROW), t.shape)
+                new[t] = astype(reshape(proj(r, ref, ROW), t.shape), t.dtype)
+
+    def _number(self, t: Tensor) -> Tensor:
+        """t as it leaves the block: a truth value as a number."""
+        ref = self.inside[t]
+        if t.dtype.kind == "f":
+            return ref
+        kinds = {u.dtype for u in (*self.members, *(x for x, _ in self.entering))}
+        return astype(ref, max((d for d in kinds if d.kind == "f"), default=np.dtype(np.float64)))
 
     def _inside(self, t: Tensor) -> Tensor:
         """t on one row, made of what the region holds; iterative."""
@@ -302,9 +393,3 @@ def _as_rows(t: Tensor, shape: Shape) -> Tensor:
 
 def _operands_by_row(t: Tensor, rule: Rule) -> list[Tensor]:
     return [x for x, by_row in zip(t.inputs, rule.by_row, strict=True) if by_row]
-
-
-def _count(r: Tensor) -> int:
-    return r.attrs["structure"].n
-
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..graph import Tensor
+from .flat import flat
 from .fuse import fuse
 from .regions import Able, regions
 
@@ -12,4 +13,4 @@ from .regions import Able, regions
 def whole(outputs: Sequence[Tensor], able: Able | None = None) -> list[Tensor]:
     """The same outputs with all that goes row by row in blocks, each part of a recurrence that it
     feeds or is fed by.  able: whether an op may be part of a block (see `regions`)."""
-    return fuse(regions(outputs, able))
+    return flat(fuse(regions(outputs, able)), able)
