@@ -99,12 +99,15 @@ class Lane:
         self.alive: list[Any] = []
         self.runner_of: dict[Tensor, Runner] = {}
         self.segment_of: dict[Tensor, int] = {}  # of what is computed: where
+        self.phase_of: dict[Tensor, int] = {}  # of what kernels compute: behind which phase there
+        self.fed: dict[tuple, tuple[np.ndarray, int, int]] = {}  # buffers, and from when on filled
         self.segments: list[Segment] = []
+        threads = max((s.runner.threads for s in steps if s.runner is not None), default=1)
+        self.threads = threads
         for step in steps:
             self._add(step)
         self._results()
         self._forget()
-        threads = max((s.runner.threads for s in steps if s.runner is not None), default=1)
         for segment in self.segments:
             if segment.phases:
                 segment.schedule = Schedule(segment.phases, threads)
@@ -118,10 +121,13 @@ class Lane:
             return
         if step.runner is not None:
             self.alive.append(step.runner)
-            at = max([0, *self._bind(t, step.runner)])
-            self._segment(at).phases.extend(step.runner.phases())
+            at, after = max([(0, 0), *self._bind(t, step.runner)])
+            for phase in step.runner.phases():
+                self._put(at, after, phase)
+                after += 1
             self.runner_of.update(dict.fromkeys(step.asked, step.runner))
             self.segment_of.update(dict.fromkeys(step.asked, at))
+            self.phase_of.update(dict.fromkeys(step.asked, after))
             return
         if step.asked:
             run = partial(self._evaluated, t, step.asked)
@@ -135,6 +141,18 @@ class Lane:
             self.segments.append(Segment())
         return self.segments[k]
 
+    def _put(self, segment: int, number: int, phase: Phase) -> None:
+        """Calls join those of a phase: what does not wait for each other runs side by side."""
+        phases = self._segment(segment).phases
+        while len(phases) <= number:
+            phases.append([[] for _ in range(self.threads)])
+        there = phases[number]
+        if len(phase) == 1:  # of one thread: any will do
+            min(there, key=len).extend(phase[0])
+            return
+        for calls, more in zip(there, phase, strict=False):
+            calls.extend(more)
+
     def _item(self, run: Callable[[Env], None], reads: list[Tensor]) -> int:
         """Python as early as what it reads is there; the segment."""
         at = max([0, *(self._ready(t, False) for t in reads)])
@@ -147,6 +165,10 @@ class Lane:
         at = self.segment_of.get(source, 0)
         return at + (source in self.runner_of and not to_kernels)
 
+    def _there(self, t: Tensor) -> tuple[int, int]:
+        """The segment and the phase in which kernels can read t."""
+        return self._ready(t, True), self.phase_of.get(source_of(t), 0)
+
     def _is_there(self, t: Tensor) -> bool:
         """Whether t is computed at all: an argument that no projection asked for reads is not."""
         source = source_of(t)
@@ -157,32 +179,35 @@ class Lane:
         """The value of a tensor that no argument reaches: known when the function was traced."""
         return self.known.get(t) if t._value is None else t._value
 
-    def _bind(self, r: Tensor, runner: Runner) -> list[int]:
-        """Who writes the entries of a runner's table that arguments fill; from which segment on
-        all is there."""
+    def _bind(self, r: Tensor, runner: Runner) -> list[tuple[int, int]]:
+        """Who writes the entries of a runner's table that arguments fill; from which segment and
+        phase on each is there."""
         number, dtype, found = runner.numbers, runner.program.dtype, []
         for entry, stride, row in runner.of_input:
             t = r.inputs[number[row.tensor]]
             if runner.layout.order is None and self._direct(t, runner, entry, stride, row.size):
-                found.append(self._ready(t, True))
+                found.append(self._there(t))
                 continue
-            buffer = np.zeros((runner.n, row.size), dtype)
-            found.append(self._feed(t, buffer, partial(_rows_into, layout=runner.layout)))
+            into = partial(_rows_into, layout=runner.layout)
+            buffer, when = self._fed(t, (runner.n, row.size), dtype, into, runner.layout.key)
+            found.append(when)
             self._hold(runner, entry, stride, buffer)
         for row, buffer in runner.indexed.items():
             k = number[row.tensor]
             index = runner.layout.to_rows(runner.vias[k].rows)
-            found.append(self._feed(r.inputs[k], buffer, partial(_gathered_into, index=index)))
+            into = partial(_gathered_into, index=index)
+            found.append((self._feed(r.inputs[k], buffer, into), 0))
         for entry, tensor, turned, stride in runner.of_shared:
             width = tensor.shape[-1] if tensor.shape else 1
             if tensor in number:
                 t = r.inputs[number[tensor]]
                 if not turned and self._direct(t, runner, entry, stride, width, shared=True):
-                    found.append(self._ready(t, True))
+                    found.append(self._there(t))
                     continue
                 shape = tensor.shape[::-1] if turned else tensor.shape
-                buffer = np.zeros(shape, dtype)
-                found.append(self._feed(t, buffer, partial(_shared_into, turned=turned)))
+                into = partial(_shared_into, turned=turned)
+                buffer, when = self._fed(t, shape, dtype, into, turned)
+                found.append(when)
             elif tensor._value is not None:
                 value = tensor._value.T if turned else tensor._value
                 buffer = np.array(value, dtype, order="C")
@@ -190,7 +215,7 @@ class Lane:
                 shape = tensor.shape[::-1] if turned else tensor.shape
                 buffer = np.zeros(shape, dtype)
                 run = partial(self._shared, r, runner, tensor, turned, buffer)
-                found.append(self._item(run, _leaves_read(r, runner, tensor)))
+                found.append((self._item(run, _leaves_read(r, runner, tensor)), 0))
             self._hold(runner, entry, stride, buffer)
         return found
 
@@ -233,6 +258,39 @@ class Lane:
     def _fix(self, runner: Runner, entry: int, value: int) -> None:
         self.fixed.append((runner.table[:, entry], value))
 
+    def _fed(
+        self, t: Tensor, shape: tuple[int, ...], dtype: np.dtype, into: Callable[..., None],
+        how: Any,
+    ) -> tuple[np.ndarray, tuple[int, int]]:  # fmt: skip
+        """A buffer that holds t as kernels read it, and from when on: copied by a kernel where it
+        lies in one piece of some runner's memory, else by an item; once for all who read it so."""
+        source = source_of(t)
+        key = (source, shape, dtype, how)
+        if key not in self.fed:
+            buffer = np.zeros(shape, dtype)
+            runner = self.runner_of.get(source)
+            parts = []
+            if runner is not None and source.attrs["via"].kind == "shared" and not how:
+                parts = _parts(source, runner) if runner.program.dtype == dtype else []
+            if parts:
+                at, after = self._there(t)
+                for k, (rows, add) in enumerate(parts):
+                    width = rows.shape[1] * rows.itemsize
+                    item = [address(rows), rows.strides[0], address(buffer), width, *rows.shape]
+                    self._put(at, after, [[self._copy([*item, add], dtype)]])
+                    after += k + 1 < len(parts)
+                self.fed[key] = buffer, at, after + 1
+            else:
+                self.fed[key] = buffer, self._feed(t, buffer, into), 0
+        buffer, at, after = self.fed[key]
+        return buffer, (at, after)
+
+    def _copy(self, item: list[int], dtype: np.dtype) -> tuple[int, int, int, int]:
+        """A call that copies rows: (from, stride, to, stride, rows, columns, add)."""
+        items = np.array([item], np.int64)
+        self.alive.append(items)
+        return getattr(glue.kernels(), f"copy_{dtype.name}").address, address(items), 0, 1
+
     def _feed(self, t: Tensor, buffer: np.ndarray, into: Callable[..., None]) -> int:
         """An item that writes t into a buffer that kernels read."""
         return self._item(lambda env: into(self.value(t, env), buffer), [t])
@@ -240,49 +298,27 @@ class Lane:
     # -- results -----------------------------------------------------------------------------------
 
     def _results(self) -> None:
-        """Fresh arrays for the results, and the copies into them as a last phase (two, where parts
-        are summed); `returned` says of each output where it comes from."""
+        """Fresh arrays for the results, and the copies into them; `returned` says of each output
+        where it comes from."""
         self.empty: list[tuple[tuple[int, ...], np.dtype]] = []
         self.returned: list[int | None] = []  # the native result; None: Python's
-        copies: list[tuple[str, list[int]]] = []
-        later: list[tuple[str, list[int]]] = []
-        last = 0
         for t in self.outputs:
             source = source_of(t) if isinstance(t, Tensor) else None
             parts = [] if source not in self.runner_of else _parts(source, self.runner_of[source])
             if not parts:
                 self.returned.append(None)
                 continue
-            last = max(last, self.segment_of[source])
             number = len(self.empty)
             self.returned.append(number)
             self.empty.append((t.shape, t.dtype))
+            at, after = self._there(source)
             for k, (rows, add) in enumerate(parts):
                 width = rows.shape[1] * rows.itemsize
-                item = [address(rows), rows.strides[0], number, width, *rows.shape, add]
-                (later if k else copies).append((t.dtype.name, item))
-        items = [*copies, *later]
-        self.copies = np.array([item for _, item in items], np.int64).reshape(-1, glue.COPY)
-        base = address(self.copies)
-        calls = [
-            (getattr(glue.kernels(), f"copy_{name}").address, base, k, k + 1)
-            for k, (name, _) in enumerate(items)
-        ]
-        if calls:
-            threads = max(runner.threads for runner in self.runner_of.values())
-            share: Phase = [[] for _ in range(threads)]
-            load = [0] * threads
-            for k in sorted(range(len(copies)), key=lambda k: -_volume(copies[k][1])):
-                least = load.index(min(load))
-                load[least] += _volume(copies[k][1])
-                share[least].append(calls[k])
-            phases = self._segment(last).phases
-            phases.append(share)
-            if later:
-                phases.append([calls[len(copies) :]])
-        at = len(self.place)
-        for k, (_, item) in enumerate(items):
-            self.targets.append((at + item[2], address(self.copies[k, 2:])))
+                call = self._copy(
+                    [address(rows), rows.strides[0], 0, width, *rows.shape, add], t.dtype
+                )
+                self._put(at, after + k, [[call]])
+                self.targets.append((len(self.place) + number, call[1] + 2 * 8))
 
     def _forget(self) -> None:
         """What nobody reads any more is dropped after the last item that does."""
@@ -466,10 +502,6 @@ def _parts(p: Tensor, runner: Runner) -> list[tuple[np.ndarray, int]]:
     if s.how == "column":
         return [(row[None], int(k > 0)) for k, row in enumerate(runner.columns[s.left])]
     return []
-
-
-def _volume(item: Sequence[int]) -> int:
-    return item[4] * item[5]
 
 
 def _unlike(x: np.ndarray, ph: Tensor) -> bool:
