@@ -28,7 +28,7 @@ from ..graph import Tensor, toposort
 from ..kernels import glue
 from ..kernels.glue import address
 from ..ops.broadcast import RESHAPE
-from ..ops.indexing import TAKE, check_rows
+from ..ops.indexing import CHECKED, SCATTER, TAKE, check_rows
 from ..run.levels import run_levels
 from ..run.reference import compute
 from .program import Rows, Runner, Schedule, by_place, shared_value
@@ -67,13 +67,6 @@ class Segment:
     schedule: Schedule | None = None
 
 
-def source_of(t: Tensor) -> Tensor:
-    """The tensor that `t` is another shape of."""
-    while t.op is RESHAPE:
-        t = t.inputs[0]
-    return t
-
-
 class Lane:
     """inputs: (position among the leaves, placeholder); steps: in order; known: the values that no
     argument reaches."""
@@ -97,6 +90,10 @@ class Lane:
         self.fixed: list[tuple[np.ndarray, int]] = []  # entries of tables, and what they hold
         self.targets: list[tuple[int, int]] = []  # (argument or result, where its address goes)
         self.alive: list[Any] = []
+        self.alias: dict[Tensor, Tensor] = {}  # what is only looked at: the same numbers
+        self.held: dict[Tensor, np.ndarray] = {}  # (n, width) results of ops that kernels compute
+        self.guarded: list[Tensor] = []  # ops whose kernels refuse data
+        self.flag = np.zeros(1, np.int64)  # set by those
         self.runner_of: dict[Tensor, Runner] = {}
         self.segment_of: dict[Tensor, int] = {}  # of what is computed: where
         self.phase_of: dict[Tensor, int] = {}  # of what kernels compute: behind which phase there
@@ -117,7 +114,7 @@ class Lane:
 
     def _add(self, step: Step) -> None:
         t = step.t
-        if t.op is RESHAPE:
+        if t.op is RESHAPE or self._by_kernel(t):
             return
         if step.runner is not None:
             self.alive.append(step.runner)
@@ -135,6 +132,109 @@ class Lane:
         else:
             at = self._item(partial(self._op, t), list(t.inputs))
         self.segment_of.update(dict.fromkeys(step.asked or [t], at))
+
+    def source(self, t: Tensor) -> Tensor:
+        """The tensor whose numbers `t` has, maybe in another shape."""
+        while True:
+            if t.op is RESHAPE:
+                t = t.inputs[0]
+            elif t in self.alias:
+                t = self.alias[t]
+            else:
+                return t
+
+    # -- ops around recurrences that have kernels --------------------------------------------------
+
+    def _by_kernel(self, t: Tensor) -> bool:
+        """Integers looked over, rows taken and rows scattered by number, where they lie ready."""
+        if t.op is CHECKED:
+            return self._checked(t)
+        if t.op in (TAKE, SCATTER) and t.dtype.kind == "f" and t.dtype.itemsize >= 4:
+            return self._moved(t)
+        return False
+
+    def _checked(self, t: Tensor) -> bool:
+        source = self.source(t.inputs[0])
+        if source not in self.place or source.dtype != np.int64:
+            return False
+        item = self._call("check", [0, t.size, t.attrs["start"], t.attrs["stop"], self._flag_of(t)])
+        self.targets.append((self.place[source], item[1]))
+        self._put(0, 0, [[item]])
+        self.alias[t] = source
+        return True
+
+    def _moved(self, t: Tensor) -> bool:
+        """A table's rows by number, or rows added into a table, as one buffer."""
+        x, index = t.inputs
+        numbers, row = self.source(index), int(np.prod(x.shape[index.ndim :]))
+        row = int(np.prod(x.shape[1:])) if t.op is TAKE else row
+        given = self._rows_of(x, x.size // row if row else 0, row, t.dtype)
+        known = self._value_of(numbers)
+        if given is None or (numbers not in self.place and known is None):
+            return False
+        if numbers.dtype != np.int64 or numbers in self.held:
+            return False
+        array, place = given
+        lds = row * t.dtype.itemsize if array is None else array.strides[0]
+        count = index.size
+        buffer = np.zeros((count if t.op is TAKE else t.attrs["size"], row), t.dtype)
+        ends = [address(buffer), buffer.strides[0], row, self._flag_of(t)]
+        start = 0 if array is None else address(array)
+        if t.op is TAKE:
+            call = self._call(f"take_{t.dtype.name}", [start, lds, x.shape[0], 0, *ends])
+            cuts = [count * k // self.threads for k in range(self.threads + 1)]
+            share = self.threads if count * row > LARGE else 1
+            cuts = cuts if share > 1 else [0, count]
+            phase = [[(*call[:2], a, b)] for a, b in zip(cuts, cuts[1:], strict=False)]
+        else:
+            call = self._call(
+                f"scatter_{t.dtype.name}", [start, lds, count, 0, *ends, t.attrs["size"]]
+            )
+            phase = [[call]]
+        if array is None:
+            self.targets.append((place, call[1]))
+        if known is None:
+            self.targets.append((self.place[numbers], call[1] + 3 * 8))
+        else:
+            self.alive.append(np.array(known, np.int64, order="C"))
+            self.alive[-2][0, 3] = address(self.alive[-1])
+        self.alive.append(buffer)
+        at, after = max(self._there(x), self._there(index))
+        self._put(at, after, phase)
+        self.held[t], self.segment_of[t], self.phase_of[t] = buffer, at, after + 1
+        return True
+
+    def _rows_of(
+        self, t: Tensor, n: int, width: int, dtype: np.dtype
+    ) -> tuple[np.ndarray | None, int] | None:
+        """Where t lies as n rows for kernels: an array, or the number of an argument."""
+        source = self.source(t)
+        if source.dtype != dtype:
+            return None
+        if source in self.place:
+            return None, self.place[source]
+        if source in self.held:
+            rows = self.held[source]
+        elif source in self.runner_of:
+            other = self.runner_of[source]
+            if source.attrs["via"].kind != "row" or other.layout.order is not None:
+                return None
+            rows = other._rows(other.program.low.rows[source.attrs["ref"]])
+        else:
+            return None
+        return (rows, -1) if rows.shape == (n, width) else None
+
+    def _flag_of(self, t: Tensor) -> int:
+        self.guarded.append(t)
+        return address(self.flag)
+
+    def _call(self, name: str, item: list[int]) -> tuple[int, int, int, int]:
+        """A call of a kernel that reads what to do in one row of numbers."""
+        items = np.array([item], np.int64)
+        self.alive.append(items)
+        return getattr(glue.kernels(), name).address, address(items), 0, 1
+
+    # -- where things are --------------------------------------------------------------------------
 
     def _segment(self, k: int) -> Segment:
         while len(self.segments) <= k:
@@ -161,17 +261,18 @@ class Lane:
 
     def _ready(self, t: Tensor, to_kernels: bool) -> int:
         """The first segment whose kernels, or whose items, can read t."""
-        source = source_of(t)
+        source = self.source(t)
         at = self.segment_of.get(source, 0)
-        return at + (source in self.runner_of and not to_kernels)
+        by_kernels = source in self.runner_of or source in self.held
+        return at + (by_kernels and not to_kernels)
 
     def _there(self, t: Tensor) -> tuple[int, int]:
         """The segment and the phase in which kernels can read t."""
-        return self._ready(t, True), self.phase_of.get(source_of(t), 0)
+        return self._ready(t, True), self.phase_of.get(self.source(t), 0)
 
     def _is_there(self, t: Tensor) -> bool:
         """Whether t is computed at all: an argument that no projection asked for reads is not."""
-        source = source_of(t)
+        source = self.source(t)
         known = source in self.place or source in self.segment_of
         return known or self._value_of(source) is not None
 
@@ -189,7 +290,9 @@ class Lane:
                 found.append(self._there(t))
                 continue
             into = partial(_rows_into, layout=runner.layout)
-            buffer, when = self._fed(t, (runner.n, row.size), dtype, into, runner.layout.key)
+            buffer, when = self._fed(
+                t, (runner.n, row.size), dtype, into, runner.layout.key, by_row=True
+            )
             found.append(when)
             self._hold(runner, entry, stride, buffer)
         for row, buffer in runner.indexed.items():
@@ -224,7 +327,7 @@ class Lane:
     ) -> bool:
         """Whether kernels read t where it lies: an argument, what is known, another runner's rows.
         """
-        source, dtype = source_of(t), runner.program.dtype
+        source, dtype = self.source(t), runner.program.dtype
         if source in self.place and source.dtype == dtype:
             for table in runner.table:
                 self.targets.append((self.place[source], address(table[entry:])))
@@ -237,15 +340,10 @@ class Lane:
             if stride >= 0:
                 self._fix(runner, stride, width * dtype.itemsize)
             return True
-        other = self.runner_of.get(source)
-        if other is None or shared or source.attrs["via"].kind != "row":
+        given = None if shared else self._rows_of(t, runner.n, width, dtype)
+        if given is None or given[0] is None:
             return False
-        if other.layout.order is not None or other.program.dtype != dtype:
-            return False
-        rows = other._rows(other.program.low.rows[source.attrs["ref"]])
-        if rows.shape != (runner.n, width):
-            return False
-        self._hold(runner, entry, stride, rows)
+        self._hold(runner, entry, stride, given[0])
         return True
 
     def _hold(self, runner: Runner, entry: int, stride: int, array: np.ndarray) -> None:
@@ -260,36 +358,35 @@ class Lane:
 
     def _fed(
         self, t: Tensor, shape: tuple[int, ...], dtype: np.dtype, into: Callable[..., None],
-        how: Any,
+        how: Any, by_row: bool = False,
     ) -> tuple[np.ndarray, tuple[int, int]]:  # fmt: skip
         """A buffer that holds t as kernels read it, and from when on: copied by a kernel where it
         lies in one piece of some runner's memory, else by an item; once for all who read it so."""
-        source = source_of(t)
+        source = self.source(t)
         key = (source, shape, dtype, how)
         if key not in self.fed:
             buffer = np.zeros(shape, dtype)
-            runner = self.runner_of.get(source)
             parts = []
-            if runner is not None and source.attrs["via"].kind == "shared" and not how:
-                parts = _parts(source, runner) if runner.program.dtype == dtype else []
-            if parts:
+            if source.dtype == dtype and source not in self.place and not how:
+                parts = self._parts(source) if "via" not in source.attrs or (
+                    source.attrs["via"].kind == "shared") else []
+            if source in self.place and source.dtype == np.int64 and not how and by_row:
+                call = self._call(f"number_{dtype.name}", [0, address(buffer), source.size])
+                self.targets.append((self.place[source], call[1]))
+                self._put(0, 0, [[call]])
+                self.fed[key] = buffer, 0, 1
+            elif parts:
                 at, after = self._there(t)
                 for k, (rows, add) in enumerate(parts):
                     width = rows.shape[1] * rows.itemsize
                     item = [address(rows), rows.strides[0], address(buffer), width, *rows.shape]
-                    self._put(at, after, [[self._copy([*item, add], dtype)]])
+                    self._put(at, after, [[self._call(f"copy_{dtype.name}", [*item, add])]])
                     after += k + 1 < len(parts)
                 self.fed[key] = buffer, at, after + 1
             else:
                 self.fed[key] = buffer, self._feed(t, buffer, into), 0
         buffer, at, after = self.fed[key]
         return buffer, (at, after)
-
-    def _copy(self, item: list[int], dtype: np.dtype) -> tuple[int, int, int, int]:
-        """A call that copies rows: (from, stride, to, stride, rows, columns, add)."""
-        items = np.array([item], np.int64)
-        self.alive.append(items)
-        return getattr(glue.kernels(), f"copy_{dtype.name}").address, address(items), 0, 1
 
     def _feed(self, t: Tensor, buffer: np.ndarray, into: Callable[..., None]) -> int:
         """An item that writes t into a buffer that kernels read."""
@@ -303,8 +400,8 @@ class Lane:
         self.empty: list[tuple[tuple[int, ...], np.dtype]] = []
         self.returned: list[int | None] = []  # the native result; None: Python's
         for t in self.outputs:
-            source = source_of(t) if isinstance(t, Tensor) else None
-            parts = [] if source not in self.runner_of else _parts(source, self.runner_of[source])
+            source = self.source(t) if isinstance(t, Tensor) else None
+            parts = [] if source is None else self._parts(source)
             if not parts:
                 self.returned.append(None)
                 continue
@@ -314,18 +411,42 @@ class Lane:
             at, after = self._there(source)
             for k, (rows, add) in enumerate(parts):
                 width = rows.shape[1] * rows.itemsize
-                call = self._copy(
-                    [address(rows), rows.strides[0], 0, width, *rows.shape, add], t.dtype
-                )
+                item = [address(rows), rows.strides[0], 0, width, *rows.shape, add]
+                call = self._call(f"copy_{t.dtype.name}", item)
                 self._put(at, after + k, [[call]])
                 self.targets.append((len(self.place) + number, call[1] + 2 * 8))
 
+    def _parts(self, t: Tensor) -> list[tuple[np.ndarray, int]]:
+        """The 2-D arrays that make up a result of kernels: one, or several to be added; none:
+        Python does it."""
+        if t in self.held:
+            return [(self.held[t], 0)]
+        if t not in self.runner_of:
+            return []
+        runner, ref, via = self.runner_of[t], t.attrs["ref"], t.attrs["via"]
+        if via.kind == "row":
+            in_order = runner.layout.order is None
+            return [(runner._rows(runner.program.low.rows[ref]), 0)] if in_order else []
+        if via.kind == "index":
+            return []
+        s, plan = runner.program.low.sums[ref], runner.program.plan
+        if s.how == "outer" and not s.flip:
+            outer, at = plan.outer_at[s.left, s.right]
+            return [(runner.outer[plan.outers.index(outer)][:, at : at + s.right.size], 0)]
+        if s.how == "column" and s.left in plan.column_at:
+            outer, at = plan.column_at[s.left]
+            sums = runner.outer_sums[plan.outers.index(outer)]
+            return [(sums[None, at : at + s.left.size], 0)]
+        if s.how == "column":
+            return [(row[None], int(k > 0)) for k, row in enumerate(runner.columns[s.left])]
+        return []
+
     def _forget(self) -> None:
         """What nobody reads any more is dropped after the last item that does."""
-        seen = {source_of(t) for t in self.outputs if isinstance(t, Tensor)}
+        seen = {self.source(t) for t in self.outputs if isinstance(t, Tensor)}
         for segment in reversed(self.segments):
             for item in reversed(segment.items):
-                for t in dict.fromkeys(u for r in item.reads for u in (r, source_of(r))):
+                for t in dict.fromkeys(u for r in item.reads for u in (r, self.source(r))):
                     if t not in seen and t not in self.place and t not in self.known:
                         item.dead.append(t)
                     seen.add(t)
@@ -418,6 +539,8 @@ class Lane:
             self.pack(self.objects, 0, *map(id, arrays), *map(id, results))
             if self.run_alone is not None:
                 self.run_alone(self.box_at)
+                if self.flag[0]:
+                    self._refuse(arrays)
                 return None if self.wrong[0] else results
             self.bind(*self.from_python)
             if self.wrong[0] or any(_unlike(arrays[k], ph) for k, ph in self.wide):
@@ -426,6 +549,8 @@ class Lane:
             return None
         if self.only_kernels:
             self.segments[0].schedule.run()  # type: ignore[union-attr]
+            if self.flag[0]:
+                self._refuse(arrays)
             return results
         env: Env = {ph: x for (_, ph), x in zip(self.inputs, arrays, strict=True)}
         with np.errstate(all="ignore"):
@@ -436,6 +561,8 @@ class Lane:
                         env.pop(t, None)
                 if segment.schedule is not None:
                     segment.schedule.run()
+                    if self.flag[0]:
+                        self._refuse(arrays)
             taken = set(map(id, (*arrays, *results)))
             return [
                 results[k] if k is not None
@@ -443,13 +570,23 @@ class Lane:
                 for t, k in zip(self.outputs, self.returned, strict=True)
             ]  # fmt: skip
 
+    def _refuse(self, arrays: Sequence[np.ndarray]) -> None:
+        """A kernel met an integer that it may not: the op once more, for the error's words."""
+        self.flag[0] = 0
+        env: Env = {ph: x for (_, ph), x in zip(self.inputs, arrays, strict=True)}
+        for t in self.guarded:
+            compute(t, {i: plain(self.value(i, env)) for i in t.inputs})
+        raise RuntimeError("a kernel refused data that the reference accepts")
+
     def value(self, t: Tensor, env: Env) -> Any:
         """The value of a tensor between kernels: an array, or `Rows` of a runner."""
         value = env.get(t)
         if value is None:
-            source = source_of(t)
+            source = self.source(t)
             if source is not t:
                 value = plain(self.value(source, env)).reshape(t.shape)
+            elif t in self.held:
+                value = self.held[t].reshape(t.shape)
             elif t in self.runner_of:
                 value = self.runner_of[t]._leave(t)
             else:
@@ -481,27 +618,6 @@ class Lane:
         """What all nodes share and the block computes itself, such as a joined bias."""
         args = {k: self.value(r.inputs[k], env) for k in _numbers_read(runner, t)}
         _shared_into(shared_value(t, runner.numbers, args), buffer, turned)
-
-
-def _parts(p: Tensor, runner: Runner) -> list[tuple[np.ndarray, int]]:
-    """The 2-D arrays that make up a result: one, or several to be added; none: Python does it."""
-    ref, via = p.attrs["ref"], p.attrs["via"]
-    if via.kind == "row":
-        if runner.layout.order is not None:
-            return []
-        return [(runner._rows(runner.program.low.rows[ref]), 0)]
-    if via.kind == "index":
-        return []
-    s, plan = runner.program.low.sums[ref], runner.program.plan
-    if s.how == "outer" and not s.flip:
-        outer, at = plan.outer_at[s.left, s.right]
-        return [(runner.outer[plan.outers.index(outer)][:, at : at + s.right.size], 0)]
-    if s.how == "column" and s.left in plan.column_at:
-        outer, at = plan.column_at[s.left]
-        return [(runner.outer_sums[plan.outers.index(outer)][None, at : at + s.left.size], 0)]
-    if s.how == "column":
-        return [(row[None], int(k > 0)) for k, row in enumerate(runner.columns[s.left])]
-    return []
 
 
 def _unlike(x: np.ndarray, ph: Tensor) -> bool:

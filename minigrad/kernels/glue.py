@@ -39,6 +39,13 @@ sequence = kernel(glue.sequence)
 zero = kernel(glue.zero)
 copy_float32 = kernel(glue.copying(REALS["float32"]))
 copy_float64 = kernel(glue.copying(REALS["float64"]))
+check = kernel(glue.check)
+take_float32 = kernel(glue.taking(REALS["float32"]))
+take_float64 = kernel(glue.taking(REALS["float64"]))
+scatter_float32 = kernel(glue.scattering(REALS["float32"]))
+scatter_float64 = kernel(glue.scattering(REALS["float64"]))
+number_float32 = kernel(glue.numbering(REALS["float32"]))
+number_float64 = kernel(glue.numbering(REALS["float64"]))
 '''
 
 
@@ -200,3 +207,69 @@ def copying(real: Real) -> Callable[..., None]:
                         k.store(at, j, k.load(at, j) + k.load(source + r * lds, j))
 
     return copy
+
+
+def check(k: Builder, item: Int, _: Int, __: Int) -> None:
+    """Integers are within bounds, or a flag is set.  item: (from, count, start, stop, flag)."""
+    source, count, start, stop, flag = (k.index(item, j) for j in range(5))
+    for i in k.rows(0, count):
+        x = k.index(source, i)
+        with k.when(x < start):
+            k.put_index(flag, 0, 1)
+        with k.when(x >= stop):
+            k.put_index(flag, 0, 1)
+
+
+def _place(k: Builder, index: Int, i: Int, size: Int, flag: Int) -> Int:
+    """The row that an index means, negative ones counted from the end; 0 with the flag set, if
+    there is none."""
+    given = k.index(index, i)
+    at = k.choose(given < 0, given + size, given)
+    with k.when(at < 0):
+        k.put_index(flag, 0, 1)
+    with k.when(at >= size):
+        k.put_index(flag, 0, 1)
+    return k.choose(at < 0, 0, k.choose(at >= size, 0, at))
+
+
+def taking(real: Real) -> Callable[..., None]:
+    def take(k: Builder, item: Int, first: Int, last: Int) -> None:
+        """Rows of a table by number.  item: (from, stride, size, index, to, stride, columns,
+        flag)."""
+        source, lds, size, index, to, ldto, columns, flag = (k.index(item, j) for j in range(8))
+        with k.when(size > 0):
+            for r in k.rows(first, last):
+                row = source + _place(k, index, r, size, flag) * lds
+                for j in k.lanes(columns, real):
+                    k.store(to + r * ldto, j, k.load(row, j))
+
+    return take
+
+
+def scattering(real: Real) -> Callable[..., None]:
+    def scatter(k: Builder, item: Int, _: Int, __: Int) -> None:
+        """Rows added up by number, in order.  item: (from, stride, count, index, to, stride,
+        columns, flag, size); what is added to starts at zero here."""
+        source, lds, count, index, to, ldto, columns, flag, size = (
+            k.index(item, j) for j in range(9)
+        )
+        for r in k.rows(0, size):
+            for j in k.lanes(columns, real):
+                k.store(to + r * ldto, j, k.const(0.0, real))
+        with k.when(size > 0):
+            for r in k.rows(0, count):
+                row = to + _place(k, index, r, size, flag) * ldto
+                for j in k.lanes(columns, real):
+                    k.store(row, j, k.load(row, j) + k.load(source + r * lds, j))
+
+    return scatter
+
+
+def numbering(real: Real) -> Callable[..., None]:
+    def number(k: Builder, item: Int, _: Int, __: Int) -> None:
+        """64-bit integers as floats.  item: (from, to, count)."""
+        source, to, count = (k.index(item, j) for j in range(3))
+        for i in k.rows(0, count):
+            k.put(to, i, k.number(k.index(source, i), real))
+
+    return number

@@ -226,6 +226,10 @@ class Builder:
         b.branch(after)
         b.position_at_end(after)
 
+    def number(self, x: Int, real: Real) -> V:
+        """An integer as a float, in all lanes."""
+        return self._splat(self.ir.sitofp(x.value, real.ir), real)
+
     def choose(self, condition: Truth, a: IntLike, b: IntLike) -> Int:
         value = self.ir.select(condition.value, self.integer(a).value, self.integer(b).value)
         return Int(self, value)
