@@ -274,7 +274,7 @@ class Traced:
         plain = list(leaves)
         for k, ph in self.inputs:
             x = leaves[k].numpy() if isinstance(leaves[k], Tensor) else leaves[k]
-            plain[k] = np.require(x, ph.dtype, "CA").view(np.ndarray)
+            plain[k] = np.require(x, ph.dtype, ["C", "A"]).view(np.ndarray)
         results = self.lane.run(plain)
         assert results is not None, "arguments of another trace"
         return results

@@ -402,7 +402,7 @@ class Lane:
         for t in self.outputs:
             source = self.source(t) if isinstance(t, Tensor) else None
             parts = [] if source is None else self._parts(source)
-            if not parts:
+            if source is None or not parts:
                 self.returned.append(None)
                 continue
             number = len(self.empty)
@@ -616,12 +616,12 @@ class Lane:
         self, r: Tensor, runner: Runner, t: Tensor, turned: bool, buffer: np.ndarray, env: Env
     ) -> None:
         """What all nodes share and the block computes itself, such as a joined bias."""
-        args = {k: self.value(r.inputs[k], env) for k in _numbers_read(runner, t)}
+        args: Any = {k: self.value(r.inputs[k], env) for k in _numbers_read(runner, t)}
         _shared_into(shared_value(t, runner.numbers, args), buffer, turned)
 
 
 def _unlike(x: np.ndarray, ph: Tensor) -> bool:
-    return x.shape != ph.shape or x.dtype is not ph.dtype or not x.flags.carray_ro
+    return x.shape != ph.shape or x.dtype is not ph.dtype or not (x.flags.c_contiguous and x.flags.aligned)
 
 
 def _numbers_read(runner: Runner, t: Tensor) -> list[int]:

@@ -55,7 +55,9 @@ def rest(t: Tensor, n: int) -> Shape:
 def row_rule(t: Tensor, n: int) -> Rule | None:
     """How t's rows are computed one by one; None if they are not."""
     rule = RULES.get(t.op.name if t.op.kind == "movement" else t.op.kind)
-    for k in leads(t.shape, n) if rule is not None else ():
+    if rule is None:
+        return None
+    for k in leads(t.shape, n):
         by_row = rule(t, n, k)
         if by_row is not None:
             return Rule(by_row, k)
@@ -66,6 +68,7 @@ def exit_rule(t: Tensor, n: int) -> Rule | None:
     """How t is a sum over all n rows; None if it is not."""
     for x in dict.fromkeys(t.inputs) if t.op in (SUM, EINSUM) else ():
         for k in leads(x.shape, n):
+            by_row: tuple[bool, ...] | None
             if t.op is SUM:
                 summed = set(range(-x.ndim, k - x.ndim)) <= set(t.attrs["axis"])
                 by_row = (True,) if summed else None
