@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import static
 from ..graph import CONSTANT, Tensor, toposort
 from ..recur import PROJ, RECUR
 from .regions import again
@@ -33,5 +34,9 @@ def _key(t: Tensor) -> Any:
         return (value.tobytes(), t.shape, t.dtype) if t.size <= SMALL else None
     if not t.inputs or t.op in (PROJ, RECUR):
         return None
-    attrs = tuple((k, repr(v)) for k, v in sorted(t.attrs.items()))
-    return t.op, t.inputs, attrs, t.shape, t.dtype
+    return t.op, t.inputs, attributes_key(t), t.shape, t.dtype
+
+
+def attributes_key(t: Tensor) -> Any:
+    """The attributes of an op, to compare: exactly, and by identity what has no value of its own."""
+    return tuple((name, static.key(value)) for name, value in sorted(t.attrs.items()))

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..graph import Tensor
+from ..graph import Tensor, toposort
+from ..recur import RECUR
 from .flat import flat
 from .fuse import fuse
+from .intern import intern
 from .merge import merge
 from .regions import Able, regions
 
 
 def whole(outputs: Sequence[Tensor], able: Able | None = None) -> list[Tensor]:
-    """The same outputs with all that goes row by row in blocks, each part of a recurrence that it
-    feeds or is fed by.  able: whether an op may be part of a block (see `regions`)."""
-    return merge(flat(fuse(regions(merge(outputs), able)), able))
+    """The same outputs with all that goes row by row in blocks, and those parts of recurrences that
+    they feed or are fed by.
+
+    able: whether an op may be part of a block (see `regions`).
+    """
+    old = {t.attrs["block"] for t in toposort(outputs) if t.op is RECUR}
+    found = fuse(regions(merge(outputs), able))
+    return intern(merge(flat(found, able)), old)
