@@ -621,7 +621,9 @@ class Lane:
 
 
 def _unlike(x: np.ndarray, ph: Tensor) -> bool:
-    return x.shape != ph.shape or x.dtype is not ph.dtype or not (x.flags.c_contiguous and x.flags.aligned)
+    flags = x.flags
+    lies_well = flags.c_contiguous and flags.aligned
+    return x.shape != ph.shape or x.dtype is not ph.dtype or not lies_well
 
 
 def _numbers_read(runner: Runner, t: Tensor) -> list[int]:
