@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..graph import Tensor, rebuild, toposort
-from ..recur import PROJ, RECUR, ROW, Block, Via, proj, recurrence
+import numpy as np
+
+from ..graph import Tensor, constant, placeholder, rebuild, toposort
+from ..recur import PROJ, RECUR, ROW, Block, Key, Via, proj, recurrence
 
 
 def fuse(outputs: Sequence[Tensor]) -> list[Tensor]:
@@ -45,8 +47,8 @@ def _pair(outputs: Sequence[Tensor]) -> tuple[Tensor, Tensor] | None:
 
 def _alike(a: Tensor, b: Tensor) -> bool:
     """Whether two recurrences have the same rows and at most one of them edges."""
-    s, t = a.attrs["structure"], b.attrs["structure"]
-    return s.n == t.n and not (len(s.src) and len(t.src))
+    same = a.attrs["structure"].n == b.attrs["structure"].n
+    return same and not (_has_edges(a) and _has_edges(b))
 
 
 def _pairs(r: Tensor) -> list[tuple[Tensor, Via]]:
@@ -64,32 +66,64 @@ def _is_row_of(x: Tensor, r: Tensor) -> bool:
 def _fused(outputs: Sequence[Tensor], a: Tensor, b: Tensor) -> list[Tensor]:
     """The graph with `b` made part of `a`: its block reads a's interior tensors in place."""
     first, second = a.attrs["block"], b.attrs["block"]
+    order = toposort(outputs)
+    read = {r: [t for t in order if t.op is PROJ and t.inputs[0] is r] for r in (a, b)}
+    fed = [x.attrs["ref"] for x in _read_by_row(b) if x.inputs[0] is a]
+    inside = _again(a, [*(p.attrs["ref"] for p in read[a]), *fed], _unfed(a))
     inputs, args = list(first.inputs), _pairs(a)
-    swap: dict[Tensor, Tensor] = {}
+    swap = _unfed(b)
+    slots = {k: placeholder(ph.shape, ph.dtype, ph.name) for k, ph in _slots(b).items()}
+    swap.update((second.slots[k], ph) for k, ph in slots.items())
     for ph, (x, via) in zip(second.inputs, _pairs(b), strict=True):
         known = next((k for k, (y, v) in enumerate(args) if y is x and v is via), None)
         if via is ROW and _is_row_of(x, a):
-            swap[ph] = x.attrs["ref"]
+            swap[ph] = inside[x.attrs["ref"]]
         elif known is not None:
             swap[ph] = inputs[known]
-        else:
-            inputs.append(ph)
+        else:  # a fresh one: both may be recurrences over one block
+            swap[ph] = placeholder(ph.shape, ph.dtype, ph.name)
+            swap[ph].attrs.update(ph.attrs)
+            inputs.append(swap[ph])
             args.append((x, via))
-    read = [t for t in toposort(outputs) if t.op is PROJ and t.inputs[0] is b]
-    roots = [*second.outputs, *second.ports.values(), *(p.attrs["ref"] for p in read)]
-    fresh = dict(zip(roots, rebuild(roots, swap), strict=True))
+    added = _again(b, [p.attrs["ref"] for p in read[b]], swap)
+    names = dict.fromkeys((*first.name.split(" + "), *second.name.split(" + ")))
     block = Block(
-        " + ".join(dict.fromkeys((*first.name.split(" + "), *second.name.split(" + ")))),
-        tuple(inputs), (*first.outputs, *(fresh[t] for t in second.outputs)),
-        {**first.slots, **second.slots},
-        {**first.ports, **{key: fresh[t] for key, t in second.ports.items()}},
+        " + ".join(names), tuple(inputs),
+        tuple(dict.fromkeys(
+            made[p.attrs["ref"]] for r, made in ((a, inside), (b, added)) for p in read[r]
+        )),
+        {**_slots(a), **slots},
+        {**{k: inside[t] for k, t in _ports(a).items()},
+         **{k: added[t] for k, t in _ports(b).items()}},
     )  # fmt: skip
-    structure = (a if len(a.attrs["structure"].src) else b).attrs["structure"]
+    structure = (b if _has_edges(b) else a).attrs["structure"]
     r = recurrence(block, structure, [x for x, _ in args], [via for _, via in args])
-    new = {p: proj(r, fresh[p.attrs["ref"]], p.attrs["via"]) for p in read}
-    for p in toposort(outputs):
-        if p.op is PROJ and p.inputs[0] is a:
-            new[p] = proj(r, p.attrs["ref"], p.attrs["via"])
+    new = {
+        p: proj(r, made[p.attrs["ref"]], p.attrs["via"])
+        for old, made in ((a, inside), (b, added)) for p in read[old]
+    }  # fmt: skip
     return rebuild(outputs, new)
 
 
+def _again(r: Tensor, refs: Sequence[Tensor], swap: dict[Tensor, Tensor]) -> dict[Tensor, Tensor]:
+    """Interior tensors of a recurrence's block, its ports among them, with some exchanged."""
+    roots = [*refs, *_ports(r).values()]
+    return dict(zip(roots, rebuild(roots, swap), strict=True))
+
+
+def _has_edges(r: Tensor) -> bool:
+    return len(r.attrs["structure"].src) > 0
+
+
+def _slots(r: Tensor) -> dict[Key, Tensor]:
+    return r.attrs["block"].slots if _has_edges(r) else {}
+
+
+def _ports(r: Tensor) -> dict[Key, Tensor]:
+    return r.attrs["block"].ports if _has_edges(r) else {}
+
+
+def _unfed(r: Tensor) -> dict[Tensor, Tensor]:
+    """Without edges nothing arrives: zeros for the block's slots."""
+    slots = {} if _has_edges(r) else r.attrs["block"].slots
+    return {ph: constant(np.zeros(ph.shape, ph.dtype)) for ph in slots.values()}

@@ -66,14 +66,14 @@ def row_rule(t: Tensor, n: int) -> Rule | None:
 
 def exit_rule(t: Tensor, n: int) -> Rule | None:
     """How t is a sum over all n rows; None if it is not."""
-    for x in dict.fromkeys(t.inputs) if t.op in (SUM, EINSUM) else ():
+    for number, x in enumerate(t.inputs if t.op in (SUM, EINSUM) else ()):
         for k in leads(x.shape, n):
             by_row: tuple[bool, ...] | None
             if t.op is SUM:
                 summed = set(range(-x.ndim, k - x.ndim)) <= set(t.attrs["axis"])
                 by_row = (True,) if summed else None
             else:
-                letters = t.attrs["subs"][t.inputs.index(x)][:k]
+                letters = t.attrs["subs"][number][:k]
                 kept = set(letters) & set(t.attrs["out"])
                 by_row = None if kept else _by_letters(t, letters)
             if by_row is not None:
