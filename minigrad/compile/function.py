@@ -1,9 +1,9 @@
 """`mg.function`: a function of arrays, traced once per signature and run by compiled blocks.
 
-The unit of compilation is the block, never the graph: around the recurrences the graph runs op by
-op in NumPy, so a new length, batch or forest costs a retrace (milliseconds) and no compilation.  A
-recurrence whose block has an op without code runs through the level-batched evaluator instead;
-`explain` says which and why.
+The unit of compilation is the block, never the graph: the graph is rewritten into a few recurrences
+(`rewrite.whole`), whose blocks know no sizes, so a new length, batch or forest costs a retrace
+(milliseconds) and no compilation.  What has no code runs in NumPy: an op by itself, a recurrence
+through the level-batched evaluator; `explain` says which and why.
 """
 
 from __future__ import annotations
