@@ -33,7 +33,7 @@ from .scripts import script
 from .worker import Outcome, Wrong, judge
 
 WARM = 100  # cases after which a process is replaced: kernels once loaded stay in memory
-LIMIT = 60.0  # seconds after which a case counts as hanging
+LIMIT = 120.0  # seconds for one call of a case, after which it counts as hanging
 SHRINKING = 90.0  # seconds for one finding
 ALIKE = 3  # findings of one kind that are shrunk; further ones are counted only
 
@@ -62,8 +62,10 @@ class Worker:
         self.done += 1
         try:
             self.pipe.send(case)
-            if self.pipe.poll(self.limit):
-                return self.pipe.recv()
+            while self.pipe.poll(self.limit):
+                answer = self.pipe.recv()
+                if isinstance(answer, Outcome):
+                    return answer  # else it has come to the next call
         except (EOFError, OSError):
             self.process.join(10)
             code = self.process.exitcode
@@ -105,7 +107,7 @@ def serve(pipe: Any, settings: dict[str, str], plant: Callable[[], Any] | None) 
             case = pipe.recv()
         except (EOFError, KeyboardInterrupt):
             return
-        pipe.send(judge(case))
+        pipe.send(judge(case, pipe.send))
         for file in Path(settings["MINIGRAD_CACHE_DIR"]).glob("mg_block_*"):
             file.unlink(missing_ok=True)  # random kernels are not met again
 
@@ -168,7 +170,7 @@ def run(
 ) -> Fuzzed:  # fmt: skip
     """Judge random cases on `jobs` processes for so many seconds, or so many cases.
 
-    most  : stop after as many findings were shrunk.     limit: seconds that a case may take.
+    most  : stop after as many findings were shrunk.     limit: seconds that a call may take.
     plant : a picklable function, called in every process before anything else: a fault to find.
     folder: where each finding's script is written.
     """

@@ -76,8 +76,8 @@ class Outcome:
     compiled: bool = False
 
 
-def judge(case: Case, threads: tuple[int, ...] = (1, 2, 3)) -> Outcome:
-    """Run all calls of a case in every way."""
+def judge(case: Case, progress: Callable[[int], Any] = id, threads: Any = (1, 2, 3)) -> Outcome:
+    """Run all calls of a case in every way; `progress` is told the number of each call."""
     way, number, compiled = "build", 0, False
     try:
         with warnings.catch_warnings():
@@ -87,6 +87,7 @@ def judge(case: Case, threads: tuple[int, ...] = (1, 2, 3)) -> Outcome:
             functions = {n: function(step) for n in threads}
             first: list[np.ndarray] = []
             for number, args in enumerate(calls):
+                progress(number)
                 way = "record"
                 graph = step(*tensors(args))
                 wanted = Wanted(graph)
