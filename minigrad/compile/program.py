@@ -27,7 +27,7 @@ from .layout import Layout, layout_of
 from .lower import Lowering, Row, Sum, Unsupported, reads
 from .plan import Plan
 
-# Multiply-adds below which a second thread costs more than it brings; 0: threads always share.
+# Multiply-adds below which a second thread costs more than it brings; -1: threads always share.
 SPLIT = float(os.environ.get("MINIGRAD_SPLIT", "2e7"))
 
 

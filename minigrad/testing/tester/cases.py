@@ -455,11 +455,13 @@ def random_structure(source: Choices, slots: int, kind: str) -> tuple[str, list[
 
 # -- the graph around ------------------------------------------------------------------------------
 
-INITIAL = ("zeros", "row", "component", "row", "component", "full", "shared", "computed")
+INITIAL = ("zeros", "row", "component", "zeros", "row", "component", "full", "shared", "computed",
+           "zeros")  # fmt: skip
 FORMS = ("values", "vjp", "grad", "vjp", "grad", "grad", "both", "vjp", "grad", "some", "jvp",
          "second", "states", "contributions")  # fmt: skip
 ENTER = ("row", "row", "row", "indexed", "take", "rearranged", "computed", "padded", "called")
-PLANTS = ("0.0", "-0.0", "1.0", "np.nan", "np.inf", "-np.inf", "{tiny}", "1e20", "-1.0")
+PLANTS = ("0.0", "1.0", "-0.0", "np.nan", "np.inf", "-np.inf", "{tiny}", "1e20", "-1.0", "np.nan",
+          "np.inf", "-np.inf", "0.0")  # fmt: skip
 
 
 @dataclass
@@ -725,8 +727,9 @@ def _step(around: Around) -> list[str]:
 def _plants(source: Choices, around: Around, dtype: str) -> Iterator[str]:
     """Single elements (or whole arrays, "None") of arguments with a number that is special."""
     names = [(g, n) for g, named in around.arrays.items() for n in named]
-    for _ in source.times(0, 2) if source.integer(0, 2) == 2 and names else ():
-        group, name = choice(source, names)
+    weights = [(g, n) for g, n in names if g in "pq"] or names  # what meets the most rows
+    for _ in source.times(1, 2) if source.integer(0, 1) and names else ():
+        group, name = choice(source, choice(source, (names, weights)))
         value = choice(source, PLANTS)
         value = value.format(tiny="1e-310" if dtype == "float64" else "1e-40")
         whole = source.integer(0, 2) == 2 and value in ("0.0", "1.0", "-1.0")

@@ -128,7 +128,7 @@ def _ways(graph: Any, number: int) -> Iterator[tuple[str, Callable[[], Any]]]:
 def splitting(threads: int) -> Iterator[None]:
     """Compiled kernels on so many threads, however small the work."""
     kept = program.SPLIT, os.environ.get("MINIGRAD_NUM_THREADS")
-    program.SPLIT = 0
+    program.SPLIT = -1
     os.environ["MINIGRAD_NUM_THREADS"] = str(threads)
     try:
         yield
