@@ -429,7 +429,7 @@ def _threads(number: int) -> Iterator[None]:
 
     kept = threads.count, program.SPLIT
     setattr(threads, "count", lambda: number)  # noqa: B010  # a function of that module
-    program.SPLIT = 0
+    program.SPLIT = -1
     try:
         yield
     finally:
