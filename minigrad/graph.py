@@ -268,8 +268,9 @@ def rebuild(outputs: Sequence[Tensor], swap: Mapping[Tensor, Tensor]) -> list[Te
         if all(a is b for a, b in zip(inputs, t.inputs, strict=True)):
             new[t] = t
         else:
-            fresh = {"projections": WeakValueDictionary()} if t.op.kind == "recur" else {}
-            attrs = {**t.attrs, **fresh} if fresh else t.attrs
+            attrs = t.attrs
+            if t.op.kind == "recur":
+                attrs = {**attrs, "projections": WeakValueDictionary()}
             new[t] = Tensor(t.op, inputs, attrs, t.shape, t.dtype, t.name)
             object.__setattr__(new[t], "site", t.site)
     return [new[t] for t in outputs]
