@@ -53,10 +53,14 @@ class Drawn:
         return self.draw(st.integers(least, most))
 
     def times(self, least: int, most: int) -> Iterable[int]:
+        """Every turn begins with a choice, and one more ends them, also after the last possible
+        turn: so whatever turn is taken out, the choices behind it keep their meaning."""
         for k in range(most):
             if k >= least and not self.draw(st.integers(0, 5)):  # "no more" is the simplest
                 return
             yield k
+        if most > least:
+            self.draw(st.integers(0, 0))
 
 
 @st.composite
