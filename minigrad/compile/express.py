@@ -23,7 +23,8 @@ from ..kernels import glue
 from ..kernels.glue import address
 from ..ops.broadcast import RESHAPE
 from ..recur import PROJ
-from .program import Runner, Schedule
+from .runner import Runner
+from .sequence import Schedule
 
 LARGE = 2**16  # bytes of a result from which memory of dropped results is used again
 

@@ -28,8 +28,11 @@ from ..run.levels import run_levels
 from ..run.reference import compute, demand, run
 from ..tracing import name_of, path_name
 from .express import Express, Slow
+from .layout import Rows
 from .lower import Unsupported
-from .program import Pool, Rows, Runner, program_for
+from .memory import Pool
+from .program import program_for
+from .runner import Runner
 
 KEPT = 64  # traces of one function
 

@@ -424,17 +424,17 @@ def gradients_are_correct(problem: Problem) -> str | None:
 @contextmanager
 def _threads(number: int) -> Iterator[None]:
     """Compiled kernels on so many threads, however small the work."""
-    from ..compile import program
+    from ..compile import runner
     from ..kernels import threads
 
-    kept = threads.count, program.SPLIT
+    kept = threads.count, runner.SPLIT
     setattr(threads, "count", lambda: number)  # noqa: B010  # a function of that module
-    program.SPLIT = -1
+    runner.SPLIT = -1
     try:
         yield
     finally:
         setattr(threads, "count", kept[0])  # noqa: B010
-        program.SPLIT = kept[1]
+        runner.SPLIT = kept[1]
 
 
 def threads_and_calls_agree(problem: Problem) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import optree
 
-from ...compile import program
+from ...compile import runner
 from ...compile.function import function
 from ...graph import Tensor
 from ...io import tensors
@@ -127,13 +127,13 @@ def _ways(graph: Any, number: int) -> Iterator[tuple[str, Callable[[], Any]]]:
 @contextmanager
 def splitting(threads: int) -> Iterator[None]:
     """Compiled kernels on so many threads, however small the work."""
-    kept = program.SPLIT, os.environ.get("MINIGRAD_NUM_THREADS")
-    program.SPLIT = -1
+    kept = runner.SPLIT, os.environ.get("MINIGRAD_NUM_THREADS")
+    runner.SPLIT = -1
     os.environ["MINIGRAD_NUM_THREADS"] = str(threads)
     try:
         yield
     finally:
-        program.SPLIT = kept[0]
+        runner.SPLIT = kept[0]
         if kept[1] is None:
             del os.environ["MINIGRAD_NUM_THREADS"]
         else:
