@@ -1,5 +1,6 @@
-"""What users hand to the derivative functions, checked: pytrees of Tensors, with errors that name
-the leaf.
+"""What users hand to the derivative functions, checked.
+
+Pytrees of Tensors, with errors that name the leaf.
 """
 
 from __future__ import annotations
@@ -67,11 +68,13 @@ def refuse_unreached(
     who: str, what: str, outputs: Sequence[Tensor], tree: Any, found: Container[Tensor],
     nodes: Sequence[Tensor] | None = None,
 ) -> None:  # fmt: skip
-    """Refuse a node of `tree` that the outputs were not computed from: its zeros would be a mistake
-    that nobody sees.  A leaf may well be independent, unless it is a named copy of one that is not.
+    """Refuse a node of `tree` that the outputs were not computed from.
 
-    found: those to which a derivative came.  nodes: what stands for the leaves of `tree` in the
-    graph, where it is not they themselves.
+    Its zeros would be a mistake that nobody sees.
+    A leaf may well be independent, unless it is a named copy of one that is not.
+
+    found : those to which a derivative came.
+    nodes : what stands for the leaves of `tree` in the graph, where it is not they themselves.
     """
     paths, leaves, _ = pytrees.tree_flatten_with_path(tree)
     wrt = leaves if nodes is None else nodes

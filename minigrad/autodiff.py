@@ -3,12 +3,15 @@
     y = f(x)      forward:   the graph records y and every value on the way to it
     ct = dL/dy    backward:  each node turns the cotangent of its result into those of its inputs
 
-One loop does it all (`backward`): visit the nodes in reverse topological order, add up the
-cotangents that arrived at a node, ask the node's rule for those of its inputs, pass them on.
-The rules are written in the same ops that users call, so a gradient is an ordinary graph: it can be
-read, drawn and differentiated again, to any order.  Forward mode needs no rules of its own: a vjp
-is linear in its cotangent, and the vjp of a linear map is its transpose, so the vjp of a vjp is the
-jvp.
+One loop does it all (`backward`): visit the nodes in reverse topological order,
+add up the cotangents that arrived at a node,
+ask the node's rule for those of its inputs, pass them on.
+
+The rules are written in the same ops that users call, so a gradient is an ordinary graph:
+it can be read, drawn and differentiated again, to any order.
+Forward mode needs no rules of its own:
+a vjp is linear in its cotangent, and the vjp of a linear map is its transpose,
+so the vjp of a vjp is the jvp.
 """
 
 from __future__ import annotations
@@ -72,11 +75,14 @@ def _dependents(order: Sequence[Tensor], sources: set[Tensor]) -> set[Tensor]:
 def vjp(outputs: Any, inputs: Any, cotangents: Any) -> Any:
     """The vector-Jacobian product: what each input gets when `outputs` receive `cotangents`.
 
-    outputs, cotangents: pytrees of one structure and one set of shapes.
-    inputs             : a Tensor or a pytree of Tensors: leaves, or nodes the outputs depend on.
+    outputs, cotangents : pytrees of one structure and one set of shapes, floating-point.
+    inputs              : a Tensor or a pytree of Tensors: leaves, or nodes the outputs depend on.
 
-    Returns the structure of `inputs`; zeros for a leaf that the outputs do not depend on.  Raises
-    ValueError for any other node that they do not depend on, TypeError for arrays and integers.
+    Returns the structure of `inputs`; zeros for a leaf that the outputs do not depend on.
+    Reverse accumulation (Griewank and Walther 2008, chapter 3).
+
+    Raises ValueError for any other node that they do not depend on, or cotangents that do not fit;
+    TypeError for arrays and integers.
     """
     return pulled("vjp", "inputs", float_leaves("vjp", "outputs", outputs), inputs, cotangents)
 
@@ -93,12 +99,14 @@ def pulled(who: str, what: str, outs: Sequence[Tensor], inputs: Any, cotangents:
 def grad(output: Tensor, wrt: Any) -> Any:
     """The gradient of a scalar: d output / d w for every Tensor w in `wrt`, structured as `wrt`.
 
-    output: a floating-point Tensor with one element and no axes.
-    wrt   : a Tensor or any pytree of them: leaves, or nodes that the output depends on.
+    output : a floating-point Tensor with one element and no axes.
+    wrt    : a Tensor or any pytree of them: leaves, or nodes that the output depends on.
 
-    The gradient by a leaf that the output does not depend on is zeros.  Raises ValueError for any
-    other node that it does not depend on (`x[0]` written again is a new node), TypeError for arrays
-    and integers.
+    Each has the shape and dtype of its w; by a leaf that the output does not depend on it is zeros.
+
+    Raises ValueError for an output with axes,
+    and any other node that it does not depend on (`x[0]` written again is a new node);
+    TypeError for arrays and integers.
     """
     return pulled("grad", "wrt", [scalar_leaf("grad", output)], wrt, ones_like(output))
 
@@ -106,8 +114,13 @@ def grad(output: Tensor, wrt: Any) -> Any:
 def jvp(outputs: Any, inputs: Any, tangents: Any) -> Any:
     """The Jacobian-vector product: how `outputs` change when `inputs` move along `tangents`.
 
-    Returns the structure of `outputs`.  Recorded as the vjp of a vjp, so it costs about one more
-    forward pass.  Inputs are refused as those of `vjp` are.
+    outputs, inputs : as those of `vjp`.
+    tangents        : one for each input, of its shape.
+
+    Returns the structure of `outputs`.
+    Recorded as the vjp of a vjp (Townsend 2017), so it costs about one more forward pass.
+
+    Raises ValueError and TypeError as `vjp` does.
     """
     outs = float_leaves("jvp", "outputs", outputs)
     wrt, _ = wrt_leaves("jvp", "inputs", inputs)

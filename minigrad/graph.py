@@ -1,10 +1,11 @@
 """The computation graph: one node type, one table row per primitive, iterative traversal.
 
-This module sits at the bottom: it knows what a `Tensor` (a node) and a `Primitive` (a row of rules)
-are, how to record a node (`bind`), how to walk a graph without recursion (`toposort`) and how to
-copy a part of it
-with some nodes exchanged (`rebuild`).  It computes nothing: the operators of `Tensor` are filled in
-by `ops`, values come from `evaluate`, derivatives from `autodiff`.
+This module sits at the bottom.
+It knows what a `Tensor` (a node) and a `Primitive` (a row of rules) are,
+how to record a node (`bind`), how to walk a graph without recursion (`toposort`),
+and how to copy a part of it with some nodes exchanged (`rebuild`).
+It computes nothing: the operators of `Tensor` are filled in by `ops`,
+values come from `evaluate`, derivatives from `autodiff`.
 """
 
 from __future__ import annotations
@@ -28,21 +29,20 @@ class Primitive:
     """One row of the rule table.
 
     name   : what a drawing and an error message call it.
-    kind   : "leaf", "elementwise", "reduction", "contraction", "movement" or "recur".  How many
-             rows of a recurrence are computed at once, and what a compiler may fuse, depends on the
-             kind only.
+    kind   : "leaf", "elementwise", "reduction", "contraction", "movement" or "recur".
+             How many rows of a recurrence are computed at once,
+             and what a compiler may fuse, depends on the kind only.
     shape  : `shape(*inputs, **attrs) -> (shape, dtype)`; raises ValueError or TypeError in words.
     numpy  : `numpy(*arrays, **attrs) -> array`, the meaning of the op.
-    vjp    : `vjp(ct, node, wanted) -> one cotangent (or None) per input`, written in recorded ops;
+    vjp    : `vjp(ct, node, wanted) -> one cotangent (or None) per input`, in recorded ops;
              None where the derivative is zero everywhere it exists.
-    rows   : `rows(n, node, attrs) -> attrs` for n rows at once, the row axis first; None:
-             unchanged.
+    rows   : `rows(n, node, attrs) -> attrs` for n rows at once, row axis first; None: unchanged.
     cheap  : recomputed rather than saved for a backward pass.
     linear : linear in its inputs together, so a sum over nodes may be pushed through it.
-    collect: how the cotangents that reach one node are combined (a sum, unless the node has many
-             outputs).
-    scalar : the op on one element, as an expression of the code generator's functions; None:
-             unknown there.
+    collect: how the cotangents that reach one node are combined
+             (a sum, unless the node has many outputs).
+    scalar : the op on one element, as an expression of the code generator's functions;
+             None: unknown there.
     """
 
     name: str
@@ -74,8 +74,7 @@ IDENTITY = Primitive(
 
 @dataclass(eq=False, slots=True)
 class Trace:
-    """A function being traced: leaves made meanwhile belong to it, any other leaf it reaches is
-    captured."""
+    """A function being traced: leaves made meanwhile are its own, any other is captured."""
 
     name: str
 
@@ -84,13 +83,14 @@ _trace: ContextVar[Trace | None] = ContextVar("trace", default=None)  # of this 
 
 
 class Tensor:
-    """A node of the graph: an array that is known by how it is computed.  Immutable; hashed by
-    identity.
+    """A node of the graph: an array known by how it is computed.  Immutable; hashed by identity.
 
-    op, inputs, attrs: the primitive, the nodes it reads, its static attributes.
-    shape, dtype, name: known as soon as the node is recorded; the name is optional.
-    The value is computed when it is first read (`numpy()`, `float`, `print`, ...) and kept:
+    op, inputs, attrs  : the primitive, the nodes it reads, its static attributes.
+    shape, dtype, name : known as soon as the node is recorded; the name is optional.
+
+    The value is computed when it is first read (`numpy()`, `float`, `print`, ...) and kept.
     `manners.reading` gives a Tensor these methods, `ops.operators` its operators.
+    Setting an attribute raises AttributeError; reading a value inside a trace raises TypeError.
     """
 
     __slots__ = ("op", "inputs", "attrs", "shape", "dtype", "name", "site", "_value", "__weakref__")
@@ -167,8 +167,10 @@ def where_recorded(t: Tensor) -> str:
 
 
 def bind(op: Primitive, *inputs: Tensor, **attrs: Any) -> Tensor:
-    """Record one node.  Wrong shapes and dtypes are refused here, naming the op and what it was
-    given."""
+    """Record one node.
+
+    Wrong shapes and dtypes are refused here, naming the op and what it was given.
+    """
     try:
         shape, dtype = op.shape(*inputs, **attrs)
     except (ValueError, TypeError) as error:
@@ -180,8 +182,7 @@ def bind(op: Primitive, *inputs: Tensor, **attrs: Any) -> Tensor:
 
 
 def constant(value: Any, dtype: Any = None, name: str | None = None) -> Tensor:
-    """A leaf holding a read-only snapshot of `value`: changing the caller's array later changes
-    nothing."""
+    """A leaf holding a read-only snapshot of `value`: the caller's array may change later."""
     if isinstance(value, np.ndarray) and hasattr(value, "mask"):  # np.ma is imported when asked for
         raise TypeError("a masked array would lose its mask; give its .data, and the mask apart")
     try:
@@ -220,9 +221,8 @@ def no_value(t: Tensor) -> TypeError:
     """The error for reading a value that does not exist while a function is traced."""
     return TypeError(
         f"the value of {t.name or t.op.name} (shape {t.shape}) is not known while "
-        f"{_trace_name(t)} is traced: "
-        "a traced function is run once with symbols, so it cannot print, branch on or convert a "
-        "Tensor. "
+        f"{_trace_name(t)} is traced: a traced function is run once with symbols, "
+        "so it cannot print, branch on or convert a Tensor. "
         "Use mg.where for a choice, mg.maximum/mg.clip for bounds, and return what you want to see"
     )
 
@@ -235,8 +235,10 @@ def _trace_name(t: Tensor) -> str:
 def toposort(
     outputs: Iterable[Tensor], stop: Callable[[Tensor], bool] | None = None
 ) -> list[Tensor]:
-    """Every node the outputs depend on, inputs before users; iterative.  Inputs of a `stop` node
-    are skipped."""
+    """Every node the outputs depend on, inputs before users; iterative.
+
+    Inputs of a `stop` node are skipped.
+    """
     done: set[Tensor] = set()
     order: list[Tensor] = []
     stack = list(outputs)[::-1]
@@ -257,8 +259,7 @@ def toposort(
 
 
 def rebuild(outputs: Sequence[Tensor], swap: Mapping[Tensor, Tensor]) -> list[Tensor]:
-    """The outputs with the nodes in `swap` exchanged; what does not depend on them stays the same
-    node."""
+    """The outputs with the nodes in `swap` exchanged; what does not depend on them stays itself."""
     new: dict[Tensor, Tensor] = dict(swap)
     for t in toposort(outputs, stop=new.__contains__):
         if t in new:
@@ -267,11 +268,9 @@ def rebuild(outputs: Sequence[Tensor], swap: Mapping[Tensor, Tensor]) -> list[Te
         if all(a is b for a, b in zip(inputs, t.inputs, strict=True)):
             new[t] = t
         else:
-            attrs = (
-                {**t.attrs, "projections": WeakValueDictionary()}
-                if t.op.kind == "recur"
-                else t.attrs
-            )
+            attrs = t.attrs
+            if t.op.kind == "recur":
+                attrs = {**attrs, "projections": WeakValueDictionary()}
             new[t] = Tensor(t.op, inputs, attrs, t.shape, t.dtype, t.name)
             object.__setattr__(new[t], "site", t.site)
     return [new[t] for t in outputs]

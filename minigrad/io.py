@@ -1,8 +1,10 @@
 """Parameters as named Tensors, and trees of arrays, numbers and texts on disk as safetensors.
 
-The file is safetensors, so other libraries read its arrays.  Its metadata hold what safetensors has
-no place for: under "minigrad" the containers and the leaves that are no arrays, as JSON, and under
-"minigrad.digest" a digest of all of it, so that damage is found and never read as numbers.
+The file is safetensors, so other libraries read its arrays.
+Its metadata hold what safetensors has no place for:
+under "minigrad" the containers and the leaves that are no arrays, as JSON,
+and under "minigrad.digest" a digest of all of it, so that damage is found
+and never read as numbers.
 """
 
 from __future__ import annotations
@@ -32,8 +34,12 @@ SPEC, DIGEST = "minigrad", "minigrad.digest"
 
 
 def tensors(tree: Any) -> Any:
-    """The same pytree with every array as a Tensor named by its path, "cell.W_f"; other leaves as
-    they are."""
+    """The same pytree with every array as a Tensor named by its path, "cell.W_f".
+
+    Shapes and dtypes as they are; other leaves (numbers, texts) as they are.
+    Raises TypeError for an array that is no floats, integers or booleans,
+    ValueError for a container that contains itself.
+    """
     paths, leaves, spec = pytrees.tree_flatten_with_path(tree)
     made = [
         asarray(x, name=path_name("", p) or None)
@@ -50,9 +56,10 @@ def tensors(tree: Any) -> Any:
 def save(path: str | os.PathLike, tree: Any) -> None:
     """Write a pytree as one safetensors file, all of it or nothing.
 
-    Containers: dicts (and OrderedDicts) with texts as keys, lists, tuples, named tuples.  Leaves:
-    arrays and Tensors of numbers or booleans, int, float, bool, str and None; so a whole training
-    state, {"params": ..., "adam": state, "epoch": 3}.
+    Containers : dicts (and OrderedDicts) with texts as keys, lists, tuples, named tuples.
+    Leaves     : arrays and Tensors of numbers or booleans, int, float, bool, str and None.
+
+    So a whole training state, {"params": ..., "adam": state, "epoch": 3}.
 
     Raises TypeError naming another container or leaf, OSError when the place cannot be written.
     """
@@ -149,13 +156,14 @@ def _filed(at: str, tree: Any, arrays: dict[str, np.ndarray]) -> str:
 
 
 def load(path: str | os.PathLike) -> Any:
-    """What `save` wrote, as NumPy arrays, numbers and texts in the same containers; a foreign
-    safetensors file as a flat dict of arrays (bfloat16, which NumPy does not have, as float32).
+    """What `save` wrote, as NumPy arrays, numbers and texts in the same containers.
 
+    A foreign safetensors file as a flat dict of arrays
+    (bfloat16, which NumPy does not have, as float32).
     A named tuple is of its own class where that is imported, else of one with its name and fields.
 
-    Raises FileNotFoundError, and ValueError when the file is not safetensors, is damaged, or holds
-    what NumPy has no dtype for.
+    Raises FileNotFoundError, OSError for a file that cannot be read,
+    and ValueError when it is not safetensors, is damaged, or holds what NumPy has no dtype for.
     """
     where = _path("load", path)
     if not where.is_file():

@@ -9,8 +9,9 @@ else:
     class lazy:
         """`functools.cached_property` without its lock.
 
-        Python 3.11's is held for all objects of a class: a process forked meanwhile would wait for
-        it for ever.  Two threads may both compute a value; either is right.
+        Python 3.11's is held for all objects of a class:
+        a process forked meanwhile would wait for it for ever.
+        Two threads may both compute a value; either is right.
         """
 
         def __init__(self, f: Any):

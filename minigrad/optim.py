@@ -2,10 +2,12 @@
 
 opt = optim.adam(1e-3);  state = opt.init(params);  params, state = opt.update(params, grads, state)
 
-They are written in array functions.  Of arrays they make arrays, and Tensors in `grads` are read;
-where `params`, the state or the learning rate hold a Tensor the update is recorded, and has a
-gradient.  So a training step, update and all, can be one `mg.function`: the number of the update is
-an array in the state, and no step traces again.
+They are written in array functions.
+Of arrays they make arrays, and Tensors in `grads` are read;
+where `params`, the state or the learning rate hold a Tensor the update is recorded,
+and has a gradient.
+So a training step, update and all, can be one `mg.function`:
+the number of the update is an array in the state, and no step traces again.
 
 A schedule is a plain function of the number of the update, from 0, to a learning rate:
 opt = optim.scheduled(optim.adam, optim.warmup(optim.cosine(1e-3, 10_000), 500)).
@@ -32,8 +34,13 @@ __all__ = [
 
 
 class Optimizer(NamedTuple):
-    """init(params) -> state;  update(params, grads, state) -> (params, state).  Nothing is changed
-    in place."""
+    """init(params) -> state;  update(params, grads, state) -> (params, state).
+
+    Nothing is changed in place; parameters keep their shapes and dtypes.
+
+    Raises ValueError for grads or a state that are not structured and shaped as the parameters,
+    TypeError for parameters that are not floating-point, or a state that is none.
+    """
 
     init: Callable[[Any], Any]
     update: Callable[[Any, Any, Any], tuple[Any, Any]]
@@ -64,8 +71,7 @@ def _fraction(who: str, **values: Any) -> None:
 
 
 def _rate(who: str, lr: Any) -> None:
-    """A learning rate is a positive number, or a scalar Tensor: recorded, it may have a gradient.
-    """
+    """A positive number, or a scalar Tensor: recorded, it may have a gradient."""
     if isinstance(lr, Tensor):
         if lr.shape != () or lr.dtype.kind != "f":
             raise TypeError(
@@ -85,8 +91,10 @@ def _shown(value: Any) -> str:
 def _leaves(
     who: str, like: Any, recorded: bool, **trees: Any
 ) -> tuple[list[list[Any]], Callable[[Sequence[Any]], Any]]:
-    """The leaves of several pytrees, which are structured and shaped as the first of them, as
-    arrays or (recorded) Tensors; and what puts such leaves together again."""
+    """The leaves of several pytrees, which are structured and shaped as the first of them.
+
+    As arrays or (recorded) Tensors; and what puts such leaves together again.
+    """
     paths, _, spec = pytrees.tree_flatten_with_path(like)
     convert: Callable[[Any], Any] = asarray if recorded else np.asarray
     found: list[list[Any]] = []
@@ -146,18 +154,24 @@ def _next(step: Any) -> tuple[Any, Any]:
 
 
 def sgd(lr: Any, momentum: float = 0.0) -> Optimizer:
-    """Stochastic gradient descent: v = momentum * v + g;  p = p - lr * v  (Polyak 1964).
+    """Stochastic gradient descent with momentum (Robbins and Monro 1951; Polyak 1964):
 
-    lr: a positive number, or a scalar Tensor (then every update is recorded).
+        v = momentum * v + g;  p = p - lr * v
+
+    lr       : a positive number, or a scalar Tensor (then every update is recorded).
+    momentum : in [0, 1).
+
+    State: v, a pytree like the parameters.
+
+    Raises TypeError for what is no number, ValueError for one outside of these bounds.
     """
     _rate("sgd", lr)
     _fraction("sgd", momentum=momentum)
 
     def update(params: Any, grads: Any, state: Any) -> tuple[Any, Any]:
         recorded = _holds_tensor(lr, params, state)
-        (ps, gs, vs), joined = _leaves(
-            "sgd", params, recorded, params=params, grads=grads, state=state
-        )
+        trees = {"params": params, "grads": grads, "state": state}
+        (ps, gs, vs), joined = _leaves("sgd", params, recorded, **trees)
         vs = [momentum * v + g for v, g in zip(vs, gs, strict=True)]
         ps = [p - _cast(lr, p) * v for p, v in zip(ps, vs, strict=True)]
         return joined(ps), joined(vs)
@@ -168,7 +182,13 @@ def sgd(lr: Any, momentum: float = 0.0) -> Optimizer:
 def adam(lr: Any = 1e-3, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8) -> Optimizer:
     """Adam (Kingma and Ba 2015, algorithm 1), with the bias corrections.
 
-    lr: a positive number, or a scalar Tensor (then every update is recorded).
+    lr           : a positive number, or a scalar Tensor (then every update is recorded).
+    beta1, beta2 : in [0, 1), the decay of the means of g and of g^2.
+    eps          : positive.
+
+    State: (number of updates, m, v), the last two pytrees like the parameters.
+
+    Raises TypeError for what is no number, ValueError for one outside of these bounds.
     """
     _rate("adam", lr)
     _positive("adam", eps=eps)
@@ -180,9 +200,8 @@ def adam(lr: Any = 1e-3, beta1: float = 0.9, beta2: float = 0.999, eps: float = 
     def update(params: Any, grads: Any, state: Any) -> tuple[Any, Any]:
         step, m, v = _parts("adam", state, 3)
         recorded = _holds_tensor(lr, params, state)
-        (ps, gs, ms, vs), joined = _leaves(
-            "adam", params, recorded, params=params, grads=grads, m=m, v=v
-        )
+        trees = {"params": params, "grads": grads, "m": m, "v": v}
+        (ps, gs, ms, vs), joined = _leaves("adam", params, recorded, **trees)
         ms = [beta1 * a + (1 - beta1) * g for a, g in zip(ms, gs, strict=True)]
         vs = [beta2 * b + (1 - beta2) * g * g for b, g in zip(vs, gs, strict=True)]
         _, step = _next(step)
@@ -192,9 +211,8 @@ def adam(lr: Any = 1e-3, beta1: float = 0.9, beta2: float = 0.999, eps: float = 
             mean, square = a / _cast(unbias1, p), b / _cast(unbias2, p)
             return p - _cast(lr, p) * mean / (np.sqrt(square) + eps)
 
-        return joined([move(*each) for each in zip(ps, ms, vs, strict=True)]), (
-            step, joined(ms), joined(vs),
-        )  # fmt: skip
+        moved = [move(*each) for each in zip(ps, ms, vs, strict=True)]
+        return joined(moved), (step, joined(ms), joined(vs))
 
     return Optimizer(init, update)
 
@@ -203,6 +221,7 @@ def global_norm(tree: Any) -> Any:
     """The Euclidean norm of all numbers in a pytree together: a float, or a Tensor if one is in it.
 
     It neither overflows nor vanishes, and has slope 0 at the origin.
+    Raises TypeError for a leaf that is no real numbers.
     """
     leaves = _numbers("global_norm", tree)
     if _holds_tensor(leaves):
@@ -220,10 +239,15 @@ def _numbers(who: str, tree: Any) -> list[Any]:
 
 
 def clip_by_global_norm(grads: Any, max_norm: float) -> Any:
-    """The gradients scaled down together so that their joint norm is at most max_norm (Pascanu et
-    al. 2013); as they came where that norm is not finite.
+    """The gradients scaled down together so that their joint norm is at most max_norm.
 
-    grads: a pytree of arrays, or (one of them suffices) of Tensors: then the scaling is recorded.
+    Pascanu et al. 2013, algorithm 1; as they came where that norm is not finite.
+
+    grads    : a pytree of arrays, or (one suffices) of Tensors: then the scaling is recorded.
+    max_norm : a positive number.
+
+    Raises TypeError for a leaf that is no real numbers or a max_norm that is no number,
+    ValueError for one that is not positive.
     """
     _positive("clip_by_global_norm", max_norm=max_norm)
     length = global_norm(grads)
@@ -245,9 +269,14 @@ Schedule = Callable[[Any], Any]  # of an int, or of an integer Tensor where the 
 def scheduled(make: Callable[[Any], Optimizer], schedule: Schedule) -> Optimizer:
     """`make(lr)` with lr = schedule(number of the update, from 0).
 
-    make    : an optimiser of one argument, `adam`, or lambda lr: sgd(lr, momentum=0.9).
-    schedule: in a traced step its argument is a Tensor, so it is made of array functions (np.where,
-              np.minimum, arithmetic), as those below are.
+    make     : an optimiser of one argument, `adam`, or lambda lr: sgd(lr, momentum=0.9).
+    schedule : in a traced step its argument is a Tensor,
+               so it is made of array functions (np.where, np.minimum, arithmetic),
+               as those below are.
+
+    State: (number of updates, that of the optimiser).
+
+    Raises, when it runs, what `make` raises for a learning rate that is none.
     """
 
     def update(params: Any, grads: Any, state: Any) -> tuple[Any, Any]:
@@ -262,20 +291,32 @@ def scheduled(make: Callable[[Any], Optimizer], schedule: Schedule) -> Optimizer
 
 
 def constant(lr: float) -> Schedule:
-    """lr at every step."""
+    """lr at every step.
+
+    Raises TypeError for what is no number, ValueError for what is not positive.
+    """
     _positive("constant", lr=lr)
     return lambda step: lr
 
 
 def step_decay(lr: float, every: int, factor: float = 0.5) -> Schedule:
-    """lr * factor ** (step // every)."""
+    """lr * factor ** (step // every).
+
+    Raises TypeError for what is no number, ValueError for what is not positive.
+    """
     _positive("step_decay", lr=lr, every=every, factor=factor)
     return lambda step: lr * factor ** (step // every)
 
 
 def cosine(lr: float, steps: int, floor: float = 0.0) -> Schedule:
-    """From lr to floor along half a cosine in `steps` steps (Loshchilov and Hutter 2017), then
-    floor, which must be positive if steps are to follow."""
+    """From lr to floor along half a cosine in `steps` steps, then floor.
+
+    Loshchilov and Hutter 2017, equation 5.
+    floor must be positive if steps are to follow.
+
+    Raises TypeError for what is no number,
+    ValueError for an lr or steps that are not positive, or a floor outside of [0, lr].
+    """
     _positive("cosine", lr=lr, steps=steps)
     _number("cosine", "floor", floor, lambda x: 0 <= x <= lr, "between 0 and lr")
 
@@ -286,7 +327,11 @@ def cosine(lr: float, steps: int, floor: float = 0.0) -> Schedule:
 
 
 def warmup(schedule: Schedule, steps: int) -> Schedule:
-    """The schedule, its first `steps` values scaled by 1/steps, 2/steps, ..., 1 (Goyal et al.
-    2017)."""
+    """The schedule, its first `steps` values scaled by 1/steps, 2/steps, ..., 1.
+
+    Gradual warmup (Goyal et al. 2017, section 2.2).
+
+    Raises TypeError for steps that are no number, ValueError for such as are not positive.
+    """
     _positive("warmup", steps=steps)
     return lambda step: schedule(step) * np.minimum((step + 1) / steps, 1.0)

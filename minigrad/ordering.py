@@ -1,8 +1,7 @@
-"""Orders of a directed graph in NumPy: levels, roots, connected parts, and which nodes lie on a
-cycle.
+"""Orders of a directed graph in NumPy: levels, roots, connected parts, nodes on a cycle.
 
-What `structure` is built with; nothing here loops over nodes in Python unless an error is to be
-worded.
+What `structure` is built with.
+Nothing here loops over nodes in Python unless an error is to be worded.
 """
 
 from __future__ import annotations
@@ -88,8 +87,8 @@ def check_ends(who: str, n: int, src: Ints, dst: Ints) -> None:
 def climb(who: str, n: int, src: Ints, dst: Ints) -> tuple[Ints, Ints]:
     """Where each node has at most one edge out: its height (the longest way up to it) and its root.
 
-    By pointer doubling: after k rounds `up` is 2^k edges away and `height` knows all ways shorter
-    than that.
+    By pointer doubling: after k rounds `up` is 2^k edges away,
+    and `height` knows all ways shorter than that.
     """
     up = np.arange(n)
     up[src] = dst

@@ -1,5 +1,6 @@
-"""Gradients node by node of a recurrence: the same backward recur, projected per node instead of
-summed over the nodes.
+"""Gradients node by node of a recurrence.
+
+The same backward recur, projected per node instead of summed over the nodes.
 """
 
 from __future__ import annotations
@@ -24,14 +25,16 @@ REARRANGES = (RESHAPE, PERMUTE, SLICE, PLACE, TAKE, BROADCAST, IDENTITY)  # and 
 
 
 def contributions(output: Tensor, shared: Any) -> Any:
-    """What each use of a shared tensor adds to its gradient: (N, *shared.shape), rows summing to
-    the gradient.
+    """What each use of a shared tensor adds to its gradient: (N, *shared.shape), summing to it.
 
-    output: a scalar.  shared: a Tensor, or a pytree of them (then a pytree of such rows).
+    output : a scalar.
+    shared : a Tensor, or a pytree of them (then a pytree of such rows).
 
-    One row per node of each recurrence that shares the tensor, in the order of the graph, and one
-    row for each use outside of any recurrence; no rows for a leaf that is not used.  Raises
-    ValueError for any other node that the output does not depend on.
+    One row per node of each recurrence that shares the tensor, in the order of the graph,
+    and one row for each use outside of any recurrence; no rows for a leaf that is not used.
+
+    Raises ValueError for an output with axes, and any other node that it does not depend on;
+    TypeError for arrays and integers.
     """
     outs = [scalar_leaf("contributions", output)]
     leaves, rebuilt = wrt_leaves("contributions", "shared", shared)
@@ -54,15 +57,17 @@ def _per_node(part: Tensor) -> Tensor:
 
 
 def state_gradients(output: Tensor, states: Any) -> Any:
-    """The total derivative of a scalar by the state of every node, through all later nodes: shaped
-    as `states`.
+    """The total derivative of a scalar by the state of every node, through all later nodes.
 
-    output: a scalar.
-    states: a pytree of what a recurrence returned per node, (N, *state), or a rearrangement of it
-            (reshaped, transposed, padded by `unroll`).
+    output : a scalar.
+    states : a pytree of what a recurrence returned per node, (N, *state),
+             or a rearrangement of it (reshaped, transposed, padded by `unroll`).
 
-    Their direct gradient alone would miss the path through the recurrence.  Raises ValueError for
-    what is not the states of one recurrence, and for a recurrence the output does not depend on.
+    Returns pytrees and shapes as those of `states`.
+    Their direct gradient alone would miss the path through the recurrence.
+
+    Raises ValueError for what is not the states of one recurrence,
+    and for a recurrence the output does not depend on; TypeError for arrays and integers.
     """
     outs = [scalar_leaf("state_gradients", output)]
     leaves, rebuilt = wrt_leaves("state_gradients", "states", states)

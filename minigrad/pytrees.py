@@ -1,7 +1,7 @@
 """Pytrees (nested containers of arrays) by optree, with errors in words.
 
-Everything here is optree's function of the same name, but for what it says of a container that
-contains itself, and of trees that are not alike.
+Everything here is optree's function of the same name,
+but for what it says of a container that contains itself, and of trees that are not alike.
 """
 
 from __future__ import annotations

@@ -1,22 +1,21 @@
 """`recur`: one block, repeated over a structure, as one node of the graph.
 
-A **block** is a function traced once: a small graph with inputs, slots (the state that arrives) and
-ports (the
-state that leaves).  A recurrence applies it at every node of a `Structure`.  Each argument enters
-by a *via*, and `proj` lets any interior tensor of the block leave by one:
+A **block** is a function traced once: a small graph with inputs,
+slots (the state that arrives) and ports (the state that leaves).
+A recurrence applies it at every node of a `Structure`.
+Each argument enters by a *via*, and `proj` lets any interior tensor of the block leave by one:
 
     via           as an input                          as an output
     SHARED        the same tensor for every node       the sum over the nodes
     ROW           one row per node                     one row per node
     Index(i, M)   row i[n] of a table (-1: zeros)      rows summed into a table of M rows
 
-The theorem that makes this closed under differentiation: *transpose the edges; the cotangent of an
-input leaves
-by that input's via; the cotangent of an output enters by that output's via.*  So the vjp of a recur
-is a recur
-(`_recur_vjp`), for every block, structure and order.  What the backward block reads of the forward
-one are
-further projections of the same, unchanged node.  A plain call is a recurrence over one node.
+The theorem that makes this closed under differentiation: *transpose the edges;
+the cotangent of an input leaves by that input's via;
+the cotangent of an output enters by that output's via.*
+So the vjp of a recur is a recur (`_recur_vjp`), for every block, structure and order.
+What the backward block reads of the forward one are further projections of the same node.
+A plain call is a recurrence over one node.
 """
 
 from __future__ import annotations
@@ -65,10 +64,10 @@ Key = tuple[int, int]  # (slot or port number, which leaf of the state)
 class Block:
     """A traced function.  Immutable; derived blocks (its pullbacks) are kept in `cache`.
 
-    inputs : placeholders, one per argument.      slots : (slot, leaf) -> placeholder for the sum
-             that arrives.
-    outputs: what a call of it returns.           ports : (port, leaf) -> the tensor that leaves
-             along edges.
+    inputs  : placeholders, one per argument.
+    outputs : what a call of it returns.
+    slots   : (slot, leaf) -> placeholder for the sum that arrives.
+    ports   : (port, leaf) -> the tensor that leaves along edges.
     """
 
     name: str
@@ -87,8 +86,7 @@ class Block:
         return tuple(toposort([*self.outputs, *self.ports.values()]))
 
     def live(self, refs: Sequence[Tensor], wires: frozenset[Key]) -> list[Tensor]:
-        """What must be computed for `refs`, in order: a demand fixpoint through slots, edges and
-        ports."""
+        """What must be computed for `refs`, in order: a demand fixpoint through slots and ports."""
         key = ("live", tuple(refs), wires)
         if key not in self.cache:
             roots, order = list(refs), toposort(refs)
@@ -111,8 +109,7 @@ class Block:
 
     @lazy
     def closed(self) -> Block:
-        """The block as a plain function: its slots are further inputs.  What unfolding calls at
-        every node."""
+        """As a plain function, its slots further inputs: what unfolding calls at every node."""
         outputs = tuple(dict.fromkeys((*self.outputs, *self.ports.values())))
         return Block(self.name, (*self.inputs, *self.slots.values()), outputs)
 
@@ -123,14 +120,10 @@ class Block:
 def recurrence(
     block: Block, structure: Structure, args: Sequence[Tensor], vias: Sequence[Via]
 ) -> Tensor:
-    """Record `block` over `structure`.  The node has no value of its own: `proj` reads what left
-    it."""
+    """Record `block` over `structure`.  The node has no value of its own: `proj` reads it."""
     for k, (ph, arg, via) in enumerate(zip(block.inputs, args, vias, strict=True)):
-        want = (
-            arg.shape
-            if via.rows is not None and arg.shape[1:] == ph.shape
-            else via.shape(structure.n, ph.shape)
-        )
+        table = via.rows is not None and arg.shape[1:] == ph.shape
+        want = arg.shape if table else via.shape(structure.n, ph.shape)
         if arg.shape != want or arg.dtype != ph.dtype:
             raise ValueError(
                 f"{block.name}: argument {ph.name or k} is {arg.dtype}{list(arg.shape)}; "
@@ -164,11 +157,9 @@ def _recur_vjp(
 
 
 def pulled_back(
-    pairs: list[tuple[Tensor, Tensor]],
-    r: Tensor,
-    wanted: Sequence[bool],
+    pairs: list[tuple[Tensor, Tensor]], r: Tensor, wanted: Sequence[bool],
     also: tuple[Tensor, ...] = (),
-) -> tuple[list[Tensor | None], list[Tensor | None]]:
+) -> tuple[list[Tensor | None], list[Tensor | None]]:  # fmt: skip
     """Cotangents of r's arguments, and per node those of the interior tensors in `also`."""
     structure, vias = r.attrs["structure"], r.attrs["vias"]
     projections = [p for p, _ in pairs]
@@ -199,10 +190,12 @@ PROJ = Primitive("proj", "recur", _unshaped, lambda: None, _pairs)
 
 
 class Pullback(NamedTuple):
-    """A backward block.  Its arguments: the refs' cotangents, then `reads` (an input of the forward
-    block by
-    number, or an interior tensor to project).  `inputs`, `also`: its tensors holding the cotangents
-    asked for."""
+    """A backward block.
+
+    reads        : its arguments behind the refs' cotangents:
+                   an input of the forward block by number, or an interior tensor to project.
+    inputs, also : its tensors holding the cotangents asked for.
+    """
 
     block: Block
     reads: tuple[int | Tensor, ...]
@@ -216,9 +209,9 @@ def pullback(
 ) -> Pullback:  # fmt: skip
     """The vjp of `block` with regard to `refs`, as a block; cached, whatever the number of nodes.
 
-    Saved from the forward pass: what the backward graph reads, unless it is cheap (additions,
-    products, movement) or lies outside the nodes' domain (`W.T`, attention keys): that is computed
-    again.
+    Saved from the forward pass: what the backward graph reads,
+    unless it is cheap (additions, products, movement)
+    or lies outside the nodes' domain (`W.T`, attention keys): that is computed again.
     """
     domain_key = domain_kinds(vias)
     key = ("pullback", refs, wanted, domain_key, bool(wires), also)
@@ -280,8 +273,9 @@ def domain_kinds(vias: Sequence[Via]) -> tuple:
 
 
 def domains(block: Block, vias: Sequence[Via], nodes: Any) -> dict[Tensor, Any]:
-    """Where each interior tensor lives: None (one for all nodes), "row" (one per node), or the
-    number of the first argument with the same Index (once per row of its table)."""
+    """Where each interior tensor lives: None (one for all nodes), "row" (one per node),
+    or the number of the first argument with the same Index (once per row of its table).
+    """
     domain: dict[Tensor, Any] = {t: "row" for t in block.slots.values()}
     for ph, via in zip(block.inputs, vias, strict=True):
         domain[ph] = {"shared": None, "row": "row", "index": vias.index(via)}[via.kind]

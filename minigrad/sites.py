@@ -1,7 +1,7 @@
 """The user's line: where in their program a node was recorded, or an error arose.
 
-A place is kept as (code, instruction), which costs nothing; it becomes a file and a line only when
-it is shown.
+A place is kept as (code, instruction), which costs nothing;
+it becomes a file and a line only when it is shown.
 """
 
 from __future__ import annotations
@@ -43,8 +43,10 @@ def line(site: Site) -> str:
 
 @contextmanager
 def marking() -> Iterator[Callable[[str, str | None, Site | None], None]]:
-    """Yields `mark(op, name, site)`: what is recorded from then on is marked as recorded by that
-    node's vjp rule."""
+    """Yields `mark(op, name, site)`.
+
+    What is recorded from then on is marked as recorded by that node's vjp rule.
+    """
     before = _rule.set(None)
 
     def mark(op: str, name: str | None, site: Site | None) -> None:

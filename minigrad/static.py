@@ -1,7 +1,8 @@
 """Keys of what is static: two values have equal keys only if no function can tell them apart.
 
-Python's own equality will not do: 0.0 == -0.0, True == 1 == 1.0, NaN is not equal to itself, and
-dicts are equal whatever the order of their keys.
+Python's own equality will not do:
+0.0 == -0.0, True == 1 == 1.0, NaN is not equal to itself,
+and dicts are equal whatever the order of their keys.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import optree
 
 from . import pytrees
 
-# A pytree's form tells the order of its dicts in this namespace, and nowhere else (where a leaf's
-# number has to be the same for any order).
+# A pytree's form tells the order of its dicts in this namespace, and nowhere else
+# (where a leaf's number has to be the same for any order).
 _NAMESPACE = "minigrad"
 _ordered = optree.dict_insertion_ordered(True, namespace=_NAMESPACE)
 _ordered.__enter__()  # for good

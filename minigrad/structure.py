@@ -1,12 +1,10 @@
 """Structures: which node of a recurrence takes its state from which, as integer arrays.
 
-A `Structure` is a directed acyclic graph over rows 0..n-1.  Edge e carries the state that row
-`src[e]` sends
-out of `port[e]` into slot `slot[e]` of row `dst[e]`; a slot receives the sum over its edges.
-Chains, batches
-of ragged chains, forests, grids and lattices differ in these arrays only.  `transpose()` turns
-every edge
-around: it is the structure of the backward pass.
+A `Structure` is a directed acyclic graph over rows 0..n-1.
+Edge e carries the state that row `src[e]` sends out of `port[e]` into slot `slot[e]` of `dst[e]`;
+a slot receives the sum over its edges.
+Chains, batches of ragged chains, forests, grids and lattices differ in these arrays only.
+`transpose()` turns every edge around: it is the structure of the backward pass.
 """
 
 from __future__ import annotations
@@ -37,16 +35,15 @@ from .ordering import (
 class Structure:
     """Edges between the nodes of a recurrence; made by `chain`, `forest`, `grid` or `edges`.
 
-    n              : number of nodes (rows).
-    src, dst       : (E,) the row an edge leaves and the row it enters.
-    slot, port     : (E,) where it enters and where it leaves; `slots`, `ports` say how many there
-                     are.
-    level          : (n,) with level[src] < level[dst]: the rows of one level may be computed
-                     together.
-    keep           : (E,) whether a gradient passes back along the edge (False truncates), or None:
-                     all.
-    component      : (n,) which independent part a row belongs to; `components` says how many there
-                     are.
+    n          : number of nodes (rows).
+    src, dst   : (E,) the row an edge leaves and the row it enters.
+    slot, port : (E,) where it enters and where it leaves; `slots`, `ports` say how many there are.
+    level      : (n,) with level[src] < level[dst]: rows of one level may be computed together.
+    keep       : (E,) whether a gradient passes back along the edge (False truncates); None: all.
+    component  : (n,) which independent part a row belongs to; `components` says how many.
+
+    All arrays hold int64 (`keep` booleans).
+    The constructors raise ValueError for what does not fit, TypeError for what is no integers.
     """
 
     n: int
@@ -68,11 +65,11 @@ class Structure:
 
     @staticmethod
     def chain(lengths: int | Sequence[int], reverse: bool = False) -> Structure:
-        """One sequence of `lengths` steps, or one per entry; rows sequence after sequence, time
-        ascending.
+        """Sequences of `lengths` steps (one number, or one per sequence); time ascending in each.
 
-        With `reverse` the state flows from the last step to the first.  Length 0 is an empty
-        sequence.
+        Rows lie sequence after sequence.
+        With `reverse` the state flows from the last step to the first.
+        Length 0 is an empty sequence.  Raises ValueError for a negative length.
         """
         given, reverse = integers("chain: lengths", lengths).reshape(-1), flag("chain", reverse)
         if given.size and given.min() < 0:
@@ -90,13 +87,13 @@ class Structure:
 
     @staticmethod
     def forest(children: Sequence[Sequence[int | None]], slots: int | None = None) -> Structure:
-        """Trees: children[n] lists the rows of n's children, left to right; a child's slot is its
-        position.
+        """Trees: children[n] lists the rows of n's children, left to right; slot = position.
 
-        None or -1 leaves a position empty.  `slots`: at least this many (default: the largest
-        arity, or 1).
-        State flows from the leaves to the roots.  Raises ValueError for two parents, a cycle, a
-        missing row.
+        None or -1 leaves a position empty.
+        slots : at least this many (default: the largest arity, or 1).
+
+        State flows from the leaves to the roots.
+        Raises ValueError for two parents, a cycle, a missing row.
         """
         rows = listed("forest: children must list the rows of each node's children", children)
         n, slots = len(rows), None if slots is None else natural("forest: slots", slots)
@@ -108,11 +105,8 @@ class Structure:
                     src.append(child)
                     dst.append(parent)
                     slot.append(position)
-        s, d, k = (
-            integers("forest: children", src),
-            integers("forest: rows", dst),
-            integers("forest: slots", slot),
-        )
+        s, d = integers("forest: children", src), integers("forest: rows", dst)
+        k = integers("forest: slots", slot)
         check_ends("forest", n, s, d)
         twice = np.flatnonzero(np.bincount(s, minlength=n) > 1) if n else s
         if len(twice):
@@ -135,8 +129,10 @@ class Structure:
 
     @staticmethod
     def grid(shape: Sequence[int]) -> Structure:
-        """A grid in C order: slot k of a cell holds the state of its neighbour one step back along
-        axis k."""
+        """A grid in C order: slot k of a cell holds the state of its neighbour back along axis k.
+
+        Raises ValueError for a shape that is not one or more lengths of at least 0.
+        """
         dims = tuple(int(v) for v in integers("grid: shape", shape).reshape(-1))
         if not dims or min(dims) < 0:
             raise ValueError(f"grid: shape must be one or more lengths of at least 0; got {dims}")
@@ -157,16 +153,14 @@ class Structure:
 
     @staticmethod
     def edges(n: int, source: Any, target: Any, slot: Any = 0) -> Structure:
-        """Any DAG over rows 0..n-1: one edge per entry of `source` and `target` (repeats are summed
-        twice).
+        """Any DAG over rows 0..n-1: an edge per entry of `source` and `target`; repeats add up.
 
-        slot: one number for all edges or one per edge.  Raises ValueError for a cycle, naming its
-              nodes.
+        slot : one number for all edges, or one per edge.
+
+        Raises ValueError for a cycle, naming its nodes, a missing row, or numbers that do not fit.
         """
-        s, d = (
-            integers("edges: source", source).reshape(-1),
-            integers("edges: target", target).reshape(-1),
-        )
+        s = integers("edges: source", source).reshape(-1)
+        d = integers("edges: target", target).reshape(-1)
         n, k = natural("edges: the number of nodes", n), integers("edges: slot", slot)
         if len(s) != len(d):
             raise ValueError(f"edges: {len(s)} sources but {len(d)} targets")

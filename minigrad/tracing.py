@@ -1,9 +1,8 @@
-"""From functions to blocks: tracing a cell at one node, and `recur`, which repeats it over a
-structure.
+"""From functions to blocks: tracing a cell at one node, and `recur`, which repeats it.
 
-A function is traced once per signature (the shapes and dtypes of what it is given); its traces live
-as long as
-the function object does.  Everything it may see comes in as an argument.
+A function is traced once per signature (the shapes and dtypes of what it is given);
+its traces live as long as the function object does.
+Everything it may see comes in as an argument.
 """
 
 from __future__ import annotations
@@ -31,8 +30,10 @@ def _forget(key: int, _: weakref.ref) -> None:
 
 
 def traces_of(f: Callable) -> dict:
-    """The traces kept for one function object; forgotten with it.  By identity: equal is not the
-    same."""
+    """The traces kept for one function object; forgotten with it.
+
+    By identity: equal is not the same.
+    """
     entry = _known.get(id(f))
     if entry is None or entry[0]() is not f:
         try:
@@ -67,8 +68,10 @@ def placeholders(
 
 
 def refuse_captured(trace: Trace, outputs: Sequence[Tensor], remedy: str) -> None:
-    """A traced function is a function of its arguments: Tensors made outside it cannot be seen
-    inside."""
+    """A traced function is a function of its arguments.
+
+    Tensors made outside it cannot be seen inside: TypeError.
+    """
     for t in toposort(outputs):
         if t.op in (CONSTANT, INPUT) and t.attrs.get("trace") is not trace:
             at = where_recorded(t)
@@ -80,8 +83,14 @@ def refuse_captured(trace: Trace, outputs: Sequence[Tensor], remedy: str) -> Non
 
 
 class Indexed:
-    """An input that node n reads at row rows[n] of a table (-1: zeros); nothing is copied per
-    node."""
+    """An input that node n reads at row rows[n] of a table; nothing is copied per node.
+
+    table : (M, ...), an array or a Tensor.
+    rows  : (N,) integers, -1 for zeros.
+
+    Raises ValueError for rows that are not one integer per node, or no rows of the table;
+    TypeError for rows that are an argument of a function being traced.
+    """
 
     def __init__(self, table: Any, rows: Any) -> None:
         if isinstance(rows, Tensor) and rows.op is INPUT:
@@ -120,15 +129,14 @@ def trace_cell(
 ) -> tuple[Block, Any]:
     """`cell(shared, carry, x) -> (carry, y)` at one node, as a Block; and the pytree of y.
 
-    state: one node's state with a leading axis in front; x: likewise (a row per node).
-           bare[slot][leaf]: an
-    initial state is to be added to that leaf of that slot.  Block inputs: shared, x, then the
-    initial states.
+    state            : one node's state with a leading axis in front.
+    x                : likewise (a row per node).
+    bare[slot][leaf] : an initial state is to be added to that leaf of that slot.
+
+    Block inputs: shared, x, then the initial states.
     """
-    known, key = (
-        traces_of(cell),
-        (slots, _signature(shared), _signature(state, drop=1), _signature(x, drop=1), bare),
-    )
+    known = traces_of(cell)
+    key = slots, _signature(shared), _signature(state, drop=1), _signature(x, drop=1), bare
     if key in known:
         return known[key]
     trace = Trace(name_of(cell))
@@ -159,18 +167,13 @@ def trace_cell(
             f"{trace.name}: the carry leaves as {pytrees.tree_structure(carry_out)} but entered as "
             f"{spec}"
         )
-    for path, a, b in zip(
-        pytrees.tree_paths(state),
-        leaves_of(carry_out),
-        leaves_of(arrived[0]),
-        strict=True,
-    ):
+    paths = pytrees.tree_paths(state)
+    for path, a, b in zip(paths, leaves_of(carry_out), leaves_of(arrived[0]), strict=True):
         if (a.shape, a.dtype) != (b.shape, b.dtype):
             raise ValueError(
                 f"{trace.name}: carry {path_name('state', path)} enters as "
-                f"{b.dtype}{list(b.shape)} and leaves as "
-                f"{a.dtype}{list(a.shape)}; make the initial state and the parameters agree "
-                "(mg.astype)"
+                f"{b.dtype}{list(b.shape)} and leaves as {a.dtype}{list(a.shape)}; "
+                "make the initial state and the parameters agree (mg.astype)"
             )
     sent, outputs = leaves_of(carry_out), leaves_of(y)
     refuse_captured(trace, [*sent, *outputs], "give it in `shared`, `inputs` or `initial`")
@@ -196,17 +199,20 @@ def recur(
     shared: Any = None,
     inputs: Any = None,
 ) -> tuple[Any, Any]:
-    """Apply `cell` at every node of `structure`; returns (states, outputs), pytrees with rows (N,
-    ...).
+    """Apply `cell` at every node of `structure`.
 
-    cell     : cell(shared, carry, x) -> (carry, y), written for ONE node and traced once per
-               signature.  With several slots, carry is a tuple with one state per slot (and the
-               returned carry is one state).
-    initial  : pytree like the state; leading axis 1, or one row per component.  It enters every
-               slot that no edge feeds.
-    shared   : pytree of parameters, the same at every node.
-    inputs   : pytree of arrays with one row per node, (N, ...), or `Indexed` tables; None for a
-               cell without.
+    cell    : cell(shared, carry, x) -> (carry, y),
+              written for ONE node and traced once per signature.
+              With several slots, carry is a tuple with one state per slot
+              (and the returned carry is one state).
+    initial : pytree like the state; leading axis 1, or one row per component.
+              It enters every slot that no edge feeds.
+    shared  : pytree of parameters, the same at every node.
+    inputs  : pytree of arrays with one row per node, (N, ...), or `Indexed` tables;
+              None for a cell without.
+
+    Returns (states, outputs), pytrees with a row per node, (N, ...).
+    One row per component: of a batch the sequences, of a forest the trees.
 
     Raises ValueError or TypeError naming the leaf whose leading axis, shape or dtype does not fit,
     and for a cell that uses Tensors from outside.
@@ -241,9 +247,8 @@ def recur(
     r = recurrence(block, structure, args, vias)
     states = [proj(r, t, ROW) for t in block.ports.values()]
     outputs = [proj(r, t, ROW) for t in block.outputs]
-    return pytrees.tree_unflatten(pytrees.tree_structure(state), states), pytrees.tree_unflatten(
-        y_spec, outputs
-    )
+    spec = pytrees.tree_structure(state)
+    return pytrees.tree_unflatten(spec, states), pytrees.tree_unflatten(y_spec, outputs)
 
 
 def _check_rows(what: str, tree: Any, allowed: tuple[int, ...], why: str) -> None:

@@ -1,7 +1,8 @@
 """Functions of graphs: calls, maps, whole derivatives.
 
-All of them are recurrences seen from another side: a `block` call is a recur over one node, `vmap`
-a recur without edges, a Jacobian the `vmap` of a vjp over the basis.
+All of them are recurrences seen from another side:
+a `block` call is a recur over one node, `vmap` a recur without edges,
+a Jacobian the `vmap` of a vjp over the basis.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ from .tracing import name_of, refuse_captured, traces_of
 
 
 def _split(tree: Any) -> tuple[list[Tensor], list[Any], Callable[[Sequence], Any]]:
-    """Arrays of a pytree as Tensors, what else is in it (None in an array's place), and how to put
-    it together."""
+    """Arrays of a pytree as Tensors, what else is in it, and how to put it together.
+
+    In an array's place among what else there is stands None.
+    """
     leaves, spec = pytrees.tree_flatten(tree)
     is_array = [isinstance(x, (Tensor, np.ndarray, np.generic)) for x in leaves]
     arrays = [asarray(x) for x, yes in zip(leaves, is_array, strict=True) if yes]
@@ -44,8 +47,7 @@ def _split(tree: Any) -> tuple[list[Tensor], list[Any], Callable[[Sequence], Any
 def _traced(
     f: Callable, args: tuple, arrays: Sequence[Tensor], ndims: Sequence[int]
 ) -> tuple[Block, Any]:
-    """`f` traced at one node: the arrays of its arguments without their first axes as `ndims`
-    says."""
+    """`f` traced at one node: of the arrays in its arguments the last axes, as `ndims` says."""
     _, others, join = _split(args)
     shapes = tuple((t.shape[t.ndim - n :], t.dtype) for t, n in zip(arrays, ndims, strict=True))
     known, key = traces_of(f), (static.form(args), *map(static.key, others), shapes)
@@ -67,7 +69,8 @@ def block(f: Callable) -> Callable:
     """`f`, traced once per signature; every use of it is one `call` node of the graph.
 
     The arrays in its arguments (any pytrees) become inputs; numbers, strings and None are static.
-    Raises TypeError for a Tensor captured from outside.
+
+    Raises TypeError, when called, for a Tensor captured from outside.
     """
 
     @wraps(f)
@@ -81,11 +84,16 @@ def block(f: Callable) -> Callable:
 
 
 def vmap(f: Callable, in_axes: Any = 0) -> Callable:
-    """`f` written for one example, over many: the mapped axis of each argument is `in_axes` (None:
-    shared).
+    """`f` written for one example, over many.
 
-    in_axes: an int or None for all arguments, or a tuple with one per argument.  Results have the
-             axis first.
+    in_axes : which axis of each argument counts the examples, None for a shared argument:
+              one for all arguments, or a tuple with one per argument.
+
+    Results have the axis first.
+
+    Raises ValueError, when called, for an argument without the axis,
+    mapped axes of different lengths, or another number of axes than arguments;
+    TypeError for a Tensor captured from outside.
     """
 
     @wraps(f)
@@ -118,8 +126,10 @@ def vmap(f: Callable, in_axes: Any = 0) -> Callable:
 
 
 def batch(outputs: Sequence[Tensor], seed: Tensor, values: Tensor) -> list[Tensor]:
-    """Each output for every row of `values` put in the place of the placeholder `seed`:
-    (len(values), *output.shape)."""
+    """Each output for every row of `values` put in the place of the placeholder `seed`.
+
+    Of shapes (len(values), *output.shape).
+    """
     depends: set[Tensor] = {seed}
     order = toposort(outputs)
     for t in order:
@@ -143,12 +153,15 @@ def batch(outputs: Sequence[Tensor], seed: Tensor, values: Tensor) -> list[Tenso
 
 
 def jacobian(output: Any, input: Any) -> Any:
-    """d output / d input, shape output.shape + input.shape: the vjp run for all basis cotangents at
-    once.
+    """d output / d input, shape output.shape + input.shape: one vjp for all basis cotangents.
 
-    output, input: floating-point Tensors, or pytrees of them; of pytrees, the structure of `output`
-    with the structure of `input` in the place of every leaf.  Zeros for a leaf that an output does
-    not depend on; raises ValueError for any other node that none of them depends on.
+    output, input : floating-point Tensors, or pytrees of them.
+                    Of pytrees: the structure of `output`, in every leaf's place that of `input`.
+
+    Zeros for a leaf that an output does not depend on.
+
+    Raises ValueError for any other node that none of them depends on,
+    TypeError for arrays and integers.
     """
     outs = float_leaves("jacobian", "output", output)
     wrt_leaves("jacobian", "input", input)
@@ -176,8 +189,14 @@ def _jacobian(outs: Sequence[Tensor], input: Any) -> tuple[list[Any], set[Tensor
 def hessian(output: Tensor, input: Any) -> Any:
     """The second derivative of a scalar, shape input.shape + input.shape.
 
-    input: a floating-point Tensor, or a pytree of them; of a pytree, its structure with its
-    structure in the place of every leaf.  Zeros and errors as in `grad`.
+    output : a floating-point Tensor without axes.
+    input  : a floating-point Tensor, or a pytree of them:
+             then its structure, with its structure in the place of every leaf.
+
+    Zeros for a leaf that the output does not depend on.
+
+    Raises ValueError for an output with axes, and any other node that it does not depend on;
+    TypeError for arrays and integers.
     """
     first = pulled("hessian", "input", [scalar_leaf("hessian", output)], input, ones_like(output))
     leaves, spec = pytrees.tree_flatten(first)

@@ -3,6 +3,7 @@
 Nothing is imported here: `import minigrad` must load neither Numba nor llvmlite.
 
 Top down: `function` traces a user's function (`express` calls it through one native list);
-`program` binds a compiled block to buffers and a `layout` of its structure; `emit` writes a `plan`
-of stages down as data; `lower` turns a block into rows of vectors.
+a `runner` binds a compiled block to one structure: its `layout`, the buffers in `memory` and the
+`table` of their addresses, and calls the kernels in `sequence`.  A `program` is a compiled block:
+`emit` writes a `plan` of stages down as data; `lower` turns a block into rows of vectors.
 """

@@ -29,7 +29,9 @@ from ..run.reference import demand, run
 from ..tracing import name_of, path_name
 from .lane import Lane, Step
 from .lower import Unsupported, able
-from .program import Pool, Runner, program_for
+from .memory import Pool
+from .program import program_for
+from .runner import Runner
 
 KEPT = 64  # traces of one function
 

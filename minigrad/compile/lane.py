@@ -31,7 +31,9 @@ from ..ops.broadcast import RESHAPE
 from ..ops.indexing import CHECKED, SCATTER, TAKE, check_rows
 from ..run.levels import run_levels
 from ..run.reference import compute
-from .program import Rows, Runner, Schedule, by_place, shared_value
+from .layout import Rows, by_place
+from .runner import Runner, shared_value
+from .sequence import Schedule
 
 LARGE = 2**16  # bytes of a result from which memory of dropped results is used again
 

@@ -10,6 +10,7 @@ user's.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -108,3 +109,28 @@ def layout_of(s: Structure) -> Layout:
     if known is None:
         known = s.__dict__["_layout"] = Layout(s)
     return known
+
+
+class Rows:
+    """Values by node in the order of a layout's places; `user()` in the order of the structure's
+    rows.
+    """
+
+    def __init__(self, values: np.ndarray, layout: Layout):
+        self.values, self.layout = values, layout
+
+    def user(self) -> np.ndarray:
+        return self.layout.to_user(self.values)
+
+    def take(self, index: np.ndarray) -> np.ndarray:
+        """Some of the user's rows, without putting all in order."""
+        at = index if self.layout.order is None else self.layout.place[index]
+        return self.values[at]
+
+
+def by_place(value: Any, layout: Layout) -> np.ndarray:
+    if isinstance(value, Rows):
+        if value.layout is layout or value.layout.key == layout.key:
+            return value.values
+        value = value.user()
+    return layout.to_rows(value)

@@ -2,9 +2,13 @@
 
 Nothing is imported here: `import minigrad` must load neither Numba nor llvmlite.
 
-`target` is the host's vector width; `vectors` and `values` emit LLVM vectors by running ordinary
-Python; `functions` has exp, tanh and friends on those vectors; `gemm` (traced in `gemm_kernels`)
-matrix products by address; `stages` fused loops over rows and levels, from data; `native` takes
-object code in and gives callables; `cache` keeps compiled modules on disk; `glue` runs lists of
-kernels and binds arrays to tables; `threads` is a small pool.
+target           the host's vector width
+vectors, values  emit LLVM vectors by running ordinary Python
+functions        exp, tanh and friends on those vectors
+gemm             matrix products by address (traced in `gemm_kernels`)
+stages           fused loops over rows and levels, from data
+native           takes object code in and gives callables
+cache            keeps compiled modules on disk
+glue             runs lists of kernels and binds arrays to tables
+threads          a small pool
 """

@@ -1,19 +1,22 @@
 """Compiled modules by content: source text in, callable kernels out, kept on disk.
 
 `load(source, tag)` runs generated Python source that marks functions with `native.kernel`,
-compiles them, and keeps their object code in `mg_<tag>_<hash>.mgo`, the source beside it (`.py`,
-for people and tracebacks). The next process only maps the object code: the source is not run,
-Numba is not imported, a module takes a millisecond.
+compiles them, and keeps their object code in `mg_<tag>_<hash>.mgo`,
+the source beside it (`.py`, for people and tracebacks).
+The next process only maps the object code:
+the source is not run, Numba is not imported, a module takes a millisecond.
 
-The hash covers whatever the machine code depends on: the source, this package's own helpers,
-the versions of Python, NumPy, Numba and llvmlite, Numba's settings, the CPU and its features, the
-vector width. Numba's own cache is not used: it forgets edited callees (numba#1833) and does
-not notice flipped bits (numba#10434).
+The hash covers whatever the machine code depends on:
+the source, this package's own helpers, the versions of Python, NumPy, Numba and llvmlite,
+Numba's settings, the CPU and its features, the vector width.
+Numba's own cache is not used: it forgets edited callees (numba#1833)
+and does not notice flipped bits (numba#10434).
 
-Never a wrong answer: a file that is truncated, altered or of another key is compiled again; a
-directory that cannot be used is done without; each with one warning. Files are written
-aside and moved into place, so processes may share a directory. What is in it is executed, so
-it must be ours alone: one that others may write to is refused.
+Never a wrong answer:
+a file that is truncated, altered or of another key is compiled again;
+a directory that cannot be used is done without; each with one warning.
+Files are written aside and moved into place, so processes may share a directory.
+What is in it is executed, so it must be ours alone: one that others may write to is refused.
 
 `MINIGRAD_CACHE_DIR` names the directory; default `minigrad` in the user's cache directory.
 Deleting it, or any file in it, is always safe.
@@ -92,8 +95,10 @@ if hasattr(os, "register_at_fork"):
 def load(source: str, tag: str, lanes: int | None = None) -> Module:
     """The kernels of `source`, compiled at most once per machine.
 
-    `tag` (letters, digits, _) makes file names readable; `lanes` (float32 per vector) defaults
-    to the host's. Errors of the source itself, when it is run or traced, are passed on.
+    tag   : letters, digits and _, which make file names readable.
+    lanes : float32 per vector; defaults to the host's.
+
+    Errors of the source itself, when it is run or traced, are passed on.
     """
     lanes = target.lanes() if lanes is None else lanes
     key = key_of(source, lanes)

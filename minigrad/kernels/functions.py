@@ -1,15 +1,16 @@
 """Elementwise functions on vectors, for float32 and float64, written once.
 
-Worst errors seen over dense and special inputs (`tests/compile/test_functions.py` holds them
-to these bounds), in units in the last place, float32 / float64:
+Worst errors seen over dense and special inputs, in units in the last place, float32 / float64
+(`tests/kernels/test_functions.py` holds them to these bounds):
 
     exp 1.1 / 1.1    expm1 1.8 / 1.8    log 1 / 1    log1p 1 / 1    tanh 2.6 / 2.6
     sigmoid 2.3 / 2.3    erf 1.3 / 1.3    sin, cos 1.6 / 1.6    sqrt exact
 
-NaN gives NaN, infinities and signed zeros are right, results may be subnormal. Coefficients
-are minimax fits of the quantity named beside them (weighted least squares on Chebyshev nodes
-with Lawson's reweighting, 60 digits). Method: range reduction and polynomial as in fdlibm
-(Sun Microsystems, 1993), without branches and tables.
+NaN gives NaN, infinities and signed zeros are right, results may be subnormal.
+Coefficients are minimax fits of the quantity named beside them
+(weighted least squares on Chebyshev nodes with Lawson's reweighting, 60 digits).
+Method: range reduction and polynomial as in fdlibm (Sun Microsystems, 1993),
+without branches and tables.
 """
 
 from __future__ import annotations

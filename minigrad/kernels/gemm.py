@@ -1,21 +1,23 @@
 """Matrix products for recurrent nets: skinny, repeated, with weights packed once per call.
 
-`kernels("float32")` has these functions, all `void(int64...)`, to call or to be called by
-address (`vectors.Builder.call`, `bridge.call_address`). Arguments are addresses; leading
-dimensions `ld...` count BYTES from row to row; sizes count elements.
+`kernels("float32")` has these functions, all `void(int64...)`,
+to call or to be called by address (`vectors.Builder.call`).
+Arguments are addresses; leading dimensions `ld...` count BYTES from row to row;
+sizes count elements.
 
     pack(b, ldb, depth, n, packed)              B (depth, n), row-major -> packed panels
     pack_transposed(b, ldb, depth, n, packed)   the same from B^T (n, depth)
     product(a, lda, packed, c, ldc, cin, ldcin, m, depth, n)
-        C (m, n) = Cin + A (m, depth) B. Cin = C accumulates; ldcin = 0 repeats one row: a bias,
-        or zeros to overwrite.
+        C (m, n) = Cin + A (m, depth) B.
+        Cin = C accumulates; ldcin = 0 repeats one row: a bias, or zeros to overwrite.
     weight_gradient(a, lda, d, ldd, m, rows, start, stop, w, ldw, win, ldwin, sums, work)
-        W[:, start:stop] = Win + A^T D for A (m, rows), D (m, >= stop), and, where `sums` is
-        not 0, sums[start:stop] += the columns' sums of D. Column ranges are independent:
-        split them over threads. `work`: `work_size` elements for each thread.
+        W[:, start:stop] = Win + A^T D for A (m, rows), D (m, >= stop),
+        and, where `sums` is not 0, sums[start:stop] += the columns' sums of D.
+        Column ranges are independent: split them over threads.
+        `work`: `work_size` elements for each thread.
     gather(to, ldto, source, lds, index, start, stop, n)
-        to[r] = source[index[r]] for rows start <= r < stop; row numbers may be negative,
-        meaning rows that lie before `source`.
+        to[r] = source[index[r]] for rows start <= r < stop;
+        row numbers may be negative, meaning rows that lie before `source`.
 
 Every element of a product is one chain of multiply-adds in order of the contracted index:
 the same bits however rows and columns are grouped or split over threads. (A weight gradient's

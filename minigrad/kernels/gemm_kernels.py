@@ -1,14 +1,15 @@
 """The matrix product kernels, traced: see `gemm` for what they compute and their arguments.
 
-Packed operands. The columns of B are grouped in panels of 3 vectors (the last one or two may
-hold 2 or 1: `panels`), the rows of A in groups of 8, then 4, 2, 1. Within a panel or group
-the contracted index is outermost, so a product reads both consecutively. The panel beginning
-at vector v begins at element v * lanes * depth, whatever the widths before it; the group
-beginning at row r begins at element r * depth.
+Packed operands: the columns of B are grouped in panels of 3 vectors
+(the last one or two may hold 2 or 1: `panels`), the rows of A in groups of 8, then 4, 2, 1.
+Within a panel or group the contracted index is outermost, so a product reads both consecutively.
+The panel beginning at vector v begins at element v * lanes * depth,
+whatever the widths before it;
+the group beginning at row r begins at element r * depth.
 
-Every element of C is one chain of multiply-adds in the order of the contracted index, in all
-twelve kernels (rows 8, 4, 2, 1 times widths 3, 2, 1): results do not depend on how rows and
-columns are grouped, nor on the number of lanes.
+Every element of C is one chain of multiply-adds in the order of the contracted index,
+in all twelve kernels (rows 8, 4, 2, 1 times widths 3, 2, 1):
+results do not depend on how rows and columns are grouped, nor on the number of lanes.
 """
 
 from __future__ import annotations

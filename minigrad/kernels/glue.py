@@ -1,11 +1,13 @@
 """Native glue between Python and the stages, so that a call costs microseconds.
 
-One kernel looks at the arrays that Python hands over (by their object's address: dtype, lengths,
-contiguity), writes their data addresses into the runners' tables, and one runs a list of kernels,
-with barriers where threads must meet.
+One kernel looks at the arrays that Python hands over
+(by their object's address: dtype, lengths, contiguity),
+writes their data addresses into the runners' tables,
+and one runs a list of kernels, with barriers where threads must meet.
 
-Lists of calls are int64 rows (kernel address, a, b, c).  Address 0 is a barrier, a its number from
-1, b how many threads meet there; with a = 0 a thread says that it came, and waits for nobody.
+Lists of calls are int64 rows (kernel address, a, b, c).
+Address 0 is a barrier, a its number from 1, b how many threads meet there;
+with a = 0 a thread says that it came, and waits for nobody.
 Arrays are checked by rows (argument, dtype object, ndim, four lengths).
 """
 
@@ -21,8 +23,7 @@ from . import cache
 from .vectors import I32, I64, Builder, Int, Real
 
 CHECK, CALL, COPY = 7, 4, 7  # numbers in a row of each kind of list
-# Offsets in a NumPy array object: data, ndim, dimensions, dtype, flags (the C struct is NumPy's
-# public ABI).
+# Offsets in a NumPy array object (the C struct is NumPy's public ABI)
 DATA, NDIM, DIMENSIONS, DTYPE, FLAGS = 16, 24, 32, 56, 64
 C_CONTIGUOUS_ALIGNED = 0x101
 SPINS = 200  # looks at a barrier before the thread offers its core to others
@@ -105,8 +106,9 @@ def bind(
 ) -> None:
     """Check the arrays; if all are as they should be, write data addresses to where `targets` says.
 
-    objects: addresses of array objects; targets: rows (argument, address to write to); *wrong: 1 if
-    not.
+    objects : addresses of array objects.
+    targets : rows (argument, address to write to).
+    *wrong  : 1 if not.
     """
     bad = k.var(k.integer(0))
     for i in k.rows(0, n_checks):

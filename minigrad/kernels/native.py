@@ -1,11 +1,12 @@
 """From traced functions to machine code, and from machine code to callables.
 
-Compiling goes through Numba's public `cfunc`; the object code is what `cache` keeps. Loading
-needs llvmlite alone (30 ms instead of the 400 ms it takes Numba to import and warm up), so a
-process whose kernels are all cached never imports Numba.
+Compiling goes through Numba's public `cfunc`; the object code is what `cache` keeps.
+Loading needs llvmlite alone (30 ms instead of the 400 ms it takes Numba to import and warm up),
+so a process whose kernels are all cached never imports Numba.
 
-Every function has the signature `void(int64...)`. Called from Python it runs without the
-interpreter's lock (ctypes releases it), so threads run side by side.
+Every function has the signature `void(int64...)`.
+Called from Python it runs without the interpreter's lock (ctypes releases it),
+so threads run side by side.
 """
 
 from __future__ import annotations

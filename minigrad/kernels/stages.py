@@ -1,9 +1,9 @@
-"""The kernels of one block, traced from data: what `compile.emit` writes down as tuples becomes
-vector code here.
+"""The kernels of one block, traced from data.
 
-A generated module calls these functions inside a kernel trace with its plan: which entries of the
-table hold addresses, strides and lengths, and which ops follow each other.  They know no graph, no
-sizes and no cell.
+What `compile.emit` writes down as tuples becomes vector code here.
+A generated module calls these functions inside a kernel trace with its plan:
+which entries of the table hold addresses, strides and lengths, and which ops follow each other.
+They know no graph, no sizes and no cell.
 """
 
 from __future__ import annotations
@@ -47,8 +47,9 @@ def chunks_kernel(k: Builder, real: Real, steps: tuple, table: Int, start: Int, 
 def levels_kernel(
     k: Builder, real: Real, steps: tuple, gather: tuple, table: Int, start: Int, stop: Int
 ) -> None:
-    """Levels [start, stop) of one thread's part; `ranges` holds its first and last row at each
-    level.
+    """Levels [start, stop) of one thread's part.
+
+    `ranges` holds its first and last row at each level.
     """
     t = k.table(table)
     ranges = t[4]
@@ -71,8 +72,10 @@ def _steps(k: Builder, real: Real, steps: tuple, t: Any, a: Int, b: Int, level: 
 
 
 def _product(k: Builder, real: Real, what: tuple, t: Any, a: Int, b: Int, level: Int) -> None:
-    """A product for rows [a, b), or those of them that its limits leave; the others get the bias
-    alone."""
+    """A product for rows [a, b), or those of them that its limits leave.
+
+    The others get the bias alone.
+    """
     base, lda, packed, c, ldc, cin, ldcin, depth, n, limit, low, high, matrix = what
     first = ldcin < 0
     infinite = k.index(t[7], matrix) if matrix >= 0 else k.integer(0)
@@ -136,8 +139,9 @@ def _row(k: Builder, real: Real, passes: tuple, tail: tuple, t: Any, r: Int) -> 
 def _one(
     k: Builder, real: Real, code: tuple, known: dict[int, Any], t: Any, r: Int, j: Any
 ) -> None:
-    """One instruction for one vector of one row (or, with j None, for one number of the row in all
-    lanes).
+    """One instruction for one vector of one row.
+
+    With j None: for one number of the row in all lanes.
     """
     op, v, *rest = code
     if op == "const":

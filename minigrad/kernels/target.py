@@ -1,8 +1,10 @@
 """The machine compiled code is for: CPU, features and vector width.
 
-Lanes are counted in float32: 16 with AVX-512, 8 with AVX2, otherwise 4 (SSE, NEON). float64
-has half as many. `MINIGRAD_LANES` overrides the choice; every width runs on every machine,
-since LLVM splits vectors that are too wide, so tests can force each.
+Lanes are counted in float32: 16 with AVX-512, 8 with AVX2, otherwise 4 (SSE, NEON);
+float64 has half as many.
+`MINIGRAD_LANES` overrides the choice.
+Every width runs on every machine, since LLVM splits vectors that are too wide,
+so tests can force each.
 """
 
 from __future__ import annotations

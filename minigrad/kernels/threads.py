@@ -1,14 +1,15 @@
 """A small pool of threads for compiled kernels, which run without the interpreter's lock.
 
-Helpers sleep on raw locks, which hands work over in a few microseconds (futures: 84).  They are
-started when first needed and again after a fork.  Which thread runs a part never matters for a
-result: parts do not share sums.
+Helpers sleep on raw locks, which hands work over in a few microseconds (futures: 84).
+They are started when first needed and again after a fork.
+Which thread runs a part never matters for a result: parts do not share sums.
 
 An interrupt (Ctrl-C, or any signal handler that raises) may come between any two steps of Python,
-and parts that wait for each other hang unless all of them run.  So there is no step of Python
-from the moment the pool is taken until it is free again: a list of calls of C functions, run by C.
-Python looks for signals between its own steps only, and while it waits for the pool, when
-nothing has been touched yet.
+and parts that wait for each other hang unless all of them run.
+So there is no step of Python from the moment the pool is taken until it is free again:
+a list of calls of C functions, run by C.
+Python looks for signals between its own steps only,
+and while it waits for the pool, when nothing has been touched yet.
 
 `MINIGRAD_NUM_THREADS` sets the number of threads; default: the CPUs this process may use.
 """
@@ -62,10 +63,9 @@ _pool = _thread.allocate_lock()
 def together(begin: Call, call: Call, parts: Sequence[tuple]) -> None:
     """begin(), then call(*part) for every part, each on a thread of its own, at the same time.
 
-    begin, call: functions written in C, which never raise (a kernel, a method of an array): see
-                 above.
-    parts      : they may wait for each other; the first, which the caller's thread runs, must not
-                 end before the others have.
+    begin, call : functions written in C, which never raise (a kernel, a method of an array).
+    parts       : they may wait for each other;
+                  the first, which the caller's thread runs, must not end before the others have.
     """
     while len(_helpers) < len(parts) - 1:
         _helpers.append(Helper())

@@ -7,8 +7,9 @@ Its loops are Python `for` statements over `k.rows` and `k.lanes`; its values ar
 * `V`     one vector of float32 or float64, as many lanes as a register holds;
 * `Bits`  a `V`'s bit pattern as integers;  `Mask`  one truth value per lane.
 
-Why not let Numba type and vectorise such loops: explicit vectors always vectorise (the
-auto-vectoriser stops at 256 bits and at aliasing), and compile several times faster.
+Why not let Numba type and vectorise such loops:
+explicit vectors always vectorise (the auto-vectoriser stops at 256 bits and at aliasing),
+and compile several times faster.
 
     def scale(k, table, start, stop):               # y[r, :] = tanh(x[r, :]) * g[:]
         t = k.table(table)
@@ -17,13 +18,16 @@ auto-vectoriser stops at 256 bits and at aliasing), and compile several times fa
             for j in k.lanes(t[5], F32):
                 k.store(y, j, tanh(k.load(x, j)) * k.load(t[4], j))
 
-A loop body is traced once by `k.rows` and twice by `k.lanes` (whole vectors, then the masked
-rest), so it must not `break` out, and Python variables assigned inside do not carry over from
-one iteration to the next: use `k.var` for that.
+A loop body is traced once by `k.rows` and twice by `k.lanes`
+(whole vectors, then the masked rest), so it must not `break` out,
+and Python variables assigned inside do not carry over from one iteration to the next:
+use `k.var` for that.
 
-Rounding: a product that is added becomes one fused multiply-add, chosen here, while tracing,
-and not by LLVM: so an element's result depends neither on its place in the vector nor on
-whether it fell into the tail. No fast-math flag is set; NaN and infinities are kept.
+Rounding: a product that is added becomes one fused multiply-add,
+chosen here, while tracing, and not by LLVM:
+so an element's result depends neither on its place in the vector
+nor on whether it fell into the tail.
+No fast-math flag is set; NaN and infinities are kept.
 """
 
 from __future__ import annotations

@@ -1,2 +1,5 @@
-"""What a Tensor is to Python and to NumPy: reading values, the array API's namespace, NumPy's own
-functions called on it, pickling, and its expression as text."""
+"""What a Tensor is to Python and to NumPy.
+
+Reading values, the array API's namespace, NumPy's own functions called on it,
+pickling, and its expression as text.
+"""

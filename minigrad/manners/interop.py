@@ -1,9 +1,10 @@
 """NumPy's functions on Tensors: each records the function of ours that means the same, or raises.
 
-`ndarray * tensor` and `np.tanh(tensor)` reach `__array_ufunc__`, `np.concatenate([...])` reaches
-`__array_function__`; both are tables from NumPy's function to ours.  What is not in them is
-refused: quietly converting a Tensor to an array would lose its gradient.  Attached to `Tensor` when
-`minigrad` is imported.
+`ndarray * tensor` and `np.tanh(tensor)` reach `__array_ufunc__`,
+`np.concatenate([...])` reaches `__array_function__`;
+both are tables from NumPy's function to ours.
+What is not in them is refused: quietly converting a Tensor to an array would lose its gradient.
+Attached to `Tensor` when `minigrad` is imported.
 """
 
 from __future__ import annotations

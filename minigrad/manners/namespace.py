@@ -1,10 +1,13 @@
-"""What makes `minigrad` a namespace of the Python array API standard, beside its functions: dtypes,
-constants, questions about dtypes, and what `minigrad` says of itself.
+"""What makes `minigrad` a namespace of the Python array API standard, beside its functions.
 
-Code written against the standard asks an array for its namespace, `xp = x.__array_namespace__()`,
-and calls `xp.exp(x)`: with a Tensor it is recorded, and has a gradient.  What the standard has and
-Tensors have not: complex numbers, results whose shape depends on values (`unique_values`,
-`nonzero`, a mask that is computed), and assignment, `x[i] = v`.
+Dtypes, constants, questions about dtypes, and what `minigrad` says of itself.
+Code written against the standard asks an array for its namespace,
+`xp = x.__array_namespace__()`, and calls `xp.exp(x)`:
+with a Tensor it is recorded, and has a gradient.
+
+What the standard has and Tensors have not: complex numbers,
+results whose shape depends on values (`unique_values`, `nonzero`, a mask that is computed),
+and assignment, `x[i] = v`.
 """
 
 from __future__ import annotations
@@ -87,7 +90,10 @@ def _dtype(x: Any) -> np.dtype:
 
 
 def finfo(type: Any, /) -> FloatInfo:
-    """The limits of a floating-point dtype, or of the dtype of an array."""
+    """The limits of a floating-point dtype, or of the dtype of an array.
+
+    Raises TypeError for any other dtype.
+    """
     dtype = _dtype(type)
     if dtype.kind != "f":
         raise TypeError(f"finfo: needs a floating-point dtype; got {dtype}; use iinfo for integers")
@@ -97,7 +103,10 @@ def finfo(type: Any, /) -> FloatInfo:
 
 
 def iinfo(type: Any, /) -> IntInfo:
-    """The limits of an integer dtype, or of the dtype of an array."""
+    """The limits of an integer dtype, or of the dtype of an array.
+
+    Raises TypeError for any other dtype.
+    """
     dtype = _dtype(type)
     if dtype.kind not in "iu":
         raise TypeError(f"iinfo: needs an integer dtype; got {dtype}; use finfo for floats")
@@ -106,8 +115,12 @@ def iinfo(type: Any, /) -> IntInfo:
 
 
 def isdtype(dtype: Any, kind: Any) -> builtins.bool:
-    """Whether a dtype is another dtype, of a kind ("bool", "integral", "real floating", ...), or
-    any of a tuple of these."""
+    """Whether a dtype is another dtype, of a kind, or any of a tuple of these.
+
+    kind : "bool", "integral", "real floating", ... as the array API names them.
+
+    Raises ValueError for another kind, TypeError for what is no dtype.
+    """
     kinds = kind if isinstance(kind, tuple) else (kind,)
     mine = _dtype(dtype)
     return any(
@@ -116,12 +129,18 @@ def isdtype(dtype: Any, kind: Any) -> builtins.bool:
 
 
 def can_cast(from_: Any, to: Any, /) -> builtins.bool:
-    """Whether a dtype (or the dtype of an array) becomes another without losing anything."""
+    """Whether a dtype (or the dtype of an array) becomes another without losing anything.
+
+    Raises TypeError for what is no dtype.
+    """
     return np.can_cast(_dtype(from_), _dtype(to))
 
 
 def result_type(*arrays_and_dtypes: Any) -> np.dtype:
-    """The dtype that arrays, dtypes and (weakly) Python numbers have together."""
+    """The dtype that arrays, dtypes and (weakly) Python numbers have together.
+
+    Raises ValueError for none, TypeError for what is no dtype of numbers.
+    """
     if not arrays_and_dtypes:
         raise ValueError("result_type: needs at least one array or dtype")
     numbers = (int, float)  # a Python bool is an int
@@ -136,17 +155,26 @@ def result_type(*arrays_and_dtypes: Any) -> np.dtype:
 
 
 def conj(x: ArrayLike, /) -> Tensor:
-    """x itself: every number is real."""
+    """x itself: every number is real.
+
+    Raises TypeError for what is no numbers.
+    """
     return asarray(x)
 
 
 def real(x: ArrayLike, /) -> Tensor:
-    """x itself: every number is real."""
+    """x itself: every number is real.
+
+    Raises TypeError for what is no numbers.
+    """
     return asarray(x)
 
 
 def imag(x: ArrayLike, /) -> Tensor:
-    """Zeros: every number is real."""
+    """Zeros in the shape of x: every number is real.
+
+    Raises TypeError for what is no numbers.
+    """
     return zeros_like(x)
 
 
@@ -157,8 +185,10 @@ class __array_namespace_info__:
     """`minigrad.__array_namespace_info__()` of the array API: capabilities, dtypes, devices."""
 
     def capabilities(self) -> dict[str, Any]:
-        """Boolean indexing: by a mask known when recorded (an array or a constant Tensor).  No
-        shape depends on values that are computed."""
+        """Boolean indexing: by a mask known when recorded (an array or a constant Tensor).
+
+        No shape depends on values that are computed.
+        """
         return {"boolean indexing": True, "data-dependent shapes": False, "max dimensions": 64}
 
     def default_device(self) -> str:

@@ -1,13 +1,18 @@
 """Pickling: a graph goes out as flat lists of nodes, so that its depth does not matter.
 
-Pickle itself would follow `inputs` node by node and recurse.  Here the first Tensor that is met
-puts every node it depends on (blocks inside recurrences included) into one archive, a flat list in
-which nodes name others by number; a Tensor is then an archive and a number.  The archive lives as
-long as the pickler remembers it, so Tensors pickled together go on sharing their nodes
-(`grad(loss, params)` works on the other side), and only nodes not seen before make a new archive.
+Pickle itself would follow `inputs` node by node and recurse.
+Here the first Tensor that is met puts every node it depends on
+(blocks inside recurrences included) into one archive,
+a flat list in which nodes name others by number;
+a Tensor is then an archive and a number.
+The archive lives as long as the pickler remembers it,
+so Tensors pickled together go on sharing their nodes
+(`grad(loss, params)` works on the other side),
+and only nodes not seen before make a new archive.
 
-Values are kept of leaves only, and the user's lines not at all.  Copies: a Tensor is immutable, so
-`copy.copy` and `copy.deepcopy` return the Tensor itself, as they do for numbers and strings.
+Values are kept of leaves only, and the user's lines not at all.
+Copies: a Tensor is immutable, so `copy.copy` and `copy.deepcopy` return the Tensor itself,
+as they do for numbers and strings.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The manners of a Tensor: reading its value, as a number, an array, text or a truth.
 
-Reading computes what has not been computed yet (`evaluate`); inside a trace there is nothing to
-read, and the error says what to do instead.  `repr` alone never computes.  The methods of
-`Readable` are given to `Tensor` when this module is imported.
+Reading computes what has not been computed yet (`evaluate`);
+inside a trace there is nothing to read, and the error says what to do instead.
+`repr` alone never computes.
+The methods of `Readable` are given to `Tensor` when this module is imported.
 """
 
 from __future__ import annotations
@@ -24,11 +25,14 @@ NAMESPACE: Any = None  # of the array API's functions: the package hands itself 
 
 
 def _refuse_nested(caller: FrameType | None) -> None:
-    """Refuse to be read by a function of NumPy's: of a Tensor it would have recorded ours, so it
-    was given a list of Tensors, whose values alone it takes, and the gradient would be lost.
+    """Refuse to be read by a function of NumPy's.
 
-    Python's own frames are all there is to see: NumPy's functions in C (np.array, ufuncs), called
-    with a list of Tensors, look as if the user had read one.
+    Of a Tensor it would have recorded ours, so it was given a list of Tensors,
+    whose values alone it takes, and the gradient would be lost.
+
+    Python's own frames are all there is to see:
+    NumPy's functions in C (np.array, ufuncs), called with a list of Tensors,
+    look as if the user had read one.
     """
     name = None
     while caller is not None and caller.f_globals.get("__name__", "").startswith("numpy."):

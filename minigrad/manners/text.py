@@ -1,8 +1,9 @@
 """Expressions as text: `expr(t)` for a terminal, `latex(t)` for a page.
 
-Named tensors are shown by their names, so a cell reads as it was written; what gets long is elided.
-Casts, broadcasts and other movement that says nothing are left out.  Brackets stand where Python,
-reading the text, would otherwise group it in another way.
+Named tensors are shown by their names, so a cell reads as it was written;
+what gets long is elided.
+Casts, broadcasts and other movement that says nothing are left out.
+Brackets stand where Python, reading the text, would otherwise group it in another way.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ COMPARES, ADDS, MULTIPLIES, NEGATES, RAISES, WHOLE = range(6)  # how tightly, as
 
 
 class Form(NamedTuple):
-    """How an op is written: a template over its operands, how tightly that binds, and how tightly
-    each operand must bind to stand without brackets."""
+    """How an op is written.
+
+    A template over its operands, how tightly that binds,
+    and how tightly each operand must bind to stand without brackets.
+    """
 
     text: str
     binds: int
@@ -74,12 +78,18 @@ Part = tuple[str, int]  # an operand's text, and how tightly it binds
 
 
 def expr(t: Tensor) -> str:
-    """The expression that computes `t`, in Python's notation."""
+    """The expression that computes `t`, in Python's notation.
+
+    Raises TypeError for what is no Tensor.
+    """
     return _written(t, tex=False)
 
 
 def latex(t: Tensor) -> str:
-    r"""The expression that computes `t`, for LaTeX's math mode; products by element are \odot."""
+    r"""The expression that computes `t`, for LaTeX's math mode; products by element are \odot.
+
+    Raises TypeError for what is no Tensor.
+    """
     return _written(t, tex=True)
 
 

@@ -1,10 +1,11 @@
 """Array functions and their primitives, under their array-API names.
 
-`table` holds the rows, `arrays`, `broadcast` and `creation` bring operands in, and one file per
-kind of op follows: `elementwise` and `functions`, `movement`, `indexing` and `arranging`, `order`,
-`reduce`, `cumulative`, `contract`.  `custom` takes a user's own op.  `operators` gives them to
-`Tensor`.  Each file lists its public functions in `__all__`: they are the functions of `minigrad`,
-which has no list of its own.
+`table` holds the rows; `arrays`, `broadcast` and `creation` bring operands in.
+One file per kind of op follows: `elementwise` and `functions`, `movement`, `indexing`,
+`arranging`, `order`, `reduce`, `cumulative`, `contract`.
+`custom` takes a user's own op.  `operators` gives them to `Tensor`.
+Each file lists its public functions in `__all__`:
+they are the functions of `minigrad`, which has no list of its own.
 """
 
 from . import (

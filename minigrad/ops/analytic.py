@@ -1,8 +1,8 @@
 """Ops on complex numbers, and where they branch: what `Facts` of rows refer to.
 
-A complex step through a function gives its slope to the last digit, if the function is continued to
-complex numbers as it is meant on real ones: piecewise ops take the branch of the real part, and
-are NaN where the real function is.
+A complex step through a function gives its slope to the last digit,
+if the function is continued to complex numbers as it is meant on real ones:
+piecewise ops take the branch of the real part, and are NaN where the real function is.
 """
 
 from __future__ import annotations
@@ -65,8 +65,10 @@ def tanh(x: Any) -> Any:
 
 
 def erf(x: Any) -> Any:
-    """Near 0 the series 2x/sqrt(pi) exp(-x^2) sum (2x^2)^n / (2n+1)!! (Abramowitz and Stegun
-    7.1.6), whose terms are all positive; far out 1 - erfc(x) by its continued fraction (7.1.14)."""
+    """Near 0 a series whose terms are all positive, far out 1 - erfc(x) by its continued fraction.
+
+        2x / sqrt(pi) exp(-x^2) sum (2x^2)^n / (2n+1)!!        Abramowitz and Stegun, 7.1.6; 7.1.14
+    """
     sign = side(x)
     size = np.real(x * sign)
     pi = 4 * np.arctan(np.ones((), np.real(x).dtype))

@@ -1,7 +1,8 @@
 """What turns and repeats: `flip`, `roll`, `tile`, `repeat`, `pad`, `meshgrid`.
 
-Each records a few of the primitives of `movement`, `broadcast` and `indexing`: a `roll` is two
-slices joined, a `tile` a broadcast between two reshapes, a `pad` of zeros one `place`.
+Each records a few of the primitives of `movement`, `broadcast` and `indexing`:
+a `roll` is two slices joined, a `tile` a broadcast between two reshapes,
+a `pad` of zeros one `place`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ __all__ = [
 
 
 def flip(x: ArrayLike, /, *, axis: Any = None) -> Tensor:
-    """Reversed along `axis` (None: all axes)."""
+    """Reversed along `axis` (None: all axes), an int or several; the shape of x.
+
+    Raises ValueError for an axis that is not there.
+    """
     t = asarray(x)
     axes = axes_of("flip", t, axis)
     step = tuple((None, None, -1 if k - t.ndim in axes else None) for k in range(t.ndim))
@@ -36,8 +40,11 @@ def roll(
 ) -> Tensor:
     """x moved on by `shift` places along `axis`, what leaves at the end entering at the start.
 
-    A tuple of axes takes one shift or as many; an axis given twice is moved twice.  None: the flat
-    array is moved, and takes the shape of x again.
+    A tuple of axes takes one shift or as many; an axis given twice is moved twice.
+    None: the flat array is moved, and takes the shape of x again.
+
+    Raises ValueError for an axis that is not there, or another number of shifts than axes;
+    TypeError for a shift that is no integer.
     """
     t = asarray(x)
     if axis is None:
@@ -56,8 +63,11 @@ def roll(
 
 
 def tile(x: ArrayLike, repetitions: int | Sequence[int], /) -> Tensor:
-    """x repeated as a whole, `repetitions[k]` times along axis k; the shorter of shape and
-    repetitions gets ones in front."""
+    """x repeated as a whole, `repetitions[k]` times along axis k.
+
+    The shorter of shape and repetitions gets ones in front.
+    Raises ValueError for negative repetitions, TypeError for what are no integers.
+    """
     t = asarray(x)
     times = list(integers_of("tile", "repetitions", repetitions))
     if any(n < 0 for n in times):
@@ -70,11 +80,15 @@ def tile(x: ArrayLike, repetitions: int | Sequence[int], /) -> Tensor:
 
 
 def repeat(x: ArrayLike, repeats: ArrayLike, /, *, axis: int | None = None) -> Tensor:
-    """Each element of `axis` (None: of the flat array) repeated: `repeats` times, or `repeats[k]`
-    times the k-th.
+    """Each element of `axis` repeated: `repeats` times, or `repeats[k]` times the k-th.
 
-    Several repeats make the length depend on their values, which must be known now: an array or a
-    constant Tensor.
+    axis : None: of the flat array.
+    Several repeats make the length depend on their values,
+    which must be known now: an array or a constant Tensor.
+
+    Raises ValueError for an axis that is not there,
+    or repeats that are not one integer from 0 on, or as many as the axis is long;
+    TypeError for repeats that are computed.
     """
     t = asarray(x)
     if axis is None:
@@ -112,10 +126,14 @@ def pad(
     """x with a border, as `numpy.pad`.
 
     pad_width       : (before, after) for each axis, one such pair for all, or one int for all.
-    mode            : "constant"; or what the border repeats: "edge" the outermost element,
-                      "reflect" and "symmetric" the mirror image without and with it, "wrap" the
-                      other side.
+    mode            : "constant"; or what the border repeats:
+                      "edge" the outermost element,
+                      "reflect" and "symmetric" the mirror image without and with it,
+                      "wrap" the other side.
     constant_values : shaped as pad_width; may be a Tensor, whose gradient is the border's.
+
+    Raises ValueError for widths that are no integers from 0 on or do not fit the shape,
+    another mode, or one that has nothing to repeat.
     """
     t = asarray(x)
     if not isinstance(mode, str) or mode not in PAD_MODES:
@@ -156,7 +174,10 @@ def _pad_by_rows(t: Tensor, widths: Any, mode: str) -> Tensor:
 
 
 def broadcast_arrays(*arrays: ArrayLike) -> list[Tensor]:
-    """The arrays, each broadcast to the one shape they have together; dtypes stay."""
+    """The arrays, each broadcast to the one shape they have together; dtypes stay.
+
+    Raises ValueError for shapes that do not broadcast.
+    """
     xs = [asarray(x) for x in arrays]
     try:
         shape = np.broadcast_shapes(*(x.shape for x in xs))
@@ -169,8 +190,12 @@ def broadcast_arrays(*arrays: ArrayLike) -> list[Tensor]:
 
 
 def meshgrid(*arrays: ArrayLike, indexing: str = "xy") -> list[Tensor]:
-    """The coordinates of a grid, one Tensor per vector: with indexing "ij" the k-th varies along
-    axis k; with "xy" the first two axes are exchanged."""
+    """The coordinates of a grid, one Tensor per vector.
+
+    indexing : "ij": the k-th varies along axis k; "xy": the first two axes are exchanged.
+
+    Raises ValueError for another indexing, or an operand that is no vector.
+    """
     if not isinstance(indexing, str) or indexing not in ("xy", "ij"):
         raise ValueError(f"meshgrid: indexing must be 'xy' or 'ij'; got {indexing!r}")
     xs = [asarray(x) for x in arrays]

@@ -35,9 +35,13 @@ def asarray(
 ) -> Tensor:  # fmt: skip
     """A Tensor from an array, a (nested list of) number(s) or a Tensor (cast or renamed if asked).
 
-    Floats, integers and booleans of at most 64 bits.  An array is always copied, so that mutating
-    it later changes nothing, and copy=False is refused for one; a Tensor is immutable and never
-    needs a copy.  device: None or "cpu".
+    Floats, integers and booleans of at most 64 bits; the shape and dtype NumPy gives, unless told.
+    An array is always copied, so that mutating it later changes nothing, and copy=False is refused.
+    A Tensor is immutable and never needs a copy.
+    device : None or "cpu".
+
+    Raises TypeError for what holds no numbers or no such dtype;
+    ValueError for copy=False with an array, another device, or lists of unequal lengths.
     """
     check_device("asarray", device)
     if isinstance(obj, Tensor):
@@ -73,8 +77,11 @@ def holds_tensor(obj: Any, depth: int = 0) -> bool:
 
 
 def astype(x: ArrayLike, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Tensor:
-    """x as another dtype; a float cast to a float passes its gradient on.  `copy` changes nothing:
-    a Tensor is immutable."""
+    """x as another dtype, any shape; a float cast to a float passes its gradient on.
+
+    `copy` changes nothing: a Tensor is immutable.
+    Raises TypeError for what is no dtype of floats, integers or booleans of at most 64 bits.
+    """
     check_device("astype", device)
     x, dtype = asarray(x), dtype_of("astype", dtype)
     return x if x.dtype == dtype else bind(ASTYPE, x, dtype=dtype)

@@ -1,7 +1,8 @@
 """Broadcasting and its dual, the sum: how operands are made equal in shape, and the way back.
 
-Elementwise operands are made equal in shape and dtype by explicit `broadcast_to` and `astype` nodes
-when they are recorded, so unbroadcasting is just the rule of `broadcast_to`.
+Elementwise operands are made equal in shape and dtype
+by explicit `broadcast_to` and `astype` nodes when they are recorded,
+so unbroadcasting is just the rule of `broadcast_to`.
 """
 
 from __future__ import annotations
@@ -79,18 +80,17 @@ BROADCAST = movement_row(
     rows=lambda n, node, a: {"shape": (n, *a["shape"]), "own": node.inputs[0].ndim},
 )  # fmt: skip
 SUM = row(
-    "sum",
-    "reduction",
-    reduced,
-    _np_sum,
-    per_input(lambda g, y, x, axis: spread(g, x, axis)),
+    "sum", "reduction", reduced, _np_sum, per_input(lambda g, y, x, axis: spread(g, x, axis)),
     linear=True,
-)
+)  # fmt: skip
 
 
 def reshape(x: ArrayLike, /, shape: int | Sequence[int], *, copy: bool | None = None) -> Tensor:
-    """The same elements in C order at another shape; one -1 is worked out.  `copy` changes nothing:
-    a Tensor is immutable."""
+    """The same elements in C order at another shape; one -1 is worked out.
+
+    `copy` changes nothing: a Tensor is immutable.
+    Raises ValueError for a shape that the elements do not fill, TypeError for what is no shape.
+    """
     t = asarray(x)
     new = list(integers_of("reshape", "the lengths of a shape", shape))
     if new.count(-1) > 1 or any(n < -1 for n in new):
@@ -112,7 +112,10 @@ def reshape(x: ArrayLike, /, shape: int | Sequence[int], *, copy: bool | None = 
 
 
 def broadcast_to(x: ArrayLike, /, shape: Sequence[int]) -> Tensor:
-    """x repeated to `shape` by NumPy's rule."""
+    """x repeated to `shape` by NumPy's rule; the way back sums.
+
+    Raises ValueError for a shape that x does not broadcast to.
+    """
     t = asarray(x)
     if type(shape) is tuple and t.shape == shape:
         return t

@@ -1,8 +1,10 @@
-"""Contractions: `einsum` is the only primitive; `matmul`, `vecdot`, `tensordot` and `outer` record
-it.  Then what else belongs to matrices and vectors: diagonals, triangles, the cross product.
+"""Contractions: `einsum` is the only primitive; `matmul`, `vecdot`, `tensordot`, `outer` record it.
 
-Letters do not broadcast inside the primitive.  An operand that is repeated along an axis loses that
-axis and its letter when recorded: nothing is copied, and the way back sums inside the product.
+Then what else belongs to matrices and vectors: diagonals, triangles, the cross product.
+
+Letters do not broadcast inside the primitive.
+An operand that is repeated along an axis loses that axis and its letter when recorded:
+nothing is copied, and the way back sums inside the product.
 """
 
 from __future__ import annotations
@@ -53,8 +55,10 @@ def _einsum_numpy(*xs: Any, subs: tuple[str, ...], out: str) -> Any:
 
 
 def contract(a: Any, b: Any, sa: str, sb: str, out: str) -> Any:
-    """Two operands through BLAS: both brought to (batch, free, contracted), one `matmul`, letters
-    put in order."""
+    """Two operands through BLAS.
+
+    Both are brought to (batch, free, contracted), then one `matmul`, and letters put in order.
+    """
     a, sa = _diagonals(a, sa)
     b, sb = _diagonals(b, sb)
     a, sa = _sum_out(a, sa, sb + out)
@@ -64,16 +68,13 @@ def contract(a: Any, b: Any, sa: str, sb: str, out: str) -> Any:
     left = [c for c in sa if c not in sb]
     right = [c for c in sb if c not in sa]
     size = dict(zip(sa + sb, np.shape(a) + np.shape(b), strict=True))
-    if (
-        not inner and not batch and not left
-    ):  # a scalar times an array, and so on: no product to speak of
+    if not inner and not batch and not left:  # a scalar times an array: no product to speak of
         return np.einsum(f"{sa},{sb}->{out}", a, b)
 
     def matrix(x: Any, sub: str, *groups: list[str]) -> Any:
         x = np.transpose(x, [sub.index(c) for group in groups for c in group])
-        return x.reshape(
-            [size[c] for c in batch] + [math.prod(size[c] for c in g) for g in groups[1:]]
-        )
+        sides = [math.prod(size[c] for c in group) for group in groups[1:]]
+        return x.reshape([size[c] for c in batch] + sides)
 
     y = np.matmul(matrix(a, sa, batch, left, inner), matrix(b, sb, batch, inner, right))
     y = y.reshape([size[c] for c in (*batch, *left, *right)])
@@ -105,9 +106,7 @@ def _einsum_vjp(ct: Tensor, node: Tensor, wanted: Sequence[bool]) -> list[Tensor
         reach = "".join(c for c in once if c in known)
         g = _product((out, ct), *others, out=reach)
         size = dict(zip(subs[k], x.shape, strict=True))
-        if (
-            reach != once
-        ):  # a letter summed out of this operand alone: its cotangent is constant along it
+        if reach != once:  # a letter summed out of this operand alone: constant along it
             g = reshape(g, tuple(size[c] if c in reach else 1 for c in once))
             g = broadcast_to(g, tuple(size[c] for c in once))
         if once != subs[k]:  # a repeated letter reads a diagonal: put the cotangent back on it
@@ -144,8 +143,10 @@ EINSUM = row("einsum", "contraction", _einsum_shape, _einsum_numpy, _einsum_vjp)
 
 
 def _fit(t: Tensor, at: int, names: str, sizes: Sequence[int]) -> tuple[Tensor, str]:
-    """t without those of its axes from `at` on along which it is repeated to reach `sizes`; and of
-    their `names`, those of the axes it keeps."""
+    """t without those of its axes from `at` on along which it is repeated to reach `sizes`.
+
+    And of their `names`, those of the axes it keeps.
+    """
     own = t.shape[at : at + len(names)]
     stays = [n == size for n, size in zip(own, sizes, strict=True)]
     shape = [n for n, stay in zip(own, stays, strict=True) if stay]
@@ -164,12 +165,17 @@ def _common(op: str, what: str, shapes: Sequence[Shape]) -> Shape:
 def einsum(subscripts: str | ArrayLike, *operands: Any) -> Tensor:
     """`numpy.einsum`: sums of products of the operands, named by the letters of their axes.
 
-    subscripts: "ij,jk->ik"; letters missing on the right are summed over.  "..." stands for any
-    number of axes, which broadcast.  Without "->" the result has "...", then the letters that
-    occur once, in alphabetical order.  At least one operand; dtypes promote.
+    subscripts : "ij,jk->ik"; letters missing on the right are summed over.
+                 "..." stands for any number of axes, which broadcast.
+                 Without "->" the result has "...", then the letters that occur once, in order.
+    operands   : at least one; dtypes promote.
 
-    An axis of length 1 is stretched to its letter's length in the other operands.  As in NumPy, the
-    operands may also stand between lists of axis numbers: einsum(a, [0, 1], b, [1, 2], [0, 2]).
+    An axis of length 1 is stretched to its letter's length in the other operands.
+    As in NumPy, the operands may also stand between lists of axis numbers:
+    einsum(a, [0, 1], b, [1, 2], [0, 2]).
+
+    Raises ValueError for subscripts that cannot be read or do not fit the operands,
+    TypeError for subscripts that are neither text nor lists.
     """
     if not isinstance(subscripts, str):
         subscripts, operands = _with_letters((subscripts, *operands))
@@ -226,8 +232,10 @@ def einsum(subscripts: str | ArrayLike, *operands: Any) -> Tensor:
 
 
 def _stretched(t: Tensor, term: str, lengths: dict[str, int]) -> tuple[Tensor, str]:
-    """The operand without the axes of length 1 whose letter is longer elsewhere: a product with
-    what it is there, all along."""
+    """The operand without the axes of length 1 whose letter is longer elsewhere.
+
+    A product with what it is there, all along.
+    """
     drop = {
         c for c in term
         if lengths[c] != 1 and all(n == 1 for d, n in zip(term, t.shape, strict=True) if d == c)
@@ -262,8 +270,11 @@ def _with_letters(args: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
 
 
 def matmul(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
-    """The matrix product: (..., i, k) @ (..., k, j), batch axes broadcast; a 1-D operand is a row
-    on the left, a column on the right."""
+    """The matrix product: (..., i, k) @ (..., k, j) -> (..., i, j), batch axes broadcast.
+
+    A 1-D operand is a row on the left, a column on the right; dtypes promote.
+    Raises ValueError for a scalar, inner lengths that differ, or batch axes that do not broadcast.
+    """
     a, b = promoted(x1, x2)
     if not a.ndim or not b.ndim:
         raise ValueError(
@@ -294,7 +305,10 @@ def _shared_axis(op: str, a: Tensor, b: Tensor, axis: int) -> int:
 
 
 def vecdot(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Tensor:
-    """The sum of x1 * x2 along one axis, which is as long in both; the other axes broadcast."""
+    """The sum of x1 * x2 along one axis, which is as long in both; the other axes broadcast.
+
+    Raises ValueError where it is not, or they do not.
+    """
     a, b = promoted(x1, x2)
     k = _shared_axis("vecdot", a, b, axis)
     shape = _common("vecdot", "shapes", (a.shape, b.shape))
@@ -306,7 +320,10 @@ def vecdot(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Tensor:
 
 
 def outer(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
-    """The outer product of two vectors."""
+    """The outer product of two vectors: (m,), (n,) -> (m, n).
+
+    Raises ValueError for other shapes.
+    """
     a, b = promoted(x1, x2)
     if a.ndim != 1 or b.ndim != 1:
         raise ValueError(f"outer: needs two vectors; got shapes {a.shape} and {b.shape}")
@@ -316,8 +333,13 @@ def outer(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
 def tensordot(
     x1: ArrayLike, x2: ArrayLike, /, *, axes: int | tuple[Sequence[int], Sequence[int]] = 2
 ) -> Tensor:
-    """Contract `axes` (a number: the last ones of x1 with the first ones of x2; or two lists) of x1
-    and x2."""
+    """The sum of x1 * x2 over some axes; those of x1 that are left stand before those of x2.
+
+    axes : a number: the last ones of x1 with the first ones of x2; or two lists.
+
+    Raises ValueError for axes that are not there or not as long in both,
+    TypeError for what is neither a number nor two lists.
+    """
     a, b = promoted(x1, x2)
     if isinstance(axes, (int, np.integer)):
         if not 0 <= axes <= builtins.min(a.ndim, b.ndim):
@@ -354,7 +376,9 @@ def _matrices(op: str, x: ArrayLike) -> Tensor:
 def diagonal(x: ArrayLike, /, *, offset: int = 0) -> Tensor:
     """The diagonals of matrices: (..., rows, columns) -> (..., length).
 
-    offset: how far above the main diagonal; below it if negative.  One outside is empty.
+    offset : how far above the main diagonal; below it if negative.  One outside is empty.
+
+    Raises ValueError for fewer than two axes, TypeError for an offset that is no integer.
     """
     t, offset = _matrices("diagonal", x), integer_of("diagonal", "offset", offset)
     rows, columns = t.shape[-2:]
@@ -367,35 +391,42 @@ def diagonal(x: ArrayLike, /, *, offset: int = 0) -> Tensor:
 
 
 def trace(x: ArrayLike, /, *, offset: int = 0, dtype: Any = None) -> Tensor:
-    """The sums of diagonals: (..., rows, columns) -> (...).  offset as in `diagonal`, dtype as in
-    `sum`."""
+    """The sums of diagonals: (..., rows, columns) -> (...).
+
+    offset as in `diagonal`, dtype as in `sum`.
+    Raises ValueError for fewer than two axes, TypeError for an offset that is no integer.
+    """
     return sum(diagonal(_matrices("trace", x), offset=offset), axis=-1, dtype=dtype)
 
 
 def tril(x: ArrayLike, /, *, k: int = 0) -> Tensor:
-    """The lower triangles of matrices (..., rows, columns): 0 above the k-th diagonal."""
+    """The lower triangles of matrices (..., rows, columns): 0 above the k-th diagonal.
+
+    Raises ValueError for fewer than two axes, TypeError for a k that is no integer.
+    """
     t, k = _matrices("tril", x), integer_of("tril", "k", k)
     return where(np.tri(t.shape[-2], t.shape[-1], k, dtype=np.bool_), t, zeros_like(t))
 
 
 def triu(x: ArrayLike, /, *, k: int = 0) -> Tensor:
-    """The upper triangles of matrices (..., rows, columns): 0 below the k-th diagonal."""
+    """The upper triangles of matrices (..., rows, columns): 0 below the k-th diagonal.
+
+    Raises ValueError for fewer than two axes, TypeError for a k that is no integer.
+    """
     t, k = _matrices("triu", x), integer_of("triu", "k", k)
     return where(~np.tri(t.shape[-2], t.shape[-1], k - 1, dtype=np.bool_), t, zeros_like(t))
 
 
 def cross(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Tensor:
-    """The cross product of vectors of three along one axis (counted from the end in both); the
-    other axes broadcast."""
+    """The cross product of vectors of three along one axis, counted from the end in both.
+
+    The other axes broadcast.
+    Raises ValueError for an axis that is not 3 long in both, or others that do not broadcast.
+    """
     a, b = operands("cross", x1, x2)
     k = _shared_axis("cross", asarray(x1), asarray(x2), axis)
     if a.shape[k] != 3:
         raise ValueError(f"cross: axis {axis} must be 3 long; got shape {a.shape}")
     (a0, a1, a2), (b0, b1, b2) = ([part(t, k, i, i + 1) for i in range(3)] for t in (a, b))
-    return concat(
-        [
-            subtract(multiply(p, q), multiply(r, s))
-            for p, q, r, s in ((a1, b2, a2, b1), (a2, b0, a0, b2), (a0, b1, a1, b0))
-        ],
-        axis=k,
-    )
+    minors = (a1, b2, a2, b1), (a2, b0, a0, b2), (a0, b1, a1, b0)
+    return concat([subtract(multiply(p, q), multiply(r, s)) for p, q, r, s in minors], axis=k)

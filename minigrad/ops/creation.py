@@ -19,7 +19,10 @@ __all__ = [
 
 
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Tensor:
-    """A Tensor with the numbers of any array on the CPU that speaks DLPack, copied."""
+    """A Tensor with the numbers of any array on the CPU that speaks DLPack, copied.
+
+    Raises TypeError for what does not, ValueError for another device or copy=False.
+    """
     check_device("from_dlpack", device)
     if isinstance(x, Tensor):
         return x
@@ -30,21 +33,29 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> T
     return asarray(array, copy=copy)
 
 
-
 def empty(shape: int | Sequence[int], *, dtype: Any = FLOAT, device: Any = None) -> Tensor:
-    """Zeros: a Tensor never shows what memory happened to hold."""
+    """Zeros of this shape, float64 unless told: a Tensor never shows what memory held.
+
+    Raises ValueError for a negative length, TypeError for what is no length or dtype.
+    """
     check_device("empty", device)
     return zeros(shape, dtype=dtype)
 
 
 def zeros(shape: int | Sequence[int], *, dtype: Any = FLOAT, device: Any = None) -> Tensor:
-    """A Tensor of this shape (an int: a vector) filled with 0; float64 unless told."""
+    """A Tensor of this shape (an int: a vector) filled with 0; float64 unless told.
+
+    Raises ValueError for a negative length, TypeError for what is no length or dtype.
+    """
     check_device("zeros", device)
     return constant(np.zeros(shape_of("zeros", shape), dtype_of("zeros", dtype, FLOAT)))
 
 
 def ones(shape: int | Sequence[int], *, dtype: Any = FLOAT, device: Any = None) -> Tensor:
-    """A Tensor of this shape (an int: a vector) filled with 1; float64 unless told."""
+    """A Tensor of this shape (an int: a vector) filled with 1; float64 unless told.
+
+    Raises ValueError for a negative length, TypeError for what is no length or dtype.
+    """
     check_device("ones", device)
     return constant(np.ones(shape_of("ones", shape), dtype_of("ones", dtype, FLOAT)))
 
@@ -52,8 +63,13 @@ def ones(shape: int | Sequence[int], *, dtype: Any = FLOAT, device: Any = None) 
 def full(
     shape: int | Sequence[int], fill_value: ArrayLike, *, dtype: Any = None, device: Any = None
 ) -> Tensor:
-    """A Tensor of this shape filled with one number, of its dtype (int64, float64 or bool) unless
-    told; a 0-d Tensor keeps its gradient."""
+    """A Tensor of this shape filled with one number; a 0-d Tensor keeps its gradient.
+
+    Of the number's dtype (int64, float64 or bool) unless told.
+
+    Raises ValueError for a negative length, or a value that does not broadcast to the shape;
+    TypeError for what is no length, number or dtype.
+    """
     check_device("full", device)
     shape = shape_of("full", shape)
     if isinstance(fill_value, Tensor):
@@ -67,7 +83,10 @@ def full(
 def full_like(
     x: ArrayLike, /, fill_value: ArrayLike, *, dtype: Any = None, device: Any = None
 ) -> Tensor:
-    """A Tensor with the shape and dtype of x, filled with one number or 0-d Tensor."""
+    """A Tensor with the shape and dtype of x, filled with one number or 0-d Tensor.
+
+    Raises ValueError for a value that does not broadcast to the shape, TypeError for no numbers.
+    """
     check_device("full_like", device)
     x = asarray(x)
     value = asarray(fill_value, dtype=x.dtype if dtype is None else dtype)
@@ -75,25 +94,39 @@ def full_like(
 
 
 def empty_like(x: ArrayLike, /, *, dtype: Any = None, device: Any = None) -> Tensor:
-    """Zeros with the shape and dtype of x."""
+    """Zeros with the shape and dtype of x.
+
+    Raises TypeError for what is no numbers.
+    """
     return full_like(x, 0, dtype=dtype, device=device)
 
 
 def zeros_like(x: ArrayLike, /, *, dtype: Any = None, device: Any = None) -> Tensor:
-    """A Tensor with the shape and dtype of x, filled with 0."""
+    """A Tensor with the shape and dtype of x, filled with 0.
+
+    Raises TypeError for what is no numbers.
+    """
     return full_like(x, 0, dtype=dtype, device=device)
 
 
 def ones_like(x: ArrayLike, /, *, dtype: Any = None, device: Any = None) -> Tensor:
-    """A Tensor with the shape and dtype of x, filled with 1."""
+    """A Tensor with the shape and dtype of x, filled with 1.
+
+    Raises TypeError for what is no numbers.
+    """
     return full_like(x, 1, dtype=dtype, device=device)
 
 
 def arange(
     start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None
 ) -> Tensor:
-    """start, start + step, ... before stop; one argument: 0, 1, ... before it.  int64 if all are
-    integers, else float64, unless told."""
+    """start, start + step, ... before stop; one argument: 0, 1, ... before it.
+
+    A vector, int64 if all are integers, else float64, unless told.
+
+    Raises ValueError for a step of 0, or what is no finite number;
+    TypeError for a floating-point Tensor, whose gradient would be lost.
+    """
     check_device("arange", device)
     start, stop, step = (_known("arange", x) for x in (start, stop, step))
     if stop is None:
@@ -114,7 +147,12 @@ def arange(
 def eye(
     n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = FLOAT, device: Any = None
 ) -> Tensor:
-    """Ones on the k-th diagonal (above the main one if k > 0), zeros elsewhere."""
+    """Ones on the k-th diagonal (above the main one if k > 0), zeros elsewhere.
+
+    (n_rows, n_cols), n_cols as many as n_rows unless told; float64 unless told.
+
+    Raises ValueError for a negative length, TypeError for what is no length or dtype.
+    """
     check_device("eye", device)
     rows, columns = shape_of("eye", (n_rows, n_rows if n_cols is None else n_cols))
     diagonal = integer_of("eye", "k", k)
@@ -125,8 +163,13 @@ def linspace(
     start: Any, stop: Any, /, num: int, *, dtype: Any = None, device: Any = None,
     endpoint: bool = True,
 ) -> Tensor:  # fmt: skip
-    """num evenly spaced numbers from start to stop, without stop if not `endpoint`; float64 unless
-    told."""
+    """num evenly spaced numbers from start to stop, without stop if not `endpoint`.
+
+    A vector, or (num, ...) between arrays; float64 unless told.
+
+    Raises ValueError for a negative num,
+    TypeError for a floating-point Tensor, whose gradient would be lost, or what is no number.
+    """
     check_device("linspace", device)
     first, last = (asarray(_known("linspace", x)).numpy() for x in (start, stop))
     sizes = shape_of("linspace", num)

@@ -1,7 +1,7 @@
 """Running sums and products along one axis, and the linear recurrence their derivatives are.
 
-Next to `reduce`, which takes the product over an axis from here.  A product is differentiated
-without dividing by its factors, so zeros are exact at every order.
+Next to `reduce`, which takes the product over an axis from here.
+A product is differentiated without dividing by its factors, so zeros are exact at every order.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ CUMPROD = row(
     lambda x, axis, reverse: _running(np.multiply, x, axis, reverse), per_input(_product_vjp),
     analytic=True,
 )  # fmt: skip
-# h_t = a_t h_{t-1} + b_t along an axis (reverse: from the end), h = b at the first step.  Its vjp
-# is the same recurrence backwards, so products differentiate to any order.
+# h_t = a_t h_{t-1} + b_t along an axis (reverse: from the end), h = b at the first step.
+# Its vjp is the same recurrence backwards, so products differentiate to any order.
 RECURRENCE = row(
     "linear_recurrence", "reduction", _alike, _recurrence_numpy,
     per_input(
@@ -153,8 +153,12 @@ def cumulative_sum(
 ) -> Tensor:
     """The sums x_0, x_0 + x_1, ... along one axis; any shape.
 
-    axis: may be left out for a vector.  dtype: to sum in; small integers and booleans sum in 64
-    bits.  include_initial: begin with the empty sum 0, so that axis is one longer.
+    axis            : may be left out for a vector.
+    dtype           : to sum in; small integers and booleans sum in 64 bits.
+    include_initial : begin with the empty sum 0, so that axis is one longer.
+
+    Raises ValueError for an axis that is not there, or none where there are several;
+    TypeError for several axes, or a dtype of booleans.
     """
     return _cumulative(CUMSUM, x, axis, dtype, 0, include_initial)
 
@@ -164,7 +168,11 @@ def cumulative_prod(
 ) -> Tensor:
     """The products x_0, x_0 x_1, ... along one axis; any shape.  Gradients are exact at zeros.
 
-    axis: may be left out for a vector.  dtype: to multiply in; small integers and booleans in 64
-    bits.  include_initial: begin with the empty product 1, so that axis is one longer.
+    axis            : may be left out for a vector.
+    dtype           : to multiply in; small integers and booleans multiply in 64 bits.
+    include_initial : begin with the empty product 1, so that axis is one longer.
+
+    Raises ValueError for an axis that is not there, or none where there are several;
+    TypeError for several axes, or a dtype of booleans.
     """
     return _cumulative(CUMPROD, x, axis, dtype, 1, include_initial)

@@ -25,24 +25,27 @@ def primitive(
 ) -> Callable[..., Tensor]:
     """A new op, as a function of Tensors or arrays (and keyword attributes, which are static).
 
-    name  : what drawings and errors call it.
-    shape : shape(*inputs, **attrs) -> the result's shape, or (shape, dtype); the inputs have
-            `.shape` and `.dtype`.  None (elementwise only): the shape and dtype of the inputs,
-            which are broadcast and promoted first.
-    numpy : numpy(*arrays, **attrs) -> array: the meaning.
-    vjp   : vjp(ct, out, *inputs, **attrs) -> one cotangent per input (None: not differentiable),
-            written in recorded ops, so that it can be differentiated again; for one input the bare
-            cotangent will do.  None: the derivative is zero.
-    kind  : "elementwise", or any other word for an op that looks at whole arrays, which is run row
-            by row inside a recurrence.
-    scalar: the op on one element as an expression of x (and y, z), such as "x * sigmoid(x)", for
-            `mg.function` to compile; without it a recurrence that uses the op runs in NumPy.
+    name   : what drawings and errors call it.
+    shape  : shape(*inputs, **attrs) -> the result's shape, or (shape, dtype);
+             the inputs have `.shape` and `.dtype`.
+             None (elementwise only): that of the inputs, which are broadcast and promoted first.
+    numpy  : numpy(*arrays, **attrs) -> array: the meaning.
+    vjp    : vjp(ct, out, *inputs, **attrs) -> one cotangent per input (None: not differentiable),
+             written in recorded ops, so that it can be differentiated again;
+             for one input the bare cotangent will do.
+             None: the derivative is zero.
+    kind   : "elementwise", or any other word for an op that looks at whole arrays,
+             which is run row by row inside a recurrence.
+    scalar : the op on one element as an expression of x (and y, z), such as "x * sigmoid(x)",
+             for `mg.function` to compile;
+             without it a recurrence that uses the op runs in NumPy.
 
     Tensors that use it pickle by its name: the process that loads them declares it first.
 
-    Raises ValueError where `numpy` computes another shape than the shape rule says, where `vjp`
-    returns the wrong number of cotangents or one of another shape, and where `scalar` is not such
-    an expression.
+    Raises TypeError for what is no word, function or expression,
+    ValueError for a whole op without a shape rule, and where `scalar` is not such an expression.
+    Later ValueError where `numpy` computes another shape than the shape rule says,
+    or `vjp` returns the wrong number of cotangents or one of another shape.
     """
     if not isinstance(name, str) or not name:
         raise ValueError(f"primitive: name must be a word; got {name!r}")

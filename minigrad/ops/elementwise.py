@@ -1,12 +1,14 @@
 """Elementwise ops: arithmetic, comparison, choice, rounding.  Those of analysis are in `functions`.
 
-Each op is declared once, by `unary` or `binary`: its name, its meaning, and per input one rule
-`(ct, out, *inputs) -> cotangent`.  An op without rules has derivative zero wherever it has one
-(`floor`, `sign`, comparisons).
+Each op is declared once, by `unary` or `binary`: its name, its meaning,
+and per input one rule `(ct, out, *inputs) -> cotangent`.
+An op without rules has derivative zero wherever it has one (`floor`, `sign`, comparisons).
 
-Conventions: integers and booleans enter floating-point functions as float64; at a tie the sides of
-`maximum` and `minimum` get half the gradient each; 0 * inf is 0 in a derivative where the incoming
-cotangent is exactly 0 (`absorb`), so `where(x > 0, sqrt(x), 0)` has gradient 0 at 0.
+Conventions:
+integers and booleans enter floating-point functions as float64;
+at a tie the sides of `maximum` and `minimum` get half the gradient each;
+0 * inf is 0 in a derivative where the incoming cotangent is exactly 0 (`absorb`),
+so `where(x > 0, sqrt(x), 0)` has gradient 0 at 0.
 """
 
 from __future__ import annotations
@@ -53,12 +55,12 @@ def unary(
 ) -> Callable[[ArrayLike], Tensor]:  # fmt: skip
     """Declare an op of one operand.
 
-    numpy : its meaning; `ufunc`: the function of NumPy that records it, if that is another.
-    rule  : (ct, out, x) -> the cotangent of x; None: its slope is 0 wherever it has one.
-    domain: where it is smooth by a margin, in the words of `testing.examples.domains`: what
-            samples and random expressions take for it; "": none is drawn.
-    floats: integers enter as float64.
-    more  : of the `Primitive` (scalar, cheap, linear) and of its `Facts` (analytic, branch, ...).
+    numpy  : its meaning; `ufunc`: the function of NumPy that records it, if that is another.
+    rule   : (ct, out, x) -> the cotangent of x; None: its slope is 0 wherever it has one.
+    domain : where it is smooth by a margin, in the words of `testing.examples.domains`:
+             what samples and random expressions take for it; "": none is drawn.
+    floats : integers enter as float64.
+    more   : of the `Primitive` (scalar, cheap, linear) and of its `Facts` (analytic, branch, ...).
     """
     op = _elementwise(name, numpy, [rule], shape, [domain] if domain else [], **more)
 
@@ -66,7 +68,9 @@ def unary(
         return bind(op, *operands(name, x, float_only=floats))
 
     f.__name__ = f.__qualname__ = name
-    f.__doc__ = f"{doc}, elementwise; any shape."
+    weak = "Integers and booleans enter as float64.\n" if floats else ""
+    raised = f"{weak}Raises TypeError for what is no numbers."
+    f.__doc__ = f"{doc}, elementwise; any shape.\n\n{raised}"
     return f
 
 
@@ -77,8 +81,9 @@ def binary(
 ) -> Callable[[ArrayLike, ArrayLike], Tensor]:  # fmt: skip
     """Declare an op of two operands, which are broadcast and promoted, as `unary` does.
 
-    left, right: (ct, out, x1, x2) -> the cotangents.  domains: one per operand.
-    cast: the dtype that both are made.
+    left, right : (ct, out, x1, x2) -> the cotangents.
+    domains     : one per operand.
+    cast        : the dtype that both are made.
     """
     op = _elementwise(name, numpy, [left, right], shape, domains, **more)
 
@@ -87,7 +92,9 @@ def binary(
         return bind(op, *(pair if cast is None else [astype(t, cast) for t in pair]))
 
     f.__name__ = f.__qualname__ = name
-    f.__doc__ = f"{doc}, elementwise; shapes broadcast, dtypes promote as in NumPy."
+    weak = "Integers and booleans enter as float64.\n" if floats else ""
+    raised = f"{weak}Raises ValueError for other shapes, TypeError for what is no numbers."
+    f.__doc__ = f"{doc}, elementwise; shapes broadcast, dtypes promote as in NumPy.\n\n{raised}"
     return f
 
 
@@ -136,7 +143,10 @@ ADD = row(
 
 @elementwise("any", "any", ufunc=np.add)
 def add(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
-    """x1 + x2, elementwise; shapes broadcast, dtypes promote as in NumPy."""
+    """x1 + x2, elementwise; shapes broadcast, dtypes promote as in NumPy.
+
+    Raises ValueError for shapes that do not broadcast, TypeError for what is no numbers.
+    """
     return bind(ADD, *operands("add", x1, x2))
 
 
@@ -186,7 +196,10 @@ facts.state(IDENTITY)
 
 @elementwise("any", ufunc=np.positive)
 def positive(x: ArrayLike, /) -> Tensor:
-    """+x: x itself, as a node of its own, elementwise; any shape."""
+    """+x: x itself, as a node of its own, elementwise; any shape.
+
+    Raises TypeError for what is no numbers.
+    """
     return bind(IDENTITY, asarray(x))
 
 
@@ -217,7 +230,10 @@ sign = unary(
 
 @elementwise("not zero")
 def reciprocal(x: ArrayLike, /) -> Tensor:
-    """1 / x, elementwise; any shape."""
+    """1 / x, elementwise; any shape.
+
+    Raises TypeError for what is no numbers.
+    """
     return divide(1, x)
 
 
@@ -288,8 +304,11 @@ WHERE = _elementwise(
 
 
 def where(condition: ArrayLike, x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
-    """x1 where the condition holds, else x2; the side not taken gets gradient exactly 0.  Shapes
-    broadcast."""
+    """x1 where the condition holds, else x2; the side not taken gets gradient exactly 0.
+
+    Shapes broadcast; dtypes of x1 and x2 promote.
+    Raises ValueError for shapes that do not broadcast, TypeError for what is no numbers.
+    """
     a, b = operands("where", x1, x2)
     c = astype(condition, BOOL)
     try:
@@ -302,8 +321,11 @@ def where(condition: ArrayLike, x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
 
 
 def clip(x: ArrayLike, /, min: ArrayLike = None, max: ArrayLike = None) -> Tensor:
-    """x kept within [min, max]; exactly at a bound the slope is 1/2 (a tie of maximum or
-    minimum)."""
+    """x kept within [min, max]; shapes broadcast.
+
+    Exactly at a bound the slope is 1/2 (a tie of maximum or minimum).
+    Raises ValueError for shapes that do not broadcast, TypeError for what is no numbers.
+    """
     t = asarray(x)
     t = t if min is None else maximum(t, min)
     return t if max is None else minimum(t, max)
@@ -313,8 +335,12 @@ def clip(x: ArrayLike, /, min: ArrayLike = None, max: ArrayLike = None) -> Tenso
 def nan_to_num(
     x: ArrayLike, /, *, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
 ) -> Tensor:
-    """x with NaN and the infinities replaced (by default: 0 and the dtype's largest numbers); those
-    get gradient 0."""
+    """x with NaN and the infinities replaced; those get gradient 0.
+
+    nan, posinf, neginf : by what; default 0 and the dtype's largest numbers.
+
+    Any shape.  Raises TypeError for what is no numbers.
+    """
     t = asarray(x)
     if t.dtype.kind != "f":
         return t

@@ -1,8 +1,10 @@
 """What is known of ops and functions beside their rules, each stated where it is declared.
 
-Read by those who treat all ops alike and know none by name: the checks of gradients
-(`testing.checking.tape`), what draws samples and random expressions (`testing.examples`), and
-NumPy's door (`manners.interop`).  So a new op needs nothing but its row.
+Read by those who treat all ops alike and know none by name:
+the checks of gradients (`testing.checking.tape`),
+what draws samples and random expressions (`testing.examples`),
+and NumPy's door (`manners.interop`).
+So a new op needs nothing but its row.
 """
 
 from __future__ import annotations
@@ -24,8 +26,9 @@ class Facts:
 
     analytic: its meaning on complex numbers, where a piecewise op takes the branch of the real part
               (`analytic` has those); None: it is given none.
-    branch  : branch(*operands, **attrs) -> numbers that are 0 where the op may have a kink, a jump
-              or an infinite slope; None: there is no such place.
+    branch  : branch(*operands, **attrs) -> numbers that are 0
+              where the op may have a kink, a jump or an infinite slope;
+          None: there is no such place.
     held    : documented to be a constant to every derivative.
     wide    : its meaning on wider floats than 64 bits, where `numpy` would round to these.
     """
@@ -62,9 +65,12 @@ def facts_of(op: Primitive) -> Facts:
 
 
 def state(op: Primitive, *, analytic: bool | Meaning | None = None, **more: Any) -> None:
-    """State the facts of a primitive.  analytic: True where `numpy` itself takes complex numbers,
-    as it does in every linear op and contraction; an op without a rule is constant between its
-    jumps, so that its real part decides."""
+    """State the facts of a primitive.
+
+    analytic : True where `numpy` itself takes complex numbers,
+               as it does in every linear op and contraction;
+               an op without a rule is constant between its jumps, so that its real part decides.
+    """
     if analytic is None and (op.linear or op.kind == "contraction"):
         analytic = True
     if analytic is None and op.vjp is None and not more.get("held"):

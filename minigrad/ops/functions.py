@@ -1,9 +1,10 @@
-"""Elementwise functions of analysis: exponentials, logarithms and powers, trigonometric and
-hyperbolic ones with their inverses, and the activations made of them.
+"""Elementwise functions of analysis.
 
-Declared like the ops of `elementwise`, whose conventions hold here.  Slopes are written so that
-they stay finite and exact where the function is: sigmoid(+-1000), log_sigmoid(-1000),
-logaddexp(-inf, -inf), hypot(0, 0), sinc at 0 to every order.
+Exponentials, logarithms and powers, trigonometric and hyperbolic functions with their inverses,
+and the activations made of them.
+Declared like the ops of `elementwise`, whose conventions hold here.
+Slopes are written so that they stay finite and exact where the function is: sigmoid(+-1000),
+log_sigmoid(-1000), logaddexp(-inf, -inf), hypot(0, 0), sinc at 0 to every order.
 """
 
 from __future__ import annotations
@@ -129,8 +130,8 @@ xlogy = binary(
 
 
 def _power_base(ct: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    # x ** 0 has slope 0 even at x = 0 (or NaN); elsewhere b = 0 is a number like any other, for the
-    # derivative of this slope by b is 1 / a there.
+    # x ** 0 has slope 0 even at x = 0 (or NaN); elsewhere b = 0 is a number like any other,
+    # for the derivative of this slope by b is 1 / a there.
     bad = logical_and(equal(b, 0), logical_or(equal(a, 0), isnan(a)))
     slope = multiply(b, _pow(where(bad, 1, a), subtract(b, 1)))
     return absorb(ct, where(bad, zeros_like(b), slope))
@@ -160,8 +161,9 @@ cbrt = unary(
 def pow(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
     """x1 ** x2, elementwise; shapes broadcast, dtypes promote as in NumPy.
 
-    x ** 0 has slope 0; the derivative by the exponent is 0 at base 0, NaN below 0.  Integers to a
-    negative power known when recorded are fractions, so float64.
+    x ** 0 has slope 0; the derivative by the exponent is 0 at base 0, NaN below 0.
+    Integers to a negative power known when recorded are fractions, so float64.
+    Raises ValueError for shapes that do not broadcast, TypeError for what is no numbers.
     """
     if type(x2) is int and x2 == 2:
         return square(x1)
@@ -285,7 +287,10 @@ SINC = row(
 
 @elementwise("any")
 def sinc(x: ArrayLike, /) -> Tensor:
-    """sin(pi x) / (pi x), and 1 at 0, elementwise; any shape.  Smooth at 0 to every order."""
+    """sin(pi x) / (pi x), and 1 at 0, elementwise; any shape.  Smooth at 0 to every order.
+
+    Raises TypeError for what is no numbers.
+    """
     return bind(SINC, *operands("sinc", x, float_only=True), order=0)
 
 

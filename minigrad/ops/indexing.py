@@ -1,7 +1,8 @@
 """Indexing: `take` and its dual `scatter`, and what `t[...]` records.
 
-There is one gather: `take` along the first axis.  Several index arrays, and `take_along_axis`, are
-that gather on the indexed axes flattened to one, so their gradient is one scatter-add.
+There is one gather: `take` along the first axis.
+Several index arrays, and `take_along_axis`, are that gather on the indexed axes flattened to one,
+so their gradient is one scatter-add.
 """
 
 from __future__ import annotations
@@ -61,10 +62,14 @@ def checked(
 ) -> Tensor:
     """The integers x as they are, any shape, once it is known that all lie in start..stop-1.
 
-    What is known already is checked now; what is computed, or an argument of a function that is
-    being traced, when its value is: by every evaluator, at every call.
+    What is known already is checked now;
+    what is computed, or an argument of a function that is being traced,
+    when its value is: by every evaluator, at every call.
 
-    what: what the error calls them.  error: "ValueError", or "IndexError" for positions.
+    what  : what the error calls them.
+    error : "ValueError", or "IndexError" for positions.
+
+    Raises that error for an integer outside of the range, TypeError for what are no integers.
     """
     t = asarray(x)
     first, behind = integers_of("checked", "start and stop", (start, stop))
@@ -103,8 +108,10 @@ def check_rows(index: Any, size: int) -> None:
 
 
 def _take_numpy(x: Any, index: Any, rows: tuple[int, int, int] | None = None) -> Any:
-    """Rows of x.  With `rows` = (n, ndim of x, ndim of index) either operand may have a row axis in
-    front."""
+    """Rows of x.
+
+    With `rows` = (n, ndim of x, ndim of index) either operand may have a row axis in front.
+    """
     if rows is None:
         check_rows(index, x.shape[0])
         return np.take(x, index, axis=0)
@@ -128,18 +135,18 @@ def _scatter_numpy(x: Any, index: Any, size: int, rows: tuple[int, int, int] | N
     x = x if x.ndim > ndim else np.broadcast_to(x, (n, *x.shape))
     index = index if index.ndim > k else np.broadcast_to(index, (n, *index.shape))
     check_rows(index, size)
-    flat = (
-        index % size + size * np.arange(n).reshape(n, *(1,) * (index.ndim - 1)) if size else index
-    )
+    first = size * np.arange(n).reshape(n, *(1,) * (index.ndim - 1))
+    flat = index % size + first if size else index
     tail = x.shape[index.ndim :]
-    return add_rows(n * size, flat.reshape(-1), x.reshape((index.size, *tail))).reshape(
-        n, size, *tail
-    )
+    total = add_rows(n * size, flat.reshape(-1), x.reshape((index.size, *tail)))
+    return total.reshape(n, size, *tail)
 
 
 def add_rows(size: int, index: Any, rows: Any) -> Any:
-    """zeros(size, ...) plus `rows`, each at its `index`; rows that share an index are summed in row
-    order."""
+    """zeros(size, ...) plus `rows`, each at its `index`.
+
+    Rows that share an index are summed in row order.
+    """
     total = np.zeros((size, *rows.shape[1:]), rows.dtype)
     if not index.size or not rows.size:
         return total
@@ -169,8 +176,14 @@ SCATTER = movement_row(
 
 
 def take(x: ArrayLike, indices: ArrayLike, /, *, axis: int = 0) -> Tensor:
-    """The rows of `axis` numbered by the integer array `indices`, whose axes take the place of
-    `axis`; negative numbers count from the end.  A row taken twice gets both gradients."""
+    """The rows of `axis` numbered by the integer array `indices`.
+
+    The axes of `indices` take the place of `axis`.
+    Negative numbers count from the end.  A row taken twice gets both gradients.
+
+    Raises IndexError for a row that is not there (now, or when it is known),
+    ValueError for such an axis, TypeError for indices that are no integers.
+    """
     t, index = asarray(x), asarray(indices)
     k = axis_of("take", t, axis)
     if index.dtype.kind in "iu" and index._value is not None:
@@ -182,10 +195,14 @@ def take(x: ArrayLike, indices: ArrayLike, /, *, axis: int = 0) -> Tensor:
 
 
 def take_along_axis(x: ArrayLike, indices: ArrayLike, /, *, axis: int = -1) -> Tensor:
-    """out[..., j, ...] = x[..., indices[..., j, ...], ...] along `axis`: the companion of
-    `argsort` and `argmax`.
+    """out[..., j, ...] = x[..., indices[..., j, ...], ...] along `axis`.
 
+    The companion of `argsort` and `argmax`.
     x and the integer array `indices` have the same number of axes and broadcast on the others.
+
+    Raises IndexError for a row that is not there (now, or when it is known),
+    ValueError for shapes that do not fit or such an axis,
+    TypeError for indices that are no integers.
     """
     t, index = asarray(x), asarray(indices)
     k = axis_of("take_along_axis", t, axis)
@@ -213,8 +230,10 @@ def _without(shape: Shape, axis: int) -> Shape:
 
 
 def _gather(t: Tensor, index: ArrayLike, axes: Sequence[int], place: int) -> Tensor:
-    """The rows `index` of the given axes of t, taken as one; the index's axes go before axis
-    `place` of what is left."""
+    """The rows `index` of the given axes of t, taken as one.
+
+    The index's axes go before axis `place` of what is left.
+    """
     rest = [k for k in range(t.ndim) if k not in axes]
     front = permute_dims(t, (*axes, *rest))
     if len(axes) > 1:
@@ -248,8 +267,15 @@ def _flat_index(keys: Sequence[Any], sizes: Sequence[int], words: Callable[[Any]
 
 
 def scatter(x: ArrayLike, indices: ArrayLike, size: int, /) -> Tensor:
-    """zeros(size, ...) with the rows of x added at the rows `indices`: the dual of `take` along
-    axis 0."""
+    """zeros(size, ...) with the rows of x added at the rows `indices`: the dual of `take`.
+
+    x       : indices.shape + (...).
+    indices : integers of any shape; negative ones count from the end.
+    size    : the number of rows.
+
+    Raises IndexError for a row that is not there (now, or when it is known),
+    ValueError for indices that are no integers or do not fit x, or a size that is none.
+    """
     index = asarray(indices)
     lengths = shape_of("scatter", size)
     if len(lengths) != 1:
@@ -267,12 +293,16 @@ def scatter(x: ArrayLike, indices: ArrayLike, size: int, /) -> Tensor:
 
 
 def getitem(t: Tensor, key: Any) -> Tensor:
-    """t[key] by NumPy's rules: integers, slices, None, ..., integer arrays (or Tensors) and boolean
-    masks, mixed.
+    """t[key] by NumPy's rules.
 
-    A mask is resolved now, so it is a NumPy array, a list or a constant Tensor.  The axes of index
-    arrays stand where the arrays stood, or first if a slice, None or ... stands between them.  A
-    row out of range is refused even where NumPy reads nothing.
+    Integers, slices, None, ..., integer arrays (or Tensors) and boolean masks, mixed.
+    A mask is resolved now, so it is a NumPy array, a list or a constant Tensor.
+    The axes of index arrays stand where the arrays stood,
+    or first if a slice, None or ... stands between them.
+    A row out of range is refused even where NumPy reads nothing.
+
+    Raises IndexError for too many indices, a row that is not there or a mask that does not fit;
+    TypeError for a computed mask, or what is no index.
     """
     pairs = _expanded(t, [_checked(t, k) for k in (key if isinstance(key, tuple) else (key,))])
     y = _basic(t, [k for k, _ in pairs])
@@ -297,8 +327,10 @@ def getitem(t: Tensor, key: Any) -> Tensor:
 
 
 def _checked(t: Tensor, k: Any) -> Any:
-    """One entry of a key as None, ..., a slice, an int, an integer Tensor, or a NumPy array of
-    integers or booleans."""
+    """One entry of a key: None, ..., a slice, an int, an integer Tensor, or a NumPy array.
+
+    An array holds integers or booleans.
+    """
     if k is None or k is Ellipsis:
         return k
     if isinstance(k, slice):
@@ -336,8 +368,10 @@ def _checked(t: Tensor, k: Any) -> Any:
 
 
 def _expanded(t: Tensor, keys: list[Any]) -> list[tuple[Any, Any]]:
-    """Pairs (basic key, index array or None), one per axis used or made, and one for a written ...;
-    an index array selects from what its basic key leaves."""
+    """Pairs (basic key, index array or None), one per axis used or made, and one for a written ...
+
+    An index array selects from what its basic key leaves.
+    """
     widths = [0 if k is None or k is Ellipsis else k.ndim if _is_mask(k) else 1 for k in keys]
     used = builtins.sum(widths)
     if used > t.ndim:

@@ -1,6 +1,7 @@
-"""Movement: the same elements elsewhere.  In dual pairs, each the vjp of the other: slice/place,
-concat/slices, and permutations with their inverses.
+"""Movement: the same elements elsewhere.
 
+In dual pairs, each the vjp of the other:
+slice/place, concat/slices, and permutations with their inverses.
 What rearranges by several of them (`roll`, `tile`, `pad`, ...) is in `arranging`.
 """
 
@@ -39,9 +40,8 @@ def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(k) - n for k in np.argsort([a + n for a in axes]))
 
 
-Bounds = tuple[
-    tuple[int | None, int | None, int | None], ...
-]  # slices as data: they hash on every Python
+# slices as data: they hash on every Python
+Bounds = tuple[tuple[int | None, int | None, int | None], ...]
 
 
 def _slices(index: Bounds) -> tuple[Any, ...]:
@@ -105,16 +105,16 @@ PLACE = movement_row(
     lambda g, y, x, index, shape: bind(SLICE, g, index=index), rows=None,
 )  # fmt: skip
 CONCAT = movement_row(
-    "concat",
-    _concat_shape,
-    _concat_numpy,
-    vjp=_concat_vjp,
+    "concat", _concat_shape, _concat_numpy, vjp=_concat_vjp,
     rows=lambda n, node, a: {**a, "rows": n},
-)
+)  # fmt: skip
 
 
 def permute_dims(x: ArrayLike, /, axes: Sequence[int]) -> Tensor:
-    """The axes in another order."""
+    """The axes in another order: axis k of the result is axis axes[k] of x.
+
+    Raises ValueError for what is no permutation of the axes, TypeError for what are no integers.
+    """
     t = asarray(x)
     axes = integers_of("permute_dims", "axes", axes)
     if not all(-t.ndim <= a < t.ndim for a in axes):
@@ -124,7 +124,10 @@ def permute_dims(x: ArrayLike, /, axes: Sequence[int]) -> Tensor:
 
 
 def matrix_transpose(x: ArrayLike, /) -> Tensor:
-    """The last two axes exchanged."""
+    """The last two axes exchanged: (..., i, j) -> (..., j, i).
+
+    Raises ValueError for fewer than two axes.
+    """
     t = asarray(x)
     if t.ndim < 2:
         raise ValueError(f"matrix_transpose: needs at least two axes; got shape {t.shape}")
@@ -138,8 +141,11 @@ def transpose(t: Tensor) -> Tensor:
 def moveaxis(
     x: ArrayLike, source: int | Sequence[int], destination: int | Sequence[int], /
 ) -> Tensor:
-    """The axes `source` moved to the places `destination`, the others in order; an int or a
-    sequence each."""
+    """The axes `source` moved to the places `destination`, the others in order.
+
+    An int or a sequence each.
+    Raises ValueError for an axis that is not there, is named twice, or has no place.
+    """
     t = asarray(x)
     here, there = (
         [axes_of("moveaxis", t, a)[0] for a in (p if isinstance(p, (tuple, list)) else (p,))]
@@ -157,7 +163,10 @@ def moveaxis(
 
 
 def expand_dims(x: ArrayLike, /, axis: int | Sequence[int] = 0) -> Tensor:
-    """New axes of length 1, at the places `axis` (an int or several) of the result."""
+    """New axes of length 1, at the places `axis` (an int or several) of the result.
+
+    Raises IndexError for a place that is not there, ValueError for one given twice.
+    """
     t = asarray(x)
     given = axis if isinstance(axis, (tuple, list)) else (axis,)
     ndim = t.ndim + len(given)
@@ -172,7 +181,10 @@ def expand_dims(x: ArrayLike, /, axis: int | Sequence[int] = 0) -> Tensor:
 
 
 def squeeze(x: ArrayLike, /, axis: Any = None) -> Tensor:
-    """Without the given axes, which must have length 1 (None: all such axes)."""
+    """Without the given axes, which must have length 1 (None: all such axes).
+
+    Raises ValueError for an axis that is not there, or is longer.
+    """
     t = asarray(x)
     axes = axes_of(
         "squeeze", t, axis if axis is not None else [k for k, n in enumerate(t.shape) if n == 1]
@@ -197,7 +209,10 @@ def _several(who: str, arrays: Any) -> list[Any]:
 
 
 def concat(arrays: Sequence[ArrayLike], /, *, axis: int | None = 0) -> Tensor:
-    """The arrays joined along an axis they have (None: flattened first)."""
+    """The arrays joined along an axis they have (None: flattened first); dtypes promote.
+
+    Raises ValueError for no arrays, shapes that do not fit, or such an axis; TypeError for no list.
+    """
     arrays = _several("concat", arrays)
     xs = promoted(*arrays)
     if axis is None:
@@ -207,7 +222,11 @@ def concat(arrays: Sequence[ArrayLike], /, *, axis: int | None = 0) -> Tensor:
 
 
 def stack(arrays: Sequence[ArrayLike], /, *, axis: int = 0) -> Tensor:
-    """The arrays, all of one shape, joined along a new axis."""
+    """The arrays, all of one shape, joined along a new axis; dtypes promote.
+
+    Raises ValueError for no arrays or different shapes, IndexError for an axis that is not there,
+    TypeError for no list.
+    """
     xs = [asarray(x) for x in _several("stack", arrays)]
     for k, x in enumerate(xs):
         if x.shape != xs[0].shape:
@@ -230,8 +249,13 @@ def part(
 def split(
     x: ArrayLike, indices_or_sections: int | Sequence[int], /, *, axis: int = 0
 ) -> list[Tensor]:
-    """x cut along an axis: into that many equal parts, or before each of the given positions (a
-    position below 0 counts from the end, one past the end gives an empty part)."""
+    """x cut along an axis: into that many equal parts, or before each of the given positions.
+
+    A position below 0 counts from the end, one past the end gives an empty part.
+
+    Raises ValueError for an axis that is not there, or that does not fall into equal parts;
+    TypeError for what are no integers.
+    """
     t = asarray(x)
     axis = axis_of("split", t, axis)
     n = t.shape[axis]
@@ -248,7 +272,10 @@ def split(
 
 
 def unstack(x: ArrayLike, /, *, axis: int = 0) -> tuple[Tensor, ...]:
-    """The slices of x along `axis`, without that axis: the inverse of `stack`."""
+    """The slices of x along `axis`, without that axis: the inverse of `stack`.
+
+    Raises ValueError for an axis that is not there.
+    """
     t = asarray(x)
     axis = axis_of("unstack", t, axis)
     return tuple(squeeze(part(t, axis, k, k + 1), axis) for k in range(t.shape[axis]))

@@ -20,8 +20,7 @@ def _swapped(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 def _guarded(f: Callable[..., Tensor]) -> Callable[..., Any]:
-    """An operator that leaves operands it does not know (a str, a dict) to Python's own
-    TypeError."""
+    """An operator that leaves operands it does not know (a str, a dict) to Python's TypeError."""
 
     def method(self: Tensor, other: Any) -> Any:
         if isinstance(other, (str, bytes, dict, set)) or other is None:

@@ -1,7 +1,7 @@
 """Order: sorting and searching.  Positions are data; values move by them, so gradients move back.
 
-What has a shape that depends on values (`unique_values`, `nonzero`) is not recorded: take it of
-`t.numpy()`.
+What has a shape that depends on values (`unique_values`, `nonzero`) is not recorded:
+take it of `t.numpy()`.
 """
 
 from __future__ import annotations
@@ -68,6 +68,8 @@ def argsort(
     """The positions that sort x along one axis, as int64, in the shape of x.
 
     Equal elements stay in their order, whatever `stable` says; NaN counts as larger than all.
+
+    Raises ValueError for an axis that is not there, TypeError for none or several.
     """
     return _positions("argsort", asarray(x), axis, descending)
 
@@ -78,6 +80,8 @@ def sort(
     """x sorted along one axis, any shape; NaN counts as larger than all.
 
     The gradient goes back to where each value came from; equal values came in their order.
+
+    Raises ValueError for an axis that is not there, TypeError for none or several.
     """
     t = asarray(x)
     return take_along_axis(t, _positions("sort", t, axis, descending), axis=axis)
@@ -88,7 +92,10 @@ def searchsorted(
 ) -> Tensor:
     """Where the elements of x2 would enter the sorted vector x1: int64 in the shape of x2.
 
-    side: "left", before equal elements, or "right", behind them.  sorter: positions that sort x1.
+    side   : "left", before equal elements, or "right", behind them.
+    sorter : positions that sort x1.
+
+    Raises ValueError for an x1 that is no vector, or another side.
     """
     choice_of("searchsorted", "side", side, ("left", "right"))
     t, v = promoted(x1, x2)

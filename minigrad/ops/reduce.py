@@ -1,7 +1,8 @@
 """Reductions, and the normalised forms built on them (softmax, cross-entropy).
 
-`axis` is an int, a tuple, or None for all axes.  Rules are written so that a slope is exact where
-the value is: ties of `max`, zeros of `prod`, `norm` at the origin, `std` of equal numbers.
+`axis` is an int, a tuple, or None for all axes.
+Rules are written so that a slope is exact where the value is:
+ties of `max`, zeros of `prod`, `norm` at the origin, `std` of equal numbers.
 """
 
 from __future__ import annotations
@@ -96,7 +97,9 @@ def _prod_vjp(g: Tensor, y: Tensor, x: Tensor, axis: tuple[int, ...]) -> Tensor:
 
 def _norm_numpy(x: Any, axis: tuple[int, ...]) -> Any:
     """Scaled by a power of two, so that squares neither overflow nor vanish and nothing rounds.
-    Complex x: the analytic continuation of the real norm."""
+
+    Complex x: the analytic continuation of the real norm.
+    """
     top = np.max(np.abs(x), axis=axis, keepdims=True, initial=0)
     scale = np.ldexp(np.ones_like(top), np.frexp(top)[1] - 1)
     z = x / scale
@@ -153,21 +156,32 @@ def _length(op: str, t: Tensor, axis: Any) -> int:
 
 
 def sum(x: ArrayLike, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
-    """The sum over `axis`; of no elements: 0.  dtype: to sum in; booleans and small integers sum in
-    64 bits."""
+    """The sum over `axis`; of no elements: 0.
+
+    dtype : to sum in; booleans and small integers sum in 64 bits.
+
+    Raises ValueError for an axis that is not there or is given twice,
+    TypeError for a dtype of booleans.
+    """
     return _reduce(SUM, accumulated("sum", x, dtype), axis, keepdims)
 
 
 def prod(x: ArrayLike, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
     """The product over `axis`; of no elements: 1.  Gradients of every order are exact at zeros.
 
-    dtype: to multiply in; booleans and small integers multiply in 64 bits.
+    dtype : to multiply in; booleans and small integers multiply in 64 bits.
+
+    Raises ValueError for an axis that is not there or is given twice,
+    TypeError for a dtype of booleans.
     """
     return _reduce(PROD, accumulated("prod", x, dtype), axis, keepdims)
 
 
 def count_nonzero(x: ArrayLike, /, *, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """How many elements over `axis` are not 0 (NaN is not), as int64."""
+    """How many elements over `axis` are not 0 (NaN is not), as int64.
+
+    Raises ValueError for an axis that is not there or is given twice.
+    """
     return sum(not_equal(x, 0), axis=axis, keepdims=keepdims)
 
 
@@ -177,8 +191,10 @@ def diff(
 ) -> Tensor:  # fmt: skip
     """The differences x[1:] - x[:-1] along one axis, taken n times.
 
-    prepend, append: joined to x first; arrays that fit x but for that axis, or numbers.  n = 0
-                     gives x as it came.
+    prepend, append : joined to x first; arrays that fit x but for that axis, or numbers.
+
+    n = 0 gives x as it came.
+    Raises ValueError for an axis that is not there, a negative n, or ends that do not fit.
     """
     t, n = asarray(x), integer_of("diff", "n", n)
     if n < 0:
@@ -199,8 +215,13 @@ def diff(
 
 
 def mean(x: ArrayLike, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
-    """The arithmetic mean over `axis`; of no elements: NaN.  dtype: to sum and divide in, floating
-    point; integers and booleans use float64."""
+    """The arithmetic mean over `axis`; of no elements: NaN.
+
+    dtype : to sum and divide in, floating point; integers and booleans use float64.
+
+    Raises ValueError for an axis that is not there or is given twice,
+    TypeError for a dtype that is no floating-point one.
+    """
     t = _floating(x if dtype is None else astype(x, dtype))
     if dtype is not None and t.dtype != dtype_of("mean", dtype):
         raise TypeError(f"mean: dtype is a floating-point one; got {np.dtype(dtype)}")
@@ -212,7 +233,12 @@ def var(
 ) -> Tensor:
     """The variance over `axis`: squared distances from the mean, summed, by n - correction.
 
-    correction: 1 for an unbiased estimate.  With no more elements than that: NaN (or inf), quietly.
+    correction : 1 for an unbiased estimate.
+                 With no more elements than that: NaN (or inf), quietly.
+
+    Integers and booleans use float64.
+    Raises ValueError for an axis that is not there or is given twice,
+    or a correction that is no number.
     """
     t = _floating(x)
     off = square(subtract(t, mean(t, axis=axis, keepdims=True)))
@@ -223,7 +249,10 @@ def var(
 def std(
     x: ArrayLike, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False
 ) -> Tensor:
-    """The standard deviation over `axis`, the root of `var`; of equal numbers: 0 with slope 0."""
+    """The standard deviation over `axis`, the root of `var`; of equal numbers: 0 with slope 0.
+
+    Raises what `var` raises.
+    """
     v = var(x, axis=axis, correction=correction, keepdims=keepdims)
     return where(equal(v, 0), zeros_like(v), sqrt(v))
 
@@ -231,10 +260,15 @@ def std(
 def norm(x: ArrayLike, /, *, axis: Any = None, keepdims: bool = False, ord: float = 2) -> Tensor:
     """The vector norm over `axis` (None: of the flat array), as the array API's vector_norm.
 
-    ord: 2, the length (neither overflows nor vanishes; slope 0 at the origin); 1, the sum of |x|;
-    inf and -inf, the largest and smallest |x| (ties share the gradient); 0, how many are not 0
-    (slope 0); another number p, sum(|x| ** p) ** (1 / p).  Written out as sqrt(sum(x * x)) it would
-    have slope NaN at the origin.
+    ord : 2            the length: neither overflows nor vanishes; slope 0 at the origin
+          1            the sum of |x|
+          inf, -inf    the largest and smallest |x|; ties share the gradient
+          0            how many are not 0; slope 0
+          p            any other number: sum(|x| ** p) ** (1 / p)
+
+    Written out as sqrt(sum(x * x)) it would have slope NaN at the origin.
+    Integers and booleans use float64.
+    Raises ValueError for an axis that is not there or is given twice, or an ord that is no number.
     """
     t = _floating(x)
     if not isinstance(ord, (int, float, np.number)) or math.isnan(p := float(ord)):
@@ -257,8 +291,10 @@ def norm(x: ArrayLike, /, *, axis: Any = None, keepdims: bool = False, ord: floa
 
 
 def _top(t: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """The maximum, axes kept, as a constant to take out before an overflow; 0 if infinite or of
-    no elements."""
+    """The maximum, axes kept, as a constant to take out before an overflow.
+
+    0 if it is infinite or of no elements.
+    """
     if 0 in [t.shape[a] for a in axes]:
         shape = [1 if k - t.ndim in axes else n for k, n in enumerate(t.shape)]
         return broadcast_to(constant(0, t.dtype), shape)
@@ -276,12 +312,18 @@ def _dropped(y: Tensor, axes: tuple[int, ...], keepdims: bool) -> Tensor:
 
 
 def max(x: ArrayLike, /, *, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """The maximum over `axis`; NaN propagates; equal maxima share the gradient."""
+    """The maximum over `axis`; NaN propagates; equal maxima share the gradient.
+
+    Raises ValueError for an axis that is not there or is given twice, and for no elements.
+    """
     return _reduce(MAX, asarray(x), axis, keepdims)
 
 
 def min(x: ArrayLike, /, *, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """The minimum over `axis`; NaN propagates; equal minima share the gradient."""
+    """The minimum over `axis`; NaN propagates; equal minima share the gradient.
+
+    Raises ValueError for an axis that is not there or is given twice, and for no elements.
+    """
     t = asarray(x)
     if not _length("min", t, axis):
         at = running()
@@ -300,22 +342,36 @@ def _place(op: Any, x: ArrayLike, axis: int | None, keepdims: bool) -> Tensor:
 
 
 def argmax(x: ArrayLike, /, *, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    """The position of the first maximum along one axis (None: of the flat array), as int64."""
+    """The position of the first maximum along one axis (None: of the flat array), as int64.
+
+    Raises ValueError for an axis that is not there, and for no elements;
+    TypeError for several axes.
+    """
     return _place(ARGMAX, x, axis, keepdims)
 
 
 def argmin(x: ArrayLike, /, *, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    """The position of the first minimum along one axis (None: of the flat array), as int64."""
+    """The position of the first minimum along one axis (None: of the flat array), as int64.
+
+    Raises ValueError for an axis that is not there, and for no elements;
+    TypeError for several axes.
+    """
     return _place(ARGMIN, x, axis, keepdims)
 
 
 def any(x: ArrayLike, /, *, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """Whether some element over `axis` is true, that is not 0; of no elements: False."""
+    """Whether some element over `axis` is true, that is not 0; of no elements: False.
+
+    Raises ValueError for an axis that is not there or is given twice.
+    """
     return _reduce(ANY, astype(x, BOOL), axis, keepdims)
 
 
 def all(x: ArrayLike, /, *, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """Whether all elements over `axis` are true, that is not 0; of no elements: True."""
+    """Whether all elements over `axis` are true, that is not 0; of no elements: True.
+
+    Raises ValueError for an axis that is not there or is given twice.
+    """
     return _reduce(ALL, astype(x, BOOL), axis, keepdims)
 
 
@@ -323,8 +379,11 @@ def all(x: ArrayLike, /, *, axis: Any = None, keepdims: bool = False) -> Tensor:
 
 
 def logsumexp(x: ArrayLike, /, *, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """log(sum(exp(x))) over `axis`, without overflow; of all -inf, or of no elements: -inf (with
-    gradient 0)."""
+    """log(sum(exp(x))) over `axis`, without overflow (Blanchard, Higham and Higham 2021).
+
+    Of all -inf, or of no elements: -inf (with gradient 0).
+    Raises ValueError for an axis that is not there or is given twice.
+    """
     t = _floating(x)
     axes = axes_of("logsumexp", t, axis)
     top = _top(t, axes)
@@ -341,23 +400,34 @@ def _shifted(op: str, x: ArrayLike, axis: Any) -> tuple[Tensor, tuple[int, ...]]
 
 
 def softmax(x: ArrayLike, /, *, axis: Any = -1) -> Tensor:
-    """exp(x) / sum(exp(x)) along `axis`; an entry of -inf has share 0 (all of them -inf: NaN)."""
+    """exp(x) / sum(exp(x)) along `axis` (Bridle 1990), without overflow; the shape of x.
+
+    An entry of -inf has share 0 (all of them -inf: NaN).
+    Raises ValueError for an axis that is not there or is given twice.
+    """
     t, axes = _shifted("softmax", x, axis)
     e = exp(t)
     return divide(e, sum(e, axis=axes, keepdims=True))
 
 
 def log_softmax(x: ArrayLike, /, *, axis: Any = -1) -> Tensor:
-    """x - logsumexp(x) along `axis`; an entry of -inf stays -inf (all of them -inf: NaN)."""
+    """x - logsumexp(x) along `axis`; the shape of x.
+
+    An entry of -inf stays -inf (all of them -inf: NaN).
+    Raises ValueError for an axis that is not there or is given twice.
+    """
     t, axes = _shifted("log_softmax", x, axis)
     return subtract(t, log(sum(exp(t), axis=axes, keepdims=True)))
 
 
 def cross_entropy(logits: ArrayLike, labels: ArrayLike) -> Tensor:
-    """-log softmax(logits)[label]: logits (..., C), integer labels (...) from 0 to C-1; result
-    (...), in nats.
+    """-log softmax(logits)[label], in nats.
 
-    Any other label is refused, -100 too: with ValueError, now or when the label is known.
+    logits : (..., C).
+    labels : (...) integers from 0 to C-1.
+
+    Returns (...), in the dtype of the logits.
+    Raises ValueError for other shapes, and for any other label, -100 too: now, or when it is known.
     """
     z, y = asarray(logits), asarray(labels)
     if not z.ndim:

@@ -1,8 +1,9 @@
 """An op on one element, as text: all that the compiler knows of an elementwise op.
 
 `Primitive.scalar` is an expression of the operands x, y, z, of numbers, + - * /, comparisons,
-& | ~ and the functions named here.  `lower` carries it, `emit` computes it on vectors while a
-kernel is traced.  It stands beside the op's NumPy meaning; that the two agree is a law.
+& | ~ and the functions named here.
+`lower` carries it, `emit` computes it on vectors while a kernel is traced.
+It stands beside the op's NumPy meaning; that the two agree is a law.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The table of primitives and what its rows are made with: one row per op, whatever file it is in.
 
-Sits right above `graph`.  A row states an op's shape rule, its NumPy meaning and its vjp.  Axes are
-stored counted from the end, so that a leading row axis changes nothing.
+Sits right above `graph`.
+A row states an op's shape rule, its NumPy meaning and its vjp.
+Axes are stored counted from the end, so that a leading row axis changes nothing.
 """
 
 from __future__ import annotations
@@ -30,8 +31,10 @@ def name_of_ours(op: Primitive) -> str | None:
 
 
 def per_input(*rules: Callable[..., Tensor | None] | None) -> Callable[..., list[Tensor | None]]:
-    """A vjp rule from one function `(ct, out, *inputs, **attrs)` per input; None: that input has no
-    gradient."""
+    """A vjp rule from one function `(ct, out, *inputs, **attrs)` per input.
+
+    None: that input has no gradient.
+    """
 
     def vjp(ct: Tensor, node: Tensor, wanted: Sequence[bool]) -> list[Tensor | None]:
         return [
@@ -46,8 +49,11 @@ def row(
     name: str, kind: str, shape: Any, numpy: Any, vjp: Any = None, *, analytic: Any = None,
     branch: Any = None, held: bool = False, wide: Any = None, **more: Any,
 ) -> Primitive:  # fmt: skip
-    """Declare a primitive; more: what else a `Primitive` has.  analytic, branch, held, wide: its
-    `facts.Facts`, as `facts.state` takes them."""
+    """Declare a primitive.
+
+    more                         : what else a `Primitive` has.
+    analytic, branch, held, wide : its `facts.Facts`, as `facts.state` takes them.
+    """
     op = TABLE[name] = Primitive(name, kind, shape, numpy, vjp, **more)
     facts.state(op, analytic=analytic, branch=branch, held=held, wide=wide)
     return op

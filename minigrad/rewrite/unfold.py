@@ -21,9 +21,12 @@ from ..structure import SINGLE
 
 
 def unfold(outputs: Any, expand: bool = False) -> Any:
-    """The same pytree of Tensors with every recurrence written out: one call of its block per node.
+    """The same pytree of Tensors with every recurrence written out.
 
+    One call of its block per node of the structure; values and gradients are the same.
     With `expand` the calls are written out too, so that only ordinary ops are left.
+
+    Raises TypeError for a leaf that is no Tensor.
     """
     leaves, spec = tensor_leaves("unfold", "outputs", outputs)
     while True:
@@ -38,9 +41,7 @@ def unfold(outputs: Any, expand: bool = False) -> Any:
             if t.op is PROJ and t.inputs[0] in asked:
                 asked[t.inputs[0]].append(t)
         swap: dict[Tensor, Tensor] = {}
-        for r in (
-            todo
-        ):  # in topological order, so that what a recurrence reads has been rewritten before
+        for r in todo:  # in topological order: what a recurrence reads has been rewritten before
             args = rebuild(r.inputs, swap)
             new = _written_out(r, args, asked[r], expand)
             swap.update(zip(asked[r], new, strict=True))

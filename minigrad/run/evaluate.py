@@ -13,9 +13,12 @@ from .reference import frozen, run
 def evaluate(tree: Any) -> Any:
     """The values of all Tensors in a pytree, as read-only NumPy arrays in the same structure.
 
-    Reads many at once: a loss and its gradients share one forward pass.  Keeps the values on the
-    Tensors read and on every projection of the recurrences that ran.  Leaves that are not Tensors
-    are returned as they are.  Compiles nothing.
+    Reads many at once: a loss and its gradients share one forward pass.
+    Keeps the values on the Tensors read and on every projection of the recurrences that ran.
+    Leaves that are not Tensors are returned as they are.  Compiles nothing.
+
+    Raises TypeError for a Tensor of a trace, which has no value yet;
+    ValueError or IndexError for integers that turn out to lie outside of their range.
     """
     leaves, spec = pytrees.tree_flatten(tree)
     missing = [t for t in leaves if isinstance(t, Tensor) and t._value is None]

@@ -1,12 +1,14 @@
 """A recurrence level by level in NumPy: what `evaluate` runs.
 
-All nodes of one level are computed at once, with a row axis in front; a rule per *kind* of op says
-how.  Four
-stages keep the level loop small: what all nodes share is computed once, what depends on a table row
-once per row, what no state reaches before the loop (the input product), and what no state needs
-after it (output heads).
-A sum over nodes is pushed through linear ops, and into a product as one contracted letter: the
-gradient of a weight is one product of stacked rows.
+All nodes of one level are computed at once, with a row axis in front;
+a rule per *kind* of op says how.
+Four stages keep the level loop small:
+what all nodes share is computed once,
+what depends on a table row once per row,
+what no state reaches before the loop (the input product),
+and what no state needs after it (output heads).
+A sum over nodes is pushed through linear ops, and into a product as one contracted letter:
+the gradient of a weight is one product of stacked rows.
 """
 
 from __future__ import annotations
@@ -27,8 +29,7 @@ Domain = Any  # None: shared; "row": per node; a number: per row of that argumen
 
 
 class Plan(NamedTuple):
-    """What to run for some projections of a block; the same for every structure with the same
-    wires."""
+    """What to run for some projections of a block; the same for all structures with these wires."""
 
     shared: list[Tensor]  # once
     table: list[Tensor]  # once per table row
@@ -45,8 +46,7 @@ class Plan(NamedTuple):
 
 
 def plan(block: Block, wires: Any, vias: Sequence[Via], rows: tuple, summed: tuple) -> Plan:
-    """The stages that compute the interior tensors `rows` per node and the sums over the nodes of
-    `summed`."""
+    """The stages that compute the tensors `rows` per node and the sums over nodes of `summed`."""
     key = ("plan", rows, summed, domain_kinds(vias), wires)
     if key in block.cache:
         return block.cache[key]
@@ -89,12 +89,13 @@ def plan(block: Block, wires: Any, vias: Sequence[Via], rows: tuple, summed: tup
 def _sum_rules(
     order: Sequence[Tensor], summed: Sequence[Tensor], domain: dict
 ) -> dict[Tensor, str]:
-    """How each wanted sum over the nodes is found; a rule that pushes the sum on adds wants of its
-    own.
+    """How each wanted sum over the nodes is found.
 
-    linear  : the op applied to the sums of its inputs.     contract: a product of two per-node
-              operands, the
-    rows    : computed per node, then summed.                         node letter contracted.
+    linear   : the op applied to the sums of its inputs.
+    contract : a product of two per-node operands, the node letter contracted.
+    rows     : computed per node, then summed.
+
+    A rule that pushes the sum on adds wants of its own.
     """
     wanted, rules = set(summed), {}
     for t in reversed(order):
@@ -130,8 +131,10 @@ def execute(
     args: list,
     leaving: list[tuple[Tensor, Via]],
 ) -> list:
-    """Run `block` over `structure`; rows are kept level after level inside, and put back in order
-    on leaving."""
+    """Run `block` over `structure`.
+
+    Rows are kept level after level inside, and put back in order on leaving.
+    """
     n = structure.n
     per_row = tuple(dict.fromkeys(ref for ref, via in leaving if via.kind != "shared"))
     summed = tuple(dict.fromkeys(ref for ref, via in leaving if via.kind == "shared"))
@@ -164,8 +167,10 @@ def execute(
                 tables[ph] = tables[ph][used]
 
     def look(t: Tensor, at: Any) -> tuple[Any, bool]:
-        """A tensor's value for the rows `at` (a slice, numbers, or None: all), and whether it has a
-        row axis."""
+        """A tensor's value for the rows `at`, and whether it has a row axis.
+
+        at : a slice, numbers, or None: all.
+        """
         where = p.domain[t]
         if where is None:
             return shared[t], False
@@ -222,15 +227,19 @@ def _stage(stage: list[Tensor], nodes: Env, p: Plan, look: Any, n: int) -> None:
 
 
 def _operands(t: Tensor, p: Plan, value: Any) -> list[tuple[Any, bool]]:
-    """The values of t's inputs; an argument of an inner recurrence that nothing asked for reads has
-    none."""
+    """The values of t's inputs.
+
+    An argument of an inner recurrence that nothing asked for reads has none.
+    """
     read = set(arguments_read(t, p.demands[t]) if t.op is RECUR else t.inputs)
     return [value(i) if i in read else (None, False) for i in t.inputs]
 
 
 def _level(p: Plan, block: Block, nodes: Env, look: Any, at: slice, arrivals: dict) -> None:
-    """One turn of the loop: gather the states that arrive, run the core, store what is read
-    later."""
+    """One turn of the loop.
+
+    Gather the states that arrive, run the core, store what is read later.
+    """
     m = at.stop - at.start
     local: Env = {}
     for (slot, leaf), ph in p.slots.items():
@@ -245,8 +254,10 @@ def _level(p: Plan, block: Block, nodes: Env, look: Any, at: slice, arrivals: di
 
 
 def _gather(ph: Tensor, leaf: int, m: int, arrivals: Any, block: Block, look: Any) -> Any:
-    """The states that arrive at one leaf of a slot, wherever they live: a port may be anything of
-    the block, also what all nodes share or a table's row."""
+    """The states that arrive at one leaf of a slot, wherever they live.
+
+    A port may be anything of the block, also what all nodes share or a table's row.
+    """
     total: Any = None
     for port, to, source, whole in arrivals:
         t = block.ports.get((port, leaf))
@@ -262,8 +273,10 @@ def _gather(ph: Tensor, leaf: int, m: int, arrivals: Any, block: Block, look: An
 
 
 def _arrivals(structure: Structure) -> list[dict[int, list[tuple]]]:
-    """For each level and slot: (port, row within the level, level-ordered row of the source, one
-    for each row)."""
+    """For each level and slot: (port, row within the level, level-ordered row of the source).
+
+    One for each row.
+    """
     known = structure.__dict__.get("_arrivals")
     if known is not None:
         return known
@@ -297,8 +310,10 @@ def _arrivals(structure: Structure) -> list[dict[int, list[tuple]]]:
 
 
 def _step(t: Tensor, env: Env, p: Plan, pairs: list[tuple[Any, bool]], m: int | None) -> None:
-    """Compute `t` into `env` from its inputs' values, of which those marked have a leading axis of
-    m rows."""
+    """Compute `t` into `env` from its inputs' values.
+
+    Those of them that are marked have a leading axis of m rows.
+    """
     if t.op is PROJ or t in env:
         return
     if t.op is RECUR:

@@ -1,25 +1,30 @@
-"""Where a NaN or an infinity was born: `first_nonfinite` names the op, the element, the step and
-the sample.
+"""Where a NaN or an infinity was born.
 
-Sits on the engine and the evaluator and is imported by neither; `mg.function(f, nan_check=True)`
-calls it when a result turns out bad.  It works in two passes over the graph:
+`first_nonfinite` names the op, the element, the step and the sample.
 
-* **forward**: every value is computed again and kept, those inside a recurrence too (level by
-  level, one row per node of the structure);
+Sits on the engine and the evaluator and is imported by neither;
+`mg.function(f, nan_check=True)` calls it when a result turns out bad.
+It works in two passes over the graph:
+
+* **forward**: every value is computed again and kept, those inside a recurrence too
+  (level by level, one row per node of the structure);
 * **backward**: from the bad elements of the outputs, back through the elements that made them bad.
-  An op is put to the test: its bad inputs are replaced by finite numbers, then each input in turn
-  keeps its NaNs (or +inf, or -inf) alone.  If the result is the same NaN or infinity with none of
-  them, the op made it itself: an *origin*.  If it is with one of them, the walk goes on there; if
-  it takes several (inf - inf), it goes on at all of them.  What `where`, `minimum` or exp(-inf) = 0
-  stopped is never reached, so a deliberate mask is not blamed, not even for a NaN beside it that
-  swallows it (-inf - NaN is a NaN because of the NaN).
+  An op is put to the test: its bad inputs are replaced by finite numbers,
+  then each input in turn keeps its NaNs (or +inf, or -inf) alone.
+  If the result is the same NaN or infinity with none of them, the op made it itself: an *origin*.
+  If it is with one of them, the walk goes on there;
+  if it takes several (inf - inf), it goes on at all of them.
+  What `where`, `minimum` or exp(-inf) = 0 stopped is never reached,
+  so a deliberate mask is not blamed,
+  not even for a NaN beside it that swallows it (-inf - NaN is a NaN because of the NaN).
 
-Which elements of an input an element of a result depends on is the same place for an elementwise
-op, and for any other op what its vjp, the transposed map, returns for a cotangent marking the
-elements in question.
+Which elements of an input an element of a result depends on
+is the same place for an elementwise op,
+and for any other op what its vjp, the transposed map, returns
+for a cotangent marking the elements in question.
 
-The first origin is reported: forward before backward, then in the order of evaluation; inside a
-recurrence by level, then by op, then by row.
+The first origin is reported: forward before backward, then in the order of evaluation;
+inside a recurrence by level, then by op, then by row.
 """
 
 from __future__ import annotations
@@ -56,13 +61,14 @@ class Finding:
 
     op, name : the primitive ("constant", "input" for a leaf) and the node's name, or None.
     kind     : "nan", "+inf" or "-inf", of the first bad element.
-    index    : of that element in the op's result, which has `shape`; count: how many are bad here
-               (and, unless `harmless` was asked for, reach an output).  In a recurrence: at one
-               node.
+    index    : of that element in the op's result, which has `shape`.
+    count    : how many are bad here (and, unless `harmless` was asked for, reach an output).
+               In a recurrence: at one node.
     inputs   : per input the numbers read for that element: one for an elementwise op.
     cause    : the same in words: "log of -3.2", "0.0 / 0.0".
-    line     : the user's line that recorded the op (in a gradient: the line of `mg.grad`; inside a
-               recurrence, of the first one to differentiate that cell).
+    line     : the user's line that recorded the op
+               (in a gradient: the line of `mg.grad`;
+               inside a recurrence, of the first one to differentiate that cell).
     order    : 0 in the forward pass, 1 in a gradient, 2 in a second derivative, ...
     rule     : (op, name, line) of the node whose vjp rule it belongs to; None if order is 0.
     places   : the recurrences it lies in, outermost first.
@@ -165,15 +171,18 @@ def _called(op: str, name: str | None) -> str:
 def first_nonfinite(
     output: Any, *, kinds: Sequence[str] = ("nan", "inf"), harmless: bool = False
 ) -> Finding | None:
-    """The first op, in the order of evaluation, that made a NaN or infinity out of finite inputs;
+    """The first op, in the order of evaluation, that made a NaN or infinity out of finite inputs.
+
     None if there is none.
 
-    output  : a Tensor or pytree of Tensors, values or gradients; everything is computed again, with
-              every value inside the recurrences in memory.
-    kinds   : what counts as bad: "nan", "inf" or both.  With ("nan",) infinities are ordinary
-              numbers, and what is named is the op that made NaN of them (inf - inf).
-    harmless: False: only what reaches a bad element of the output counts, so None if the output is
-              good.  True: also what a `where` or exp(-inf) = 0 stops on the way.
+    output   : a Tensor or pytree of Tensors, values or gradients;
+               everything is computed again, with every value inside the recurrences in memory.
+    kinds    : what counts as bad: "nan", "inf" or both.
+               With ("nan",) infinities are ordinary numbers,
+               and what is named is the op that made NaN of them (inf - inf).
+    harmless : False: only what reaches a bad element of the output counts,
+               so None if the output is good.
+               True: also what a `where` or exp(-inf) = 0 stops on the way.
 
     Raises ValueError for other kinds, TypeError for outputs without a value (inside a trace).
     """

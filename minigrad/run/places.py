@@ -1,7 +1,8 @@
 """A node of a recurrence in words: its gate, the parameters it reads, its step and its sample.
 
-Every report about the inside of a recurrence speaks of it in these terms (`nonfinite`, and
-`testing.checking.locate`).  A step is the time step of a sequence, whichever way the state flows.
+Every report about the inside of a recurrence speaks of it in these terms
+(`nonfinite`, and `testing.checking.locate`).
+A step is the time step of a sequence, whichever way the state flows.
 """
 
 from __future__ import annotations

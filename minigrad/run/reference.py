@@ -1,8 +1,9 @@
 """Values, node by node: the loop over the graph, and `reference`.
 
-`reference` runs every recurrence one structure node at a time, with nothing clever in it: it is
-the oracle that every faster way of running a graph is held against.  The loop itself (`run`) is
-shared: it is given the way of a recurrence as a `Runner`.  Nothing here compiles anything.
+`reference` runs every recurrence one structure node at a time, with nothing clever in it:
+it is the oracle that every faster way of running a graph is held against.
+The loop itself (`run`) is shared: it is given the way of a recurrence as a `Runner`.
+Nothing here compiles anything.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ def reference(tree: Any) -> Any:
     """The values of all Tensors in a pytree, like `evaluate`: the oracle.
 
     One structure node at a time, from the leaves, keeping nothing.
+    Raises what `evaluate` raises.
     """
     leaves, spec = pytrees.tree_flatten(tree)
     tensors = [t for t in leaves if isinstance(t, Tensor)]

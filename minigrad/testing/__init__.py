@@ -1,7 +1,7 @@
 """Testing gradients: `check_grads` for recorded functions, `check_vjp` for anybody's.
 
-Importing this package imports neither hypothesis nor pytest; `strategies`, `laws`, `mutate` and
-`first_nonfinite` are loaded when they are first asked for.
+Importing this package imports neither hypothesis nor pytest;
+`strategies`, `laws`, `mutate` and `first_nonfinite` are loaded when they are first asked for.
 """
 
 from __future__ import annotations

@@ -3,11 +3,14 @@
     from minigrad.testing import laws
     print(laws.check_cell(my_cell, input_size=3))      # a table, law by law; raises LawBroken
 
-A law takes a `Problem` (a cell over a structure, with its arrays), returns None, or says in a word
-why it does not apply, and raises AssertionError with the numbers where it is broken.  What it holds
-against each other are different ways to one result: the compiled kernels, the level-batched
-evaluator, the reference that runs node by node, the unfolded graph, a plain Python loop.  Agreement
-is not correctness: that is `gradients_are_correct`, which asks the oracles of `check_grads`.
+A law takes a `Problem` (a cell over a structure, with its arrays),
+returns None, or says in a word why it does not apply,
+and raises AssertionError with the numbers where it is broken.
+What it holds against each other are different ways to one result:
+the compiled kernels, the level-batched evaluator, the reference that runs node by node,
+the unfolded graph, a plain Python loop.
+Agreement is not correctness: that is `gradients_are_correct`,
+which asks the oracles of `check_grads`.
 """
 
 from __future__ import annotations
@@ -139,8 +142,7 @@ def compiled_is_reference(problem: Problem) -> None:
 
 
 def plain_loop(problem: Problem, t: Mapping[str, Any]) -> tuple[Any, Any]:
-    """The recurrence without `recur`: the cell called in Python on each row, the edges walked one
-    by one."""
+    """The recurrence without `recur`: the cell called in Python, row by row and edge by edge."""
     s = problem.structure
     edges = list(zip(s.src.tolist(), s.dst.tolist(), s.slot.tolist(), strict=True))
     first, spec = optree.tree_flatten(t["initial"])
@@ -221,8 +223,10 @@ def batched_is_one_by_one(problem: Problem) -> None:
 
 
 def ragged_is_padded(problem: Problem) -> str | None:
-    """Sequences of different lengths, and the same padded to one length: the padding's content
-    never matters, nor does it have a gradient."""
+    """Sequences of different lengths, and the same padded to one length.
+
+    The padding's content never matters, nor does it have a gradient.
+    """
     s = problem.structure
     chains = s.slots == 1 and all(len(ends) == len(np.unique(ends)) for ends in (s.src, s.dst))
     if not chains or not s.n:
@@ -260,8 +264,10 @@ def ragged_is_padded(problem: Problem) -> str | None:
 
 
 def row_numbers_do_not_matter(problem: Problem) -> str | None:
-    """The rows numbered in another order: the same states, outputs and gradients, moved.  (A
-    reversed structure over reversed inputs is a case of it.)"""
+    """The rows numbered in another order: the same states, outputs and gradients, moved.
+
+    (A reversed structure over reversed inputs is a case of it.)
+    """
     s = problem.structure
     if s.n < 2:
         return "one node"
@@ -424,17 +430,17 @@ def gradients_are_correct(problem: Problem) -> str | None:
 @contextmanager
 def _threads(number: int) -> Iterator[None]:
     """Compiled kernels on so many threads, however small the work."""
-    from ..compile import program
+    from ..compile import runner
     from ..kernels import threads
 
-    kept = threads.count, program.SPLIT
+    kept = threads.count, runner.SPLIT
     setattr(threads, "count", lambda: number)  # noqa: B010  # a function of that module
-    program.SPLIT = 0
+    runner.SPLIT = -1
     try:
         yield
     finally:
         setattr(threads, "count", kept[0])  # noqa: B010
-        program.SPLIT = kept[1]
+        runner.SPLIT = kept[1]
 
 
 def threads_and_calls_agree(problem: Problem) -> None:
@@ -548,19 +554,22 @@ def check_cell(
 ) -> LawReport:  # fmt: skip
     """Put a cell `f(params, carry, x) -> (carry, y)` to all laws, over several structures.
 
-    params    : a pytree of arrays, used as it is; default: `cell.init(seed)`, moved by 0.1 at
-                random so that no zero hides a mistake.
-    carry     : the state of one node, a pytree of arrays, used as it is; default: a random one
-                shaped as `cell.zero_state()`, whose first axis counts rows.
-    x         : the input of one node, a pytree of arrays: floats are moved at random from node to
-                node, integers stay.  Or input_size: vectors of that length (default:
-                `cell.input_size`); without either the cell gets None.
-    slots     : states that the carry holds (a tuple, if several); default: `cell.arity`, or 1.
-    structures: by name, in place of `structures_for(slots)`.   laws: in place of `LAWS`.
+    params     : a pytree of arrays, used as it is;
+                 default: `cell.init(seed)`, moved by 0.1 at random so that no zero hides a mistake.
+    carry      : the state of one node, a pytree of arrays, used as it is;
+                 default: a random one shaped as `cell.zero_state()`, whose first axis counts rows.
+    x          : the input of one node, a pytree of arrays:
+                 floats are moved at random from node to node, integers stay.
+    input_size : or vectors of that length (default: `cell.input_size`);
+                 without either the cell gets None.
+    slots      : states that the carry holds (a tuple, if several); default: `cell.arity`, or 1.
+    structures : by name, in place of `structures_for(slots)`.
+    laws       : in place of `LAWS`.
 
-    All floats become float64.  Returns a LawReport; raises LawBroken naming law, structure and
-    numbers where one is broken (with `raises=False` only the report says so).  Other errors of the
-    cell come through with a note saying where.
+    All floats become float64.
+    Returns a LawReport; raises LawBroken naming law, structure and numbers where one is broken
+    (with `raises=False` only the report says so).
+    Other errors of the cell come through with a note saying where.
     """
     name = name_of(cell)
     rng = np.random.default_rng(seed)

@@ -7,14 +7,15 @@ Active wherever minigrad is installed (`-p no:minigrad` turns it off).  Three th
       def test_my_op(check_grads):
           check_grads(my_op, np.ones(3), order=2)
 
-* a test marked `gradients` returns `(f, *args)`, or a list of these, and is checked with the
-  marker's keyword arguments, which are those of `check_grads`:
+* a test marked `gradients` returns `(f, *args)`, or a list of these,
+  and is checked with the marker's keyword arguments, which are those of `check_grads`:
 
       @pytest.mark.gradients(order=2)
       def test_my_op():
           return my_op, np.ones(3)
 
-* the summary counts the verdicts and lists every check that decided nothing, and so tested nothing.
+* the summary counts the verdicts,
+  and lists every check that decided nothing, and so tested nothing.
   With `--gradients-strict` such a check fails its test.
 
 Verdicts travel with the test reports, so that they arrive from the workers of pytest-xdist too.

@@ -1,7 +1,8 @@
 """Hypothesis strategies for what minigrad computes with: arrays, expressions, cells, structures.
 
-Import this module where tests are written (`pip install hypothesis`); nothing else in minigrad
-needs it.  Examples are drawn choice by choice and shrink to something small that can be printed:
+Import this module where tests are written (`pip install hypothesis`);
+nothing else in minigrad needs it.
+Examples are drawn choice by choice and shrink to something small that can be printed:
 expressions, cells and problems print as scripts that run.
 
     from hypothesis import given
@@ -53,10 +54,14 @@ class Drawn:
         return self.draw(st.integers(least, most))
 
     def times(self, least: int, most: int) -> Iterable[int]:
+        """Every turn begins with a choice, and one more ends them, also after the last possible
+        turn: so whatever turn is taken out, the choices behind it keep their meaning."""
         for k in range(most):
             if k >= least and not self.draw(st.integers(0, 5)):  # "no more" is the simplest
                 return
             yield k
+        if most > least:
+            self.draw(st.integers(0, 0))
 
 
 @st.composite
@@ -115,14 +120,14 @@ def arrays(
 ) -> np.ndarray:  # fmt: skip
     """Arrays as they trip up gradients.
 
-    shape      : a tuple, a strategy of tuples, or None for any (0-d and empty ones too).
-    dtype      : of floats, integers or booleans, or a strategy of dtypes.
-    zeros      : 0 and -0 are planted; False: no element is 0.
-    ties       : some elements are made equal; False: all elements differ.
-    infinities, nans, subnormals: are planted.   extremes: the largest and smallest numbers, their
-                 roots, and +-1000 (which overflows exp).
-    odd_layouts: reversed, strided, transposed and read-only memory.
-    low, high  : the range of all other elements.
+    shape       : a tuple, a strategy of tuples, or None for any (0-d and empty ones too).
+    dtype       : of floats, integers or booleans, or a strategy of dtypes.
+    zeros       : 0 and -0 are planted; False: no element is 0.
+    ties        : some elements are made equal; False: all elements differ.
+    infinities, nans, subnormals: are planted.
+    extremes    : the largest and smallest numbers, their roots, and +-1000 (which overflows exp).
+    odd_layouts : reversed, strided, transposed and read-only memory.
+    low, high   : the range of all other elements.
 
     With all specials off: distinct ordinary numbers.  Examples shrink to multiples of 1/8.
     """
@@ -187,10 +192,11 @@ def expressions(
 ) -> st.SearchStrategy[Expression]:  # fmt: skip
     """Random well-typed expressions: `.f` takes arrays or Tensors like `.args`; prints as a script.
 
-    most    : how many lines at most.
-    specials: False: every op where it is smooth, away from kinks, values below 100, so that a
-              gradient check decides.  True: zeros, ties, infinities, NaN, overflow anywhere.
-    only    : names in `RULES`, the table of ops; add rows to it for ops of your own.
+    most     : how many lines at most.
+    specials : False: every op where it is smooth, away from kinks, values below 100,
+               so that a gradient check decides.
+               True: zeros, ties, infinities, NaN, overflow anywhere.
+    only     : names in `RULES`, the table of ops; add rows to it for ops of your own.
     """
     return _from(random_expression, most, dtype, specials, only)
 
@@ -218,8 +224,8 @@ def blocks(**options: Any) -> st.SearchStrategy[BlockExample]:
 def cells(slots: int = 1) -> st.SearchStrategy[RandomCell]:
     """Random cells `cell(p, carry, x) -> (carry, y)`, made of lines of Python and printed so.
 
-    `.params(input_size, rng)` gives parameters, `.leaves` vectors of `.width` numbers each are the
-    state of one of the `slots`.
+    `.params(input_size, rng)` gives parameters,
+    `.leaves` vectors of `.width` numbers each are the state of one of the `slots`.
     """
     return _from(random_cell, slots)
 
@@ -228,9 +234,11 @@ def cells(slots: int = 1) -> st.SearchStrategy[RandomCell]:
 
 
 def structures(kind: str | None = None) -> st.SearchStrategy[Structure]:
-    """Structures of one of `KINDS`, or of any: chains, ragged and reversed batches of them (empty
-    sequences too), forests, grids, and DAGs with several slots, double edges, fan-out and isolated
-    nodes."""
+    """Structures of one of `KINDS`, or of any.
+
+    Chains, ragged and reversed batches of them (empty sequences too), forests, grids,
+    and DAGs with several slots, double edges, fan-out and isolated nodes.
+    """
     return _plans(kind).map(Plan.build)
 
 
@@ -242,8 +250,10 @@ def _plans(kind: str | None) -> st.SearchStrategy[Plan]:
 
 
 def problems(kind: str | None = None) -> st.SearchStrategy[Problem]:
-    """A random cell over a random structure of one of `KINDS` (or of any), with parameters, first
-    states and inputs: what the `laws` take.  Prints as a script."""
+    """A random cell over a random structure of one of `KINDS` (or of any).
+
+    With parameters, first states and inputs: what the `laws` take.  Prints as a script.
+    """
     _plans(kind)
     return st.one_of([_from(random_problem, k) for k in (KINDS if kind is None else [kind])])
 

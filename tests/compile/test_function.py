@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 
 import minigrad as mg
 import recurrent as rc
-from minigrad.compile import program
+from minigrad.compile import runner
 from minigrad.kernels import cache, threads
 from minigrad.testing.laws import LAWS
 from minigrad.testing.strategies import KINDS, problems
@@ -182,7 +182,7 @@ def test_second_order():
 def test_any_number_of_threads_gives_the_same_bits(name, lengths, monkeypatch):
     cell = CELLS[name]
     args = arguments(cell, "float32", 4, 3)
-    monkeypatch.setattr(program, "SPLIT", 0)
+    monkeypatch.setattr(runner, "SPLIT", 0)
     results = []
     for count in (1, 2, 3, 5):
         monkeypatch.setattr(threads, "count", lambda n=count: n)
@@ -216,7 +216,7 @@ def test_one_sequence_on_many_threads(what, monkeypatch):
         return ys if what == "values" else mg.grad(mg.sum(ys * ys * ys), (p, x))
 
     wanted = mg.reference(run(mg.tensors(p), mg.tensors(x)))
-    monkeypatch.setattr(program, "SPLIT", 0)
+    monkeypatch.setattr(runner, "SPLIT", 0)
     results = []
     for count in (1, 2, 3, 5):
         monkeypatch.setattr(threads, "count", lambda n=count: n)
@@ -705,7 +705,7 @@ def recurrent_cases():
 @pytest.mark.parametrize("count", (1, 2))
 def test_an_interrupt_between_any_two_steps(name, count, monkeypatch):
     """Whatever a call has left half-done, the next ones give the same bits as ever."""
-    monkeypatch.setattr(program, "SPLIT", 0)
+    monkeypatch.setattr(runner, "SPLIT", 0)
     monkeypatch.setattr(threads, "count", lambda: count)
     run, cases = recurrent_cases()[name]
     f = mg.function(run)

@@ -17,7 +17,7 @@ from hypothesis import settings
 
 import minigrad as mg
 import recurrent as rc
-from minigrad.compile import program
+from minigrad.compile import runner
 from minigrad.kernels import threads
 from minigrad.testing.plugin import PREFIX
 
@@ -55,7 +55,7 @@ class Load:
     """One function, arguments with their results, and threads that call it meanwhile."""
 
     def __init__(self, monkeypatch, crew=2):
-        monkeypatch.setattr(program, "SPLIT", 0)
+        monkeypatch.setattr(runner, "SPLIT", 0)
         monkeypatch.setattr(threads, "count", lambda: 2)
         draw = np.random.default_rng(0)
         self.f = mg.function(lambda p, x: (chain(p, x), mg.grad(mg.sum(chain(p, x)), p)))

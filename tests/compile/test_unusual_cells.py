@@ -6,7 +6,7 @@ import optree
 import pytest
 
 import minigrad as mg
-from minigrad.compile import program
+from minigrad.compile import runner
 from minigrad.kernels import threads
 
 S = mg.Structure
@@ -119,7 +119,7 @@ def test_a_slot_that_no_edge_enters():
 
 
 def test_what_is_read_of_a_slot_on_two_threads(monkeypatch):
-    monkeypatch.setattr(program, "SPLIT", 0)
+    monkeypatch.setattr(runner, "SPLIT", 0)
     monkeypatch.setattr(threads, "count", lambda: 2)
     for structure in (TREES, DAG):
         step = step_of(TWO_SLOTS["a leaf of one slot"], structure)

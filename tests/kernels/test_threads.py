@@ -7,8 +7,9 @@ import threading
 import numpy as np
 import pytest
 
-from minigrad.compile import program
-from minigrad.kernels import threads
+from minigrad.compile.sequence import Schedule
+from minigrad.kernels import glue, threads
+from minigrad.kernels.glue import address
 from tests.interrupts import interrupt, points
 
 
@@ -17,16 +18,16 @@ def schedule():
     """schedule(parties): who writes 1.0 to a place of its own in each of two phases, and where."""
 
     def make(parties):
-        module = program.glue.kernels()
+        module = glue.kernels()
         found, phases = np.zeros((2, parties, 1)), []
         one = np.ones((1, 1))
-        to = [program.address(a) for a in found.reshape(-1, 1)]
-        copies = np.array([[program.address(one), 8, a, 8, 1, 1, 1] for a in to], np.int64)
-        base = program.address(copies)
+        to = [address(a) for a in found.reshape(-1, 1)]
+        copies = np.array([[address(one), 8, a, 8, 1, 1, 1] for a in to], np.int64)
+        base = address(copies)
         for phase in range(2):
             at = [phase * parties + k for k in range(parties)]
             phases.append([[(module.copy_float64.address, base, k, k + 1)] for k in at])
-        made = program.Schedule(phases, parties)
+        made = Schedule(phases, parties)
         made.keep = one, copies
         return made, found
 

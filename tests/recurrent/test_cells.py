@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 import recurrent as rc
-from minigrad.compile import program
+from minigrad.compile import runner
 from minigrad.kernels import threads
 from minigrad.testing.laws import close
 from recurrent.cells import kinds
@@ -204,7 +204,7 @@ def test_single_precision_with_any_number_of_threads(name, monkeypatch):
         return out, mg.vjp(out, t, optree.tree_map(mg.ones_like, out))
 
     wanted = optree.tree_leaves(mg.reference(step(mg.tensors(args))))
-    monkeypatch.setattr(program, "SPLIT", 0)
+    monkeypatch.setattr(runner, "SPLIT", 0)
     bits = set()
     for count in (1, 2, 3):
         monkeypatch.setattr(threads, "count", lambda n=count: n)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from random import Random
 
 import numpy as np
 import pytest
@@ -214,6 +215,21 @@ def test_a_problem_prints_as_a_script_that_runs(p):
 def test_a_problem_shrinks():
     p = example(mgst.problems("chain"), lambda p: "mg.vecdot" in p.cell.text and p.structure.n > 1)
     assert p.structure.n == 2 and len(p.cell.steps) == 1 and p.cell.leaves == 1
+
+
+@st.composite
+def turns(draw):
+    """Up to five turns of four choices, and one choice behind them, as a random cell has them."""
+    source = mgst.Drawn(draw)
+    made = [tuple(source.integer(0, 9) for _ in range(4)) for _ in source.times(1, 5)]
+    return made, source.integer(1, 2)
+
+
+def test_whatever_turn_is_taken_out_the_choices_behind_it_keep_their_meaning():
+    """Also where there were as many turns as there can be: one in seven searches ended there."""
+    for seed in range(8):
+        found = find(turns(), lambda d: d[0][-1][0] == 7, settings=many, random=Random(seed))
+        assert found == ([(7, 0, 0, 0)], 1), seed
 
 
 def test_a_seed_makes_a_problem_again():

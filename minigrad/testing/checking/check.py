@@ -3,9 +3,10 @@
     check_grads(f, *args)      a function of Tensors, by the graph it records
     check_vjp(f, vjp, *arrays) any function with a hand-written vjp: NumPy, torch, JAX
 
-The gradient is compared with slopes that no derivative rule had a part in (`oracles`), everything
-in wider numbers than the function's own, so that a wrong rule and mere rounding are told apart
-(`compare`).  A wrong gradient is traced to the op whose rule is at fault (`locate`).
+The gradient is compared with slopes that no derivative rule had a part in (`oracles`),
+everything in wider numbers than the function's own,
+so that a wrong rule and mere rounding are told apart (`compare`).
+A wrong gradient is traced to the op whose rule is at fault (`locate`).
 """
 
 from __future__ import annotations
@@ -42,21 +43,25 @@ def check_grads(
 ) -> Report:  # fmt: skip
     """Check the derivatives of `f` at `args`; returns a Report, raises GradientError.
 
-    f        : f(*args) -> a Tensor or a pytree of them.  It is recorded twice (a difference between
-               the two is reported as non-deterministic) and then only its graph is run.
-    args     : pytrees of arrays or Tensors.  Floating-point leaves (Python floats too) are
-               differentiated, any dtype; all other leaves are passed on as they are.
-    order    : 1 the gradient; 2 also the gradient of the recorded gradient, and so on.
-    modes    : "rev" checks vjp, "fwd" checks jvp.
-    reference: reference(u, *args) -> the exact gradients of sum(u * f(*args)), u in the structure
-               of f's outputs as float64 arrays, in the structure of args (anything for leaves that
-               are not differentiated).  Takes the oracle's place for vjp at order 1.
-    tol      : relative tolerance; None: 1e-9, or 1e-6 where only double precision is to be had.
-    budget   : op evaluations the oracle may take at each order; within it every element is
-               compared, beyond it random directions.
+    f         : f(*args) -> a Tensor or a pytree of them.
+                It is recorded twice (a difference between the two is reported as non-deterministic)
+                and then only its graph is run.
+    args      : pytrees of arrays or Tensors.
+                Floating-point leaves (Python floats too) are differentiated, any dtype;
+                all other leaves are passed on as they are.
+    order     : 1 the gradient; 2 also the gradient of the recorded gradient, and so on.
+    modes     : "rev" checks vjp, "fwd" checks jvp.
+    reference : reference(u, *args) -> the exact gradients of sum(u * f(*args)),
+                u in the structure of f's outputs as float64 arrays, in the structure of args
+                (anything for leaves that are not differentiated).
+                Takes the oracle's place for vjp at order 1.
+    tol       : relative tolerance; None: 1e-9, or 1e-6 where only double precision is to be had.
+    budget    : op evaluations the oracle may take at each order;
+                within it every element is compared, beyond it random directions.
 
-    Raises GradientError where a gradient is wrong or f is not deterministic.  Verdicts that decide
-    nothing (ill-conditioned, too little precision) do not raise: see `report.conclusive`.
+    Raises GradientError where a gradient is wrong or f is not deterministic.
+    Verdicts that decide nothing (ill-conditioned, too little precision) do not raise:
+    see `report.conclusive`.
     """
     modes = _modes(modes)
     if not isinstance(order, int) or order < 1:

@@ -1,9 +1,11 @@
 """Found gradients beside true slopes: one finding per input and mode.
 
-Sits between the oracles, which know slopes, and `check`, which knows functions; `judge` concludes
-from single differences.  Here the directions are chosen, an oracle is chosen for them, a verdict
-of "wrong" is tried against a second oracle, the worst of what was seen is picked, the elements of
-a random direction that failed are searched by halving, and the mistake is given a name.
+Sits between the oracles, which know slopes, and `check`, which knows functions;
+`judge` concludes from single differences.
+Here the directions are chosen, an oracle is chosen for them,
+a verdict of "wrong" is tried against a second oracle, the worst of what was seen is picked,
+the elements of a random direction that failed are searched by halving,
+and the mistake is given a name.
 """
 
 from __future__ import annotations
@@ -27,8 +29,11 @@ def examine(
     tol: float | None = None, budget: int = 400_000, order: int = 1, cost: int = 10,
     elements: bool = True, exact: Any = None,
 ) -> list[Finding]:  # fmt: skip
-    """One finding per input and mode.  budget: how many op evaluations the oracle may take, `cost`
-    for each run of the function.  exact(u): gradients given by the user, in place of an oracle."""
+    """One finding per input and mode.
+
+    budget   : how many op evaluations the oracle may take, `cost` for each run of the function.
+    exact(u) : gradients given by the user, in place of an oracle.
+    """
     smooth, dear = pt.analytic and not pt.ties, cost > 300
     runs = max(24, budget // (max(cost, 1) * (1 if smooth else 16)))
     count = sum(x.size for x in p.xs)
@@ -203,8 +208,10 @@ def _moved(judge: Judge, best: Seen) -> str:
 
 
 def _of_directions(seen: list[Seen], whole: bool) -> str:
-    """A mistake that shows in all of several comparisons; one number has a ratio to anything, so
-    it tells nothing, unless it is the whole gradient."""
+    """A mistake that shows in all of several comparisons.
+
+    One number has a ratio to anything, so it tells nothing, unless it is the whole gradient.
+    """
     true = np.array([np.mean(s.expected) for s in seen])
     words = diagnose(Mistake(np.array([s.found for s in seen]), true))
     alone = np.count_nonzero(true) < 2 and not whole

@@ -1,8 +1,10 @@
 """Which directions a gradient is compared along, and the slopes along them.
 
-Sits on the oracles.  For small inputs every element is a direction; for large ones three random
-directions per input stand for all; at ties, directions that keep the tied values together are
-added, because there a kink does not show.
+Sits on the oracles.
+For small inputs every element is a direction;
+for large ones three random directions per input stand for all;
+at ties, directions that keep the tied values together are added,
+because there a kink does not show.
 """
 
 from __future__ import annotations
@@ -37,8 +39,10 @@ def dyadic(rng: np.random.Generator, shape: Any) -> Any:
 
 
 def ways_of(pt: Point, rng: np.random.Generator, elementwise: bool, n: int) -> list[Direction]:
-    """Every element, or three random directions per input; then all inputs together.  Elements
-    beside which others vanish have a direction of their own, with steps of their size."""
+    """Every element, or three random directions per input; then all inputs together.
+
+    Elements beside which others vanish have a direction of their own, with steps of their size.
+    """
     ways: list[Direction] = []
     both: Move = []
     for j, (x, ok, huge) in enumerate(zip(pt.xs, *_movable(pt), strict=True)):
@@ -66,8 +70,10 @@ def _movable(pt: Point) -> tuple[list[Any], list[Any]]:
 
 
 def tied_ways(pt: Point, rng: np.random.Generator, ways: list[Direction]) -> list[Direction]:
-    """Directions that move tied values together, to first order: there a kink does not show, so
-    the gradient's part along them is known exactly."""
+    """Directions that move tied values together, to first order.
+
+    There a kink does not show, so the gradient's part along them is known exactly.
+    """
     free = _movable(pt)[0]
     found = [Direction([ok * 1.0 for ok in free], -1, whole=True)]
     for j, ok in enumerate(free):
@@ -104,8 +110,10 @@ def _parts(pt: Point, single: list[Direction], sizes: Any) -> Move:
 
 
 def paired_ways(kinked: list[Direction], most: int = 24) -> list[Direction]:
-    """Two elements at a kink moved together, or against each other: where the kink is a tie of
-    just these two, it does not show along one of them."""
+    """Two elements at a kink moved together, or against each other.
+
+    Where the kink is a tie of just these two, it does not show along one of them.
+    """
     single = [w for w in kinked if w.element is not None]
     found = []
     for a, b in islice(combinations(single, 2), most // 2):
@@ -126,8 +134,11 @@ def joined(one: Slopes, two: Slopes) -> Slopes:
 
 
 def slopes_along(pt: Point, ways: list[Direction], smooth: bool) -> Slopes:
-    """The best that can be known along `ways`: the complex step where nothing is tied or the tied
-    values do not move; else differences to either side, and the complex step where it agrees."""
+    """The best that can be known along `ways`.
+
+    The complex step where nothing is tied or the tied values do not move;
+    else differences to either side, and the complex step where it agrees.
+    """
     moves = [w.move for w in ways]
     if smooth:
         return complex_step(pt, moves)
@@ -153,8 +164,10 @@ def slopes_along(pt: Point, ways: list[Direction], smooth: bool) -> Slopes:
 
 
 def still(pt: Point, moves: Sequence[Move]) -> Any:
-    """Which directions leave all tied values where they are, so that no kink shows along them: to
-    first order, and at a step, where a distance such as a * a changes in second order."""
+    """Which directions leave all tied values where they are, so that no kink shows along them.
+
+    To first order, and at a step, where a distance such as a * a changes in second order.
+    """
     if pt.gaps is None:
         return np.zeros(len(moves), bool)
     gaps = Point(pt.gaps, pt.xs, pt.gaps(pt.xs), pt.dtype, True)
@@ -188,8 +201,10 @@ def _by_differences(pt: Point, moves: Sequence[Move]) -> Slopes:
 
 
 def tiniest(xs: Arrays, move: Move) -> float:
-    """A step's factor that suits the smallest moved element, if all are tiny; else 0.  (Beside
-    others such steps would be lost.)"""
+    """A step's factor that suits the smallest moved element, if all are tiny; else 0.
+
+    (Beside others such steps would be lost.)
+    """
     size = np.concatenate([
         np.abs(x[d != 0]).reshape(-1) for x, d in zip(xs, move, strict=True) if d is not None
     ])  # fmt: skip

@@ -109,14 +109,14 @@ def check_vjp(
 ) -> Report:  # fmt: skip
     """Check a hand-written vjp of any function of arrays; returns a Report, raises GradientError.
 
-    f     : f(*arrays) -> an array or a tuple of them: NumPy, torch, JAX, what np.asarray reads.
-    vjp   : vjp(ct, *arrays) or vjp(ct, out, *arrays), told apart by its number of parameters.  ct
-            and out have the structure of f's result.  Returns one cotangent per array, or one per
-            floating-point array; None: no gradient.
-    arrays: floating-point ones are differentiated, the others passed on.
+    f      : f(*arrays) -> an array or a tuple of them: NumPy, torch, JAX, what np.asarray reads.
+    vjp    : vjp(ct, *arrays) or vjp(ct, out, *arrays), told apart by its number of parameters.
+             ct and out have the structure of f's result.
+             Returns one cotangent per array, or one per floating-point array; None: no gradient.
+    arrays : floating-point ones are differentiated, the others passed on.
 
-    Besides the values: that vjp is linear in ct, returns its input's shapes, changes neither its
-    arguments nor what it returned before, and says the same twice.
+    Besides the values: that vjp is linear in ct, returns its input's shapes,
+    changes neither its arguments nor what it returned before, and says the same twice.
     """
     report = Report(getattr(f, "__name__", type(f).__name__))
     rng = np.random.default_rng(seed)

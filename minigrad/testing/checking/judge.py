@@ -1,8 +1,9 @@
 """What is concluded from one difference between a found gradient and the true slope.
 
-Everything is compared in the widest numbers to be had.  A difference is called wrong only where it
-exceeds what the oracle says of its own error, what rounding does to the gradient (known from
-evaluating it in two types), and what rounding of the largest value on the way could do.
+Everything is compared in the widest numbers to be had.
+A difference is called wrong only where it exceeds what the oracle says of its own error,
+what rounding does to the gradient (known from evaluating it in two types),
+and what rounding of the largest value on the way could do.
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ SEEN = 1e-4  # an oracle that cannot tell 1 part in 10,000 decides nothing
 class Problem(Protocol):
     """A function with claimed derivatives, at one point.
 
-    names, xs: the differentiable inputs.    pull(u, dtype): the claimed gradient of <u, f>, in
-    `dtype` or (None) as recorded.    push(v, dtype): the claimed change of all outputs along v.
-    largest: the largest number that the last of them in a given dtype met on its way, at least 1.
+    names, xs      : the differentiable inputs.
+    pull(u, dtype) : the claimed gradient of <u, f>, in `dtype` or (None) as recorded.
+    push(v, dtype) : the claimed change of all outputs along v.
+    largest        : the largest number that the last of them in a given dtype met on its way,
+                     at least 1.
     """
 
     names: list[str]
@@ -127,8 +130,11 @@ class Judge:
                 self.seen.append(got)
 
     def forward(self, dear: bool = False) -> None:
-        """Along every direction of several elements; if `dear`, all inputs together come first and
-        only one direction of each follows, where that showed a difference."""
+        """Along every direction of several elements.
+
+        If `dear`, all inputs together come first,
+        and only one direction of each follows, where that showed a difference.
+        """
         owners = [w.owner for w in self.ways]
         chosen = set(range(len(owners)))
         if dear and -1 in owners:
@@ -209,8 +215,10 @@ class Judge:
         return got
 
     def _is_noise(self, found: Any, scale: float, way: Direction) -> bool:
-        """Whether no change of the input by its own size would change a digit of the outputs: the
-        slope of a saturated function is lost to rounding on both sides."""
+        """Whether no change of the input by its own size would change a digit of the outputs.
+
+        The slope of a saturated function is lost to rounding on both sides.
+        """
         eps = self.pt.eps or float(np.finfo(self.pt.dtype).eps)
         pairs = [(x, d) for x, d in zip(self.pt.xs, way.move, strict=True) if d is not None]
         whole = max(_largest(x) for x, _ in pairs)
@@ -370,8 +378,10 @@ def _ratio(pt: Point, dtype: np.dtype) -> float:
 
 
 def _rounding(wide: Arrays, native: Arrays, move: Move, pt: Point) -> float:
-    """What rounding may do to the wide gradient along a direction, from what it does to the
-    recorded type's."""
+    """What rounding may do to the wide gradient along a direction.
+
+    From what it does to the recorded type's.
+    """
     total = 0.0
     with np.errstate(all="ignore"):
         for w, g, d in zip(wide, native, move, strict=True):

@@ -1,10 +1,11 @@
 """Which op's rule is wrong: the recorded graph in topological order, each rule tried alone.
 
-At every op its operands become leaves holding the values they had, and its own vjp is held against
-an oracle on its own NumPy function.  The first that disagrees is the fault.  A recurrence is
-entered: every interior tensor of its block is tried at the rows of its structure, so that a fault
-is named with its gate and its step.  Afterwards the recurrence is tried as a whole, its vjp against
-its unfolding.
+At every op its operands become leaves holding the values they had,
+and its own vjp is held against an oracle on its own NumPy function.
+The first that disagrees is the fault.
+A recurrence is entered: every interior tensor of its block is tried at the rows of its structure,
+so that a fault is named with its gate and its step.
+Afterwards the recurrence is tried as a whole, its vjp against its unfolding.
 """
 
 from __future__ import annotations
@@ -48,8 +49,11 @@ def locate(
     outputs: Sequence[Tensor], leaves: Sequence[Tensor], rng: np.random.Generator,
     forward: bool = True,
 ) -> Location | None:  # fmt: skip
-    """The first op between the leaves and the outputs whose own rule is wrong; None: they are all
-    right.  forward: if every vjp is right, try every jvp."""
+    """The first op between the leaves and the outputs whose own rule is wrong.
+
+    None: they are all right.
+    forward : if every vjp is right, try every jvp.
+    """
     uses: list[_Use] = []
     tried: Counter = Counter()
     for use in _uses(outputs, set(leaves)):
@@ -286,8 +290,10 @@ def _with_projections(r: Tensor, values: Sequence[Any], asked: Sequence[Tensor])
 
 
 def _inside(first: _Use, refs: Sequence[Tensor]) -> Iterator[_Use]:
-    """The interior of a recurrence, op by op and for each op row by row; recurrences inside it
-    follow, at one row each."""
+    """The interior of a recurrence, op by op and for each op row by row.
+
+    Recurrences inside it follow, at one row each.
+    """
     queue: deque[tuple[Tensor, list[Tensor], tuple[Place, ...]]]
     queue = deque([(first.node, list(refs), ())])
     while queue:

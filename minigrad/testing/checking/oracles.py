@@ -1,16 +1,17 @@
 """Slopes known without any derivative rule: what the gradients of `check_grads` are held against.
 
-Two oracles answer one question, the slope of every output of a `Point` along directions, each with
-an estimate of its own error:
+Two oracles answer one question, the slope of every output of a `Point` along directions,
+each with an estimate of its own error:
 
-    complex_step   Im f(x + i h v) / h with h beyond the range of doubles: no subtraction, so it is
-                   exact to rounding.  Valid only where every op on the way is analytic
-                   (`ops.facts`).
-    differences    (f(x + h v) - f(x - h v)) / 2h and both one-sided quotients, at eight steps h,
-                   extrapolated to h = 0 (Richardson 1911; Ridders 1982).  Valid for every op.
+    complex_step   Im f(x + i h v) / h with h beyond the range of doubles:
+                   no subtraction, so it is exact to rounding (Squire and Trapp 1998).
+                   Valid only where every op on the way is analytic (`ops.facts`).
+    differences    (f(x + h v) - f(x - h v)) / 2h and both one-sided quotients,
+                   at eight steps h, extrapolated to h = 0 (Richardson 1911; Ridders 1982).
+                   Valid for every op.
 
-Where an operand sits on a branch point (`ops.facts`), the point is a possible kink and only
-one-sided differences can tell.
+Where an operand sits on a branch point (`ops.facts`),
+the point is a possible kink and only one-sided differences can tell.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from .point import Arrays, Point
 
 Move = list[Any]  # a direction: one array (or None, no move) per input
 NAMES: dict[Any, str] = {np.dtype(np.longdouble): "long double"}
-# The complex step's exponent: its square vanishes beside subnormal numbers too, if the type has the
-# range for it; COARSE is for functions that round to fewer than 64 bits.
+# The complex step's exponent: its square vanishes beside subnormal numbers too,
+# if the type has the range for it; COARSE is for functions that round to fewer than 64 bits.
 STEPS, COARSE = {"long double": -2000, "float64": -300}, -100
 HUGE, TINY = 2.0**20, 1e-6  # where a step of 1 is too small, or far too large
 STAIRS = 1e300  # the error of a slope that depends on the step's size
@@ -67,8 +68,10 @@ def complex_step(p: Point, moves: Sequence[Move], single: bool = False) -> Slope
 
 
 def seems_analytic(p: Point, moves: Sequence[Move]) -> bool:
-    """Whether complex steps through a function of which nothing is known give its slopes, as
-    differences see them; it is a possible kink where they do not."""
+    """Whether complex steps through a function of which nothing is known give its slopes.
+
+    As differences see them; it is a possible kink where they do not.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # a discarded imaginary part, above all

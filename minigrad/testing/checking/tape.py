@@ -1,8 +1,8 @@
-"""A recorded graph as a list of NumPy calls, to be run again with other leaf values in any number
-type: as recorded, in the platform's widest float, or in complex numbers.
+"""A recorded graph as a list of NumPy calls, to be run again with other leaf values.
 
-Nothing is recorded again and nothing is cast back, so that steps in a leaf are seen by the outputs
-to the last bit.
+In any number type: as recorded, in the platform's widest float, or in complex numbers.
+Nothing is recorded again and nothing is cast back,
+so that steps in a leaf are seen by the outputs to the last bit.
 """
 
 from __future__ import annotations
@@ -29,14 +29,20 @@ class Narrow(TypeError):
 
 
 class Tape:
-    """A recorded graph as a list of calls.  Recurrences are written out; `stop_gradient` holds the
-    value it has at the base point when leaves move, since that is what it says it does."""
+    """A recorded graph as a list of calls.
+
+    Recurrences are written out.
+    `stop_gradient` holds the value it has at the base point when leaves move,
+    since that is what it says it does.
+    """
 
     def __init__(
         self, outputs: Sequence[Tensor], leaves: Sequence[Tensor], meant: set[Tensor] | None = None
     ) -> None:
-        """meant: the nodes that may stop a gradient (None: all that do); others, which a derivative
-        rule put in, are run again like any op."""
+        """meant : the nodes that may stop a gradient (None: all that do).
+
+        Others, which a derivative rule put in, are run again like any op.
+        """
         outputs = list(outputs)
         order = toposort(outputs)
         if any(t.op.kind == "recur" for t in order):

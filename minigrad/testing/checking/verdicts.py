@@ -1,7 +1,8 @@
 """What a check may say about a gradient, and why: the table of verdicts, the report, the error.
 
-Nothing here computes a slope.  `diagnose` compares a wrong gradient with the true one and names the
-mistake where the two are related in a way that mistakes make.
+Nothing here computes a slope.
+`diagnose` compares a wrong gradient with the true one
+and names the mistake where the two are related in a way that mistakes make.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ AT = "recorded at "  # what a quoted line of code comes after
 
 
 class Verdict(Enum):
-    """(words, passes, conclusive, severity): the worst of several verdicts is that of highest
-    severity."""
+    """(words, passes, conclusive, severity).
+
+    The worst of several verdicts is that of highest severity.
+    """
 
     CORRECT = ("correct", True, True, 0)
     KINK = ("kink", True, True, 1)  # a one-sided slope, or a mixture of them, as it may be

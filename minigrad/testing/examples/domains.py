@@ -1,7 +1,7 @@
 """Where functions are smooth by a margin, so that differences across it mean something.
 
-The one list of domains: rows of `minigrad.ops` name theirs, samples draw from them, and random
-expressions bring their operands there.
+The one list of domains: rows of `minigrad.ops` name theirs, samples draw from them,
+and random expressions bring their operands there.
 """
 
 from __future__ import annotations

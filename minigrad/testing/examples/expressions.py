@@ -1,12 +1,13 @@
 """Random well-typed expressions over the ops, as short scripts.
 
-An `Expression` is lines of Python such as `y1 = mg.sum(y0, axis=(0,), keepdims=True)`: they are
-what runs and what is printed.  Each line is made by a row of `RULES`, and choices are asked of a
-`Source` (see `problems`), so that a failing expression shrinks line by line.
+An `Expression` is lines of Python such as `y1 = mg.sum(y0, axis=(0,), keepdims=True)`:
+they are what runs and what is printed.
+Each line is made by a row of `RULES`, and choices are asked of a `Source` (see `problems`),
+so that a failing expression shrinks line by line.
 
-Elementwise functions have their row from what is stated where they are declared (`ops.facts`).  For
-another op, add a row: `RULES["turn"] = Rule(lambda d: f"mg.flip({d.operand()})")`.  The `Draft`
-hands out operands of the right shape, inside the domain asked for.
+Elementwise functions have their row from what is stated where they are declared (`ops.facts`).
+For another op, add a row: `RULES["turn"] = Rule(lambda d: f"mg.flip({d.operand()})")`.
+The `Draft` hands out operands of the right shape, inside the domain asked for.
 """
 
 from __future__ import annotations
@@ -434,9 +435,10 @@ def random_expression(
 ) -> Expression:  # fmt: skip
     """An expression of up to `most` lines.
 
-    By default every op gets operands where it is smooth, away from kinks, and values stay below
-    100.  With `specials` anything goes: zeros, ties, infinities, NaN, overflow.
-    only: names of the rows of `RULES` to draw from.
+    By default every op gets operands where it is smooth, away from kinks,
+    and values stay below 100.
+    With `specials` anything goes: zeros, ties, infinities, NaN, overflow.
+    only : names of the rows of `RULES` to draw from.
     """
     draft = Draft(source, dtype, specials)
     names = list(RULES if only is None else only)

@@ -1,9 +1,10 @@
 """Random recurrences: structures of every kind, cells made of random steps, and their inputs.
 
-What is random is asked of a `Source`, one small integer at a time.  A `Seeded` source answers from
-a seed, which is all that `laws.battery` needs; the source in `strategies` asks Hypothesis, so that
-a failing example shrinks choice by choice.  A random cell is a list of lines of Python, and a
-`Problem` prints as the script that builds and runs it.
+What is random is asked of a `Source`, one small integer at a time.
+A `Seeded` source answers from a seed, which is all that `laws.battery` needs;
+the source in `strategies` asks Hypothesis, so that a failing example shrinks choice by choice.
+A random cell is a list of lines of Python,
+and a `Problem` prints as the script that builds and runs it.
 """
 
 from __future__ import annotations
@@ -116,8 +117,10 @@ def _reversed(source: Source) -> Plan:
 
 
 def random_children(source: Source, n: int, arity: int = 2) -> list[list[int]]:
-    """A forest over n rows, for `Structure.forest`: each row becomes the child of a later one with
-    a free place, or a root; children in any order."""
+    """A forest over n rows, for `Structure.forest`.
+
+    Each row becomes the child of a later one with a free place, or a root; children in any order.
+    """
     children: list[list[int]] = [[] for _ in range(n)]
     for row in range(n - 1):
         free = [p for p in range(row + 1, n) if len(children[p]) < arity]
@@ -202,8 +205,9 @@ Step = tuple[str, int, int, int]  # a name in STEPS, which vectors (counted back
 class RandomCell(Printed):
     """cell(p, carry, x) -> (carry, y) of random steps; prints as its Python.
 
-    The carry has `slots` states of `leaves` vectors of length `width`; y is a vector "y" and a
-    number "z".  Equal steps make equal programs, but never the same object.
+    The carry has `slots` states of `leaves` vectors of length `width`;
+    y is a vector "y" and a number "z".
+    Equal steps make equal programs, but never the same object.
     """
 
     steps: Sequence[Step]
@@ -270,10 +274,10 @@ def random_cell(source: Source, slots: int = 1) -> RandomCell:
 class Problem(Printed):
     """A recurrence to run, as arrays; `run` makes its graph.
 
-    initial: a pytree of arrays with leading axis 1, or one row per component of the structure.
-    inputs : a pytree of arrays with a row per node, or None.
-    rows   : which weights of the loss each node has (default: its own), so that a part of a problem
-             is weighed as in the whole; -1: none.
+    initial : a pytree of arrays with leading axis 1, or one row per component of the structure.
+    inputs  : a pytree of arrays with a row per node, or None.
+    rows    : which weights of the loss each node has (default: its own),
+              so that a part of a problem is weighed as in the whole; -1: none.
     """
 
     structure: Structure

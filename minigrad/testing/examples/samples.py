@@ -1,15 +1,20 @@
-"""Sample calls of every differentiable array function: what the tests of all ops, the mutation
-tester and random testing draw from.
+"""Sample calls of every differentiable array function.
 
-One table, `SAMPLES`.  A `Sample` names the public function (or, for primitives that only rules
-record, the primitive), calls it, and says of each argument its shape and its domain: where the
-function is smooth by a margin, so that differences across it mean something.  `draw(seed)` gives
-the same arrays for the same seed.  Samples marked `kink` sit exactly at a tie or a corner where a
-convention is stated (`minigrad.ops.elementwise`).
+What the tests of all ops, the mutation tester and random testing draw from.
 
-Elementwise functions are sampled from what is stated where they are declared (`ops.facts`); for the
-others the samples stand here.  A new primitive with a rule must be reached by one, and a new public
-function must have one or be in `WITHOUT_DERIVATIVE`: `tests/ops/test_every_op.py` sees to it.
+One table, `SAMPLES`.
+A `Sample` names the public function (or, for primitives that only rules record, the primitive),
+calls it, and says of each argument its shape and its domain:
+where the function is smooth by a margin, so that differences across it mean something.
+`draw(seed)` gives the same arrays for the same seed.
+Samples marked `kink` sit exactly at a tie or a corner
+where a convention is stated (`minigrad.ops.elementwise`).
+
+Elementwise functions are sampled from what is stated where they are declared (`ops.facts`);
+for the others the samples stand here.
+A new primitive with a rule must be reached by one,
+and a new public function must have one or be in `WITHOUT_DERIVATIVE`:
+`tests/ops/test_every_op.py` sees to it.
 """
 
 from __future__ import annotations

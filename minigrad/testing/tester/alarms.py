@@ -3,10 +3,12 @@
     python -m minigrad.testing alarms [--number 20000] [--seed 0] [--order 2]
                                              [--dtype float32] [--specials]
 
-The expressions come from `strategies.expressions`, by batches of seeds, and each counts once
-however often it is drawn.  With --specials they are evaluated anywhere: at kinks, at the ends of
-domains, where numbers overflow and underflow.  Every false alarm is printed as a script that shows
-it.  `mutate` measures the other half: how many wrong rules go unnoticed.
+The expressions come from `strategies.expressions`, by batches of seeds,
+and each counts once however often it is drawn.
+With --specials they are evaluated anywhere:
+at kinks, at the ends of domains, where numbers overflow and underflow.
+Every false alarm is printed as a script that shows it.
+`mutate` measures the other half: how many wrong rules go unnoticed.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "mg.log_sigmoid({a})", "mg.logaddexp({a}, {b})", "mg.stop_gradient({a}) * {b}",
         "{a} + {b} + {c}", "{k} * {a}", "mg.exp({w}) * {a}", "mg.cos({a}) * {w}", "-{a}",
         "mg.expm1(-mg.square({a}))", "{a} - 2 * {b}", "{a} + {a}", "{a} * {a}",
-        "1 / (1 + mg.exp({a}))",
+        "1 / (1 + mg.exp({a}))", "own({a})", "own({P}) * {b}",
     ),
     "kink": (
         "mg.relu({a})", "mg.abs({a})", "mg.maximum({a}, {b})", "mg.minimum({a}, {b})",
@@ -146,6 +146,18 @@ RULES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 NUMBERS = ("mg.sum({a})", "mg.mean({a})", "mg.max({a})", "mg.vecdot({a}, {b})", "mg.min({a})",
            "mg.sum(mg.square({a}))")  # fmt: skip
+OWN = """own = mg.primitive(
+    "own",
+    numpy=lambda x: x / (1 + x * x),
+    vjp=lambda ct, out, x: ct * (1 - x * x) / mg.square(1 + x * x),
+    scalar="x / (1.0 + x * x)",
+)
+
+"""
+LAYOUTS = (
+    'lambda a: a.copy(order="F")', "lambda a: np.stack([a, a], axis=-1)[..., 1]",
+    "lambda a: a.astype(a.dtype.newbyteorder())",
+)
 PRODUCTS = (  # of a vector of width d into width e, with a matrix stored (d, e) or (e, d)
     '{v} @ p["{de}"]', 'p["{ed}"] @ {v}', '{v} @ p["{ed}"].T', '{v} @ (0.5 * p["{de}"])',
     '{v} @ (p["{de}"] + p["{de}_"])', 'mg.einsum("i,ij->j", {v}, p["{de}"])',
@@ -267,7 +279,7 @@ def random_cell(
     leaves: list[str] = []
     later: list[Later] = []
     for _ in source.times(1, 3):
-        leaves.append("" if source.integer(0, 29) == 29 else choice(source, dims))
+        leaves.append("" if source.integer(0, 14) == 14 else choice(source, dims))
         later.append(source.later(slots + 7))
     if inputs is None:
         inputs = []
@@ -443,11 +455,13 @@ def random_structure(source: Choices, slots: int, kind: str) -> tuple[str, list[
 
 # -- the graph around ------------------------------------------------------------------------------
 
-INITIAL = ("zeros", "row", "component", "row", "component", "full", "shared", "computed")
+INITIAL = ("zeros", "row", "component", "zeros", "row", "component", "full", "shared", "computed",
+           "zeros")  # fmt: skip
 FORMS = ("values", "vjp", "grad", "vjp", "grad", "grad", "both", "vjp", "grad", "some", "jvp",
          "second", "states", "contributions")  # fmt: skip
-ENTER = ("row", "row", "row", "indexed", "take", "rearranged", "computed", "padded")
-PLANTS = ("0.0", "-0.0", "1.0", "np.nan", "np.inf", "-np.inf", "{tiny}", "1e20", "-1.0")
+ENTER = ("row", "row", "row", "indexed", "take", "rearranged", "computed", "padded", "called")
+PLANTS = ("0.0", "1.0", "-0.0", "np.nan", "np.inf", "-np.inf", "{tiny}", "1e20", "-1.0", "np.nan",
+          "np.inf", "-np.inf", "0.0")  # fmt: skip
 
 
 @dataclass
@@ -490,7 +504,7 @@ def random_case(source: Choices) -> Case:
     tags: set[str] = {dtype, form, *around.kinds}
     for cell in around.cells:
         tags |= cell.kinds
-    planted = False
+    planted = laid = False
     usual = [k for k in STRUCTURES if k != "many"]
     shapes = [choice(source, usual) for _ in "12"] * 6  # each may need kernels of its own
     shapes.append("many")
@@ -502,14 +516,19 @@ def random_case(source: Choices) -> Case:
         plants = [*_plants(source, around, dtype)]
         given = [text, f"{sizes}", str(seed)]
         if plants:
-            given.append(f"[{', '.join(plants)}]")
+            given.append(f"plants=[{', '.join(plants)}]")
             planted = True
+        if source.integer(0, 7) == 7:
+            given.append(f"layout={choice(source, LAYOUTS)}")
+            laid = True
         calls.append(f"arguments({', '.join(given)})")
         tags.update(found)
         tags.update("planted" for _ in plants[:1])
     head = ["import minigrad as mg", "import numpy as np", ""]
+    if any("own(" in c.text for c in around.cells):
+        head += ["", *OWN.splitlines()]
     body = ["", *(f"{c.text}\n\n" for c in around.cells), *_step(around), "", ""]
-    body += [*_arguments(around, dtype, planted), "", "", "calls = ["]
+    body += [*_arguments(around, dtype, planted, laid), "", "", "calls = ["]
     body += [*(f"    {c}," for c in calls), "]"]
     return Case("\n".join([*head, *body]) + "\n", tuple(sorted(tags)), len(calls))
 
@@ -554,6 +573,11 @@ def _recurrence(
             if dim:
                 value += f' @ {around.array("v", f"E{dim}", *_size(dim), *_size(dim))}'
             value = choice(later, ("mg.tanh({})", "mg.relu({})")).format(value)
+        elif how == "called":  # a block of its own, at once for all rows or over them
+            value = around.array("x", f"x{i}{k}", "n", *_size(dim))
+            weight = around.array("v", f"b{dim}", *_size(dim))
+            f = choice(later, ("mg.block({})", "mg.vmap({}, (0, None))"))
+            value = f"{f.format('lambda a, b: mg.tanh(a * b) + b')}({value}, {weight})"
         elif how == "padded":  # as sequences lie in a batch: (time, batch, ...)
             value = around.array("x", f"x{i}{k}", "(n + 1) // 2", "2", *_size(dim))
             shape = ", ".join(("-1", *_size(dim)))
@@ -683,7 +707,7 @@ def _ending(
         leaves = "g.values()" if wrt == 't["p"]' else "[a for named in g.values() for a in " \
             "named.values()]"
         lines.append(f"inner = sum(mg.sum(mg.sin(a) * a) for a in {leaves})")
-        lines.append("return loss, g, mg.grad(inner, t) if isinstance(inner, mg.Tensor) else 0")
+        lines.append("return loss, g, mg.grad(inner + loss, t)")
     elif form == "both":
         lines.append(f"return outs, loss, mg.grad(loss, {wrt})")
     elif form == "some":
@@ -703,8 +727,9 @@ def _step(around: Around) -> list[str]:
 def _plants(source: Choices, around: Around, dtype: str) -> Iterator[str]:
     """Single elements (or whole arrays, "None") of arguments with a number that is special."""
     names = [(g, n) for g, named in around.arrays.items() for n in named]
-    for _ in source.times(0, 2) if source.integer(0, 2) == 2 and names else ():
-        group, name = choice(source, names)
+    weights = [(g, n) for g, n in names if g in "pq"] or names  # what meets the most rows
+    for _ in source.times(1, 2) if source.integer(0, 1) and names else ():
+        group, name = choice(source, choice(source, (names, weights)))
         value = choice(source, PLANTS)
         value = value.format(tiny="1e-310" if dtype == "float64" else "1e-40")
         whole = source.integer(0, 2) == 2 and value in ("0.0", "1.0", "-1.0")
@@ -712,11 +737,11 @@ def _plants(source: Choices, around: Around, dtype: str) -> Iterator[str]:
         yield f'("{group}", "{name}", {at}, {value})'
 
 
-def _arguments(around: Around, dtype: str, planted: bool) -> list[str]:
+def _arguments(around: Around, dtype: str, planted: bool, laid: bool) -> list[str]:
     """`arguments(...)`, which makes what a call is given."""
-    more = ", plants" if planted else ""
+    more = ", plants=()" * planted + ", layout=np.asarray" * laid
     lines = [
-        f"def arguments(structure, size, seed{more}):".replace("plants", "plants=()"),
+        f"def arguments(structure, size, seed{more}):",
         "    rng, n = np.random.default_rng(seed), structure.n",
         "",
         "    def normal(*shape, scale=1.0):",
@@ -736,4 +761,8 @@ def _arguments(around: Around, dtype: str, planted: bool) -> list[str]:
             "        a = t[group][name].reshape(-1)",
             "        a[slice(None) if at is None or not a.size else at % a.size] = value",
         ]
+    if laid:
+        lines.append(
+            "    t = {g: {k: layout(a) for k, a in named.items()} for g, named in t.items()}"
+        )
     return [*lines, "    return t, structure, size"]

@@ -20,7 +20,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from .scripts import script
 from .worker import Outcome, Wrong, judge
 
 WARM = 100  # cases after which a process is replaced: kernels once loaded stay in memory
-LIMIT = 60.0  # seconds after which a case counts as hanging
+LIMIT = 120.0  # seconds for one call of a case, after which it counts as hanging
 SHRINKING = 90.0  # seconds for one finding
 ALIKE = 3  # findings of one kind that are shrunk; further ones are counted only
 
@@ -62,8 +62,10 @@ class Worker:
         self.done += 1
         try:
             self.pipe.send(case)
-            if self.pipe.poll(self.limit):
-                return self.pipe.recv()
+            while self.pipe.poll(self.limit):
+                answer = self.pipe.recv()
+                if isinstance(answer, Outcome):
+                    return answer  # else it has come to the next call
         except (EOFError, OSError):
             self.process.join(10)
             code = self.process.exitcode
@@ -105,7 +107,7 @@ def serve(pipe: Any, settings: dict[str, str], plant: Callable[[], Any] | None) 
             case = pipe.recv()
         except (EOFError, KeyboardInterrupt):
             return
-        pipe.send(judge(case))
+        pipe.send(judge(case, pipe.send))
         for file in Path(settings["MINIGRAD_CACHE_DIR"]).glob("mg_block_*"):
             file.unlink(missing_ok=True)  # random kernels are not met again
 
@@ -115,7 +117,7 @@ def serve(pipe: Any, settings: dict[str, str], plant: Callable[[], Any] | None) 
 
 @dataclass(frozen=True)
 class Found:
-    """A finding: the shrunk program as a script.  number: of the case, for `choices_of`."""
+    """A finding: the shrunk program as a script.  number: of the case, for `replay`."""
 
     number: int
     wrong: Wrong
@@ -161,24 +163,35 @@ def choices_of(seed: int, number: int) -> Choices:
     return Choices(rng=np.random.default_rng([seed, number]))
 
 
+def replay(seed: int, number: int) -> Case:
+    """The case of that number in a run with that seed."""
+    return random_case(choices_of(seed, number))
+
+
 def run(
     seconds: float = 60.0, seed: int = 0, *, lanes: int | None = None, jobs: int = 1,
-    cases: int | None = None, most: int = 5, plant: Callable[[], Any] | None = None,
+    cases: int | Sequence[int] | None = None, most: int = 5, plant: Callable[[], Any] | None = None,
     limit: float = LIMIT, shrinking: float = SHRINKING, folder: str | None = None,
+    cache: str | None = None,
 ) -> Fuzzed:  # fmt: skip
     """Judge random cases on `jobs` processes for so many seconds, or so many cases.
 
-    most  : stop after as many findings were shrunk.     limit: seconds that a case may take.
+    cases : how many, or the numbers of those to judge (default: 0, 1, 2, ... till time is over).
+    most  : stop after as many findings were shrunk.     limit: seconds that a call may take.
     plant : a picklable function, called in every process before anything else: a fault to find.
-    folder: where each finding's script is written.
+    folder: where each finding's script is written.   cache: where kernels are kept (default: a
+    folder that is removed at the end).
     """
-    check_at_least("fuzz.run", 1, jobs=jobs, cases=cases, most=most)
+    count = cases if isinstance(cases, int) else None
+    check_at_least("fuzz.run", 1, jobs=jobs, cases=count, most=most)
     check_at_least("fuzz.run", 0, seed=seed)
     from ...kernels import target
 
     result = Fuzzed(lanes or target.lanes(), seed)
-    cache = tempfile.mkdtemp(prefix="minigrad-fuzz-")  # 0700, and never the user's own
-    numbers = iter(range(cases if cases is not None else sys.maxsize))
+    kept = cache is not None
+    cache = cache or tempfile.mkdtemp(prefix="minigrad-fuzz-")  # never the user's own
+    many = sys.maxsize if cases is None else cases
+    numbers = iter(range(many) if isinstance(many, int) else many)
     start, lock = time.monotonic(), threading.Lock()
     errors: list[BaseException] = []
     over = threading.Event()
@@ -191,8 +204,7 @@ def run(
                     number = next(numbers, None)
                 if number is None:
                     return
-                choices = choices_of(seed, number)
-                case = random_case(choices)
+                case = replay(seed, number)
                 outcome = worker.ask(case)
                 with lock:
                     result.cases += 1
@@ -206,7 +218,7 @@ def run(
                     if sum(f.wrong.key == key for f in result.found) >= ALIKE:
                         result.more[key] += 1
                         continue
-                found = examined(worker, number, choices, outcome.wrong, lanes, shrinking)
+                found = examined(worker, seed, number, outcome.wrong, lanes, shrinking)
                 with lock:
                     result.found.append(found)
                     if len(result.found) >= most:
@@ -231,7 +243,8 @@ def run(
         over.set()
         for t in crew:
             t.join(5)
-        shutil.rmtree(cache, ignore_errors=True)
+        if not kept:
+            shutil.rmtree(cache, ignore_errors=True)
     if errors:
         raise errors[0]
     result.seconds = time.monotonic() - start
@@ -239,15 +252,16 @@ def run(
 
 
 def examined(
-    worker: Worker, number: int, choices: Choices, wrong: Wrong, lanes: int | None,
-    seconds: float = SHRINKING,
-) -> Found:  # fmt: skip
+    worker: Worker, seed: int, number: int, wrong: Wrong, lanes: int | None, seconds: float
+) -> Found:
     """A finding, run alone in a new process, shrunk, and its script tried."""
+    choices = choices_of(seed, number)
+    case = random_case(choices)
     worker.start()
-    alone = worker.ask(random_case(Choices(choices.made))).wrong
+    alone = worker.ask(case).wrong
     if alone is None or alone.key != wrong.key:
-        return Found(number, wrong, script(random_case(Choices(choices.made)), wrong, lanes), False)
-    case, wrong = shrunk(worker, choices, alone, seconds)
+        return Found(number, wrong, script(case, wrong, lanes), False)
+    case, wrong = shrunk(worker, choices.made, alone, seconds)
     text = script(case, wrong, lanes)
     return Found(number, wrong, text, _shows(text, worker))
 
@@ -274,14 +288,15 @@ def _shows(text: str, worker: Worker) -> bool:
 
 
 def shrunk(
-    worker: Worker, choices: Choices, wrong: Wrong, seconds: float
+    worker: Any, made: Sequence[int], wrong: Wrong, seconds: float
 ) -> tuple[Case, Wrong]:
-    """The simplest case found with the same kind of finding.
+    """The simplest case found with the same kind of finding; made: the choices of a case.
 
     Spans of choices are left out or set to their least, then single choices lowered, as long as the
     text gets no longer; again and again until nothing helps or the time is over.
     """
     end = time.monotonic() + seconds
+    choices = Choices(made)
     best = random_case(choices)
     seen = {best.text}
     progress = True
@@ -326,6 +341,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lanes", type=int, choices=(4, 8, 16), help="default: the host's")
     parser.add_argument("--jobs", type=at_least(1), default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--cases", type=at_least(1), help="how many at most")
+    parser.add_argument("--case", type=at_least(0), action="append", metavar="N", help="only this")
     parser.add_argument("--most", type=at_least(1), default=5, help="stop after so many findings")
     parser.add_argument("--out", metavar="FOLDER", help="write each finding's script there")
 
@@ -333,8 +349,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(given: argparse.Namespace) -> int:
     """The command; its exit code is 0 without a finding."""
     result = run(
-        given.seconds, given.seed, lanes=given.lanes, jobs=given.jobs, cases=given.cases,
-        most=given.most, folder=given.out,
+        given.seconds, given.seed, lanes=given.lanes, jobs=given.jobs,
+        cases=given.case or given.cases, most=given.most, folder=given.out,
     )  # fmt: skip
     print(result)
     return 1 if result.found or result.more else 0

@@ -69,7 +69,7 @@ def script(case: Case, wrong: Wrong, lanes: int | None = None) -> str:
     )  # fmt: skip
     settings = {"MINIGRAD_LANES": str(lanes)} if lanes is not None else {}
     if "MINIGRAD_NUM_THREADS" in text:
-        settings["MINIGRAD_SPLIT"] = "0"  # threads share the smallest work
+        settings["MINIGRAD_SPLIT"] = "-1"  # threads share the smallest work
     title = f"{wrong.way}: {wrong.words.splitlines()[0]}".replace("\\", "/").replace('"', "'")
     head = [f'"""{title}"""', ""]
     if settings:

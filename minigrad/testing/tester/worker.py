@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import optree
 
-from ...compile import program
+from ...compile import runner
 from ...compile.function import function
 from ...graph import Tensor
 from ...io import tensors
@@ -76,8 +76,8 @@ class Outcome:
     compiled: bool = False
 
 
-def judge(case: Case, threads: tuple[int, ...] = (1, 2, 3)) -> Outcome:
-    """Run all calls of a case in every way."""
+def judge(case: Case, progress: Callable[[int], Any] = id, threads: Any = (1, 2, 3)) -> Outcome:
+    """Run all calls of a case in every way; `progress` is told the number of each call."""
     way, number, compiled = "build", 0, False
     try:
         with warnings.catch_warnings():
@@ -87,6 +87,7 @@ def judge(case: Case, threads: tuple[int, ...] = (1, 2, 3)) -> Outcome:
             functions = {n: function(step) for n in threads}
             first: list[np.ndarray] = []
             for number, args in enumerate(calls):
+                progress(number)
                 way = "record"
                 graph = step(*tensors(args))
                 wanted = Wanted(graph)
@@ -126,13 +127,13 @@ def _ways(graph: Any, number: int) -> Iterator[tuple[str, Callable[[], Any]]]:
 @contextmanager
 def splitting(threads: int) -> Iterator[None]:
     """Compiled kernels on so many threads, however small the work."""
-    kept = program.SPLIT, os.environ.get("MINIGRAD_NUM_THREADS")
-    program.SPLIT = 0
+    kept = runner.SPLIT, os.environ.get("MINIGRAD_NUM_THREADS")
+    runner.SPLIT = -1
     os.environ["MINIGRAD_NUM_THREADS"] = str(threads)
     try:
         yield
     finally:
-        program.SPLIT = kept[0]
+        runner.SPLIT = kept[0]
         if kept[1] is None:
             del os.environ["MINIGRAD_NUM_THREADS"]
         else:

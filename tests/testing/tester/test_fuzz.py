@@ -1,17 +1,61 @@
-"""The fuzzer finds what is planted, shrinks it, and survives processes that die or hang."""
+"""The fuzzer: a short run at each width finds nothing, what is planted in the engine is found and
+shrunk, and processes that die or hang are findings."""
 
 import os
 import signal
 import time
 
+import numpy as np
+import pytest
+from hypothesis import settings
+
 import minigrad.testing.tester.worker as worker
-from minigrad.ops.table import TABLE
+from minigrad.compile import layout
 from minigrad.testing.tester import fuzz
+from minigrad.testing.tester.worker import Outcome, Wrong
+
+THOROUGH = settings.default.max_examples >= 1000
 
 
-def tanh_is_off():
-    """Compiled cells compute 1.001 tanh."""
-    object.__setattr__(TABLE["tanh"], "scalar", "1.001 * tanh(x)")
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """Kernels that all cases use are compiled once."""
+    folder = tmp_path_factory.mktemp("kernels")
+    folder.chmod(0o700)
+    return str(folder)
+
+
+@pytest.mark.parametrize("lanes", [4, 8, 16])
+def test_a_short_run_finds_nothing(lanes, cache):
+    """Every call also with 2 and 3 threads, however small the work."""
+    cases = range(100) if THOROUGH else (11, 12)  # of many calls, and few kernels of their own
+    result = fuzz.run(1e9, cases=cases, lanes=lanes, cache=cache)
+    assert not result.found and not result.more, str(result)
+    assert result.cases == len(cases) and result.calls > 10 * len(cases)
+
+
+# -- planted faults, in the process that runs the cases --------------------------------------------
+
+
+def every_state_comes_from_the_first_port():
+    right = layout.Layout._arrivals
+
+    def wrong(self, s, slot):
+        a = right(self, s, slot)
+        return layout.Arrivals(a.first, a.source, np.zeros_like(a.port), a.shift)
+
+    layout.Layout._arrivals = wrong
+
+
+def a_thread_leaves_out_a_row():
+    right = layout.Layout._within
+
+    def wrong(self, low, high):
+        ranges = right(self, low, high).copy()
+        ranges[:, 1] -= (ranges[:, 1] > ranges[:, 0]) & (low > 0)
+        return ranges
+
+    layout.Layout._within = wrong
 
 
 def dies():
@@ -22,19 +66,42 @@ def hangs():
     worker.program_of = lambda case: time.sleep(100)
 
 
-def test_a_planted_fault_is_found_and_shrunk():
-    result = fuzz.run(300, seed=0, jobs=1, most=1, plant=tanh_is_off, shrinking=20)
+@pytest.mark.parametrize("plant,way,number", [
+    (every_state_comes_from_the_first_port, "function", 4),
+    (a_thread_leaves_out_a_row, "threads", 9),
+])  # fmt: skip
+def test_a_planted_fault_is_found(plant, way, number, cache):
+    result = fuzz.run(1e9, cases=[number], plant=plant, shrinking=0, cache=cache)
     (found,) = result.found
-    assert found.wrong.way == "function" and found.wrong.place
-    assert "mg.tanh" in found.script and found.script.count("arguments(mg.") == 1
-    cell = found.script[found.script.index("def cell") : found.script.index("def step")]
-    assert len(cell.splitlines()) < 12, found.script
-    assert result.kinds["FOUND function"] >= 1 and "1 findings" in str(result)
+    assert way in found.wrong.way and found.wrong.place and "1 findings" in str(result)
+    assert ("MINIGRAD_NUM_THREADS" in found.script) == (way == "threads")
+    compile(found.script, "script", "exec")
 
 
-def test_a_process_that_dies_or_hangs_is_a_finding():
+class Stub:
+    """Finds fault with a forest whose cell has a softmax, where a call is given a NaN."""
+
+    asked = 0
+
+    def ask(self, case):
+        self.asked += 1
+        bad = all(word in case.text for word in ("mg.softmax", "Structure.forest", "np.nan"))
+        return Outcome(Wrong("function", 0, "off") if bad else None)
+
+
+def test_shrinking_leaves_what_matters():
+    number = next(n for n in range(1000) if Stub().ask(fuzz.replay(0, n)).wrong)
+    choices, stub = fuzz.choices_of(0, number), Stub()
+    fuzz.random_case(choices)
+    case, wrong = fuzz.shrunk(stub, choices.made, Wrong("function", 0, "off"), 1e9)
+    assert stub.ask(case).wrong == wrong and case.calls == 1
+    assert len(case.text) < len(fuzz.replay(0, number).text) / 2 and len(case.text) < 1500
+    assert "cell2" not in case.text and case.text.count("np.nan") == 1
+
+
+def test_a_process_that_dies_or_hangs_is_a_finding(cache):
     for plant, way in ((dies, "crash"), (hangs, "hang")):
-        worker = fuzz.Worker(None, "/nonexistent", plant, limit=0.5)
-        outcome = worker.ask(fuzz.random_case(fuzz.choices_of(0, 0)))
-        assert outcome.wrong is not None and outcome.wrong.way == way
-        assert worker.process is None
+        one = fuzz.Worker(None, cache, plant, limit=0.5)
+        wrong = one.ask(fuzz.random_case(fuzz.choices_of(0, 0))).wrong
+        assert wrong is not None and wrong.way == way
+        assert one.process is None  # and the next case gets another

@@ -1,0 +1,201 @@
+"""Workspace: memory that is kept between calls, and the buffers that one runner cuts from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..graph import Tensor
+from ..kernels import gemm
+from ..kernels.glue import address
+from ..kernels.stages import BLOCK
+from ..recur import Via
+from .layout import Layout
+from .lower import Row, Sum
+from .program import Program
+
+LINE = 64  # bytes of a cache line
+
+
+class Pool:
+    """Memory shared by the runners that stand at one place in the traces of a function: only one
+    runs at a time.
+    """
+
+    def __init__(self) -> None:
+        self.memory = np.zeros(0, np.uint8)
+        self.owner: Any = None  # who wrote last
+
+
+class Arena:
+    """Pieces of a pool, each on cache lines of its own; grows the pool where it is too small."""
+
+    def __init__(self, pool: Pool):
+        self.pool, self.used = pool, 0
+
+    def array(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        dtype = np.dtype(dtype)
+        size = int(np.prod(shape)) * dtype.itemsize
+        room = -(-size // LINE) * LINE  # whole lines: `glue.zero` writes whole words
+        memory = self.pool.memory
+        start = self.used + -(address(memory) + self.used) % LINE
+        if start + size > len(memory):
+            # Earlier pieces stay where they are, in the memory they hold on to.
+            self.pool.memory = memory = np.zeros(max(2 * len(memory), room + 4096), np.uint8)
+            start = -address(memory) % LINE
+        self.used = start + room
+        return memory[start : start + size].view(dtype).reshape(shape)
+
+
+class Buffers:
+    """The arrays that the kernels of a program work in, for one structure and number of threads.
+
+    value  : (n, size) of every stored row node, in places of the layout.
+    dense  : by slot, how many rows back its state is read in place; None: it is gathered.
+    indexed: (n, size) of every argument that enters by an index, gathered at each call.
+    scratch: by row node, a row per thread: what one pass over a row leaves to the next.
+    packed, joined: by matrix, as the product kernel reads it; whole, where it has several blocks.
+    bias   : by bundle, the shared vectors its accumulators start from.
+    outer, outer_sums: by product of stacked rows, its result; the column sums that come with it.
+    columns: by row node, the other column sums, in chunks of rows.
+    blank  : what must be zero whenever the kernels run; they leave it so.
+    """
+
+    def __init__(
+        self, program: Program, layout: Layout, vias: Sequence[Via], threads: int, pool: Pool
+    ):
+        self.program, self.n, self.dtype = program, layout.n, program.dtype
+        self.arena = Arena(pool)
+        self.blank: list[np.ndarray] = []
+        plan = program.plan
+        self.dense: dict[int, int | None] = {
+            slot: None if plan.gathered else layout.slots[slot].shift
+            for slot in {s for s, _ in program.low.slots}
+        }
+        self._values()
+        self.scratch = {
+            r: [self._array(r.size) for _ in range(threads)]
+            for r in program.text.scratch if r not in self.value
+        }  # fmt: skip
+        self._matrices()
+        self._sums(threads)
+        self.indexed = {
+            r: self._array(self.n, r.size)
+            for r in program.inputs if vias[program.numbers[r.tensor]].kind == "index"
+        }  # fmt: skip
+
+    def _array(self, *shape: int) -> np.ndarray:
+        return self.arena.array(shape, self.dtype)
+
+    def zeroed(self, *shape: int) -> np.ndarray:
+        self.blank.append(self._array(*shape))
+        return self.blank[-1]
+
+    # -- rows --------------------------------------------------------------------------------------
+
+    def _values(self) -> None:
+        """What the plan puts side by side first, then every other row node that is stored."""
+        self.value: dict[Row, np.ndarray] = {}
+        self.whole: dict[Row, tuple[np.ndarray, int]] = {}  # with the zeros around; how many before
+        shifts = [abs(shift) for shift in self.dense.values() if shift is not None]
+        self.reach = max(shifts, default=0)
+        plan, slots = self.program.plan, [r for r in self.program.plan.order if r.op == "slot"]
+        for a in plan.areas:
+            if all(r.op != "slot" or self._copied(r) for r in a.members):
+                self._area(a.members)
+        for r in (*plan.stored, *filter(self._copied, slots)):
+            if r not in self.value:
+                self._area([r])
+        for r in slots:
+            if r not in self.value:
+                self.value[r] = self._shifted(r)
+
+    def _area(self, members: Sequence[Row]) -> None:
+        width = sum(r.size for r in members)
+        sent = not set(members).isdisjoint(self.program.low.ports.values())
+        around = self.reach if sent else 0
+        whole = self._array(self.n + 2 * around, self._padded(width))
+        if around:
+            self.blank += [whole[:around], whole[self.n + around :]]
+        at = 0
+        for r in members:
+            columns = whole[:, at : at + r.size]
+            self.whole[r] = columns, around
+            self.value[r] = columns[around : around + self.n]
+            at += r.size
+
+    def _padded(self, width: int) -> int:
+        """The length of a row: whole cache lines, unless it is shorter than one.
+
+        Rows of a power of two bytes fall onto few cache sets: one line more spreads them.
+        """
+        line = LINE // self.dtype.itemsize
+        if width <= line:
+            return width
+        more = line if width * self.dtype.itemsize % 4096 == 0 else 0
+        return -(-width // line) * line + more
+
+    def _copied(self, slot: Row) -> bool:
+        return self.dense[slot.tensor[0]] is None
+
+    def _shifted(self, slot: Row) -> np.ndarray:
+        """A slot read in place: the port's rows, moved by the distance between levels."""
+        number, leaf = slot.tensor
+        port, shift = self.program.low.ports.get((0, leaf)), self.dense[number]
+        if port is None or port not in self.whole or shift is None:
+            return self.zeroed(self.n, slot.size)  # nothing ever arrives
+        whole, around = self.whole[port]
+        return whole[around - shift : around - shift + self.n]
+
+    # -- matrices and sums -------------------------------------------------------------------------
+
+    def _matrices(self) -> None:
+        plan, size = self.program.plan, self.dtype.itemsize
+        room = [gemm.packed_size(m.depth, m.columns, size) for m in plan.matrices]
+        self.packed = [self._array(items) for items in room]
+        self.joined: list[Any] = [
+            self._array(*((m.columns, m.depth) if m.transposed else (m.depth, m.columns)))
+            if len(m.blocks) > 1 else None
+            for m in plan.matrices
+        ]  # fmt: skip
+        self.bias = [self._array(b.area.width) for b in plan.bundles]
+
+    def _sums(self, threads: int) -> None:
+        plan, size = self.program.plan, self.dtype.itemsize
+        self.outer = [self._array(o.left.size, o.width) for o in plan.outers]
+        self.outer_sums: list[Any] = [
+            self._array(o.width) if o.want_sums else None for o in plan.outers
+        ]
+        chunks = -(-self.n // BLOCK)
+        columns = [r for rows in plan.columns.values() for r in rows]
+        self.columns = {r: self._array(chunks, r.size) for r in columns}
+        self.zeros = self.zeroed(max((o.width for o in plan.outers), default=1))
+        room = [gemm.work_size(o.left.size, o.width, size) for o in plan.outers]
+        self.work = [self._array(max(room, default=1)) for _ in range(threads)]
+
+    # -- what is read of them ----------------------------------------------------------------------
+
+    def rows(self, r: Row) -> np.ndarray:
+        """The values of a row node that leaves."""
+        return self.indexed[r] if r in self.indexed else self.value[r]
+
+    def sum(self, s: Sum) -> np.ndarray:
+        """The value of a sum over the nodes."""
+        plan = self.program.plan
+        if s.how == "outer":
+            outer, at = plan.outer_at[s.left, s.right]
+            value = self.outer[plan.outers.index(outer)][:, at : at + s.right.size]
+            return value.T if s.flip else value
+        if s.how == "column":
+            if s.left in plan.column_at:
+                outer, at = plan.column_at[s.left]
+                return self.outer_sums[plan.outers.index(outer)][at : at + s.left.size]
+            return self.columns[s.left].sum(axis=0, dtype=self.dtype)
+        tensor: Tensor = s.tensor
+        parts = [
+            self.sum(part).reshape(i.shape)
+            for part, i in zip(s.parts, tensor.inputs, strict=True)
+        ]  # fmt: skip
+        return tensor.op.numpy(*parts, **tensor.attrs)

@@ -1,0 +1,46 @@
+"""Native calls in phases, as one list per thread."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from ..kernels import glue, threads
+from ..kernels.glue import address
+
+Call = tuple[int, int, int, int]  # address of a kernel, its table, from, to
+Calls = list[list[Call]]  # of one phase, for each thread
+
+
+class Schedule:
+    """Phases of native calls as one call per thread."""
+
+    def __init__(self, phases: list[Calls], parties: int):
+        lists: Calls = [[] for _ in range(parties)]
+        meetings = 0
+        for number, phase in enumerate(phases):
+            if number and parties > 1:
+                meetings += 1
+                for calls in lists:
+                    calls.append((0, meetings, parties, 0))
+            for k, calls in enumerate(phase):
+                lists[k].extend(calls)
+        if parties > 1:  # the caller waits for all at the end, nobody for the caller
+            lists[0].append((0, meetings + 1, parties, 0))
+            for calls in lists[1:]:
+                calls.append((0, 0, 0, 0))
+        self.lists = [glue.calls(calls) for calls in lists]
+        self.arrived = np.zeros(8, np.int64)
+        self.work = [
+            (address(calls), len(calls), address(self.arrived), glue.sched_yield())
+            for calls in self.lists
+        ]
+        self.call = glue.kernels().sequence.run
+        self.begin = partial(self.arrived.fill, 0)
+
+    def run(self) -> None:
+        if len(self.work) == 1:
+            self.call(*self.work[0])
+        else:
+            threads.together(self.begin, self.call, self.work)
