@@ -159,7 +159,7 @@ class Description:
                     step.code(r).append(self._column(r, number[r]))
             known |= {r for r in turn if r.op in FOLDS and turn[r] == p}
         tail: list[tuple] = []
-        for r in (*segment.stores, *segment.columns):
+        for r in dict.fromkeys((*segment.stores, *segment.columns)):  # each once: it adds
             if r not in turn:  # a leaf that leaves as it is
                 passes[0].bring(r, r.size, number, known, turn)
             if r in segment.stores and (r.op in FOLDS or r not in turn):

@@ -277,3 +277,20 @@ def test_rows_of_one_recurrence_that_another_reads_whole(first):
     args = arguments(first)
     args["p"] = {"U": args["p"]["U"]}
     compare(step, args)
+
+
+@pytest.mark.parametrize("how", [mg.max, mg.sum])
+def test_a_reduction_that_leaves_by_row_and_in_sum(how):
+    """Its sum over the nodes is taken once, though it is stored as well."""
+
+    def cell(p, h, x):
+        return mg.tanh(h + x), how(h @ p["U"] + x)
+
+    def step(args):
+        start = np.zeros((1, 5))
+        _, y = mg.recur(cell, S.chain(4), initial=start, shared=args["p"], inputs=args["x"])
+        return mg.sum(y), y, gradients([mg.sum(y)], args)
+
+    args = arguments(S.chain(4))
+    args["p"] = {"U": args["p"]["U"]}
+    compare(step, args)
