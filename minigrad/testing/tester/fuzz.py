@@ -225,6 +225,7 @@ def run(
                         over.set()
                     if folder is not None:
                         name = f"{result.lanes}-{seed}-{number}.py"
+                        Path(folder).mkdir(parents=True, exist_ok=True)
                         Path(folder, name).write_text(str(found))
         except BaseException as error:
             errors.append(error)
