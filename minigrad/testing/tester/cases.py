@@ -1,12 +1,12 @@
 """Random programs for the fuzzer: whole cells, structures, arrays, and an ordinary graph around.
 
-A `Case` is the text of a Python program that uses public names only.  It defines `step`, a function
-for `mg.function`, and `calls`, a list of arguments for it: the same step over several structures,
-sizes and values, so that one compilation serves many runs.  What is run is the text that is
-printed.
+A `Case` is the text of a Python program that uses public names only.
+It defines `step`, a function for `mg.function`, and `calls`, a list of arguments for it:
+the same step over several structures, sizes and values, so that one compilation serves many runs.
+What is run is the text that is printed.
 
-Choices come from a `Source` one small integer at a time, the simplest possibility first, and are
-grouped in spans, so that a case shrinks by leaving spans out.
+Choices come from a `Source` one small integer at a time, the simplest possibility first,
+and are grouped in spans, so that a case shrinks by leaving spans out.
 """
 
 from __future__ import annotations
@@ -93,7 +93,10 @@ class Later(Choices):
 
 @dataclass(frozen=True, repr=False)
 class Case(Printed):
-    """text: a program that defines `step` and `calls`.  kinds: what is in it, for counting."""
+    """A program that defines `step` and `calls`.
+
+    kinds : what is in it, for counting.
+    """
 
     text: str
     kinds: tuple[str, ...] = ()
@@ -105,9 +108,9 @@ class Case(Printed):
 
 # -- cells -----------------------------------------------------------------------------------------
 
-# Fields: a b c an earlier vector of the width made, P Q a product with a matrix, w a shared vector,
-# k a shared number, s a number made of any vector, m a truth value, F the dtype, u the sum of those
-# that nothing has read.
+# Fields: a b c an earlier vector of the width made, P Q a product with a matrix,
+# w a shared vector, k a shared number, s a number made of any vector, m a truth value,
+# F the dtype, u the sum of those that nothing has read.
 RULES: dict[str, tuple[str, ...]] = {
     "product": (
         "{P}", "mg.tanh({P} + {w})", "{P} + {Q}", "{P} + {Q} + {w}", "{P} + {a}", "{P} * {a}",
@@ -551,8 +554,11 @@ def random_case(source: Spans) -> Case:
 
 
 def _flavour(source: Spans) -> list[str]:
-    """Which kinds of steps a cell is made of: wild ones would drown all others in NaN, and one that
-    has no code keeps the whole block from being compiled."""
+    """Which kinds of steps a cell is made of.
+
+    Wild ones would drown all others in NaN,
+    and one that has no code keeps the whole block from being compiled.
+    """
     kinds = ["product", "elementwise", "product", "elementwise"]
     for kind in ("kink", "mask", "reduction", "constant"):
         if source.integer(0, 1):
