@@ -1,2 +1,1 @@
-"""Benchmarks: ours and the installed peers, measured side by side.  `python -m benchmarks
---help`."""
+"""Benchmarks: ours and the installed peers, side by side: `python -m benchmarks --help`."""

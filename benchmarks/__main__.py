@@ -1,5 +1,6 @@
-"""python -m benchmarks: whole training steps, ours and the installed peers', each system in a
-process of its own, in turn; medians, and ratios of the same round.
+"""python -m benchmarks: whole training steps, ours and the installed peers'.
+
+Each system in a process of its own, in turn; medians, and ratios of the same round.
 
 The table is Markdown.  `python -m benchmarks learn [TASK ...]` trains on the classic tasks instead.
 """

@@ -23,8 +23,10 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 class Result(NamedTuple):
-    """One line of the table; `wanted` says what `value` must reach, as in '< 0.01' ("-": shown
-    only)."""
+    """One line of the table.
+
+    wanted : what `value` must reach, as in '< 0.01'; "-": shown only.
+    """
 
     task: str
     model: str
@@ -96,8 +98,10 @@ def initial(net: Any, span: int | None = None) -> Any:
 
 
 def adding_batch(rng: np.random.Generator, span: int, batch: int) -> tuple[Any, Any]:
-    """xs (T, B, 2): a number and a mark; two steps, one in each half, are marked.  ys (B, 1): the
-    sum of the marked numbers (Hochreiter and Schmidhuber 1997).  Answering 1 has an error of 0.167.
+    """The adding problem (Hochreiter and Schmidhuber 1997): xs (T, B, 2), a number and a mark.
+
+    Two steps, one in each half, are marked.
+    ys (B, 1): the sum of the marked numbers.  Answering 1 has an error of 0.167.
     """
     xs = np.zeros((span, batch, 2), np.float32)
     xs[..., 0] = rng.random((span, batch))
@@ -127,8 +131,11 @@ def adding(span: int, hidden: int, steps: int, enough: float) -> Iterator[Result
 
 
 def order_batch(rng: np.random.Generator, span: int, batch: int) -> tuple[Any, Any]:
-    """Tokens (T, B): distractors 0-3, and at one step of the second tenth and one of the sixth an X
-    or Y (4, 5); labels (B,): which of XX, XY, YX, YY (Hochreiter and Schmidhuber 1997, task 6a)."""
+    """The temporal order problem (Hochreiter and Schmidhuber 1997, task 6a): tokens (T, B).
+
+    Distractors 0-3, and at one step of the second tenth and one of the sixth an X or Y (4, 5).
+    Labels (B,): which of XX, XY, YX, YY.
+    """
     xs = rng.integers(0, 4, (span, batch))
     first, second = rng.integers(0, 2, (2, batch))
     for symbol, place in ((first, 0.1), (second, 0.5)):
@@ -168,12 +175,13 @@ def copy_batch(
 def copying(
     span: int, symbols: int, hidden: int, steps: int, enough: float, rnn: bool = True
 ) -> Iterator[Result]:
-    """The cross-entropy of the symbols to repeat (chance: log 8 = 2.08 nats), after a curriculum:
-    the delay grows by a quarter whenever the average loss is below 0.3, and is T in the last third
-    of the steps in any case.
+    """The cross-entropy of the symbols to repeat (chance: log 8 = 2.08 nats), after a curriculum.
 
-    The RNN comes with recurrent weights drawn as usual, uniform(-1, 1) / sqrt(hidden), and with the
-    orthogonal ones of `rc.RNN`, which keep what they were told (Henaff et al. 2016).
+    The delay grows by a quarter whenever the average loss is below 0.3,
+    and is T in the last third of the steps in any case.
+
+    The RNN comes with recurrent weights drawn as usual, uniform(-1, 1) / sqrt(hidden),
+    and with the orthogonal ones of `rc.RNN`, which keep what they were told (Henaff et al. 2016).
     """
     runs = [("LSTM", rc.LSTM, "< 0.1")]
     if rnn:
@@ -210,8 +218,10 @@ def characters(
     text: str, held_out: str, hidden: int, epochs: int, wanted: str, batch: int = 32,
     rate: float = 0.004,
 ) -> Iterator[Result]:  # fmt: skip
-    """A language model of characters, on streams that carry the state from piece to piece; measured
-    on text that comes after what it was trained on."""
+    """A language model of characters, on streams that carry the state from piece to piece.
+
+    Measured on text that comes after what it was trained on.
+    """
     vocabulary = sorted(set(text + held_out))
     number = {c: k for k, c in enumerate(vocabulary)}
     net = rc.ManyToMany(rc.LSTM(32, hidden), len(vocabulary), tokens=len(vocabulary))
@@ -244,8 +254,7 @@ def characters(
 
 
 def sentiment(trees: list, hidden: int, steps: int) -> Iterator[Result]:
-    """A Tree-LSTM (Tai et al. 2015) learns the labels of all phrases by heart; measured at the
-    roots."""
+    """A Tree-LSTM (Tai et al. 2015) learns all phrases' labels by heart; measured at the roots."""
     vocabulary = sorted({w for tree in trees for w in tree.words()})
     number = {w: k for k, w in enumerate(vocabulary)}
     rng, cell = np.random.default_rng(0), rc.TreeLSTM(hidden, hidden)
@@ -291,8 +300,11 @@ def sentiment(trees: list, hidden: int, steps: int) -> Iterator[Result]:
 
 
 def digits_batch(rng: np.random.Generator, longest: int, batch: int) -> tuple[Any, Any, Any, list]:
-    """Strings of digits (T, B), of all lengths 1 to `longest` in turn; what the decoder reads and
-    is to say (T + 1, B): the string from its end, 10 in front and behind; and the lengths."""
+    """Strings of digits (T, B), of all lengths 1 to `longest` in turn.
+
+    What the decoder reads and is to say (T + 1, B):
+    the string from its end, 10 in front and behind; and the lengths.
+    """
     lengths = np.arange(batch) % longest + 1
     xs = rng.integers(0, 10, (longest, batch))
     ys = np.full((longest + 2, batch), 10)

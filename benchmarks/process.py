@@ -52,8 +52,11 @@ class Measure(NamedTuple):
 
 
 def seconds_a_call(arrays: int, calls: int) -> float:
-    """The median of a training step whose arithmetic is next to nothing: an RNN of four numbers
-    over two steps, with `arrays` further parameters of four numbers and Adam."""
+    """The median of a training step whose arithmetic is next to nothing.
+
+    An RNN of four numbers over two steps,
+    with `arrays` further parameters of four numbers and Adam.
+    """
     import minigrad as mg
     import recurrent as rc
 
@@ -100,8 +103,10 @@ print(time.perf_counter() - begin)
 
 
 def first_step(warm: bool) -> Callable[[bool], float]:
-    """Seconds to a language model's first step in a fresh process: kernels compiled, or on disk
-    (median of five)."""
+    """Seconds to a language model's first step in a fresh process.
+
+    Kernels compiled, or on disk (median of five).
+    """
 
     def run(quick: bool) -> float:
         with tempfile.TemporaryDirectory() as folder:

@@ -1,9 +1,12 @@
-"""What a row of the table is: one training step, written once per system, and what it must reach.
+"""What a row of the table is: one training step, once per system, and what it must reach.
 
-A *family* is a function of sizes that returns its systems: for each a function that makes its
-`Work`.  Ours is one `mg.function(step)` with the optimiser inside.  A peer starts from the same
-numbers: `pack` arranges our parameters as it likes them (gates side by side), and our gradients the
-same way, so that tests/test_benchmarks.py can hold the two against each other.
+A *family* is a function of sizes that returns its systems:
+for each a function that makes its `Work`.
+Ours is one `mg.function(step)` with the optimiser inside.
+A peer starts from the same numbers:
+`pack` arranges our parameters as it likes them (gates side by side),
+and our gradients the same way,
+so that tests/test_benchmarks.py can hold the two against each other.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
-"""Steps over sequences: a language model, one answer a sequence, a tagger, cells alone, and a cell
-of one's own."""
+"""Steps over sequences.
+
+A language model, one answer a sequence, a tagger, cells alone, and a cell of one's own.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,9 @@ GATES = {"RNN": "", "LSTM": "ifgo", "GRU": "rzn"}  # in the order of torch's row
 def packed_cell(kind: str, p: Arrays, at: str) -> Arrays:
     """A cell's parameters as torch.nn has them.
 
-    torch adds two biases; of the LSTM the second stays 0 and is not trained, so that both systems
-    train the same net.  The others' biases begin at 0 and are not trained here, and the slopes of
-    the two are the same.
+    torch adds two biases; of the LSTM the second stays 0 and is not trained,
+    so that both systems train the same net.
+    The others' biases begin at 0 and are not trained here, and the slopes of the two are the same.
     """
     cell = {k.removeprefix(at): v for k, v in p.items() if k.startswith(at)}
     if kind == "RNN":
@@ -179,8 +181,10 @@ def many_to_one(
 def tagger(
     time: int, batch: int, inputs: int, hidden: int, tokens: int, tags: int, keep: float = 0.8
 ) -> Systems:
-    """Embedding, dropout, an LSTM in both directions, dropout, a tag a step, and a loss that is
-    masked behind the end of each sentence.  Masks are drawn off the clock, for both."""
+    """Embedding, dropout, an LSTM in both directions, dropout, a tag a step, and a loss.
+
+    It is masked behind the end of each sentence.  Masks are drawn off the clock, for both.
+    """
     import recurrent as rc
 
     net = rc.ManyToMany(rc.bidirectional(rc.LSTM(inputs, hidden)), tags)
@@ -230,8 +234,10 @@ def tagger(
 
 
 def cell_alone(kind: str, time: int, batch: int, inputs: int, hidden: int) -> Systems:
-    """The sum of squares of a net's outputs and its gradient by parameters and inputs: the kernels
-    with a loss in the graph, no optimiser."""
+    """The sum of squares of a net's outputs and its gradient by parameters and inputs.
+
+    The kernels with a loss in the graph, no optimiser.
+    """
     import minigrad as mg
     import recurrent as rc
 

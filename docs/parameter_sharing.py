@@ -1,9 +1,10 @@
 """Why parameters are shared over time: python -m docs.parameter_sharing
 
-"the Saints beat the Panthers last night" and "last night, the Saints beat the Panthers" say the
-same.  Two taggers learn from the first order which words say who, what and when; one has one set of
-parameters for all steps, the other parameters of its own at every step.  Both are then asked about
-the second order.
+"the Saints beat the Panthers last night"
+and "last night, the Saints beat the Panthers" say the same.
+Two taggers learn from the first order which words say who, what and when;
+one has one set of parameters for all steps, the other parameters of its own at every step.
+Both are then asked about the second order.
 """
 
 from __future__ import annotations
@@ -42,8 +43,10 @@ def read(sentence: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def train(model: str, seed: int, steps: int = 150) -> dict[str, int]:
-    """One tagger, "shared" or "unshared": its parameters, and how many words of the order learnt
-    and of the order asked it tags right."""
+    """One tagger, "shared" or "unshared": its parameters, and how many words it tags right.
+
+    Of the order learnt, and of the order asked.
+    """
     cell = Tagger(len(WORDS), HIDDEN)
     own = rc.Unshared(cell, steps=len(LEARNT.split()))
     made: Any = cell if model == "shared" else own

@@ -1,5 +1,7 @@
-"""Hypothesis profiles of `minigrad.testing.plugin`, chosen by HYPOTHESIS_PROFILE: ci, dev (the
-default), thorough."""
+"""Hypothesis profiles of `minigrad.testing.plugin`, chosen by HYPOTHESIS_PROFILE.
+
+ci, dev (the default), thorough.
+"""
 
 import os
 

@@ -1,8 +1,9 @@
 """Interrupts at chosen places: what a signal handler that raises does, without a clock.
 
-Python runs signal handlers between two steps of its own: where a function is entered, behind a
-call, where a loop turns back.  `points` counts the calls that a function of ours makes and
-`interrupt` raises at one of them, before it is made.
+Python runs signal handlers between two steps of its own:
+where a function is entered, behind a call, where a loop turns back.
+`points` counts the calls that a function of ours makes
+and `interrupt` raises at one of them, before it is made.
 """
 
 import dis

@@ -68,8 +68,10 @@ def test_vjp_and_jvp_take_pytrees():
 
 
 def test_a_jvp_reads_nothing_unknown():
-    """Regression: its placeholders stayed alive as projections of a recurrence and were asked
-    for."""
+    """Regression: its placeholders stayed alive as projections of a recurrence.
+
+    And were asked for.
+    """
     cell = lambda p, h, x: (mg.tanh(h * p + x), h)  # noqa: E731
     p = mg.asarray(0.5)
     states, ys = mg.recur(

@@ -1,5 +1,7 @@
-"""The node, its walks, and the manners of a Tensor: what reads it, what does not, what it
-refuses."""
+"""The node, its walks, and the manners of a Tensor.
+
+What reads it, what does not, what it refuses.
+"""
 
 import gc
 import weakref
@@ -49,8 +51,10 @@ def test_values_are_kept_and_read_only():
 
 @pytest.mark.parametrize("view", [V, V.T, V[::-1], V[:, ::2], np.broadcast_to(V[0], (4, 3))])
 def test_the_callers_array_is_a_snapshot(view):
-    """Reversed, transposed, strided and broadcast inputs are as a contiguous copy; later changes
-    count for nothing."""
+    """Reversed, transposed, strided and broadcast inputs are as a contiguous copy.
+
+    Later changes count for nothing.
+    """
     source = np.array(view) if view.strides[0] == 0 else view.copy(order="K")
     t = mg.asarray(source)
     wanted = source * 3

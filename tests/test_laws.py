@@ -58,8 +58,7 @@ def _states(cell, rng, batch):
 @pytest.mark.parametrize("reverse", [False, True])
 @given(seed=seeds, cell=st.sampled_from(CELLS))
 def test_ragged_is_padded_and_masked(seed, cell, reverse):
-    """A dense loop that keeps the old state behind a sequence's end, in plain ops at batch
-    shape."""
+    """A dense loop that keeps the old state behind a sequence's end, in plain ops."""
     rng = np.random.default_rng(seed)
     time, batch = 4, 3
     lengths = rng.integers(0, time + 1, batch)

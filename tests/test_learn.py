@@ -34,8 +34,7 @@ SENTENCES = ("the dog sees the cat. ", "a cat hears a dog. ", "the bird sings. "
 
 
 def test_characters():
-    """A small language: the letters inside of a word are certain, so the loss is far below
-    log 20."""
+    """A small language: the letters inside a word are certain, so the loss is far below log 20."""
     rng = np.random.default_rng(0)
     text = "".join(SENTENCES[k] for k in rng.integers(0, len(SENTENCES), 600))
     check(learn.characters(text[:8000], text[8000:9500], 48, 8, "< 0.5", batch=8, rate=0.01))

@@ -1,6 +1,6 @@
-"""Ops against NumPy's meaning, dtypes, shapes, empties, indexing, and the traps of FACTS.md
-section 5.
+"""Ops against NumPy's meaning, dtypes, shapes, empties, indexing, and known traps.
 
+The traps are those of FACTS.md section 5.
 Derivatives against torch are in `oracle`; here stand those that need no oracle but a sentence.
 """
 

@@ -1,5 +1,4 @@
-"""Mistakes planted in the engine on purpose: the laws that the other tests run must notice each
-one.
+"""Mistakes planted in the engine on purpose: the laws that the other tests run must notice each.
 
 Every case first demands that the law holds on the very same problems without the mistake.
 """

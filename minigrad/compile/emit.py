@@ -1,8 +1,9 @@
 """From a plan to the source of its kernels: the plan as plain data.
 
-A `Description` numbers everything a plan reads into entries of one table of int64 (addresses,
-strides in bytes, lengths) and writes the stages down as tuples.  Their text is what the cache
-hashes; `kernels.stages` turns it into vector code.  No sizes and no cell appear in it.
+A `Description` numbers everything a plan reads into entries of one table of int64
+(addresses, strides in bytes, lengths) and writes the stages down as tuples.
+Their text is what the cache hashes; `kernels.stages` turns it into vector code.
+No sizes and no cell appear in it.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ class Entries:
 
 
 class Description:
-    """A plan as data: `stages`, `gather`, `prepare`, `outers` are nested tuples of numbers and op
-    names.
+    """A plan as data.
+
+    `stages`, `gather`, `prepare`, `outers` are nested tuples of numbers and op names.
     """
 
     def __init__(self, plan: Plan):
@@ -112,11 +114,12 @@ class Description:
     def _limits(
         self, p: Any, number: int, place: tuple[int, int], bundle: int
     ) -> tuple[str, int, int, int]:
-        """Where a product need not run: ("rows", first, last), ("levels", flags, 0) or ("all", 0,
-        0).
+        """Where a product need not run.
 
-        Last comes the matrix to ask whether that may be (-1: none): where a row is left out because
-        its operand is zero, the matrix must be finite, as 0 * inf is NaN.
+        ("rows", first, last), ("levels", flags, 0) or ("all", 0, 0).
+        Last comes the matrix to ask whether that may be (-1: none):
+        where a row is left out because its operand is zero, the matrix must be finite,
+        as 0 * inf is NaN.
         """
         if p.operand.op == "in" and place[0] != 1:
             self.infinite[number] = None
@@ -131,12 +134,13 @@ class Description:
         return ("all", 0, 0, -1)
 
     def _rows(self, segment: Segment) -> tuple:
-        """A fused loop over rows as data: ((scalar code, ((length, loop code, folds), ...)), ...),
-        tail.
+        """A fused loop over rows as data.
 
-        A pass ends where a reduction must be known.  Numbers of a row live through all its passes,
-        vectors within one: those needed later are computed again where that is cheap, else written
-        and read back.
+        ((scalar code, ((length, loop code, folds), ...)), ...), tail.
+
+        A pass ends where a reduction must be known.
+        Numbers of a row live through all its passes, vectors within one:
+        those needed later are computed again where that is cheap, else written and read back.
         """
         turn: dict[Row, int] = {}
         for r in segment.nodes:
@@ -171,8 +175,9 @@ class Description:
         return tuple(step.data() for step in passes), tuple(tail)
 
     def _spilled(self, segment: Segment, turn: dict[Row, int]) -> dict[Row, None]:
-        """Vectors that a later pass reads back, because computing them again is more than one cheap
-        op.
+        """Vectors that a later pass reads back.
+
+        Because computing them again is more than one cheap op.
         """
         spilled: dict[Row, None] = {}
         work = [(a, turn[r]) for r in segment.nodes for a in r.args]
@@ -253,8 +258,9 @@ class Description:
 
 
 class _Pass:
-    """The code of one pass: numbers first, then a loop over the lanes for every length that
-    occurs.
+    """The code of one pass.
+
+    Numbers first, then a loop over the lanes for every length that occurs.
     """
 
     def __init__(self, description: Description):

@@ -1,10 +1,10 @@
-"""How a structure lies in memory: the order of rows, each thread's range of every level, where
-states arrive from.
+"""How a structure lies in memory: rows' order, threads' ranges of levels, where states come from.
 
-Rows are kept level after level, sequences or trees in order within a level, so that a thread's part
-of a level is one range.  A structure and its transpose share one order (so nothing is moved between
-forward and backward), and where the user's rows are level after level already, that order is the
-user's.
+Rows are kept level after level, sequences or trees in order within a level,
+so that a thread's part of a level is one range.
+A structure and its transpose share one order
+(so nothing is moved between forward and backward),
+and where the user's rows are level after level already, that order is the user's.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from ..structure import Structure
 
 @dataclass(frozen=True, eq=False)
 class Arrivals:
-    """Edges into one slot, row by row: edge e of row r, first[r] <= e < first[r + 1], comes from
-    row source[e] and port[e].  `shift`: the source of row r is r - shift, from port 0, for all rows
-    but `shift` first ones."""
+    """Edges into one slot, row by row.
+
+    Edge e of row r, first[r] <= e < first[r + 1], comes from row source[e] and port[e].
+    shift : the source of row r is r - shift, from port 0, for all rows but `shift` first ones.
+    """
 
     first: np.ndarray
     source: np.ndarray
@@ -30,8 +32,10 @@ class Arrivals:
 
 
 class Layout:
-    """order: the user's row at each place (None: the same); ranges: (levels, 2) first and last
-    place of each level in the order of execution; component: of each place."""
+    """order     : the user's row at each place (None: the same).
+    ranges    : (levels, 2) first and last place of each level in the order of execution.
+    component : of each place.
+    """
 
     def __init__(self, s: Structure):
         self.n, self.components = s.n, s.components
@@ -73,9 +77,7 @@ class Layout:
         return Arrivals(first, np.ascontiguousarray(source), np.ascontiguousarray(port), shift)
 
     def parts(self, count: int) -> list[np.ndarray]:
-        """`ranges` for each of `count` threads: whole components, about the same number of rows
-        each.
-        """
+        """`ranges` for each of `count` threads: whole components, about as many rows each."""
         count = max(1, min(count, self.components))
         if count not in self._parts:
             if count == 1:
@@ -112,8 +114,9 @@ def layout_of(s: Structure) -> Layout:
 
 
 class Rows:
-    """Values by node in the order of a layout's places; `user()` in the order of the structure's
-    rows.
+    """Values by node in the order of a layout's places.
+
+    `user()` in the order of the structure's rows.
     """
 
     def __init__(self, values: np.ndarray, layout: Layout):

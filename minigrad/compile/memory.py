@@ -20,8 +20,9 @@ LINE = 64  # bytes of a cache line
 
 
 class Pool:
-    """Memory shared by the runners that stand at one place in the traces of a function: only one
-    runs at a time.
+    """Memory shared by the runners that stand at one place in the traces of a function.
+
+    Only one runs at a time.
     """
 
     def __init__(self) -> None:

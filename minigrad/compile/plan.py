@@ -1,15 +1,17 @@
-"""From lowered rows to stages: which product and which elementwise loop runs when, and what is
-stored.
+"""From lowered rows to stages: which product and which loop runs when, and what is stored.
 
-Three stages: 0 before the loop over levels, 1 in it, 2 after it.  A stage is a sequence of steps:
-products into accumulators, then one fused loop over rows, then products of what it stored, and so
-on.  Only products and what they need are hoisted before the loop or deferred behind it; cheap
-elementwise work joins its consumer.
+Three stages: 0 before the loop over levels, 1 in it, 2 after it.
+A stage is a sequence of steps:
+products into accumulators, then one fused loop over rows, then products of what it stored, ...
+Only products and what they need are hoisted before the loop or deferred behind it;
+cheap elementwise work joins its consumer.
 
-Accumulators with the same operands stand side by side as columns of one buffer (a *bundle*: one
-product with wide packed weights), and operands that are summed over stand side by side as well, so
-that named gates cost what packed ones do.  The plan mentions no sizes: they reach the kernels
-through a table of addresses, strides and lengths.
+Accumulators with the same operands stand side by side as columns of one buffer
+(a *bundle*: one product with wide packed weights),
+and operands that are summed over stand side by side as well,
+so that named gates cost what packed ones do.
+The plan mentions no sizes:
+they reach the kernels through a table of addresses, strides and lengths.
 """
 
 from __future__ import annotations
@@ -70,9 +72,7 @@ class Bundle:
 
 @dataclass(eq=False)
 class Outer:
-    """One product of stacked rows: left^T @ [rights], rights adjacent; optionally their column
-    sums.
-    """
+    """One product of stacked rows: left^T @ [rights], rights adjacent; maybe their column sums."""
 
     left: Row
     rights: list[Row]
@@ -94,8 +94,9 @@ class Segment:
 
 
 class Plan:
-    """What to run for a lowered block; sizes enter through `Lowering`'s rows only as relative
-    facts.
+    """What to run for a lowered block.
+
+    Sizes enter through `Lowering`'s rows only as relative facts.
     """
 
     def __init__(self, low: Lowering):
@@ -143,8 +144,9 @@ class Plan:
                 self.depth[r] = max(same, default=0) if r.op not in LEAVES else 0
 
     def _after(self, operand: Row, stage: int) -> int:
-        """The depth of a product: 0 where its operand is there from the start, else behind its
-        segment.
+        """The depth of a product.
+
+        0 where its operand is there from the start, else behind its segment.
         """
         if operand.op in ("in", "slot") or self.stage[operand] != stage:
             return 0
@@ -227,8 +229,9 @@ class Plan:
         return r in self.stored or (r.op == "slot" and self.gathered)
 
     def runs(self, rows: Sequence[Row]) -> list[list[int]]:
-        """Positions of `rows` in maximal runs that stand side by side in one area, in column
-        order.
+        """Positions of `rows` in maximal runs that stand side by side in one area.
+
+        In column order.
         """
 
         def place(i: int) -> tuple[int, int]:
@@ -352,8 +355,10 @@ class Plan:
             self.column_at[s.left] = (outer, at)
 
     def feeds_edges_only(self, b: Bundle) -> bool:
-        """Whether a bundle is read by nobody but along edges: then a row that sends nothing need
-        not have it."""
+        """Whether a bundle is read by nobody but along edges.
+
+        Then a row that sends nothing need not have it.
+        """
         ports = set(self.low.ports.values())
         read = {a for r in self.order for a in reads(r)} | set(self.low.rows.values())
         read |= self.summed()

@@ -21,7 +21,8 @@ from .plan import Plan
 class Program:
     """The kernels for interior tensors of a block: `rows` per node, `sums` over the nodes.
 
-    inputs : the row nodes of its arguments.     numbers: which argument a placeholder stands for.
+    inputs  : the row nodes of its arguments.
+    numbers : which argument a placeholder stands for.
     """
 
     def __init__(
@@ -74,8 +75,9 @@ def program_for(
     rows: tuple[Tensor, ...],
     sums: tuple[Tensor, ...],
 ) -> Program:
-    """The program of a block, made once; raises `Unsupported` (kept as well) where there is no
-    code.
+    """The program of a block, made once.
+
+    Raises `Unsupported` (kept as well) where there is no code.
     """
     key = ("program", rows, sums, domain_kinds(vias), wires)
     if key not in block.cache:

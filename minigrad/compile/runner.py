@@ -28,9 +28,9 @@ SPLIT = float(os.environ.get("MINIGRAD_SPLIT", "2e7"))
 
 
 class Runner:
-    """A program bound to one structure and one set of shapes, with workspace that is kept between
-    calls.
+    """A program bound to one structure and one set of shapes.
 
+    With workspace that is kept between calls.
     `run` takes the arguments of the recurrence and returns its projections.
     """
 

@@ -1,7 +1,9 @@
 """The table that kernels read: one int64 per entry of a `Description`, one row per thread.
 
-Entries are named (what, *of); RULES says for every `what` what stands there: addresses, strides in
-bytes, lengths, ranges of rows.  What only a call knows, the arguments' addresses, it writes itself.
+Entries are named (what, *of).
+RULES says for every `what` what stands there:
+addresses, strides in bytes, lengths, ranges of rows.
+What only a call knows, the arguments' addresses, it writes itself.
 """
 
 from __future__ import annotations
@@ -71,10 +73,9 @@ class Limits:
 
 
 def received(t: Tensor, layout: Layout) -> np.ndarray | None:
-    """Where `t` is what a recurrence with this layout received in a slot: the first edge of each
-    row.
+    """Where `t` is what a recurrence with this layout received in a slot.
 
-    (Rows without an edge are zero there.)
+    The first edge of each row.  (Rows without an edge are zero there.)
     """
     if t.op is not PROJ or t.attrs["via"].kind != "row":
         return None
@@ -93,11 +94,12 @@ def _extent(used: np.ndarray) -> tuple[int, int]:
 
 
 class Table:
-    """`array`: (threads, entries) int64; `rows`: the address of each thread's row of it.
+    """The entries' values; `array`: (threads, entries) int64.
 
-    of_input : (entry of the address, entry of the stride or -1, row node): arguments by row.
-    of_shared: (entry of the address, tensor, transposed, entry of the stride or -1): vectors, and
-               matrices where the kernels read them from where they lie.
+    rows      : the address of each thread's row of it.
+    of_input  : (entry of the address, entry of the stride or -1, row node): arguments by row.
+    of_shared : (entry of the address, tensor, transposed, entry of the stride or -1):
+                vectors, and matrices where the kernels read them from where they lie.
     """
 
     def __init__(

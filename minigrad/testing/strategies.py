@@ -15,7 +15,8 @@ expressions, cells and problems print as scripts that run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,10 +38,11 @@ from .examples.problems import (
     random_cell,
     random_problem,
 )
+from .tester.cases import Case, Later, random_case
 
 __all__ = [
     "KINDS", "RULES", "arrays", "blocks", "cells", "expressions", "layouts", "problems",
-    "sequences", "shapes", "structures", "tensors", "trees",
+    "programs", "sequences", "shapes", "structures", "tensors", "trees",
 ]  # fmt: skip
 
 
@@ -53,15 +55,21 @@ class Drawn:
     def integer(self, least: int, most: int) -> int:
         return self.draw(st.integers(least, most))
 
-    def times(self, least: int, most: int) -> Iterable[int]:
+    def times(self, least: int, most: int, odds: int = 5) -> Iterator[int]:
         """Every turn begins with a choice, and one more ends them, also after the last possible
         turn: so whatever turn is taken out, the choices behind it keep their meaning."""
         for k in range(most):
-            if k >= least and not self.draw(st.integers(0, 5)):  # "no more" is the simplest
+            if k >= least and not self.draw(st.integers(0, odds)):  # "no more" is the simplest
                 return
             yield k
         if most > least:
             self.draw(st.integers(0, 0))
+
+    def span(self) -> AbstractContextManager[None]:
+        return nullcontext()  # Hypothesis knows itself what belongs together
+
+    def later(self, count: int) -> Later:
+        return Later([self.integer(0, 59) for _ in range(count)])
 
 
 @st.composite
@@ -256,6 +264,16 @@ def problems(kind: str | None = None) -> st.SearchStrategy[Problem]:
     """
     _plans(kind)
     return st.one_of([_from(random_problem, k) for k in (KINDS if kind is None else [kind])])
+
+
+def programs() -> st.SearchStrategy[Case]:
+    """Whole programs, as the fuzzer runs them: random cells over random structures, and a graph
+    that runs and differentiates them.
+
+    `.text` is Python with public names only: it defines `step`, for `mg.function`, and `calls`, a
+    list of arguments for it (arrays, a Structure, sizes).  Prints as that text.
+    """
+    return _from(random_case)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
-"""mg.function against the reference: values and gradients of every cell, structure, dtype, width
-and thread count."""
+"""mg.function against the reference.
+
+Values and gradients of every cell, structure, dtype, width and thread count.
+"""
 
 import os
 import signal
@@ -263,8 +265,7 @@ def test_any_vector_width_gives_close_results():
             np.testing.assert_allclose(a, w, rtol=tolerance, atol=tolerance)
 
 
-# -- what a function promises
-# ------------------------------------------------------------------------
+# -- what a function promises ----------------------------------------------------------------------
 
 
 def test_nothing_is_compiled_again_for_another_size(monkeypatch):

@@ -1,5 +1,7 @@
-"""Cells that do something unusual with their state, over structures to match: `mg.function` against
-the reference, values and gradients by everything."""
+"""Cells that do something unusual with their state, over structures to match.
+
+`mg.function` against the reference, values and gradients by everything.
+"""
 
 import numpy as np
 import optree
@@ -17,8 +19,7 @@ DAG = S.edges(6, [0, 0, 1, 1, 2], [2, 2, 2, 3, 5], [0, 0, 1, 1, 1])  # twice an 
 
 
 def compare(step, args):
-    """The compiled function of `step`, once it (twice) and `evaluate` give what the reference
-    gives."""
+    """The compiled function of `step` (twice) and `evaluate` give what the reference gives."""
     f = mg.function(step)
     assert "no code" not in f.explain(args)
     wanted = mg.reference(step(mg.tensors(args)))

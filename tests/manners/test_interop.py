@@ -1,5 +1,4 @@
-"""NumPy's functions on Tensors: recorded with their gradients, or refused; never silently
-detached."""
+"""NumPy's functions on Tensors: recorded with their gradients, or refused; never detached."""
 
 import inspect
 

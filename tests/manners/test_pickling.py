@@ -1,5 +1,7 @@
-"""Tensors pickle as flat lists of nodes: any depth, identities kept, recurrences and their blocks
-included."""
+"""Tensors pickle as flat lists of nodes.
+
+Any depth, identities kept, recurrences and their blocks included.
+"""
 
 import copy
 import pickle

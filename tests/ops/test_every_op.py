@@ -101,8 +101,10 @@ UNDECIDED = {  # y (1 - y) has a relative error of 1e-6 at 30 (5e-19 in absolute
 
 @every_sample
 def test_orders_and_modes_agree(sample):
-    """Consistency; that the rules are right is up to the oracles.  At a kink the second derivatives
-    of a convention need not be symmetric."""
+    """Consistency; that the rules are right is up to the oracles.
+
+    At a kink the second derivatives of a convention need not be symmetric.
+    """
     inputs = [mg.asarray(x) for x in sample.draw()]
     d = derivatives(sample, inputs)
     tol = 1e-6 if any(t.dtype == np.float32 for t in toposort(d["values"])) else 1e-11
@@ -215,8 +217,10 @@ ROWS = 3
 
 
 def stacked(sample):
-    """Arguments for several calls, row after row; those of exact points are turned round, which
-    keeps them where they are special."""
+    """Arguments for several calls, row after row.
+
+    Those of exact points are turned round, which keeps them where they are special.
+    """
     draws = [sample.draw(seed) for seed in range(ROWS)]
     return [mg.asarray(np.stack(rows)) for rows in zip(*draws, strict=True)]
 

@@ -1,7 +1,7 @@
 """Movement functions against NumPy's: values, first and second derivatives, and with a row axis.
 
-Each output element is one element of x, so NumPy itself says where gradients go: moving the
-numbers 1, 2, ... tells which element each came from (0: none).
+Each output element is one element of x, so NumPy itself says where gradients go:
+moving the numbers 1, 2, ... tells which element each came from (0: none).
 """
 
 import numpy as np

@@ -1,10 +1,12 @@
 """Which torch op is which of ours: the table that `test_opinfo` walks.
 
-One entry per torch OpInfo we share, keyed "name" or "name/variant".  An entry is a function with
-torch's signature that calls ours with the array API's (dim: axis, keepdim: keepdims, unbiased:
-correction) and returns what torch returns, a Tensor or a tuple of them.  Samples outside our
-contract are named by rules, each with its reason.  Nothing here imports torch: what torch
-differentiates arrives as a Tensor, other tensors as NumPy arrays, dtypes as NumPy's.
+One entry per torch OpInfo we share, keyed "name" or "name/variant".
+An entry is a function with torch's signature that calls ours with the array API's
+(dim: axis, keepdim: keepdims, unbiased: correction)
+and returns what torch returns, a Tensor or a tuple of them.
+Samples outside our contract are named by rules, each with its reason.
+Nothing here imports torch:
+what torch differentiates arrives as a Tensor, other tensors as NumPy arrays, dtypes as NumPy's.
 """
 
 from __future__ import annotations

@@ -1,11 +1,14 @@
-"""Every op we share with torch on torch's own samples (its OpInfo database): values, gradients,
-refusals.
+"""Every op we share with torch on torch's own samples (its OpInfo database).
 
-The table `opinfo.OPS` says which op is which.  A sample agrees when the values match to 1e-9 and
-the gradient of sum(u * outputs), u random, to 1e-8 for every input torch differentiates.  Samples
-outside our contract are counted with their reason; what differs by a documented convention is
-listed in DIFFERS and still counts as a disagreement.  Then torch's wrong calls: each must be
-refused by us in words, unless ALLOWED says why the array API accepts it.
+Values, gradients, refusals.
+
+The table `opinfo.OPS` says which op is which.
+A sample agrees when the values match to 1e-9
+and the gradient of sum(u * outputs), u random, to 1e-8 for every input torch differentiates.
+Samples outside our contract are counted with their reason;
+what differs by a documented convention is listed in DIFFERS and still counts as a disagreement.
+Then torch's wrong calls: each must be refused by us in words,
+unless ALLOWED says why the array API accepts it.
 """
 
 from __future__ import annotations
@@ -97,8 +100,10 @@ def apart(found: Any, wanted: Any, tolerance: float) -> str:
 
 
 def compare(key: str, sample: Any) -> str | None:
-    """One sample: "" when both agree, None when only values exist to agree on, else how they
-    differ."""
+    """One sample: "" when both agree, else how they differ.
+
+    None when only values exist to agree on.
+    """
     leaves: dict[int, tuple[Any, mg.Tensor]] = {}
     x, args, kwargs = ours((sample.input, tuple(sample.args), sample.kwargs), leaves)
     with warnings.catch_warnings():

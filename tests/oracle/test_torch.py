@@ -1,5 +1,7 @@
-"""Every op and every shipped cell against torch in float64: values, gradients, second
-derivatives."""
+"""Every op and every shipped cell against torch in float64.
+
+Values, gradients, second derivatives.
+"""
 
 from __future__ import annotations
 
@@ -46,8 +48,10 @@ def _dot(a, b, total):
 
 
 def compare(ours, theirs, arrays, tol=TOL, tol2=None, seed=0):
-    """Values and gradients of two programs (arrays -> pytree of results), and Hessian-vector
-    products for tol2."""
+    """Values and gradients of two programs (arrays -> pytree of results).
+
+    And Hessian-vector products for tol2.
+    """
     rng = np.random.default_rng(seed)
     t, u = mg.tensors(arrays), to_torch(arrays)
     a, b = ours(t), theirs(u)
@@ -300,8 +304,10 @@ GATES = {"RNN": "", "LSTM": "ifgo", "GRU": "rzn"}  # torch's order
 
 
 def as_torch(kind, p):
-    """Our named gates as torch's packed weights: W_ih, W_hh, b_ih, b_hh (ours in one bias, zero
-    in the other)."""
+    """Our named gates as torch's packed weights: W_ih, W_hh, b_ih, b_hh.
+
+    Ours in one bias, zero in the other.
+    """
     if kind == "RNN":
         return [p["W"].T, p["U"].T, p["b"], torch.zeros(H, dtype=torch.float64)]
     gates = GATES[kind]
@@ -316,8 +322,10 @@ def as_torch(kind, p):
 
 
 def torch_layer(kind, p, xs, carry, lengths=None, reverse=False):
-    """nn.RNN/LSTM/GRU over each sequence alone; ragged and reversed by slicing and flipping its
-    input."""
+    """nn.RNN/LSTM/GRU over each sequence alone.
+
+    Ragged and reversed by slicing and flipping its input.
+    """
     net = {"RNN": torch.nn.RNN, "LSTM": torch.nn.LSTM, "GRU": torch.nn.GRU}[kind](I, H).double()
     names = [n for n, _ in net.named_parameters()]
     weights = dict(zip(names, as_torch(kind, p), strict=True))

@@ -1,5 +1,7 @@
-"""torch.nn.RNN, LSTM and GRU: all samples of torch's own module tests, values and gradients, with
-weights that came over as state dicts; and ours read by torch."""
+"""torch.nn.RNN, LSTM and GRU: all samples of torch's own module tests, values and gradients.
+
+With weights that came over as state dicts; and ours read by torch.
+"""
 
 from __future__ import annotations
 

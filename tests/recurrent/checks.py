@@ -1,5 +1,7 @@
-"""What every architecture is put to: the laws of DESIGN.md section 7 that hold for any model, and
-an independent oracle."""
+"""What every architecture is put to.
+
+The laws of DESIGN.md section 7 that hold for any model, and an independent oracle.
+"""
 
 from __future__ import annotations
 
@@ -76,8 +78,10 @@ def random_params(cell: Any, seed: int, scale: float = 0.6) -> Any:
 
 
 def fold_is_a_recursion(cell: Any, trees: list, seed: int = 0) -> None:
-    """`rc.fold` against the cell called in a plain recursion over the trees: values and
-    gradients."""
+    """`rc.fold` against the cell called in a plain recursion over the trees.
+
+    Values and gradients.
+    """
     rng = np.random.default_rng(seed)
     words = sum(len(t.words()) for t in trees)
     params = {k: rng.standard_normal(v.shape) for k, v in cell.init(seed).items()}

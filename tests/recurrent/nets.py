@@ -7,8 +7,11 @@ from minigrad.testing.laws import close, directions, dot
 
 
 def graph_laws(run, args, tolerance=1e-9):
-    """Laws 1 and 2 for `run(args) -> outputs`: values and all gradients, compiled, evaluated, and
-    unfolded into calls and into ops, against the reference.  Returns the reference's values."""
+    """Laws 1 and 2 for `run(args) -> outputs`: values and all gradients.
+
+    Compiled, evaluated, and unfolded into calls and into ops, against the reference.
+    Returns the reference's values.
+    """
 
     def step(args):
         outputs = run(args)

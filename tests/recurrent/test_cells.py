@@ -218,8 +218,10 @@ def test_single_precision_with_any_number_of_threads(name, monkeypatch):
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_ragged_is_the_loop_over_each_sequence(name):
-    """Laws 2 and 3: values and gradients of a ragged batch, whose padding is NaN, against a Python
-    loop over each sequence on its own."""
+    """Laws 2 and 3: values and gradients of a ragged batch, whose padding is NaN.
+
+    Against a Python loop over each sequence on its own.
+    """
     cell = VARIANTS[name]
     arrays = arguments(cell, 5)
     for b, length in enumerate(LENGTHS):

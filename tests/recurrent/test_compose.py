@@ -221,8 +221,10 @@ def the_loop(net, p, xs):
 
 @pytest.mark.parametrize("name", [n for n in NETS if n != "layers"])
 def test_directions_are_the_loop(name):
-    """Values and gradients; one sequence without a batch axis, and a ragged batch padded with
-    NaN."""
+    """Values and gradients.
+
+    One sequence without a batch axis, and a ragged batch padded with NaN.
+    """
     net, rng = NETS[name], np.random.default_rng(1)
     xs = rng.standard_normal((5, 3, 3))
     lengths = [2, 5, 0]

@@ -1,5 +1,7 @@
-"""evaluate keeps what it read, reference keeps nothing and trusts nothing; both read many at
-once."""
+"""evaluate keeps what it read, reference keeps nothing and trusts nothing.
+
+Both read many at once.
+"""
 
 import numpy as np
 import pytest
@@ -47,8 +49,7 @@ def test_many_at_once_share_their_work():
 
 
 def test_the_reference_computes_from_the_leaves():
-    """Regression: it took values that evaluate had kept, so it agreed with whatever evaluate
-    said."""
+    """Regression: it took values that evaluate had kept, so it agreed whatever evaluate said."""
     calls, double = counting()
     t = double([1.0])
     y = t + 1

@@ -274,3 +274,13 @@ def test_numbers_keep_every_bit():
     back = eval(source_of(a), {"np": np})
     assert back["a"].tobytes() == a["a"].tobytes() and back["b"][0].dtype == np.float32
     assert eval(source_of([np.zeros((0, 2), "int32")]), {"np": np})[0].shape == (0, 2)
+
+
+@settings(max_examples=10)
+@given(mgst.programs())
+def test_programs_define_a_step_and_calls(program):
+    scope = {}
+    exec(program.text, scope)
+    t, structure, size = scope["calls"][0]
+    scope["step"](mg.tensors(t), structure, size)
+    assert len(scope["calls"]) == program.calls and repr(program) == program.text

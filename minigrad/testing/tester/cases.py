@@ -1,30 +1,46 @@
 """Random programs for the fuzzer: whole cells, structures, arrays, and an ordinary graph around.
 
-A `Case` is the text of a Python program that uses public names only.  It defines `step`, a function
-for `mg.function`, and `calls`, a list of arguments for it: the same step over several structures,
-sizes and values, so that one compilation serves many runs.  What is run is the text that is
-printed.
+A `Case` is the text of a Python program that uses public names only.
+It defines `step`, a function for `mg.function`, and `calls`, a list of arguments for it:
+the same step over several structures, sizes and values, so that one compilation serves many runs.
+What is run is the text that is printed.
 
-Choices come from a `Source` one small integer at a time, the simplest possibility first, and are
-grouped in spans, so that a case shrinks by leaving spans out.
+Choices come from a `Source` one small integer at a time, the simplest possibility first,
+and are grouped in spans, so that a case shrinks by leaving spans out.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from string import Formatter
+from typing import Protocol
 
 import numpy as np
 
-from ..examples.problems import Plan, choice, edges_plan, random_children
+from ..examples.problems import Plan, Printed, choice, edges_plan, random_children
 
 SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33)  # round the lanes of a vector
 WIDE = (47, 49, 64, 65, 97, 130)  # round the widths of a product's tiles, rarely
 MANY = (255, 256, 257, 300)  # rows, round the blocks in which sums over the nodes are taken
 DIMS = "ABC"
+
+
+class Spans(Protocol):
+    """A `Source` (see `examples.problems`) that is told which choices belong together."""
+
+    def integer(self, least: int, most: int) -> int: ...
+
+    def times(self, least: int, most: int, odds: int = 4) -> Iterable[int]:
+        """0, 1, ...: before each stands the choice to go on, `odds` to 1; it is in its span."""
+
+    def span(self) -> AbstractContextManager[None]:
+        """Choices inside may be left out together."""
+
+    def later(self, count: int) -> Later:
+        """Choices to be used later, that stand (and are left out) here."""
 
 
 class Choices:
@@ -48,7 +64,6 @@ class Choices:
         return k
 
     def times(self, least: int, most: int, odds: int = 4) -> Iterator[int]:
-        """Before each one stands the choice to go on, `odds` to 1, which belongs to its span."""
         for k in range(most):
             with self.span():
                 if k >= least and not self.integer(0, odds):
@@ -56,7 +71,6 @@ class Choices:
                 yield k
 
     def later(self, count: int) -> Later:
-        """Choices to be used later, that stand (and are left out) here."""
         return Later([self.integer(0, 59) for _ in range(count)])
 
     @contextmanager
@@ -77,20 +91,26 @@ class Later(Choices):
         return least + k % (most - least + 1)
 
 
-@dataclass(frozen=True)
-class Case:
-    """text: a program that defines `step` and `calls`.  kinds: what is in it, for counting."""
+@dataclass(frozen=True, repr=False)
+class Case(Printed):
+    """A program that defines `step` and `calls`.
+
+    kinds : what is in it, for counting.
+    """
 
     text: str
     kinds: tuple[str, ...] = ()
     calls: int = 1
 
+    def __repr__(self) -> str:
+        return self.text
+
 
 # -- cells -----------------------------------------------------------------------------------------
 
-# Fields: a b c an earlier vector of the width made, P Q a product with a matrix, w a shared vector,
-# k a shared number, s a number made of any vector, m a truth value, F the dtype, u the sum of those
-# that nothing has read.
+# Fields: a b c an earlier vector of the width made, P Q a product with a matrix,
+# w a shared vector, k a shared number, s a number made of any vector, m a truth value,
+# F the dtype, u the sum of those that nothing has read.
 RULES: dict[str, tuple[str, ...]] = {
     "product": (
         "{P}", "mg.tanh({P} + {w})", "{P} + {Q}", "{P} + {Q} + {w}", "{P} + {a}", "{P} * {a}",
@@ -168,7 +188,7 @@ PRODUCTS = (  # of a vector of width d into width e, with a matrix stored (d, e)
 class Body:
     """Lines of a cell: names of what was made, by width ("" is a number)."""
 
-    def __init__(self, source: Choices, kinds: Sequence[str], dims: str, dtype: str) -> None:
+    def __init__(self, source: Spans, kinds: Sequence[str], dims: str, dtype: str) -> None:
         self.source, self.kinds, self.dims, self.dtype = source, kinds, dims, dtype
         self.pool: list[tuple[str, str]] = []
         self.lines: list[tuple[str, str]] = []
@@ -272,7 +292,7 @@ GIVEN = ("{a}", "{a}", "{u}", "sent", "untouched", "input", "shared", "constant"
 
 
 def random_cell(
-    source: Choices, name: str, slots: int, dims: str, dtype: str, kinds: Sequence[str],
+    source: Spans, name: str, slots: int, dims: str, dtype: str, kinds: Sequence[str],
     inputs: list[str] | None = None,
 ) -> Cell:  # fmt: skip
     """cell(p, carry, x) -> (carry, y) whose y is a dict; `inputs`: the widths of x, if given."""
@@ -343,7 +363,7 @@ def random_cell(
 
 
 def _leaving(
-    source: Choices, body: Body, how: str, dim: str, leaf: int, leaves: Sequence[str],
+    source: Spans, body: Body, how: str, dim: str, leaf: int, leaves: Sequence[str],
     inputs: Sequence[str], state: Sequence[Sequence[str]], slots: int,
 ) -> str:  # fmt: skip
     """A tensor of width `dim` that leaves the cell, `leaf` being where it leaves."""
@@ -373,16 +393,16 @@ def _leaving(
 # -- structures ------------------------------------------------------------------------------------
 
 
-def _chain(source: Choices, slots: int) -> Plan:
+def _chain(source: Spans, slots: int) -> Plan:
     return Plan("chain", (source.integer(0, 9) if source.integer(0, 3) else choice(source, SIZES),))
 
 
-def _ragged(source: Choices, slots: int) -> Plan:
+def _ragged(source: Spans, slots: int) -> Plan:
     lengths = [source.integer(0, 4) for _ in source.times(0, 5)]
     return Plan("chain", (lengths,), {"reverse": True} if source.integer(0, 1) else {})
 
 
-def _batch(source: Choices, slots: int) -> Plan:
+def _batch(source: Spans, slots: int) -> Plan:
     """Many sequences, about as many as a tile has rows."""
     count, longest = choice(source, SIZES), source.integer(1, 3)
     ragged = source.integer(0, 1)
@@ -390,18 +410,18 @@ def _batch(source: Choices, slots: int) -> Plan:
     return Plan("chain", (lengths,))
 
 
-def _forest(source: Choices, slots: int) -> Plan:
+def _forest(source: Spans, slots: int) -> Plan:
     rows: Iterable[int] = source.times(0, 9)
     n = len(list(rows)) + source.integer(0, 2)
     arity = source.integer(1, slots)
     return Plan("forest", (random_children(source, n, arity),), {"slots": slots})
 
 
-def _grid(source: Choices, slots: int) -> Plan:
+def _grid(source: Spans, slots: int) -> Plan:
     return Plan("grid", (tuple(source.integer(1, 4 if slots < 3 else 2) for _ in range(slots)),))
 
 
-def _dag(source: Choices, slots: int) -> Plan:
+def _dag(source: Spans, slots: int) -> Plan:
     """Edges between rows in any order; some twice, fan-out, isolated rows, slots without edges."""
     n = source.integer(1, 9)
     place = list(range(n))
@@ -420,7 +440,7 @@ def _dag(source: Choices, slots: int) -> Plan:
     return edges_plan(n, edges)
 
 
-def _many(source: Choices, slots: int) -> Plan:
+def _many(source: Spans, slots: int) -> Plan:
     n, form = choice(source, MANY), source.integer(0, 2)
     if form == 0:
         return Plan("chain", ([1] * n,))
@@ -429,17 +449,17 @@ def _many(source: Choices, slots: int) -> Plan:
     return edges_plan(n, [(k, k % 7 + 1, k % slots) for k in range(8, n)])  # seven parents
 
 
-def _alone(source: Choices, slots: int) -> Plan:
+def _alone(source: Spans, slots: int) -> Plan:
     return Plan("chain", ([1] * choice(source, SIZES),))
 
 
-STRUCTURES: dict[str, Callable[[Choices, int], Plan]] = {
+STRUCTURES: dict[str, Callable[[Spans, int], Plan]] = {
     "chain": _chain, "ragged": _ragged, "batch": _batch, "forest": _forest, "grid": _grid,
     "dag": _dag, "alone": _alone, "many": _many,
 }  # fmt: skip
 
 
-def random_structure(source: Choices, slots: int, kind: str) -> tuple[str, list[str]]:
+def random_structure(source: Spans, slots: int, kind: str) -> tuple[str, list[str]]:
     """Text that makes a structure with that many slots, and what it is."""
     with source.span():
         plan = STRUCTURES[kind](source, slots)
@@ -483,7 +503,7 @@ def _size(dim: str) -> tuple[str, ...]:
     return (f'size["{dim}"]',) if dim else ()
 
 
-def random_case(source: Choices) -> Case:
+def random_case(source: Spans) -> Case:
     """A program: one or two cells, a step that runs and differentiates them, calls of the step."""
     dtype = choice(source, ("float64", "float32"))
     dims = DIMS[: 1 + choice(source, (0, 1, 0, 2, 1))]
@@ -533,9 +553,12 @@ def random_case(source: Choices) -> Case:
     return Case("\n".join([*head, *body]) + "\n", tuple(sorted(tags)), len(calls))
 
 
-def _flavour(source: Choices) -> list[str]:
-    """Which kinds of steps a cell is made of: wild ones would drown all others in NaN, and one that
-    has no code keeps the whole block from being compiled."""
+def _flavour(source: Spans) -> list[str]:
+    """Which kinds of steps a cell is made of.
+
+    Wild ones would drown all others in NaN,
+    and one that has no code keeps the whole block from being compiled.
+    """
     kinds = ["product", "elementwise", "product", "elementwise"]
     for kind in ("kink", "mask", "reduction", "constant"):
         if source.integer(0, 1):
@@ -545,7 +568,7 @@ def _flavour(source: Choices) -> list[str]:
 
 
 def _recurrence(
-    source: Choices, around: Around, cell: Cell, group: str, structure: str,
+    source: Spans, around: Around, cell: Cell, group: str, structure: str,
     given: list[str] | None, dtype: str,
 ) -> tuple[list[tuple[str, str]], str]:  # fmt: skip
     """Lines that run a cell; returns (expression, width) of what comes out, and the states."""
@@ -624,7 +647,7 @@ def _recurrence(
 
 
 def _second(
-    source: Choices, around: Around, out: list[tuple[str, str]], states: str, dims: str,
+    source: Spans, around: Around, out: list[tuple[str, str]], states: str, dims: str,
     dtype: str, kinds: Sequence[str],
 ) -> tuple[list[tuple[str, str]], str]:  # fmt: skip
     """A second recurrence that reads the first one's results, over the same rows."""
@@ -647,7 +670,7 @@ def _second(
 
 
 def _ending(
-    source: Choices, around: Around, out: list[tuple[str, str]], states: str, dims: str
+    source: Spans, around: Around, out: list[tuple[str, str]], states: str, dims: str
 ) -> str:
     """The lines that make a loss and derive it; returns the form."""
     form = choice(source, FORMS)
@@ -724,7 +747,7 @@ def _step(around: Around) -> list[str]:
     return ["def step(t, structure, size):", *(f"    {line}" for line in lines)]
 
 
-def _plants(source: Choices, around: Around, dtype: str) -> Iterator[str]:
+def _plants(source: Spans, around: Around, dtype: str) -> Iterator[str]:
     """Single elements (or whole arrays, "None") of arguments with a number that is special."""
     names = [(g, n) for g, named in around.arrays.items() for n in named]
     weights = [(g, n) for g, n in names if g in "pq"] or names  # what meets the most rows

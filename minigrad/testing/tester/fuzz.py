@@ -2,10 +2,12 @@
 
     python -m minigrad.testing fuzz --seconds 60 --seed 0 [--lanes 4|8|16] [--jobs N]
 
-`cases` makes the programs, `worker` runs and judges them in processes of their own, so that a crash
-or a hang is a finding as well, and `growth` says how far rounding may carry a result.  Here cases
-are handed out, and what is found is shrunk (choices are left out and lowered while the finding
-stays) and printed as a script that shows it.
+`cases` makes the programs,
+`worker` runs and judges them in processes of their own, so that a crash or a hang is a finding too,
+and `growth` says how far rounding may carry a result.
+Here cases are handed out, and what is found is shrunk
+(choices are left out and lowered while the finding stays)
+and printed as a script that shows it.
 """
 
 from __future__ import annotations
@@ -44,8 +46,9 @@ ALIKE = 3  # findings of one kind that are shrunk; further ones are counted only
 class Worker:
     """A process that judges one case after another; replaced when it dies, hangs or has grown.
 
-    lanes: the width of vectors in float32 numbers (None: the host's).   cache: a folder for
-    kernels.   plant: called first in the process, to plant a fault.
+    lanes : the width of vectors in float32 numbers (None: the host's).
+    cache : a folder for kernels.
+    plant : called first in the process, to plant a fault.
     """
 
     def __init__(
@@ -176,11 +179,12 @@ def run(
 ) -> Fuzzed:  # fmt: skip
     """Judge random cases on `jobs` processes for so many seconds, or so many cases.
 
-    cases : how many, or the numbers of those to judge (default: 0, 1, 2, ... till time is over).
-    most  : stop after as many findings were shrunk.     limit: seconds that a call may take.
-    plant : a picklable function, called in every process before anything else: a fault to find.
-    folder: where each finding's script is written.   cache: where kernels are kept (default: a
-    folder that is removed at the end).
+    cases  : how many, or the numbers of those to judge (default: 0, 1, 2, ... till time is over).
+    most   : stop after as many findings were shrunk.
+    limit  : seconds that a call may take.
+    plant  : a picklable function, called in every process before anything else: a fault to find.
+    folder : where each finding's script is written.
+    cache  : where kernels are kept (default: a folder that is removed at the end).
     """
     count = cases if isinstance(cases, int) else None
     check_at_least("fuzz.run", 1, jobs=jobs, cases=count, most=most)
@@ -225,6 +229,7 @@ def run(
                         over.set()
                     if folder is not None:
                         name = f"{result.lanes}-{seed}-{number}.py"
+                        Path(folder).mkdir(parents=True, exist_ok=True)
                         Path(folder, name).write_text(str(found))
         except BaseException as error:
             errors.append(error)
@@ -290,10 +295,12 @@ def _shows(text: str, worker: Worker) -> bool:
 def shrunk(
     worker: Any, made: Sequence[int], wrong: Wrong, seconds: float
 ) -> tuple[Case, Wrong]:
-    """The simplest case found with the same kind of finding; made: the choices of a case.
+    """The simplest case found with the same kind of finding.
 
-    Spans of choices are left out or set to their least, then single choices lowered, as long as the
-    text gets no longer; again and again until nothing helps or the time is over.
+    made : the choices of a case.
+
+    Spans of choices are left out or set to their least, then single choices lowered,
+    as long as the text gets no longer; again and again until nothing helps or the time is over.
     """
     end = time.monotonic() + seconds
     choices = Choices(made)

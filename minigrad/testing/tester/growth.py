@@ -1,12 +1,15 @@
 """How far rounding can carry a result: the error model of the fuzzer.
 
-Two correct ways to compute one graph differ by rounding, and how much that is depends on the graph:
-a mean that is subtracted cancels, a recurrence amplifies.  So the graph is written out, op by op,
-and run several times with every op's result (and the terms of every sum) moved by a few units in
-the last place, at random.  What those runs differ by is what rounding can do (Monte Carlo
-arithmetic: Parker, "Monte Carlo Arithmetic", 1997).  Another order of summation, a fused
-multiply-add, or a vector function good to a few units stays within a small factor of that; a wrong
-number does not.
+Two correct ways to compute one graph differ by rounding, and how much depends on the graph:
+a mean that is subtracted cancels, a recurrence amplifies.
+So the graph is written out, op by op, and run several times
+with every op's result (and the terms of every sum) moved
+by a few units in the last place, at random.
+What those runs differ by is what rounding can do
+(Monte Carlo arithmetic: Parker, "Monte Carlo Arithmetic", 1997).
+Another order of summation, a fused multiply-add,
+or a vector function good to a few units stays within a small factor of that;
+a wrong number does not.
 """
 
 from __future__ import annotations
@@ -32,8 +35,9 @@ SUMS = frozenset("add subtract sum cumulative_sum einsum scatter linear_recurren
 class Growth:
     """The error model of a graph's outputs, from so many runs.
 
-    value[k]: output k.   spread[k]: how far the runs lie from it, elementwise; infinite where they
-    do not agree on what is NaN or infinite.
+    value[k]  : output k.
+    spread[k] : how far the runs lie from it, elementwise;
+                infinite where they do not agree on what is NaN or infinite.
     """
 
     def __init__(self, outputs: Sequence[Tensor], runs: int = 6, seed: int = 0) -> None:

@@ -1,20 +1,26 @@
-"""Mutation testing: derivative rules are made wrong on purpose, one at a time, and `check_grads`
-must notice.  It is the test of the tester.
+"""Mutation testing: derivative rules are made wrong on purpose, and `check_grads` must notice.
+
+One at a time.  It is the test of the tester.
 
     python -m minigrad.testing mutate                  every mutant; a table rule x mutation
     python -m minigrad.testing mutate --only tanh      the mutants whose name contains "tanh"
     python -m minigrad.testing mutate --suite          also what this project's tests notice
 
-A *mutant* is one wrong rule: a primitive, one of its inputs, and a `Change`, a function from the
-right cotangent to a wrong one.  Most changes fit every rule (a sign, a factor 1.001, a shifted
-index, a slope read at another point).  `SLIPS` holds those that fit one rule only (ties, a missing
-unbroadcast, a formula from memory), and `FAULTS` those of the engine around the rules (a lost use
-of a tensor, slots and ports swapped).
+A *mutant* is one wrong rule: a primitive, one of its inputs, and a `Change`,
+a function from the right cotangent to a wrong one.
+Most changes fit every rule (a sign, a factor 1.001, a shifted index, a slope read elsewhere).
+`SLIPS` holds those that fit one rule only
+(ties, a missing unbroadcast, a formula from memory),
+and `FAULTS` those of the engine around the rules
+(a lost use of a tensor, slots and ports swapped).
 
-A mutant is *equivalent*, no mistake at all, if its cotangents are the right ones at every use of
-the rule in the samples, for several draws of inputs and cotangents.  That is computed
-(`_differs`), never decided by hand.  All others change a derivative: the samples that reach the
-rule are checked until one check fails, and the mutant is *caught*, or it is *missed*.
+A mutant is *equivalent*, no mistake at all,
+if its cotangents are the right ones at every use of the rule in the samples,
+for several draws of inputs and cotangents.
+That is computed (`_differs`), never decided by hand.
+All others change a derivative:
+the samples that reach the rule are checked until one check fails,
+and the mutant is *caught*, or it is *missed*.
 """
 
 from __future__ import annotations
@@ -138,8 +144,10 @@ def _rule_mutant(name: str, place: str, mutation: str, change: Change) -> Mutant
 
 
 def mutants(only: str | None = None) -> list[Mutant]:
-    """Every mutant whose change applies to some use of its rule in the samples; those whose name
-    contains `only`."""
+    """Every mutant whose change applies to some use of its rule in the samples.
+
+    only : those whose name contains this.
+    """
     found: list[Mutant] = []
     for name, op in RULES.items():
         if op.vjp is None:
@@ -333,15 +341,17 @@ def run(
 ) -> Report:  # fmt: skip
     """Make the rules wrong one by one and let `check` find out; returns a Report.
 
-    only   : mutants whose name contains this.       every: only each such one (a thinned run).
-    seed   : of the samples' inputs.                 samples: at most so many per mutant.
-    check  : check(f, *arrays) raising GradientError where a gradient is wrong; by default
-             `check_grads` with its default settings.  Given order=2 for the one mutation that
-             leaves first derivatives right.
-    suite  : also run this project's tests on each mutant (seconds each); needs a checkout.
+    only    : mutants whose name contains this.
+    every   : only each such one (a thinned run).
+    seed    : of the samples' inputs.
+    samples : at most so many per mutant.
+    check   : check(f, *arrays) raising GradientError where a gradient is wrong;
+              by default `check_grads` with its default settings.
+              Given order=2 for the one mutation that leaves first derivatives right.
+    suite   : also run this project's tests on each mutant (seconds each); needs a checkout.
 
-    Raises ValueError if `check` fails on right rules: what it catches would mean nothing; and if
-    there is no mutant of that name.
+    Raises ValueError if `check` fails on right rules: what it catches would mean nothing;
+    and if there is no mutant of that name.
     """
     check_at_least("mutate.run", 1, every=every, samples=samples)
     check_at_least("mutate.run", 0, seed=seed)

@@ -1,8 +1,11 @@
-"""The mistakes that `mutate` plants: changes that fit every derivative rule, slips that fit one,
+"""The mistakes that `mutate` plants.
+
+Changes that fit every derivative rule, slips that fit one,
 and faults of the engine around the rules.
 
-A `Change` takes one use of a rule (`Site`) and returns a wrong cotangent, recorded like the right
-one, or None where it has nothing to change there (a transposition of what is not square).
+A `Change` takes one use of a rule (`Site`) and returns a wrong cotangent,
+recorded like the right one,
+or None where it has nothing to change there (a transposition of what is not square).
 """
 
 from __future__ import annotations

@@ -2,11 +2,13 @@
 
     found = surface.explore(surface.public(package), examples, ours=("package",))
 
-Every function is called with values of a wrong type, rank, sign and size, in place of each argument
-of an example (name -> (args, kwargs) of a call that is right), or of all arguments where there is
-none.  What may come of it is a result, or an error that the package raises itself, by a `raise` of
-its own: an exception out of NumPy or Python says what went wrong inside, not what was wrong with
-the call.  Packages of one's own can be explored likewise.
+Every function is called with values of a wrong type, rank, sign and size,
+in place of each argument of an example (name -> (args, kwargs) of a call that is right),
+or of all arguments where there is none.
+What may come of it is a result, or an error that the package raises itself,
+by a `raise` of its own:
+an exception out of NumPy or Python says what went wrong inside, not what was wrong with the call.
+Packages of one's own can be explored likewise.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ Every call of a case is computed in several ways, of which all must agree:
     reference       one node at a time: what is wanted
     evaluate        level by level, in NumPy
     unfold          every recurrence written out as ordinary ops
-    function        compiled; the same bits with 1, 2 and 3 threads, however small the work is, and
-                    when called again, also after other calls that used the same workspace
+    function        compiled; the same bits with 1, 2 and 3 threads, however small the work is,
+                    and when called again, also after other calls in the same workspace
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
-"""check_grads and check_vjp judged by planted faults: each must get the right verdict, and correct
-gradients at every kind of point must raise no alarm."""
+"""check_grads and check_vjp judged by planted faults.
+
+Each must get the right verdict, and correct gradients at every kind of point must raise no alarm.
+"""
 
 from __future__ import annotations
 

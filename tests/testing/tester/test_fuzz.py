@@ -1,5 +1,8 @@
-"""The fuzzer: a short run at each width finds nothing, what is planted in the engine is found and
-shrunk, and processes that die or hang are findings."""
+"""The fuzzer.
+
+A short run at each width finds nothing, what is planted in the engine is found and shrunk,
+and processes that die or hang are findings.
+"""
 
 import os
 import signal
