@@ -67,9 +67,14 @@ def _dependents(order: Sequence[Tensor], sources: set[Tensor]) -> set[Tensor]:
     found: set[Tensor] = set()
     for node in order:
         if node in sources or (node.op.vjp and any(x in found for x in node.inputs)):
-            if node.dtype.kind in "fV":  # V: a recurrence, whose results are its projections
+            if differentiable(node):
                 found.add(node)
     return found
+
+
+def differentiable(t: Tensor) -> bool:
+    """Whether cotangents may arrive: at floats, and at what has no value itself but its results."""
+    return t.dtype.kind == "f" or t.op.collect is not None
 
 
 def vjp(outputs: Any, inputs: Any, cotangents: Any) -> Any:

@@ -129,11 +129,13 @@ def recurrence(
                 f"{block.name}: argument {ph.name or k} is {arg.dtype}{list(arg.shape)}; "
                 f"{ph.dtype}{list(want)} was expected"
             )
-    attrs = {
-        "block": block, "structure": structure, "vias": tuple(vias),
-        "projections": weakref.WeakValueDictionary(),
-    }  # fmt: skip
+    attrs = _own({"block": block, "structure": structure, "vias": tuple(vias)})
     return Tensor(RECUR, tuple(args), attrs, (), np.dtype("V"), block.name)
+
+
+def _own(attrs: dict[str, Any]) -> dict[str, Any]:
+    """A recurrence's attributes with a list of projections of its own."""
+    return {**attrs, "projections": weakref.WeakValueDictionary()}
 
 
 def proj(r: Tensor, ref: Tensor, via: Via) -> Tensor:
@@ -181,7 +183,7 @@ def pulled_back(
 _unshaped: Any = lambda: ((), None)  # noqa: E731  # their shapes are set by recurrence and proj
 _pairs: Any = lambda ct, node, wanted: [(node, ct)]  # noqa: E731
 RECUR = Primitive(
-    "recur", "recur", _unshaped, lambda: None, _recur_vjp, collect=lambda pairs: pairs
+    "recur", "recur", _unshaped, lambda: None, _recur_vjp, collect=lambda pairs: pairs, own=_own
 )
 PROJ = Primitive("proj", "recur", _unshaped, lambda: None, _pairs)
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.graph import toposort
-from minigrad.recur import PROJ, RECUR
+from minigrad.graph import copied, toposort
+from minigrad.recur import PROJ, RECUR, proj
 from minigrad.structure import Structure
 from minigrad.testing.examples.problems import make_problem
 from minigrad.testing.laws import LAWS, close
@@ -199,6 +199,17 @@ def test_projections_are_one_node_each():
     r = states.inputs[0]
     assert states.op is PROJ and ys.inputs[0] is r
     assert len(r.attrs["projections"]) == 2
+
+
+def test_a_copys_projections_are_its_own():
+    """Else what one recurrence computes would be read for another's."""
+    x = mg.asarray(np.ones(3))
+    states, _ = mg.recur(counter, Structure.chain(3), initial=np.zeros(1), shared=1.0, inputs=x)
+    r = states.inputs[0]
+    copy = copied(r, [mg.asarray(2 * np.ones(3)) if i is x else i for i in r.inputs])
+    other = proj(copy, states.attrs["ref"], states.attrs["via"])
+    assert other is not states and copy.site == r.site
+    assert states.tolist() == [1.0, 2.0, 3.0] and other.tolist() == [2.0, 4.0, 6.0]
 
 
 def test_a_recurrence_inside_a_cell():

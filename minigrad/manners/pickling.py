@@ -129,8 +129,7 @@ def _restored(records: list[tuple]) -> list[Node]:
         for key in ("block", "ref"):
             if op in (RECUR, PROJ) and key in attrs:
                 attrs[key] = node(attrs[key])
-        if op is RECUR:
-            attrs["projections"] = WeakValueDictionary()
+        attrs = op.own(attrs) if op.own else attrs
         if isinstance(value, np.ndarray):
             value.flags.writeable = False
         t = Tensor(op, tuple(map(node, inputs)), attrs, shape, dtype, name, value)

@@ -37,7 +37,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import pytrees
-from ..graph import CONSTANT, INPUT, Tensor, constant, toposort, where_recorded
+from ..graph import CONSTANT, INPUT, Tensor, constant, copied, toposort, where_recorded
 from ..recur import PROJ, RECUR, ROW, Via, domains
 from ..sites import line, order_of, rule_of
 from .levels import execute, run_levels
@@ -238,7 +238,7 @@ def reads(t: Tensor, xs: Sequence[Any], k: int, mask: Mask) -> Mask:
     if t.op.vjp is None or not mask.any():
         return everything
     ones = [constant(np.ones_like(x) if np.asarray(x).dtype.kind == "f" else x) for x in xs]
-    node = Tensor(t.op, tuple(ones), t.attrs, t.shape, t.dtype)
+    node = copied(t, ones)
     g = t.op.vjp(constant(mask.astype(t.dtype)), node, [i == k for i in range(len(xs))])[k]
     if g is None:
         return everything

@@ -39,7 +39,7 @@ import optree
 
 import minigrad as mg
 
-from ...autodiff import backward
+from ...autodiff import backward, differentiable
 from ...graph import Primitive, Tensor, toposort
 from ...ops.table import TABLE
 from ...recur import PROJ, RECUR
@@ -209,7 +209,7 @@ def _sites(t: Tensor, ct: Any) -> list[Site]:
     """One per input to which the rule gives a cotangent."""
     if t.op is PROJ:
         return [_Single(ct, t)]
-    wanted = [x.dtype.kind in "fV" for x in t.inputs]
+    wanted = [differentiable(x) for x in t.inputs]
     assert t.op.vjp is not None
     found = t.op.vjp(ct, t, wanted)
     return [Site(t.op.vjp, ct, t, wanted, k) for k, g in enumerate(found) if g is not None]
@@ -224,7 +224,7 @@ def _cotangents(mutant: Mutant, seed: int) -> Iterator[tuple[list, list]]:
                 yield whole, _gradient(sample, seed)
         return
     for t, ct in _uses_of(mutant.rule, seed):
-        wanted = [x.dtype.kind in "fV" for x in t.inputs]
+        wanted = [differentiable(x) for x in t.inputs]
         assert t.op.vjp is not None
         right: list[Any] = list(t.op.vjp(ct, t, wanted))
         with mutant.planted():

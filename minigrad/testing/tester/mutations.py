@@ -23,7 +23,8 @@ import numpy as np
 import minigrad as mg
 
 from ... import autodiff
-from ...graph import Tensor, bind
+from ...autodiff import differentiable
+from ...graph import Tensor, bind, copied
 from ...ops.elementwise import add_n
 from ...recur import PROJ, RECUR, ROW, SHARED, Block, proj
 from ...structure import Structure
@@ -57,7 +58,7 @@ class Site:
         """What the right rule says when given something else."""
         given = self.ct if ct is None else ct
         node = self.node if node is None else node
-        wanted = [t.dtype.kind in "fV" for t in node.inputs]
+        wanted = [differentiable(t) for t in node.inputs]
         return self.rule(given, node, wanted)[self.k if k is None else k]
 
 
@@ -79,10 +80,6 @@ def _on_cotangent(f: Callable[[Tensor], Tensor | None]) -> Change:
 
 def _on_result(f: Callable[[Tensor], Tensor | None]) -> Change:
     return lambda s: f(s.g)
-
-
-def _with_inputs(node: Tensor, inputs: Sequence[Tensor]) -> Tensor:
-    return Tensor(node.op, tuple(inputs), node.attrs, node.shape, node.dtype)
 
 
 def _rolled(t: Tensor, axis: int = -1) -> Tensor | None:
@@ -121,7 +118,7 @@ def _stale(s: Site) -> Any:
     if s.node.op in (RECUR, PROJ):
         return None
     old = [x * 1.01 + 0.01 if x.dtype.kind == "f" else x for x in s.node.inputs]
-    return s.asked(node=_with_inputs(s.node, old))
+    return s.asked(node=copied(s.node, old))
 
 
 def _residual_transposed(s: Site) -> Any:
@@ -134,7 +131,7 @@ def _residual_transposed(s: Site) -> Any:
     if not any(t is not None for t in new):
         return None
     inputs = [x if t is None else t for t, x in zip(new, s.node.inputs, strict=True)]
-    return s.asked(node=_with_inputs(s.node, inputs))
+    return s.asked(node=copied(s.node, inputs))
 
 
 def _partner(s: Site) -> int | None:
@@ -160,7 +157,7 @@ def _residual_swapped(s: Site) -> Any:
         return None
     inputs = list(s.node.inputs)
     inputs[s.k], inputs[j] = inputs[j], inputs[s.k]
-    return s.asked(node=_with_inputs(s.node, inputs))
+    return s.asked(node=copied(s.node, inputs))
 
 
 def _mean_for_sum(s: Site) -> Any:
@@ -174,7 +171,7 @@ def _detached(s: Site) -> Any:
     if s.node.op in (RECUR, PROJ):
         return None
     held = [mg.stop_gradient(x) if x.dtype.kind == "f" else x for x in s.node.inputs]
-    return s.asked(node=_with_inputs(s.node, held))
+    return s.asked(node=copied(s.node, held))
 
 
 DETACHED = "slope detached"  # the one mutation that needs a second derivative to be seen
