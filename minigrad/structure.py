@@ -24,6 +24,7 @@ from .ordering import (
     connected,
     flag,
     integers,
+    kind_of,
     listed,
     natural,
     sweep,
@@ -240,6 +241,11 @@ class Structure:
         """The (port, slot) pairs that some edge joins."""
         codes = np.flatnonzero(np.bincount(self.port * self.slots + self.slot))
         return frozenset((int(c) // self.slots, int(c) % self.slots) for c in codes)
+
+    @lazy
+    def kind(self) -> str:
+        """What it can be drawn and spoken of as: "chain", "tree", "grid" or "dag" (`kind_of`)."""
+        return kind_of(self.n, self.src, self.dst, self.slot, self.slots, self.ports)
 
     @property
     def component(self) -> Ints:

@@ -228,8 +228,7 @@ def ragged_is_padded(problem: Problem) -> str | None:
     The padding's content never matters, nor does it have a gradient.
     """
     s = problem.structure
-    chains = s.slots == 1 and all(len(ends) == len(np.unique(ends)) for ends in (s.src, s.dst))
-    if not chains or not s.n:
+    if s.kind != "chain" or not s.n:
         return "not sequences"
     longest = int(s.level.max()) + 1
     place = s.component * longest + s.level  # rows of the padded batch, in the order states flow

@@ -16,7 +16,6 @@ from .draft import Draft
 from .flow import argument_name, frontier, is_initial, is_source, leaf_name, recurs_of
 from .gradient import Gradients, norm
 from .scene import Scene, gradient_legend, norm_text
-from .steps import arrangement_of
 from .text import shorten, subscript
 
 SLOT_NAMES = {2: ("left", "right")}
@@ -73,7 +72,7 @@ class _Folding:
 
     def _circuit(self, r: Tensor, level: int) -> None:
         block, structure = r.attrs["block"], r.attrs["structure"]
-        chain = arrangement_of(structure) == "chain"
+        chain = structure.kind == "chain"
         noun = "steps" if chain else "nodes"
         cell = self.cell[r] = self.draft.node(
             "cell",
@@ -128,7 +127,7 @@ class _Folding:
         if not leaves:
             return
         key = kind, tuple(leaves)
-        index = "t" if arrangement_of(r.attrs["structure"]) == "chain" else "n"
+        index = "t" if r.attrs["structure"].kind == "chain" else "n"
         if key not in self.boxes:
             names = [leaf_name(t) for t in leaves]
             if kind == "input":
