@@ -117,6 +117,18 @@ class Block:
 # -- the two primitives ----------------------------------------------------------------------------
 
 
+class Parts(NamedTuple):
+    """What a recurrence is made of: a block, where it is applied, and how each argument enters."""
+
+    block: Block
+    structure: Structure
+    vias: tuple[Via, ...]
+
+
+def parts_of(r: Tensor) -> Parts:
+    return Parts(*(r.attrs[part] for part in Parts._fields))
+
+
 def recurrence(
     block: Block, structure: Structure, args: Sequence[Tensor], vias: Sequence[Via]
 ) -> Tensor:
@@ -129,7 +141,7 @@ def recurrence(
                 f"{block.name}: argument {ph.name or k} is {arg.dtype}{list(arg.shape)}; "
                 f"{ph.dtype}{list(want)} was expected"
             )
-    attrs = _own({"block": block, "structure": structure, "vias": tuple(vias)})
+    attrs = _own(Parts(block, structure, tuple(vias))._asdict())
     return Tensor(RECUR, tuple(args), attrs, (), np.dtype("V"), block.name)
 
 
@@ -143,7 +155,7 @@ def proj(r: Tensor, ref: Tensor, via: Via) -> Tensor:
     known = r.attrs["projections"]
     t = known.get((ref, via))
     if t is None:
-        shape = via.shape(r.attrs["structure"].n, ref.shape)
+        shape = via.shape(parts_of(r).structure.n, ref.shape)
         t = known[ref, via] = Tensor(
             PROJ, (r,), {"ref": ref, "via": via}, shape, ref.dtype, ref.name
         )
@@ -163,10 +175,10 @@ def pulled_back(
     also: tuple[Tensor, ...] = (),
 ) -> tuple[list[Tensor | None], list[Tensor | None]]:  # fmt: skip
     """Cotangents of r's arguments, and per node those of the interior tensors in `also`."""
-    structure, vias = r.attrs["structure"], r.attrs["vias"]
+    block, structure, vias = parts_of(r)
     projections = [p for p, _ in pairs]
     refs = tuple(p.attrs["ref"] for p in projections)
-    pull = pullback(r.attrs["block"], refs, tuple(wanted), vias, structure.wires, also)
+    pull = pullback(block, refs, tuple(wanted), vias, structure.wires, also)
     args, enter = [ct for _, ct in pairs], [p.attrs["via"] for p in projections]
     for read in pull.reads:
         args.append(r.inputs[read] if isinstance(read, int) else proj(r, read, ROW))

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..graph import Tensor
 from ..kernels.glue import address
-from ..recur import PROJ, ROW, Via
+from ..recur import PROJ, ROW, Via, parts_of
 from .layout import Layout, layout_of
 from .lower import Row, reads
 from .memory import Buffers
@@ -79,7 +79,8 @@ def received(t: Tensor, layout: Layout) -> np.ndarray | None:
     """
     if t.op is not PROJ or t.attrs["via"].kind != "row":
         return None
-    block, other = t.inputs[0].attrs["block"], layout_of(t.inputs[0].attrs["structure"])
+    block, structure, _ = parts_of(t.inputs[0])
+    other = layout_of(structure)
     for (slot, _), ph in block.slots.items():
         if ph is t.attrs["ref"] and other.n == layout.n and other.key == layout.key:
             arrivals = other.slots[slot]

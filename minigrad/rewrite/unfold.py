@@ -16,7 +16,7 @@ from ..graph import Tensor, rebuild, toposort
 from ..ops.creation import zeros
 from ..ops.elementwise import add_n, stop_gradient
 from ..ops.movement import stack
-from ..recur import PROJ, RECUR, SHARED, Via, proj, recurrence
+from ..recur import PROJ, RECUR, SHARED, Via, parts_of, proj, recurrence
 from ..structure import SINGLE
 
 
@@ -32,7 +32,7 @@ def unfold(outputs: Any, expand: bool = False) -> Any:
     while True:
         order = toposort(leaves)
         todo = [
-            t for t in order if t.op is RECUR and (expand or t.attrs["structure"] is not SINGLE)
+            t for t in order if t.op is RECUR and (expand or parts_of(t).structure is not SINGLE)
         ]
         if not todo:
             return pytrees.tree_unflatten(spec, leaves)
@@ -51,7 +51,7 @@ def unfold(outputs: Any, expand: bool = False) -> Any:
 def _written_out(
     r: Tensor, args: Sequence[Tensor], asked: Sequence[Tensor], expand: bool
 ) -> list[Tensor]:
-    original, structure, vias = r.attrs["block"], r.attrs["structure"], r.attrs["vias"]
+    original, structure, vias = parts_of(r)
     block = original.closed
     sent = {key: t for key, t in original.ports.items() if structure.wires}
     arrivals: list[dict[int, list[tuple[int, int, bool]]]] = [{} for _ in range(structure.n)]

@@ -21,7 +21,7 @@ import numpy as np
 from ..graph import Tensor, toposort
 from ..ops.contract import EINSUM
 from ..ops.indexing import SCATTER, TAKE, add_rows
-from ..recur import PROJ, RECUR, ROW, Block, Index, Key, Via, domain_kinds, domains
+from ..recur import PROJ, RECUR, ROW, Block, Index, Key, Via, domain_kinds, domains, parts_of
 from ..structure import Structure
 from .reference import Env, arguments_read, compute, demand, noted
 
@@ -120,8 +120,8 @@ def _sum_rules(
 
 def run_levels(r: Tensor, args: list, projections: list[Tensor]) -> list:
     """The values of `projections` of the recurrence `r`, given the values of its arguments."""
-    vias = [(p.attrs["ref"], p.attrs["via"]) for p in projections]
-    return execute(r.attrs["block"], r.attrs["structure"], r.attrs["vias"], args, vias)
+    leaving = [(p.attrs["ref"], p.attrs["via"]) for p in projections]
+    return execute(*parts_of(r), args, leaving)
 
 
 def execute(
@@ -344,7 +344,7 @@ def _inner(
     t: Tensor, pairs: list[tuple[Any, bool]], leaving: list[tuple[Tensor, Via]], m: int | None
 ) -> list:
     """A recurrence inside a block, for m rows at once: m copies of its structure."""
-    block, structure, vias = t.attrs["block"], t.attrs["structure"], t.attrs["vias"]
+    block, structure, vias = parts_of(t)
     if m is None:
         return execute(block, structure, vias, [v for v, _ in pairs], leaving)
     n = structure.n

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..graph import Tensor, toposort
+from ..recur import SHARED, parts_of
 from ..sites import rule_of
 from ..structure import Structure
 
@@ -51,10 +52,8 @@ class Place:
 
 def place_of(r: Tensor, t: Tensor, row: int | None) -> Place:
     """The place of the interior tensor `t` of the recurrence `r` at `row` (None: once for all)."""
-    structure, block = r.attrs["structure"], r.attrs["block"]
-    shared = {
-        ph for ph, via in zip(block.inputs, r.attrs["vias"], strict=True) if via.kind == "shared"
-    }
+    block, structure, vias = parts_of(r)
+    shared = {ph for ph, via in zip(block.inputs, vias, strict=True) if via is SHARED}
     named = toposort([t], stop=lambda u: u is not t and bool(u.name) and bool(u.inputs))
     parameters = tuple(u.name for u in named if u in shared and u.name)
     gate = t.name if t.name else _goes_into(block.nodes, t)

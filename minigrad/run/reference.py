@@ -16,7 +16,7 @@ import numpy as np
 
 from .. import pytrees
 from ..graph import INPUT, Tensor, no_value, toposort, where_recorded
-from ..recur import PROJ, RECUR, Via
+from ..recur import PROJ, RECUR, Via, parts_of
 
 Env = dict[Tensor, Any]
 # (recur node, argument values, projections) -> their values
@@ -120,9 +120,9 @@ def demand(
 
 def arguments_read(r: Tensor, projections: Sequence[Tensor]) -> list[Tensor]:
     """The arguments of the recurrence `r` that these projections depend on."""
-    block = r.attrs["block"]
+    block, structure, _ = parts_of(r)
     refs = tuple(dict.fromkeys(p.attrs["ref"] for p in projections))
-    live = set(block.live(refs, r.attrs["structure"].wires))
+    live = set(block.live(refs, structure.wires))
     return [i for i, ph in zip(r.inputs, block.inputs, strict=True) if ph in live]
 
 
@@ -168,7 +168,7 @@ def noted(t: Tensor) -> Iterator[None]:
 
 def run_nodes(r: Tensor, args: list, projections: list[Tensor]) -> list:
     """The reference: the block at every node of the structure in turn, as its definition says."""
-    block, structure, vias = r.attrs["block"], r.attrs["structure"], r.attrs["vias"]
+    block, structure, vias = parts_of(r)
     refs = tuple(dict.fromkeys(p.attrs["ref"] for p in projections))
     order = block.live(refs, structure.wires)
     live = set(order)

@@ -11,7 +11,7 @@ import numpy as np
 
 from minigrad.graph import Tensor
 from minigrad.ordering import grid_width
-from minigrad.recur import PROJ
+from minigrad.recur import PROJ, parts_of
 from minigrad.structure import Structure
 
 from .flow import frontier
@@ -67,14 +67,14 @@ def units(recurs: Sequence[Tensor], max_steps: int | None) -> list[Unit]:
     """
     families: dict[Any, list[Tensor]] = {}
     for r in recurs:
-        families.setdefault(r.attrs["block"] if r.attrs["structure"].n == 1 else r, []).append(r)
+        block, structure, _ = parts_of(r)
+        families.setdefault(block if structure.n == 1 else r, []).append(r)
     found = []
     for members in families.values():
-        name = members[0].attrs["block"].name
+        block, structure, _ = parts_of(members[0])
         if len(members) == 1:
-            structure = members[0].attrs["structure"]
             whole = choose(structure, max_steps)
-            found.append(Unit(name, members, structure, whole, {members[0]: whole}))
+            found.append(Unit(block.name, members, structure, whole, {members[0]: whole}))
             continue
         number = {r: k for k, r in enumerate(members)}
         pairs = [
@@ -98,7 +98,7 @@ def units(recurs: Sequence[Tensor], max_steps: int | None) -> list[Unit]:
             )
             for r, k in number.items()
         }
-        found.append(Unit(name, members, structure, whole, shown, calls=True))
+        found.append(Unit(block.name, members, structure, whole, shown, calls=True))
     return found
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from ...autodiff import vjp
 from ...graph import Tensor, constant, copied, placeholder, rebuild, toposort, where_recorded
 from ...ops.table import TABLE
-from ...recur import PROJ, RECUR, ROW, proj
+from ...recur import PROJ, RECUR, ROW, parts_of, proj
 from ...run.evaluate import evaluate
 from ...run.places import Place, place_of
 from ...run.reference import run, run_nodes
@@ -294,7 +294,7 @@ def _inside(first: _Use, refs: Sequence[Tensor]) -> Iterator[_Use]:
     queue = deque([(first.node, list(refs), ())])
     while queue:
         r, refs, outer = queue.popleft()
-        block, structure = r.attrs["block"], r.attrs["structure"]
+        block, structure, _ = parts_of(r)
         order = block.live(tuple(dict.fromkeys(refs)), structure.wires)
         number = {t: k for k, t in enumerate(block.inputs)}
         plain = [t for t in order if t.op is not RECUR and t not in number]
@@ -308,7 +308,7 @@ def _inside(first: _Use, refs: Sequence[Tensor]) -> Iterator[_Use]:
             if t in found:
                 return found[t][n]
             k = number[t]
-            return _entered(at.inputs[k]._value, at.attrs["vias"][k], n)
+            return _entered(at.inputs[k]._value, parts_of(at).vias[k], n)
 
         for t in order:
             if not t.inputs or t.op is PROJ:

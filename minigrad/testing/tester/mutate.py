@@ -42,7 +42,7 @@ import minigrad as mg
 from ...autodiff import backward, differentiable
 from ...graph import Primitive, Tensor, toposort
 from ...ops.table import TABLE
-from ...recur import PROJ, RECUR
+from ...recur import PROJ, RECUR, parts_of
 from ..checking.verdicts import GradientError
 from ..examples.samples import SAMPLES, Sample, primitives
 from .mutations import DETACHED, FAULTS, MUTATIONS, SLIPS, Change, Patch, Rule, Site
@@ -103,7 +103,7 @@ RULES: dict[str, Primitive] = {**TABLE, "recur": RECUR, "proj": PROJ}
 
 def _place(node: Tensor, k: int) -> str:
     """Which of a rule's inputs: its number, or for a recurrence how it enters."""
-    return node.attrs["vias"][k].kind if node.op is RECUR else str(min(k, 2))
+    return parts_of(node).vias[k].kind if node.op is RECUR else str(min(k, 2))
 
 
 def _mutated(right: Rule, place: str, change: Change) -> Rule:

@@ -26,7 +26,7 @@ from ... import autodiff
 from ...autodiff import differentiable
 from ...graph import Tensor, bind, copied
 from ...ops.elementwise import add_n
-from ...recur import PROJ, RECUR, ROW, SHARED, Block, proj
+from ...recur import PROJ, RECUR, ROW, SHARED, Block, parts_of, proj
 from ...structure import Structure
 
 recurrences = import_module("minigrad.recur")  # minigrad.recur is its function
@@ -140,7 +140,8 @@ def _partner(s: Site) -> int | None:
     for step in range(1, n):
         j = (s.k + step) % n
         if s.node.inputs[j].shape == s.x.shape and s.node.inputs[j].dtype == s.x.dtype:
-            if s.node.op is not RECUR or s.node.attrs["vias"][j] is s.node.attrs["vias"][s.k]:
+            vias = parts_of(s.node).vias if s.node.op is RECUR else None
+            if vias is None or vias[j] is vias[s.k]:
                 return j
     return None
 
@@ -393,7 +394,7 @@ SLIPS: dict[str, dict[str, Change]] = {
 
 def _by_node(s: Site) -> Tensor | None:
     """The cotangent of a recurrence's argument, per node."""
-    if not isinstance(s.g, Tensor) or s.g.op is not PROJ or not s.node.attrs["structure"].n:
+    if not isinstance(s.g, Tensor) or s.g.op is not PROJ or not parts_of(s.node).structure.n:
         return None
     return proj(s.g.inputs[0], s.g.attrs["ref"], ROW)
 
@@ -403,7 +404,7 @@ def _one_node(which: int) -> Change:
 
     def change(s: Site) -> Any:
         rows = _by_node(s)
-        via = s.node.attrs["vias"][s.k]
+        via = parts_of(s.node).vias[s.k]
         if rows is None or via is ROW:
             return None
         if via.rows is None:
@@ -417,7 +418,8 @@ def _one_node(which: int) -> Change:
 
 
 def _per_node_mean(s: Site) -> Any:
-    return s.g * (1 / s.node.attrs["structure"].n) if s.node.attrs["structure"].n > 1 else None
+    n = parts_of(s.node).structure.n
+    return s.g * (1 / n) if n > 1 else None
 
 
 def _one_output_lost(which: int) -> Change:
@@ -434,7 +436,7 @@ def _one_output_lost(which: int) -> Change:
 
 def _gates_swapped(s: Site) -> Any:
     """In a cell with a weight per gate, two gates get each other's gradient."""
-    gates = [k for k, via in enumerate(s.node.attrs["vias"]) if via is SHARED]
+    gates = [k for k, via in enumerate(parts_of(s.node).vias) if via is SHARED]
     if len(gates) < 4 or s.k not in gates[:2]:
         return None
     return s.asked(k=gates[1 - gates.index(s.k)])
@@ -564,7 +566,8 @@ def _reads_late() -> Patch:
 
     def wrong(r: Tensor, ref: Tensor, via: Any) -> Tensor:
         t = right(r, ref, via)
-        reading = via is ROW and r.attrs["structure"].n > 1 and "'" not in r.attrs["block"].name
+        block, structure, _ = parts_of(r)
+        reading = via is ROW and structure.n > 1 and "'" not in block.name
         if not reading or not sys._getframe(1).f_code.co_name == "pulled_back":
             return t
         rolled = _rolled(t, 0)
