@@ -218,21 +218,6 @@ def trace_call(trace: Trace, f: Callable[..., Any], *args: Any) -> Any:
         _trace.set(before)
 
 
-def no_value(t: Tensor) -> TypeError:
-    """The error for reading a value that does not exist while a function is traced."""
-    return TypeError(
-        f"the value of {t.name or t.op.name} (shape {t.shape}) is not known while "
-        f"{_trace_name(t)} is traced: a traced function is run once with symbols, "
-        "so it cannot print, branch on or convert a Tensor. "
-        "Use mg.where for a choice, mg.maximum/mg.clip for bounds, and return what you want to see"
-    )
-
-
-def _trace_name(t: Tensor) -> str:
-    trace = t.attrs.get("trace") if t.op is INPUT else None
-    return repr(trace.name) if trace is not None else "a function"
-
-
 def toposort(
     outputs: Iterable[Tensor], stop: Callable[[Tensor], bool] | None = None
 ) -> list[Tensor]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -216,10 +217,7 @@ class Structure:
         """`count` independent copies, copy after copy."""
         count = natural("copies: count", count)
         shift = np.repeat(np.arange(count) * self.n, len(self.src))
-
-        def tiled(a: Ints) -> Ints:
-            return np.tile(a, count)
-
+        tiled = partial(np.tile, reps=count)
         part = np.repeat(np.arange(count) * self.components, self.n)
         return Structure(
             self.n * count, tiled(self.src) + shift, tiled(self.dst) + shift, tiled(self.slot),
@@ -272,9 +270,7 @@ class Structure:
     @lazy
     def sinks(self) -> Ints:
         """The rows whose state no other row takes: last steps, roots."""
-        free = np.ones(self.n, bool)
-        free[self.src] = False
-        return np.flatnonzero(free)
+        return np.setdiff1d(np.arange(self.n), self.src)
 
 
 SINGLE = Structure.chain(1)  # a plain call: one node, no edges

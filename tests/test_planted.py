@@ -132,7 +132,7 @@ def reference_shared_is_the_last_node(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(
         reference,
         "_leave",
-        lambda rows, p, via: rows[-1] if via is SHARED and rows else original(rows, p, via),
+        lambda rows, p: rows[-1] if p.attrs["via"] is SHARED and rows else original(rows, p),
     )
 
 

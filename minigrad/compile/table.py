@@ -77,7 +77,7 @@ def received(t: Tensor, layout: Layout) -> np.ndarray | None:
 
     The first edge of each row.  (Rows without an edge are zero there.)
     """
-    if t.op is not PROJ or t.attrs["via"].kind != "row":
+    if t.op is not PROJ or t.attrs["via"] is not ROW:
         return None
     block, structure, _ = parts_of(t.inputs[0])
     other = layout_of(structure)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.graph import Tensor
-from minigrad.recur import parts_of
+from minigrad.recur import SHARED, parts_of
 
 from .describe import lines
 from .draft import Draft
@@ -75,12 +75,9 @@ class Backward:
         parts: dict[Tensor, list[np.ndarray]] = defaultdict(list)
         for p, g in self._gradients.back.get(consumer, {}).items():
             via, r = p.attrs["via"], p.inputs[0]
-            if via.kind == "row":
-                parts[r].append(row_norms(g))
-            elif via.kind == "shared":
-                parts[r].append(np.full(parts_of(r).structure.n, norm(g)))
-            else:
-                parts[r].append(np.append(row_norms(g), 0.0)[via.rows])
+            rows, _ = via.index(parts_of(r).structure.n)
+            norms = norm(g) if via is SHARED else row_norms(g)
+            parts[r].append(np.append(norms, 0.0)[rows])  # -1: nothing
         return {r: total for r, found in parts.items() if (total := together(found)) is not None}
 
     def draw(self, draft: Draft) -> None:

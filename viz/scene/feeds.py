@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.graph import Tensor
-from minigrad.recur import parts_of
+from minigrad.recur import SHARED, parts_of
 
 from .backward import Backward
 from .describe import lines, name_list, shape_text, tensor_text, value_text
@@ -242,7 +242,7 @@ class Feeds:
 
     def _is_parameter(self, r: Tensor, k: int, seen: np.ndarray) -> bool:
         """Whether argument k is the same leaves at every step (of separate calls: at two)."""
-        if parts_of(r).vias[k].kind != "shared" or any(v > 1 for v in set(seen.tolist())):
+        if parts_of(r).vias[k] is not SHARED or any(v > 1 for v in set(seen.tolist())):
             return False
         unit = self._lanes.unit_of[r]
         if not unit.calls:
@@ -256,5 +256,5 @@ class Feeds:
 
 def _table_row(r: Tensor, k: int, row: int) -> int:
     """The row of argument k that a node reads; -1: the argument has no rows, or it reads none."""
-    via = parts_of(r).vias[k]
-    return row if via.kind == "row" else -1 if via.kind == "shared" else int(via.rows[row])
+    _, structure, vias = parts_of(r)
+    return -1 if vias[k] is SHARED else int(vias[k].index(structure.n)[0][row])

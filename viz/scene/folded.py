@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.graph import Tensor, toposort
-from minigrad.recur import PROJ, parts_of
+from minigrad.recur import PROJ, SHARED, parts_of
 
 from .describe import lines, name_list, tensor_text
 from .draft import Draft
@@ -97,7 +97,7 @@ class _Folding:
             for maker in makers:
                 self.draft.connect(maker, cell)
             if not makers:
-                shared = parts_of(r).vias[k].kind == "shared"
+                shared = parts_of(r).vias[k] is SHARED
                 groups["shared" if shared else "initial" if is_initial(r, k) else "input"].append(k)
         for kind, args in groups.items():
             self._leaf_box(r, cell, kind, args)

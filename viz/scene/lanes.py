@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from minigrad.graph import Tensor
-from minigrad.recur import PROJ, ROW, parts_of, proj
+from minigrad.recur import PROJ, ROW, SHARED, parts_of, proj
 
 from .backward import Backward
 from .describe import lines, norm_line, shape_text, value_text
@@ -75,14 +75,9 @@ class Lanes:
     def seen(self, r: Tensor, k: int) -> np.ndarray:
         """(n,) bits of what each node of ``r`` reads through argument k."""
         _, structure, vias = parts_of(r)
-        arg, via, n = r.inputs[k], vias[k], structure.n
-        if via.kind == "shared":
-            return np.broadcast_to(self.rows.leading(arg, 0), (n,))
-        table = self.rows.leading(arg, 1)
-        if via.kind == "row":
-            return table
-        padded = np.append(table, 0) if len(table) else np.zeros(1, object)
-        return padded[via.rows]
+        table = self.rows.leading(r.inputs[k], 0 if vias[k] is SHARED else 1)
+        rows, _ = vias[k].index(structure.n)
+        return np.append(table, np.zeros(1, object))[rows]  # -1: nothing
 
     def _seed(self, t: Tensor) -> np.ndarray | None:
         """Bit 0: some leaf worth drawing; bit k + 1: cell k."""
@@ -92,16 +87,8 @@ class Lanes:
         if not parts_of(r).structure.n:
             return None
         cells = np.array([1 << (int(c) + 1) for c in self._numbers[r]], object)
-        if via.kind == "shared":
-            table = np.bitwise_or.reduce(np.unique(cells))
-            return np.broadcast_to(np.asarray(table, object), t.shape)
-        if via.kind == "index":
-            table = np.zeros(via.size, object)
-            used = via.rows >= 0
-            np.bitwise_or.at(table, via.rows[used], cells[used])
-        else:
-            table = cells
-        return np.broadcast_to(table.reshape(-1, *[1] * (t.ndim - 1)), t.shape)
+        table = np.asarray(via.leave(cells, np.bitwise_or), object)
+        return np.broadcast_to(table.reshape(*table.shape, *[1] * (t.ndim - table.ndim)), t.shape)
 
     # -- making them -------------------------------------------------------------------------------
 

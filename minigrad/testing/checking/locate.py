@@ -308,7 +308,7 @@ def _inside(first: _Use, refs: Sequence[Tensor]) -> Iterator[_Use]:
             if t in found:
                 return found[t][n]
             k = number[t]
-            return _entered(at.inputs[k]._value, parts_of(at).vias[k], n)
+            return parts_of(at).vias[k].enter(at.inputs[k]._value, n)
 
         for t in order:
             if not t.inputs or t.op is PROJ:
@@ -321,13 +321,6 @@ def _inside(first: _Use, refs: Sequence[Tensor]) -> Iterator[_Use]:
                     queue.append((_fixed(t, values), inner, places))
                 else:
                     yield _Use(t, values, places)
-
-
-def _entered(arg: Any, via: Any, n: int) -> Any:
-    if via.kind == "shared":
-        return arg
-    row = n if via.rows is None else int(via.rows[n])
-    return arg[row] if row >= 0 else np.zeros(arg.shape[1:], arg.dtype)
 
 
 def _whole(use: _Use, rng: np.random.Generator) -> Finding | None:
