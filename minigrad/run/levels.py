@@ -194,16 +194,11 @@ def execute(
         _step(t, shared, p, [(shared.get(i), False) for i in t.inputs], None)
     for t in p.table:
         if t not in tables:
-            _step(
-                t,
-                tables,
-                p,
-                [
-                    (shared.get(i), False) if p.domain[i] is None else (tables.get(i), True)
-                    for i in t.inputs
-                ],
-                tall[p.domain[t]],
-            )
+            operands = [
+                (shared.get(i), False) if p.domain[i] is None else (tables.get(i), True)
+                for i in t.inputs
+            ]
+            _step(t, tables, p, operands, tall[p.domain[t]])
     _stage(p.pre, nodes, p, look, n)
     for t in p.stored:
         nodes[t] = np.zeros((n, *t.shape), t.dtype)

@@ -286,12 +286,8 @@ def row_numbers_do_not_matter(problem: Problem) -> str | None:
         both: Any = (states, outputs)
         back = optree.tree_map(lambda a, n=new: a[n], both)
         grads = grad(other.loss(states, outputs), wrt_of(u))
-        close(
-            evaluate((back, grads)),
-            (wanted[:2], wanted[3]),
-            1e-10,
-            f"rows in the order {order.tolist()}",
-        )
+        where = f"rows in the order {order.tolist()}"
+        close(evaluate((back, grads)), (wanted[:2], wanted[3]), 1e-10, where)
     return None
 
 
