@@ -11,11 +11,12 @@ from .sequences import fused, packed_cell
 
 
 def encoder_decoder(time: int, batch: int, inputs: int, hidden: int, tokens: int) -> Systems:
-    """T tokens to T tokens: embeddings, an LSTM, an LSTM that attends at every step, a head and
-    cross-entropy.
+    """T tokens to T tokens: embeddings, an LSTM, an LSTM that attends at every step, a head.
 
-    No fused module of torch attends, so its decoder is a loop, with everything that does not depend
-    on the state before it (keys, products of the inputs) or behind it (the head, the loss).
+    The loss is cross-entropy.
+    No fused module of torch attends, so its decoder is a loop,
+    with everything outside of it that does not depend on the state:
+    before it keys and products of the inputs, behind it the head and the loss.
     """
     import recurrent as rc
 

@@ -77,8 +77,10 @@ def deltanet(time: int, batch: int, size: int) -> Systems:
 
 
 def mamba(time: int, batch: int, size: int, states: int) -> Systems:
-    """h' = exp(-d exp(A)) h + d x B^T,  y = h' C + D x,  d = softplus(x W_d + b_d)  (Gu and Dao
-    2023): h (D, N), B and C linear in x."""
+    """A selective state space (Gu and Dao 2023): h (D, N), B and C linear in x.
+
+        h' = exp(-d exp(A)) h + d x B^T,  y = h' C + D x,  d = softplus(x W_d + b_d)
+    """
     import minigrad as mg
 
     rng = np.random.default_rng(0)

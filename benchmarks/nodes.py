@@ -1,5 +1,7 @@
-"""Steps written node by node: a plain Python loop over a block, and what each use of a weight adds
-to its gradient."""
+"""Steps written node by node.
+
+A plain Python loop over a block, and what each use of a weight adds to its gradient.
+"""
 
 from __future__ import annotations
 
@@ -40,9 +42,9 @@ def python_loop(time: int, batch: int, inputs: int, hidden: int) -> Systems:
 
 
 def contributions(time: int, batch: int, inputs: int, hidden: int) -> Systems:
-    """What every step of every sequence adds to the gradient of the LSTM's recurrent weights, with
-    a sum of squares for a loss: (T, B, H, 4H) numbers.
+    """What every step of every sequence adds to the gradient of the LSTM's recurrent weights.
 
+    With a sum of squares for a loss: (T, B, H, 4H) numbers.
     torch: weights of its own for every step, and a gradient mapped over the sequences.
     """
     import recurrent as rc
@@ -56,8 +58,10 @@ def contributions(time: int, batch: int, inputs: int, hidden: int) -> Systems:
 
 
 def contribution_norms(time: int, batch: int, inputs: int, hidden: int) -> Systems:
-    """The norms of what `contributions` gives, (T, B) for each gate; the peer is one gradient of
-    the same weights, ours."""
+    """The norms of what `contributions` gives, (T, B) for each gate.
+
+    The peer is one gradient of the same weights, ours.
+    """
     import minigrad as mg
     import recurrent as rc
 

@@ -134,8 +134,10 @@ print(time.perf_counter() - begin)
 
 
 def loop_start(quick: bool) -> float:
-    """How many times as long the first call of a Python loop takes at T=400 as at T=50, both in a
-    fresh process with nothing on disk."""
+    """How many times as long the first call of a Python loop takes at T=400 as at T=50.
+
+    Both in a fresh process with nothing on disk.
+    """
 
     def once(time: int) -> float:
         with tempfile.TemporaryDirectory() as folder:

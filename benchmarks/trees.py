@@ -1,5 +1,7 @@
-"""A step over trees: embedding, Tree-LSTM (Tai et al. 2015), cross-entropy at every node, Adam, new
-trees at every step, with making their structure on the clock."""
+"""A step over trees: embedding, Tree-LSTM (Tai et al. 2015), cross-entropy at every node, Adam.
+
+New trees at every step, with making their structure on the clock.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,10 @@ LABELS = 5
 
 
 class Example(NamedTuple):
-    """A tree as nested pairs of word numbers; its words from left to right; a label for every node
-    in post-order."""
+    """A tree as nested pairs of word numbers.
+
+    Its words from left to right; a label for every node in post-order.
+    """
 
     tree: Any
     words: list[int]
@@ -31,8 +35,7 @@ class Batch(NamedTuple):
 
 
 def treebank() -> tuple[list[Example], int]:
-    """The sentiment trees where there are such, else random ones; and the size of the
-    vocabulary."""
+    """The sentiment trees where there are such, else random ones; and the vocabulary's size."""
     if not SST.exists():
         return random_examples(1000, 33), 1000
     import recurrent as rc
@@ -135,8 +138,11 @@ def leaf(p: Any, x: Any) -> tuple[Any, Any]:
 
 
 def inner(p: Any, bias: Any, h: Any, c0: Any, c1: Any) -> tuple[Any, Any]:
-    """(h, c) of nodes with two children, h: theirs side by side; bias: with the forget gate's
-    twice."""
+    """(h, c) of nodes with two children.
+
+    h    : theirs side by side.
+    bias : with the forget gate's twice.
+    """
     import torch
 
     n = p["V"].shape[1]
@@ -178,8 +184,10 @@ def recursion(p: Any) -> Any:
 
 
 def levels_of(trees: list[Any]) -> tuple[list[np.ndarray], np.ndarray]:
-    """Rows: words first, then inner nodes level by level.  (pairs of children's rows, a level
-    each), and each row's place in post-order."""
+    """Rows: words first, then inner nodes level by level.
+
+    (pairs of children's rows, a level each), and each row's place in post-order.
+    """
     pairs: list[list[tuple[tuple[int, int], tuple[int, int]]]] = []
     places: list[list[int]] = [[]]
     place = 0
@@ -209,8 +217,10 @@ def levels_of(trees: list[Any]) -> tuple[list[np.ndarray], np.ndarray]:
 
 
 def level_batched(p: Any) -> Any:
-    """A level of all trees at once, from the words up; only states whose parent is still to come
-    are carried from level to level."""
+    """A level of all trees at once, from the words up.
+
+    Only states whose parent is still to come are carried from level to level.
+    """
     import torch
     from torch.nn.functional import cross_entropy, embedding, linear
 

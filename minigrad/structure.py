@@ -158,7 +158,6 @@ class Structure:
         """Any DAG over rows 0..n-1: an edge per entry of `source` and `target`; repeats add up.
 
         slot : one number for all edges, or one per edge.
-
         Raises ValueError for a cycle, naming its nodes, a missing row, or numbers that do not fit.
         """
         s = integers("edges: source", source).reshape(-1)

@@ -43,8 +43,10 @@ def skipped(system):
 
 @pytest.mark.parametrize("family, size, peer", PEERS)
 def test_a_peer_does_the_same_work(family, size, peer):
-    """Losses of three steps (so Adam moved the same way) and the gradients of the first (of what
-    has no optimiser: of the last, on the same data)."""
+    """Losses of three steps (so Adam moved the same way) and the gradients of the first.
+
+    Of what has no optimiser: those of the last, on the same data.
+    """
     skipped(peer)
     ours, theirs = (family(**size)[system]() for system in ("minigrad", peer))
     for step in range(3):
