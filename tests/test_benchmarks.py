@@ -132,6 +132,11 @@ def test_the_command(tmp_path, capsys):
         assert "is not installed" in error and error in shown, system
 
 
+def test_rows_are_chosen_by_whole_words(capsys):
+    command.main(["--list", "--only", "model s", "--only", "mlp"])
+    assert capsys.readouterr().out.split("\n") == ["language model S", "MLP", ""]
+
+
 def test_wrong_names_are_refused(capsys):
     for given, said in ((["--only", "nothing"], "no row is called nothing"),
                         (["lern"], "unknown command 'lern'")):  # fmt: skip
