@@ -123,6 +123,32 @@ def first_step(warm: bool) -> Callable[[bool], float]:
     return run
 
 
+LOOP = """
+import sys, time
+from benchmarks.nodes import python_loop
+begin = time.perf_counter()
+work = python_loop(int(sys.argv[1]), 1, 32, 32)["minigrad"]()
+work.step(next(work.batches))
+print(time.perf_counter() - begin)
+"""
+
+
+def loop_start(quick: bool) -> float:
+    """How many times as long the first call of a Python loop takes at T=400 as at T=50.
+
+    Both in a fresh process with nothing on disk.
+    """
+
+    def once(time: int) -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            env = {**os.environ, "MINIGRAD_CACHE_DIR": folder}
+            command = [sys.executable, "-c", LOOP, str(time)]
+            done = subprocess.run(command, env=env, capture_output=True, check=True)
+            return float(done.stdout)
+
+    return once(8 if quick else 400) / once(4 if quick else 50)
+
+
 # -- checkpoints -----------------------------------------------------------------------------------
 
 MEMORY = """
@@ -173,6 +199,7 @@ MEASURES = (
     Measure("one more parameter array", "us", 1.0, parameter_array),
     Measure("first step, cold", "s", 5.0, first_step(warm=False)),
     Measure("first step, warm", "s", 0.5, first_step(warm=True)),
+    Measure("Python loop's first call, T=400 to T=50", "times", 1.5, loop_start),
     Measure("checkpoint, memory (LSTM T=4096 B=50 H=40)", "of all kept", 0.1, checkpoint(0)),
     Measure("checkpoint, time", "of all kept", 1.5, checkpoint(1)),
 )

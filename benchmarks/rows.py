@@ -173,7 +173,8 @@ def torch_work(
         value = loss(batch)
         value.backward()
         if not first:
-            first.update({k: v.grad.numpy().copy() for k, v in p.items()})
+            grads: dict[str, Any] = {k: v.grad for k, v in p.items()}
+            first.update({k: g.numpy().copy() for k, g in grads.items()})
         if optimizer is not None:
             optimizer.step()
         return value.detach()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import plain, sequences
+from . import attention, matrices, nodes, plain, sequences, trees
 from .rows import Row, against
 
 SIZES = {
@@ -17,7 +17,7 @@ ALONE = {
 
 
 def sized(size: str, **more: int) -> dict[str, int]:
-    return {**SIZES[size], **more}
+    return SIZES[size] | more
 
 
 def said(size: dict[str, int]) -> str:
@@ -40,6 +40,15 @@ def many_to_one(new: bool) -> Row:
     )  # fmt: skip
 
 
+def encoder_decoder(size: str, times: float) -> Row:
+    given = {**sized(size, tokens=65), "time": 30}
+    peers = against("torch loop", "torch traced", times=times)
+    return Row(f"encoder-decoder {size}", attention.encoder_decoder, given,
+               f"{said(given)}, additive attention", peers)  # fmt: skip
+
+
+EACH = {"time": 200, "batch": 8, "inputs": 64, "hidden": 64}
+MATRIX = {"time": 256, "batch": 4, "size": 32}
 TAGGER = sized("M", tokens=1000)
 
 ROWS: tuple[Row, ...] = (
@@ -48,6 +57,11 @@ ROWS: tuple[Row, ...] = (
     language_model("L", 10_000, 1.2),
     many_to_one(new=True),
     many_to_one(new=False),
+    encoder_decoder("S", 10.0),
+    encoder_decoder("M", 3.0),
+    Row("trees", trees.tree_lstm, {"trees": 100, "inputs": 300, "hidden": 150},
+        "Tree-LSTM H=150, 100 new trees, cross-entropy at every node",
+        against("torch recursion", times=35.0) + against("torch level-batched", times=2.0)),
     Row("bi-LSTM tagger M", sequences.tagger, {**TAGGER, "tags": 17},
         f"{said(TAGGER)}, dropout, masked loss", against("torch", times=2.0)),
     Row("MLP", plain.mlp, {"inputs": 256, "hidden": 256, "outputs": 10, "batch": 128},
@@ -64,4 +78,13 @@ ROWS: tuple[Row, ...] = (
             f"{said(SIZES[size])}, sum of squares, no Adam")
         for size in SIZES
     ),
+    Row("DeltaNet", matrices.deltanet, MATRIX, "T=256 B=4 D=32", against("torch loop", times=20.0)),
+    Row("Mamba", matrices.mamba, {**MATRIX, "states": 16}, "T=256 B=4 D=32 N=16",
+        against("torch loop", times=20.0)),
+    Row("Python loop S", nodes.python_loop, sized("S", time=100), "T=100 B=1 I=32 H=32, no Adam",
+        against("unroll", times=1 / 1.5)),
+    Row("contributions", nodes.contributions, EACH, f"{said(EACH)}, of the recurrent weights",
+        against("torch vmapped", times=3.0)),
+    Row("contributions, norms only", nodes.contribution_norms, EACH, said(EACH),
+        against("one gradient", times=0.5)),
 )  # fmt: skip

@@ -67,9 +67,14 @@ def _dependents(order: Sequence[Tensor], sources: set[Tensor]) -> set[Tensor]:
     found: set[Tensor] = set()
     for node in order:
         if node in sources or (node.op.vjp and any(x in found for x in node.inputs)):
-            if node.dtype.kind in "fV":  # V: a recurrence, whose results are its projections
+            if differentiable(node):
                 found.add(node)
     return found
+
+
+def differentiable(t: Tensor) -> bool:
+    """Whether cotangents may arrive: at floats, and at what has no value itself but its results."""
+    return t.dtype.kind == "f" or t.op.collect is not None
 
 
 def vjp(outputs: Any, inputs: Any, cotangents: Any) -> Any:
@@ -80,7 +85,6 @@ def vjp(outputs: Any, inputs: Any, cotangents: Any) -> Any:
 
     Returns the structure of `inputs`; zeros for a leaf that the outputs do not depend on.
     Reverse accumulation (Griewank and Walther 2008, chapter 3).
-
     Raises ValueError for any other node that they do not depend on, or cotangents that do not fit;
     TypeError for arrays and integers.
     """
@@ -103,7 +107,6 @@ def grad(output: Tensor, wrt: Any) -> Any:
     wrt    : a Tensor or any pytree of them: leaves, or nodes that the output depends on.
 
     Each has the shape and dtype of its w; by a leaf that the output does not depend on it is zeros.
-
     Raises ValueError for an output with axes,
     and any other node that it does not depend on (`x[0]` written again is a new node);
     TypeError for arrays and integers.
@@ -119,7 +122,6 @@ def jvp(outputs: Any, inputs: Any, tangents: Any) -> Any:
 
     Returns the structure of `outputs`.
     Recorded as the vjp of a vjp (Townsend 2017), so it costs about one more forward pass.
-
     Raises ValueError and TypeError as `vjp` does.
     """
     outs = float_leaves("jvp", "outputs", outputs)

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -39,8 +38,9 @@ class Primitive:
     rows   : `rows(n, node, attrs) -> attrs` for n rows at once, row axis first; None: unchanged.
     cheap  : recomputed rather than saved for a backward pass.
     linear : linear in its inputs together, so a sum over nodes may be pushed through it.
-    collect: how the cotangents that reach one node are combined
-             (a sum, unless the node has many outputs).
+    collect: how the cotangents that reach one node are combined; None: as a sum.
+             A node that has it may receive some whatever its dtype: its results are other nodes.
+    own    : `own(attrs) -> attrs` of a copy of a node, where some attributes are each node's own.
     scalar : the op on one element, as an expression of the code generator's functions;
              None: unknown there.
     """
@@ -54,6 +54,7 @@ class Primitive:
     cheap: bool = False
     linear: bool = False
     collect: Callable[[list], Any] | None = None
+    own: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     scalar: str | None = None
 
     def __repr__(self) -> str:
@@ -217,21 +218,6 @@ def trace_call(trace: Trace, f: Callable[..., Any], *args: Any) -> Any:
         _trace.set(before)
 
 
-def no_value(t: Tensor) -> TypeError:
-    """The error for reading a value that does not exist while a function is traced."""
-    return TypeError(
-        f"the value of {t.name or t.op.name} (shape {t.shape}) is not known while "
-        f"{_trace_name(t)} is traced: a traced function is run once with symbols, "
-        "so it cannot print, branch on or convert a Tensor. "
-        "Use mg.where for a choice, mg.maximum/mg.clip for bounds, and return what you want to see"
-    )
-
-
-def _trace_name(t: Tensor) -> str:
-    trace = t.attrs.get("trace") if t.op is INPUT else None
-    return repr(trace.name) if trace is not None else "a function"
-
-
 def toposort(
     outputs: Iterable[Tensor], stop: Callable[[Tensor], bool] | None = None
 ) -> list[Tensor]:
@@ -264,13 +250,15 @@ def rebuild(outputs: Sequence[Tensor], swap: Mapping[Tensor, Tensor]) -> list[Te
     for t in toposort(outputs, stop=new.__contains__):
         if t in new:
             continue
-        inputs = tuple([new[i] for i in t.inputs])
-        if all(a is b for a, b in zip(inputs, t.inputs, strict=True)):
-            new[t] = t
-        else:
-            attrs = t.attrs
-            if t.op.kind == "recur":
-                attrs = {**attrs, "projections": WeakValueDictionary()}
-            new[t] = Tensor(t.op, inputs, attrs, t.shape, t.dtype, t.name)
-            object.__setattr__(new[t], "site", t.site)
+        inputs = [new[i] for i in t.inputs]
+        same = all(a is b for a, b in zip(inputs, t.inputs, strict=True))
+        new[t] = t if same else copied(t, inputs)
     return [new[t] for t in outputs]
+
+
+def copied(t: Tensor, inputs: Iterable[Tensor]) -> Tensor:
+    """The node on other inputs of the same shapes; recorded where `t` was."""
+    attrs = t.op.own(t.attrs) if t.op.own else t.attrs
+    new = Tensor(t.op, tuple(inputs), attrs, t.shape, t.dtype, t.name)
+    object.__setattr__(new, "site", t.site)
+    return new

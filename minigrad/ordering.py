@@ -164,3 +164,28 @@ def connected(n: int, src: Ints, dst: Ints) -> Ints:
         if np.array_equal(new, label):
             return np.unique(label, return_inverse=True)[1].reshape(n).astype(np.int64)
         label = new
+
+
+def kind_of(n: int, src: Ints, dst: Ints, slot: Ints, slots: int, ports: int) -> str:
+    """What a structure is.
+
+    "chain": sequences; one slot, one port, and at most one edge into and out of each node.
+    "tree": at most one edge out of each.  "grid": of two axes.  "dag": anything else.
+    """
+    if np.bincount(src).max(initial=0) > 1:
+        return "grid" if grid_width(n, src, dst, slot, slots) else "dag"
+    single = slots == ports == 1 and np.bincount(dst).max(initial=0) <= 1
+    return "chain" if single else "tree"
+
+
+def grid_width(n: int, src: Ints, dst: Ints, slot: Ints, slots: int) -> int:
+    """The length of a row of a 2-D grid in C order, whichever way states flow; else 0."""
+    stride = dst - src
+    down, right = stride[slot == 0], stride[slot == 1]
+    if slots != 2 or not len(down) or not len(right) or np.ptp(down) or np.ptp(right):
+        return 0
+    width, step = abs(int(down[0])), abs(int(right[0]))
+    whole = n % width == 0 and len(down) == n - width and len(right) == n - n // width
+    # Edges along a row must not wrap around its end.
+    wrapped = np.any(src[slot == 1] // width != dst[slot == 1] // width)
+    return width if whole and step == 1 and not wrapped else 0

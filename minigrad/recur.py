@@ -13,7 +13,7 @@ Each argument enters by a *via*, and `proj` lets any interior tensor of the bloc
 The theorem that makes this closed under differentiation: *transpose the edges;
 the cotangent of an input leaves by that input's via;
 the cotangent of an output enters by that output's via.*
-So the vjp of a recur is a recur (`_recur_vjp`), for every block, structure and order.
+So the vjp of a recur is a recur (`pulled_back`), for every block, structure and order.
 What the backward block reads of the forward one are further projections of the same node.
 A plain call is a recurrence over one node.
 """
@@ -47,6 +47,25 @@ class Via:
     def shape(self, n: int, shape: Shape) -> Shape:
         """The shape outside of a tensor that has `shape` at each of n nodes."""
         return {"shared": shape, "row": (n, *shape), "index": (self.size, *shape)}[self.kind]
+
+    def index(self, n: int) -> tuple[Any, int]:
+        """As an Index: the row outside that each of n nodes meets (-1: none), and of how many."""
+        ways = {"shared": (np.zeros(n, np.int64), 1), "row": (np.arange(n), n)}
+        return ways.get(self.kind, (self.rows, self.size))
+
+    def enter(self, table: Any, n: int, zeros: Any = np.zeros) -> Any:
+        """What node n reads of an array, or (given the `zeros` of ops) of a Tensor."""
+        if self.kind == "shared":
+            return table
+        row = n if self.rows is None else int(self.rows[n])
+        return table[row] if row >= 0 else zeros(table.shape[1:], dtype=table.dtype)
+
+    def leave(self, values: np.ndarray, add: np.ufunc = np.add) -> np.ndarray:
+        """What stands outside where each node has a value: those that meet the same row, added."""
+        rows, size = self.index(len(values))
+        table = np.zeros((size, *values.shape[1:]), values.dtype)
+        add.at(table, rows[rows >= 0], values[rows >= 0])
+        return table[0] if self.kind == "shared" else table
 
 
 SHARED, ROW = Via("shared"), Via("row")
@@ -117,6 +136,18 @@ class Block:
 # -- the two primitives ----------------------------------------------------------------------------
 
 
+class Parts(NamedTuple):
+    """What a recurrence is made of: a block, where it is applied, and how each argument enters."""
+
+    block: Block
+    structure: Structure
+    vias: tuple[Via, ...]
+
+
+def parts_of(r: Tensor) -> Parts:
+    return Parts(*(r.attrs[part] for part in Parts._fields))
+
+
 def recurrence(
     block: Block, structure: Structure, args: Sequence[Tensor], vias: Sequence[Via]
 ) -> Tensor:
@@ -129,11 +160,13 @@ def recurrence(
                 f"{block.name}: argument {ph.name or k} is {arg.dtype}{list(arg.shape)}; "
                 f"{ph.dtype}{list(want)} was expected"
             )
-    attrs = {
-        "block": block, "structure": structure, "vias": tuple(vias),
-        "projections": weakref.WeakValueDictionary(),
-    }  # fmt: skip
+    attrs = _own(Parts(block, structure, tuple(vias))._asdict())
     return Tensor(RECUR, tuple(args), attrs, (), np.dtype("V"), block.name)
+
+
+def _own(attrs: dict[str, Any]) -> dict[str, Any]:
+    """A recurrence's attributes with a list of projections of its own."""
+    return {**attrs, "projections": weakref.WeakValueDictionary()}
 
 
 def proj(r: Tensor, ref: Tensor, via: Via) -> Tensor:
@@ -141,30 +174,20 @@ def proj(r: Tensor, ref: Tensor, via: Via) -> Tensor:
     known = r.attrs["projections"]
     t = known.get((ref, via))
     if t is None:
-        shape = via.shape(r.attrs["structure"].n, ref.shape)
-        t = known[ref, via] = Tensor(
-            PROJ, (r,), {"ref": ref, "via": via}, shape, ref.dtype, ref.name
-        )
+        shape, attrs = via.shape(parts_of(r).structure.n, ref.shape), {"ref": ref, "via": via}
+        t = known[ref, via] = Tensor(PROJ, (r,), attrs, shape, ref.dtype, ref.name)
     return t
-
-
-def _recur_vjp(
-    pairs: list[tuple[Tensor, Tensor]], r: Tensor, wanted: Sequence[bool]
-) -> list[Tensor | None]:
-    """The theorem: one recurrence over the transposed structure."""
-    grads, _ = pulled_back(pairs, r, wanted)
-    return grads
 
 
 def pulled_back(
     pairs: list[tuple[Tensor, Tensor]], r: Tensor, wanted: Sequence[bool],
     also: tuple[Tensor, ...] = (),
 ) -> tuple[list[Tensor | None], list[Tensor | None]]:  # fmt: skip
-    """Cotangents of r's arguments, and per node those of the interior tensors in `also`."""
-    structure, vias = r.attrs["structure"], r.attrs["vias"]
+    """The theorem: cotangents of r's arguments, and per node those of the tensors in `also`."""
+    block, structure, vias = parts_of(r)
     projections = [p for p, _ in pairs]
     refs = tuple(p.attrs["ref"] for p in projections)
-    pull = pullback(r.attrs["block"], refs, tuple(wanted), vias, structure.wires, also)
+    pull = pullback(block, refs, tuple(wanted), vias, structure.wires, also)
     args, enter = [ct for _, ct in pairs], [p.attrs["via"] for p in projections]
     for read in pull.reads:
         args.append(r.inputs[read] if isinstance(read, int) else proj(r, read, ROW))
@@ -181,8 +204,9 @@ def pulled_back(
 _unshaped: Any = lambda: ((), None)  # noqa: E731  # their shapes are set by recurrence and proj
 _pairs: Any = lambda ct, node, wanted: [(node, ct)]  # noqa: E731
 RECUR = Primitive(
-    "recur", "recur", _unshaped, lambda: None, _recur_vjp, collect=lambda pairs: pairs
-)
+    "recur", "recur", _unshaped, lambda: None, lambda *given: pulled_back(*given)[0],
+    collect=lambda pairs: pairs, own=_own,
+)  # fmt: skip
 PROJ = Primitive("proj", "recur", _unshaped, lambda: None, _pairs)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from .ordering import (
     connected,
     flag,
     integers,
+    kind_of,
     listed,
     natural,
     sweep,
@@ -156,7 +158,6 @@ class Structure:
         """Any DAG over rows 0..n-1: an edge per entry of `source` and `target`; repeats add up.
 
         slot : one number for all edges, or one per edge.
-
         Raises ValueError for a cycle, naming its nodes, a missing row, or numbers that do not fit.
         """
         s = integers("edges: source", source).reshape(-1)
@@ -215,10 +216,7 @@ class Structure:
         """`count` independent copies, copy after copy."""
         count = natural("copies: count", count)
         shift = np.repeat(np.arange(count) * self.n, len(self.src))
-
-        def tiled(a: Ints) -> Ints:
-            return np.tile(a, count)
-
+        tiled = partial(np.tile, reps=count)
         part = np.repeat(np.arange(count) * self.components, self.n)
         return Structure(
             self.n * count, tiled(self.src) + shift, tiled(self.dst) + shift, tiled(self.slot),
@@ -240,6 +238,11 @@ class Structure:
         """The (port, slot) pairs that some edge joins."""
         codes = np.flatnonzero(np.bincount(self.port * self.slots + self.slot))
         return frozenset((int(c) // self.slots, int(c) % self.slots) for c in codes)
+
+    @lazy
+    def kind(self) -> str:
+        """What it can be drawn and spoken of as: "chain", "tree", "grid" or "dag" (`kind_of`)."""
+        return kind_of(self.n, self.src, self.dst, self.slot, self.slots, self.ports)
 
     @property
     def component(self) -> Ints:
@@ -266,9 +269,7 @@ class Structure:
     @lazy
     def sinks(self) -> Ints:
         """The rows whose state no other row takes: last steps, roots."""
-        free = np.ones(self.n, bool)
-        free[self.src] = False
-        return np.flatnonzero(free)
+        return np.setdiff1d(np.arange(self.n), self.src)
 
 
 SINGLE = Structure.chain(1)  # a plain call: one node, no edges

@@ -1,7 +1,7 @@
 """recurrent: recurrent and recursive networks as small compositions over `minigrad.recur`.
 
-Each file lists its public names in `__all__`: they are the names of `recurrent`, which has no list
-of its own.
+Each file lists its public names in `__all__`:
+they are the names of `recurrent`, which has no list of its own.
 """
 
 from . import (

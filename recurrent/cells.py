@@ -353,11 +353,15 @@ class MGU(Cell):
 
 
 class MinGRU(Cell):
-    """The minimal GRU (Feng et al. 2024, section 3.1): gate and candidate read the input only, so
-    that the state enters linearly.
+    """The minimal GRU (Feng et al. 2024, section 3.1).
 
-    z = sigmoid(x W_z + b_z),   n = x W_n + b_n
-    h' = (1 - z) * h + z * n,   y = h'
+        z = sigmoid(x W_z + b_z),   n = x W_n + b_n
+        h' = (1 - z) * h + z * n,   y = h'
+
+    Gate and candidate read the input only, so that the state enters linearly.
+    x (..., I), state and y (..., H); parameters for each of z and n: W (I, H), b (H,).
+
+    Raises ValueError for a size that is no positive integer.
     """
 
     name, title = "minGRU", "Minimal GRU"

@@ -1,7 +1,7 @@
 """The order of the house: who may import whom, how long the core is, and that tests mirror it.
 
-Every import counts, those inside functions too.  The one way up is by name: `minigrad` hands out
-`testing` when it is asked for.
+Every import counts, those inside functions too.
+The one way up is by name: `minigrad` hands out `testing` when it is asked for.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ import recurrent as rc
 from minigrad.kernels import threads
 from minigrad.ops import contract as contraction
 from minigrad.ops.table import TABLE
-from minigrad.recur import SHARED, Index
+from minigrad.recur import SHARED, Index, parts_of
 from minigrad.run import levels
 from minigrad.structure import Structure
 from minigrad.testing import laws
@@ -104,7 +104,7 @@ def reference_loses_a_multi_edge(patch: pytest.MonkeyPatch) -> None:
     original = reference.run_nodes
 
     def run(r: mg.Tensor, *rest: Any) -> Any:
-        s = r.attrs["structure"]
+        s = parts_of(r).structure
         keep = np.sort(np.unique(np.stack([s.dst, s.slot]), axis=1, return_index=True)[1])
         fewer = altered(s, src=s.src[keep], dst=s.dst[keep], slot=s.slot[keep], port=s.port[keep])
         broken = mg.Tensor(r.op, r.inputs, {**r.attrs, "structure": fewer}, r.shape, r.dtype)
@@ -132,7 +132,7 @@ def reference_shared_is_the_last_node(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(
         reference,
         "_leave",
-        lambda rows, p, via: rows[-1] if via is SHARED and rows else original(rows, p, via),
+        lambda rows, p: rows[-1] if p.attrs["via"] is SHARED and rows else original(rows, p),
     )
 
 

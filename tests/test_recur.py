@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.graph import toposort
-from minigrad.recur import PROJ, RECUR
+from minigrad.graph import copied, toposort
+from minigrad.recur import PROJ, RECUR, ROW, SHARED, Index, proj
 from minigrad.structure import Structure
 from minigrad.testing.examples.problems import make_problem
 from minigrad.testing.laws import LAWS, close
@@ -91,6 +91,18 @@ def test_indexed_inputs_are_read_by_row_and_summed_on_the_way_back():
     )
     assert states.tolist() == [100.0, 101.0, 101.0, 201.0]
     assert mg.grad(mg.sum(states), table).tolist() == [3.0, 0.0, 5.0]
+
+
+@pytest.mark.parametrize("via", [SHARED, ROW, Index([2, 0, -1, 2], 3), Index([-1] * 4, 0)], ids=str)
+def test_what_enters_by_a_via_leaves_by_it(via):
+    """Its two ways are each other's transpose, and a node reads the row that it meets."""
+    rng = np.random.default_rng(0)
+    table, values = rng.integers(9, size=via.shape(4, (2,))), rng.integers(9, size=(4, 2))
+    read = np.array([via.enter(table, n) for n in range(4)])
+    left = via.leave(values)
+    assert left.shape == table.shape and (read * values).sum() == (table * left).sum()
+    for n, row in enumerate(via.index(4)[0]):
+        assert read[n].tolist() == (table.reshape(-1, 2)[row].tolist() if row >= 0 else [0, 0])
 
 
 def test_a_row_of_none_is_zero_even_where_the_cell_makes_something_of_zero():
@@ -199,6 +211,17 @@ def test_projections_are_one_node_each():
     r = states.inputs[0]
     assert states.op is PROJ and ys.inputs[0] is r
     assert len(r.attrs["projections"]) == 2
+
+
+def test_a_copys_projections_are_its_own():
+    """Else what one recurrence computes would be read for another's."""
+    x = mg.asarray(np.ones(3))
+    states, _ = mg.recur(counter, Structure.chain(3), initial=np.zeros(1), shared=1.0, inputs=x)
+    r = states.inputs[0]
+    copy = copied(r, [mg.asarray(2 * np.ones(3)) if i is x else i for i in r.inputs])
+    other = proj(copy, states.attrs["ref"], states.attrs["via"])
+    assert other is not states and copy.site == r.site
+    assert states.tolist() == [1.0, 2.0, 3.0] and other.tolist() == [2.0, 4.0, 6.0]
 
 
 def test_a_recurrence_inside_a_cell():

@@ -99,6 +99,26 @@ def test_grid():
     assert Structure.grid((0, 3)).n == 0 and Structure.grid(4).slots == 1
 
 
+@pytest.mark.parametrize(
+    "structure, kind",
+    [
+        (mg.Structure.chain([3, 0, 2], reverse=True), "chain"),
+        (mg.Structure.chain(1), "chain"),
+        (mg.Structure.forest([[], [], [0, 1]]), "tree"),
+        (mg.Structure.forest([[], [0]]), "chain"),
+        (mg.Structure.forest([[], [0]], slots=2), "tree"),  # its cell has a second child
+        (mg.Structure.grid((2, 3)), "grid"),
+        (mg.Structure.grid((2, 2, 2)), "dag"),
+        (mg.Structure.edges(6, [0, 1, 3, 4, 0, 1, 2], [1, 2, 4, 5, 3, 4, 5]), "dag"),  # one slot
+        (mg.Structure.edges(3, [0, 0], [1, 2]), "dag"),
+    ],
+)
+def test_kinds(structure, kind):
+    assert structure.kind == kind
+    assert structure.transpose().transpose().kind == kind
+    assert kind != "chain" or structure.transpose().kind == kind
+
+
 def test_edges_take_one_slot_for_all():
     s = Structure.edges(3, [0, 1], [2, 2], 1)
     assert s.slot.tolist() == [1, 1] and s.slots == 2

@@ -28,6 +28,8 @@ class Drawing:
 
     ``scene`` is what it shows (plain data), ``layout`` where.
     Graphviz runs when it is needed: ``.dot``, ``.scene`` and ``summary()`` work without it.
+
+    Raises TypeError for what is no Scene; when rendered, GraphvizError.
     """
 
     def __init__(self, scene: Scene) -> None:

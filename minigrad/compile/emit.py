@@ -60,12 +60,9 @@ class Description:
     def source(self, real: str) -> str:
         """The module that `cache.load` compiles."""
         return _SOURCE.format(
-            real=real,
-            stages=self.stages,
-            gather=self.gather,
-            prepare=self.prepare,
+            real=real, stages=self.stages, gather=self.gather, prepare=self.prepare,
             outers=self.outers,
-        )
+        )  # fmt: skip
 
     # -- addresses -------------------------------------------------------------------------------
 
@@ -101,15 +98,9 @@ class Description:
         cin = (self.entry("bias", bundle), -1) if p.first else (c, ldc)
         sizes = self.entry("depth", number), self.entry("columns", number)
         return (
-            a,
-            lda,
-            self.entry("packed", number),
-            c,
-            ldc,
-            *cin,
-            *sizes,
+            a, lda, self.entry("packed", number), c, ldc, *cin, *sizes,
             *self._limits(p, number, place, bundle),
-        )
+        )  # fmt: skip
 
     def _limits(
         self, p: Any, number: int, place: tuple[int, int], bundle: int
@@ -199,12 +190,8 @@ class Description:
         return (kind, v, base, stride)
 
     def _column(self, r: Row, v: int) -> tuple:
-        return (
-            "column" if r.size != 1 else "column_scalar",
-            v,
-            self.entry("sums", r),
-            self.entry("sums_stride", r),
-        )
+        kind = "column" if r.size != 1 else "column_scalar"
+        return kind, v, self.entry("sums", r), self.entry("sums_stride", r)
 
     # -- around the stages -------------------------------------------------------------------------
 
@@ -246,14 +233,9 @@ class Description:
         a, lda = self.place(o.left)
         d, ldd = self.place(o.rights[0])
         names = (
-            "outer_first",
-            "outer_nodes",
-            "outer_rows",
-            "outer_columns",
-            "outer",
-            "outer_ld",
+            "outer_first", "outer_nodes", "outer_rows", "outer_columns", "outer", "outer_ld",
             "outer_sums",
-        )
+        )  # fmt: skip
         return (a, lda, d, ldd, *(self.entry(n, number) for n in names))
 
 

@@ -13,7 +13,7 @@ from ..kernels import glue, threads
 from ..kernels.glue import address
 from ..kernels.stages import BLOCK
 from ..ops.indexing import add_rows
-from ..recur import Via
+from ..recur import ROW, SHARED, Via
 from ..run.reference import compute
 from ..structure import Structure
 from .layout import Rows, by_place, layout_of
@@ -182,11 +182,11 @@ class Runner:
 
     def _leave(self, p: Tensor) -> Any:
         ref, via = p.attrs["ref"], p.attrs["via"]
-        if via.kind == "shared":
+        if via is SHARED:
             total = self.buffers.sum(self.program.low.sums[ref])
             return np.array(total, self.program.dtype).reshape(ref.shape)
         value = self._rows(self.program.low.rows[ref]).reshape(self.n, *ref.shape)
-        if via.kind == "row":
+        if via is ROW:
             return Rows(value, self.layout)
         index = self.layout.to_rows(via.rows)
         used = index >= 0

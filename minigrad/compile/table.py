@@ -15,7 +15,7 @@ import numpy as np
 
 from ..graph import Tensor
 from ..kernels.glue import address
-from ..recur import PROJ, ROW, Via
+from ..recur import PROJ, ROW, Via, parts_of
 from .layout import Layout, layout_of
 from .lower import Row, reads
 from .memory import Buffers
@@ -77,9 +77,10 @@ def received(t: Tensor, layout: Layout) -> np.ndarray | None:
 
     The first edge of each row.  (Rows without an edge are zero there.)
     """
-    if t.op is not PROJ or t.attrs["via"].kind != "row":
+    if t.op is not PROJ or t.attrs["via"] is not ROW:
         return None
-    block, other = t.inputs[0].attrs["block"], layout_of(t.inputs[0].attrs["structure"])
+    block, structure, _ = parts_of(t.inputs[0])
+    other = layout_of(structure)
     for (slot, _), ph in block.slots.items():
         if ph is t.attrs["ref"] and other.n == layout.n and other.key == layout.key:
             arrivals = other.slots[slot]

@@ -83,28 +83,16 @@ def _reduce_archive(archive: _Archive) -> tuple:
     def record(node: Node) -> tuple:
         if isinstance(node, Block):
             slots, ports = ({k: ref(t) for k, t in d.items()} for d in (node.slots, node.ports))
-            return (
-                node.name,
-                [ref(t) for t in node.inputs],
-                [ref(t) for t in node.outputs],
-                slots,
-                ports,
-            )
+            inputs, outputs = ([ref(t) for t in ts] for ts in (node.inputs, node.outputs))
+            return node.name, inputs, outputs, slots, ports
         attrs = {
             k: ref(v) if isinstance(v, Node) else v
             for k, v in node.attrs.items()
             if k != "projections"
         }
         value = node._value if node.op is CONSTANT else None
-        return (
-            node.op,
-            [ref(t) for t in node.inputs],
-            attrs,
-            node.shape,
-            node.dtype,
-            node.name,
-            value,
-        )
+        inputs = [ref(t) for t in node.inputs]
+        return node.op, inputs, attrs, node.shape, node.dtype, node.name, value
 
     return _restored, ([record(node) for node in archive.number],)
 
@@ -129,8 +117,7 @@ def _restored(records: list[tuple]) -> list[Node]:
         for key in ("block", "ref"):
             if op in (RECUR, PROJ) and key in attrs:
                 attrs[key] = node(attrs[key])
-        if op is RECUR:
-            attrs["projections"] = WeakValueDictionary()
+        attrs = op.own(attrs) if op.own else attrs
         if isinstance(value, np.ndarray):
             value.flags.writeable = False
         t = Tensor(op, tuple(map(node, inputs)), attrs, shape, dtype, name, value)

@@ -375,21 +375,13 @@ isnan = unary(
     "isnan", "Whether x is NaN", np.isnan, floats=False, shape=_truth, scalar="differs(x, x)"
 )
 isinf = unary(
-    "isinf",
-    "Whether x is infinite",
-    np.isinf,
-    floats=False,
-    shape=_truth,
+    "isinf", "Whether x is infinite", np.isinf, floats=False, shape=_truth,
     scalar="equal(abs(x), inf)",
-)
+)  # fmt: skip
 isfinite = unary(
-    "isfinite",
-    "Whether x is neither NaN nor infinite",
-    np.isfinite,
-    floats=False,
-    shape=_truth,
+    "isfinite", "Whether x is neither NaN nor infinite", np.isfinite, floats=False, shape=_truth,
     scalar="abs(x) < inf",
-)
+)  # fmt: skip
 signbit = unary("signbit", "Whether the sign bit of x is set", np.signbit, shape=_truth)
 LOGICAL_NOT = _elementwise(
     "logical_not", np.logical_not, [None], _truth, cheap=True, scalar="~x",
@@ -398,7 +390,10 @@ LOGICAL_NOT = _elementwise(
 
 
 def logical_not(x: ArrayLike, /) -> Tensor:
-    """not x, elementwise; any shape."""
+    """not x, elementwise; any shape.
+
+    Raises TypeError for what is no numbers.
+    """
     return bind(LOGICAL_NOT, astype(x, BOOL))
 
 

@@ -338,22 +338,31 @@ erf = unary(
 
 @elementwise("any")
 def log_sigmoid(x: ArrayLike, /) -> Tensor:
-    """log(sigmoid(x)), without underflow, elementwise; any shape."""
+    """log(sigmoid(x)), without underflow, elementwise; any shape.
+
+    Raises TypeError for what is no numbers.
+    """
     return negative(softplus(negative(x)))
 
 
 @elementwise("any")
 def silu(x: ArrayLike, /) -> Tensor:
-    """x * sigmoid(x), elementwise; any shape (Elfwing et al. 2018)."""
+    """x * sigmoid(x), elementwise; any shape (Elfwing et al. 2018).
+
+    Raises TypeError for what is no numbers.
+    """
     (t,) = operands("silu", x, float_only=True)
     return multiply(t, sigmoid(t))
 
 
 @elementwise("any")
 def gelu(x: ArrayLike, /, *, approximate: bool = False) -> Tensor:
-    """x times the normal distribution function at x, elementwise; any shape (Hendrycks & Gimpel).
+    """x times the normal distribution function at x, elementwise; any shape.
 
-    approximate: its tanh form, 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x ** 3))).
+    Hendrycks and Gimpel 2016, section 2.
+    approximate : its tanh form, 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x ** 3))).
+
+    Raises TypeError for an `approximate` that is no bool, or what is no numbers.
     """
     if not isinstance(approximate, (bool, np.bool_)):
         raise TypeError(f"gelu: approximate is True (the tanh form) or False; got {approximate!r}")

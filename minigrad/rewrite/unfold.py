@@ -16,7 +16,7 @@ from ..graph import Tensor, rebuild, toposort
 from ..ops.creation import zeros
 from ..ops.elementwise import add_n, stop_gradient
 from ..ops.movement import stack
-from ..recur import PROJ, RECUR, SHARED, Via, proj, recurrence
+from ..recur import PROJ, RECUR, SHARED, parts_of, proj, recurrence
 from ..structure import SINGLE
 
 
@@ -32,7 +32,7 @@ def unfold(outputs: Any, expand: bool = False) -> Any:
     while True:
         order = toposort(leaves)
         todo = [
-            t for t in order if t.op is RECUR and (expand or t.attrs["structure"] is not SINGLE)
+            t for t in order if t.op is RECUR and (expand or parts_of(t).structure is not SINGLE)
         ]
         if not todo:
             return pytrees.tree_unflatten(spec, leaves)
@@ -51,7 +51,7 @@ def unfold(outputs: Any, expand: bool = False) -> Any:
 def _written_out(
     r: Tensor, args: Sequence[Tensor], asked: Sequence[Tensor], expand: bool
 ) -> list[Tensor]:
-    original, structure, vias = r.attrs["block"], r.attrs["structure"], r.attrs["vias"]
+    original, structure, vias = parts_of(r)
     block = original.closed
     sent = {key: t for key, t in original.ports.items() if structure.wires}
     arrivals: list[dict[int, list[tuple[int, int, bool]]]] = [{} for _ in range(structure.n)]
@@ -63,7 +63,7 @@ def _written_out(
     refs = list(dict.fromkeys([p.attrs["ref"] for p in asked] + list(sent.values())))
     for rows in structure.levels:
         for n in rows.tolist():
-            given = [_enter(a, v, n) for a, v in zip(args, vias, strict=True)]
+            given = [via.enter(a, n, zeros) for a, via in zip(args, vias, strict=True)]
             for (slot, leaf), ph in original.slots.items():
                 arrived = [
                     (values[s][sent[port, leaf]], kept)
@@ -81,23 +81,14 @@ def _written_out(
     return [_leave([v[p.attrs["ref"]] for v in values], p) for p in asked]
 
 
-def _enter(arg: Tensor, via: Via, n: int) -> Tensor:
-    if via.kind == "shared":
-        return arg
-    row = n if via.rows is None else int(via.rows[n])
-    return arg[row] if row >= 0 else zeros(arg.shape[1:], dtype=arg.dtype)
-
-
 def _leave(rows: Sequence[Tensor], p: Tensor) -> Tensor:
     via, ref = p.attrs["via"], p.attrs["ref"]
-    nothing = zeros(ref.shape, dtype=ref.dtype)
-    if via.kind == "shared":
-        return add_n(rows) if rows else nothing
-    if via.kind == "row":
-        return stack(rows) if rows else zeros(p.shape, dtype=p.dtype)
-    parts: list[list[Tensor]] = [[] for _ in range(via.size)]
-    for n, row in enumerate(via.rows.tolist()):
+    index, size = via.index(len(rows))
+    parts: list[list[Tensor]] = [[] for _ in range(size)]
+    for row, value in zip(index.tolist(), rows, strict=True):
         if row >= 0:
-            parts[row].append(rows[n])
-    table = [add_n(part) if part else nothing for part in parts]
+            parts[row].append(value)
+    table = [add_n(part) if part else zeros(ref.shape, dtype=ref.dtype) for part in parts]
+    if via is SHARED:
+        return table[0]
     return stack(table) if table else zeros(p.shape, dtype=p.dtype)

@@ -21,7 +21,19 @@ import numpy as np
 from ..graph import Tensor, toposort
 from ..ops.contract import EINSUM
 from ..ops.indexing import SCATTER, TAKE, add_rows
-from ..recur import PROJ, RECUR, ROW, Block, Index, Key, Via, domain_kinds, domains
+from ..recur import (
+    PROJ,
+    RECUR,
+    ROW,
+    SHARED,
+    Block,
+    Index,
+    Key,
+    Via,
+    domain_kinds,
+    domains,
+    parts_of,
+)
 from ..structure import Structure
 from .reference import Env, arguments_read, compute, demand, noted
 
@@ -120,8 +132,8 @@ def _sum_rules(
 
 def run_levels(r: Tensor, args: list, projections: list[Tensor]) -> list:
     """The values of `projections` of the recurrence `r`, given the values of its arguments."""
-    vias = [(p.attrs["ref"], p.attrs["via"]) for p in projections]
-    return execute(r.attrs["block"], r.attrs["structure"], r.attrs["vias"], args, vias)
+    leaving = [(p.attrs["ref"], p.attrs["via"]) for p in projections]
+    return execute(*parts_of(r), args, leaving)
 
 
 def execute(
@@ -136,8 +148,8 @@ def execute(
     Rows are kept level after level inside, and put back in order on leaving.
     """
     n = structure.n
-    per_row = tuple(dict.fromkeys(ref for ref, via in leaving if via.kind != "shared"))
-    summed = tuple(dict.fromkeys(ref for ref, via in leaving if via.kind == "shared"))
+    per_row = tuple(dict.fromkeys(ref for ref, via in leaving if via is not SHARED))
+    summed = tuple(dict.fromkeys(ref for ref, via in leaving if via is SHARED))
     p = plan(block, structure.wires, vias, per_row, summed)
     levels = structure.levels
     order = np.concatenate(levels) if n else np.zeros(0, np.int64)
@@ -150,9 +162,9 @@ def execute(
     for ph, via, arg in zip(block.inputs, vias, args, strict=True):
         if ph not in p.domain or arg is None:
             continue
-        if via.kind == "shared":
+        if via is SHARED:
             shared[ph] = arg
-        elif via.kind == "row":
+        elif via is ROW:
             nodes[ph] = arg if plain else arg[order]
         else:
             tables[ph] = np.concatenate([arg, np.zeros((1, *ph.shape), ph.dtype)])
@@ -182,16 +194,11 @@ def execute(
         _step(t, shared, p, [(shared.get(i), False) for i in t.inputs], None)
     for t in p.table:
         if t not in tables:
-            _step(
-                t,
-                tables,
-                p,
-                [
-                    (shared.get(i), False) if p.domain[i] is None else (tables.get(i), True)
-                    for i in t.inputs
-                ],
-                tall[p.domain[t]],
-            )
+            operands = [
+                (shared.get(i), False) if p.domain[i] is None else (tables.get(i), True)
+                for i in t.inputs
+            ]
+            _step(t, tables, p, operands, tall[p.domain[t]])
     _stage(p.pre, nodes, p, look, n)
     for t in p.stored:
         nodes[t] = np.zeros((n, *t.shape), t.dtype)
@@ -204,12 +211,12 @@ def execute(
     sums = _sums(p, shared, look, n)
     out = []
     for ref, via in leaving:
-        if via.kind == "shared":
+        if via is SHARED:
             out.append(sums[ref])
             continue
         value, has_rows = look(ref, None)
         value = value if has_rows else np.broadcast_to(value, (n, *ref.shape))
-        if via.kind == "index":
+        if via is not ROW:
             out.append(add_rows(via.size + 1, via.rows[order] % (via.size + 1), value)[: via.size])
         elif plain:
             out.append(value)
@@ -344,26 +351,27 @@ def _inner(
     t: Tensor, pairs: list[tuple[Any, bool]], leaving: list[tuple[Tensor, Via]], m: int | None
 ) -> list:
     """A recurrence inside a block, for m rows at once: m copies of its structure."""
-    block, structure, vias = t.attrs["block"], t.attrs["structure"], t.attrs["vias"]
+    block, structure, vias = parts_of(t)
     if m is None:
         return execute(block, structure, vias, [v for v, _ in pairs], leaving)
     n = structure.n
     copy = np.repeat(np.arange(m), n)
 
     def many(via: Via, has_rows: bool) -> Via:
-        if via.kind == "shared":
+        if via is SHARED:
             return Index(copy, m) if has_rows else via
-        if via.kind == "row":
-            return ROW if has_rows else Index(np.tile(np.arange(n), m), n)
-        rows = np.tile(via.rows, m)
+        if via is ROW and has_rows:
+            return ROW
+        rows, size = via.index(n)
+        rows = np.tile(rows, m)
         if not has_rows:
-            return Index(rows, via.size)
-        return Index(np.where(rows < 0, -1, rows + copy * via.size), via.size * m)
+            return Index(rows, size)
+        return Index(np.where(rows < 0, -1, rows + copy * size), size * m)
 
     args, entering = [], []
     for (value, has_rows), via in zip(pairs, vias, strict=True):
         args.append(
-            value.reshape(-1, *value.shape[2:]) if has_rows and via.kind != "shared" else value
+            value.reshape(-1, *value.shape[2:]) if has_rows and via is not SHARED else value
         )
         entering.append(many(via, has_rows))
     wide = [(ref, many(via, True)) for ref, via in leaving]

@@ -37,12 +37,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import pytrees
-from ..graph import CONSTANT, INPUT, Tensor, constant, toposort, where_recorded
-from ..recur import PROJ, RECUR, ROW, Via, domains
+from ..graph import CONSTANT, INPUT, Tensor, constant, copied, toposort, where_recorded
+from ..recur import PROJ, RECUR, ROW, SHARED, domains, parts_of
 from ..sites import line, order_of, rule_of
 from .levels import execute, run_levels
 from .places import Place, place_of
-from .reference import Env, _enter, compute, demand, frozen, run
+from .reference import Env, compute, demand, frozen, run
 
 Mask = np.ndarray  # of bool: the elements in question of one value
 Key = tuple[int, ...]  # sorts origins: derivative order, then position in the evaluation
@@ -238,7 +238,7 @@ def reads(t: Tensor, xs: Sequence[Any], k: int, mask: Mask) -> Mask:
     if t.op.vjp is None or not mask.any():
         return everything
     ones = [constant(np.ones_like(x) if np.asarray(x).dtype.kind == "f" else x) for x in xs]
-    node = Tensor(t.op, tuple(ones), t.attrs, t.shape, t.dtype)
+    node = copied(t, ones)
     g = t.op.vjp(constant(mask.astype(t.dtype)), node, [i == k for i in range(len(xs))])[k]
     if g is None:
         return everything
@@ -450,7 +450,8 @@ class _Interior:
     ):  # fmt: skip
         self.search, self.r, self.args = search, r, args
         self.position, self.places = position, places
-        self.block, self.structure, self.vias = (r.attrs[k] for k in ("block", "structure", "vias"))
+        self.block, self.structure, self.vias = parts_of(r)
+        self.index = [via.index(self.structure.n)[0] for via in self.vias]
         refs = tuple(dict.fromkeys(p.attrs["ref"] for p in asked))
         self.order = self.block.live(refs, self.structure.wires)
         live = set(self.order)
@@ -490,7 +491,7 @@ class _Interior:
                     continue
                 if u in self.number:
                     k = self.number[u]
-                    env[u] = _enter(self.args[k], self.vias[k], n)
+                    env[u] = self.vias[k].enter(self.args[k], n)
                 elif u.op is RECUR:
                     values = run_levels(u, [env.get(i) for i in u.inputs], self.demands[u])
                     env.update(zip(self.demands[u], values, strict=True))
@@ -508,7 +509,7 @@ class _Interior:
     def walk(self, seeds: Sequence[tuple[Tensor, Any, Mask]]) -> Iterator[tuple[int, Mask]]:
         """From masks of projections, which have these values, to masks of arguments."""
         for p, value, mask in seeds:
-            self._seed(p, p.attrs["via"], value, mask)
+            self._seed(p, value, mask)
         if self.search.harmless:
             for n in range(self.structure.n):
                 for t in self.order:
@@ -527,19 +528,16 @@ class _Interior:
             self._row(home, self.example[home], -1, into)
         yield from into.items()
 
-    def _seed(self, p: Tensor, via: Via, value: Any, mask: Mask) -> None:
+    def _seed(self, p: Tensor, value: Any, mask: Mask) -> None:
         """The elements of the interior tensor that the marked ones of a projection hold."""
-        ref, n = p.attrs["ref"], self.structure.n
-        if via.kind == "row":
-            for row in np.flatnonzero(mask.reshape(n, -1).any(axis=1)).tolist():
-                self.add(ref, row, mask[row])
-            return
-        tables = {-1: (value, mask)} if via.rows is None else {
-            k: (value[k], mask[k])
-            for k in np.flatnonzero(mask.reshape(via.size, -1).any(axis=1)).tolist()
-        }  # fmt: skip
-        for k, (total, m) in tables.items():
-            rows = range(n) if via.rows is None else np.flatnonzero(via.rows == k).tolist()
+        ref, via = p.attrs["ref"], p.attrs["via"]
+        index, size = via.index(self.structure.n)
+        value, mask = (np.reshape(x, (size, *ref.shape)) for x in (value, mask))
+        for k in np.flatnonzero(mask.any(axis=tuple(range(1, mask.ndim)))).tolist():
+            if via is ROW:
+                self.add(ref, k, mask[k])
+                continue
+            total, m, rows = value[k], mask[k], np.flatnonzero(index == k).tolist()
             summed = m.copy()
             for row in rows:
                 if self.add(ref, row, m):
@@ -579,12 +577,11 @@ class _Interior:
                 self.search.step(t, masks, value, position, [*self.places, (self.r, t, row)])
 
     def _leave(self, k: int, n: int, mask: Mask, into: dict[int, Mask]) -> None:
-        via = self.vias[k]
         outer = into.setdefault(k, np.zeros(np.shape(self.args[k]), bool))
-        if via.kind == "shared":
-            outer |= mask
-        else:
-            outer[n if via.rows is None else int(via.rows[n])] |= mask
+        table = outer[None] if self.vias[k] is SHARED else outer
+        row = int(self.index[k][n])
+        if row >= 0:
+            table[row] |= mask
 
     def _slot(self, ph: Tensor, n: int, mask: Mask, position: Key) -> None:
         """A state that arrives: the sum over the edges."""

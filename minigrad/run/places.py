@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..graph import Tensor, toposort
+from ..recur import SHARED, parts_of
 from ..sites import rule_of
 from ..structure import Structure
 
@@ -51,21 +52,19 @@ class Place:
 
 def place_of(r: Tensor, t: Tensor, row: int | None) -> Place:
     """The place of the interior tensor `t` of the recurrence `r` at `row` (None: once for all)."""
-    structure, block = r.attrs["structure"], r.attrs["block"]
-    shared = {
-        ph for ph, via in zip(block.inputs, r.attrs["vias"], strict=True) if via.kind == "shared"
-    }
+    block, structure, vias = parts_of(r)
+    shared = {ph for ph, via in zip(block.inputs, vias, strict=True) if via is SHARED}
     named = toposort([t], stop=lambda u: u is not t and bool(u.name) and bool(u.inputs))
     parameters = tuple(u.name for u in named if u in shared and u.name)
     gate = t.name if t.name else _goes_into(block.nodes, t)
     rule = rule_of(t.site)
     if gate is None and rule is not None:
         gate = rule[1]
-    if row is None or (structure.n == 1 and not len(structure.src)):
+    if row is None or structure.n == 1:
         return Place(block.name, gate, parameters, row)
     ranks = _ranks(structure)
     node = int(ranks[row])
-    step = node if _is_chain(structure, ranks) else None
+    step = node if _in_time(structure, ranks) else None
     return Place(block.name, gate, parameters, row, int(structure.component[row]), node, step)
 
 
@@ -90,12 +89,7 @@ def _ranks(structure: Structure) -> np.ndarray:
     return ranks
 
 
-def _is_chain(structure: Structure, ranks: np.ndarray) -> bool:
+def _in_time(structure: Structure, ranks: np.ndarray) -> bool:
     """Whether every component is a sequence with its rows in time order (either way it is run)."""
-    src, dst = structure.src, structure.dst
-    return bool(len(src)) and bool(
-        structure.slots == structure.ports == 1
-        and (np.abs(ranks[dst] - ranks[src]) == 1).all()
-        and np.bincount(src).max() == 1
-        and np.bincount(dst).max() == 1
-    )
+    steps = np.abs(ranks[structure.dst] - ranks[structure.src])
+    return structure.kind == "chain" and bool(len(steps)) and bool((steps == 1).all())

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from .. import pytrees
-from ..graph import INPUT, Tensor, no_value, toposort, where_recorded
-from ..recur import PROJ, RECUR, Via
+from ..graph import INPUT, Tensor, toposort, where_recorded
+from ..recur import PROJ, RECUR, parts_of
 
 Env = dict[Tensor, Any]
 # (recur node, argument values, projections) -> their values
@@ -120,9 +120,9 @@ def demand(
 
 def arguments_read(r: Tensor, projections: Sequence[Tensor]) -> list[Tensor]:
     """The arguments of the recurrence `r` that these projections depend on."""
-    block = r.attrs["block"]
+    block, structure, _ = parts_of(r)
     refs = tuple(dict.fromkeys(p.attrs["ref"] for p in projections))
-    live = set(block.live(refs, r.attrs["structure"].wires))
+    live = set(block.live(refs, structure.wires))
     return [i for i, ph in zip(r.inputs, block.inputs, strict=True) if ph in live]
 
 
@@ -141,7 +141,7 @@ def _without_value(order: Sequence[Tensor]) -> set[Tensor]:
 def compute(t: Tensor, env: Env) -> Any:
     """One ordinary node."""
     if t.op is INPUT:
-        raise no_value(t)
+        raise _no_value(t)
     with noted(t):
         value = t.op.numpy(*[env[i] for i in t.inputs], **t.attrs)
         if np.shape(value) != t.shape:
@@ -150,6 +150,18 @@ def compute(t: Tensor, env: Env) -> Any:
                 f"says {t.shape}"
             )
         return value
+
+
+def _no_value(ph: Tensor) -> TypeError:
+    """The error for reading a value that does not exist while a function is traced."""
+    trace = ph.attrs["trace"]
+    return TypeError(
+        f"the value of {ph.name or 'an input'} (shape {ph.shape}) is not known while "
+        f"{'a function' if trace is None else repr(trace.name)} is traced: "
+        "a traced function is run once with symbols, "
+        "so it cannot print, branch on or convert a Tensor. "
+        "Use mg.where for a choice, mg.maximum/mg.clip for bounds, and return what you want to see"
+    )
 
 
 @contextmanager
@@ -168,7 +180,7 @@ def noted(t: Tensor) -> Iterator[None]:
 
 def run_nodes(r: Tensor, args: list, projections: list[Tensor]) -> list:
     """The reference: the block at every node of the structure in turn, as its definition says."""
-    block, structure, vias = r.attrs["block"], r.attrs["structure"], r.attrs["vias"]
+    block, structure, vias = parts_of(r)
     refs = tuple(dict.fromkeys(p.attrs["ref"] for p in projections))
     order = block.live(refs, structure.wires)
     live = set(order)
@@ -183,7 +195,7 @@ def run_nodes(r: Tensor, args: list, projections: list[Tensor]) -> list:
             env: Env = {}
             for ph, via, arg in zip(block.inputs, vias, args, strict=True):
                 if ph in needed:
-                    env[ph] = _enter(arg, via, n)
+                    env[ph] = via.enter(arg, n)
             for (slot, leaf), ph in block.slots.items():
                 if ph in needed:
                     total = np.zeros(ph.shape, ph.dtype)
@@ -201,27 +213,9 @@ def run_nodes(r: Tensor, args: list, projections: list[Tensor]) -> list:
                 elif t.op is not PROJ:
                     env[t] = t._value if _is_constant(t) else compute(t, env)
             at[n] = {t: env[t] for t in (*refs, *sent)}
-    return [_leave([env[p.attrs["ref"]] for env in at], p, p.attrs["via"]) for p in projections]
+    return [_leave([env[p.attrs["ref"]] for env in at], p) for p in projections]
 
 
-def _enter(arg: Any, via: Via, n: int) -> Any:
-    if via.kind == "shared":
-        return arg
-    row = n if via.rows is None else int(via.rows[n])
-    return (
-        arg[row]
-        if row >= 0
-        else np.zeros_like(arg[0])
-        if len(arg)
-        else np.zeros(arg.shape[1:], arg.dtype)
-    )
-
-
-def _leave(rows: list, p: Tensor, via: Via) -> Any:
-    out = np.zeros(p.shape, p.dtype)
-    for n, value in enumerate(rows):
-        fixed: dict[str, Any] = {"shared": (), "row": n}
-        at = fixed.get(via.kind, -1) if via.rows is None else int(via.rows[n])
-        if at != -1:
-            out[at] += value
-    return out
+def _leave(rows: list, p: Tensor) -> np.ndarray:
+    values = np.array(rows, p.dtype).reshape(len(rows), *p.attrs["ref"].shape)
+    return p.attrs["via"].leave(values)

@@ -228,8 +228,7 @@ def ragged_is_padded(problem: Problem) -> str | None:
     The padding's content never matters, nor does it have a gradient.
     """
     s = problem.structure
-    chains = s.slots == 1 and all(len(ends) == len(np.unique(ends)) for ends in (s.src, s.dst))
-    if not chains or not s.n:
+    if s.kind != "chain" or not s.n:
         return "not sequences"
     longest = int(s.level.max()) + 1
     place = s.component * longest + s.level  # rows of the padded batch, in the order states flow
@@ -287,12 +286,8 @@ def row_numbers_do_not_matter(problem: Problem) -> str | None:
         both: Any = (states, outputs)
         back = optree.tree_map(lambda a, n=new: a[n], both)
         grads = grad(other.loss(states, outputs), wrt_of(u))
-        close(
-            evaluate((back, grads)),
-            (wanted[:2], wanted[3]),
-            1e-10,
-            f"rows in the order {order.tolist()}",
-        )
+        where = f"rows in the order {order.tolist()}"
+        close(evaluate((back, grads)), (wanted[:2], wanted[3]), 1e-10, where)
     return None
 
 

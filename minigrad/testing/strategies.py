@@ -56,8 +56,10 @@ class Drawn:
         return self.draw(st.integers(least, most))
 
     def times(self, least: int, most: int, odds: int = 5) -> Iterator[int]:
-        """Every turn begins with a choice, and one more ends them, also after the last possible
-        turn: so whatever turn is taken out, the choices behind it keep their meaning."""
+        """Every turn begins with a choice, and one more ends them, also after the last possible.
+
+        So whatever turn is taken out, the choices behind it keep their meaning.
+        """
         for k in range(most):
             if k >= least and not self.draw(st.integers(0, odds)):  # "no more" is the simplest
                 return
@@ -267,11 +269,13 @@ def problems(kind: str | None = None) -> st.SearchStrategy[Problem]:
 
 
 def programs() -> st.SearchStrategy[Case]:
-    """Whole programs, as the fuzzer runs them: random cells over random structures, and a graph
-    that runs and differentiates them.
+    """Whole programs, as the fuzzer runs them.
 
-    `.text` is Python with public names only: it defines `step`, for `mg.function`, and `calls`, a
-    list of arguments for it (arrays, a Structure, sizes).  Prints as that text.
+    Random cells over random structures, and a graph that runs and differentiates them.
+
+    `.text` is Python with public names only: it defines `step`, for `mg.function`,
+    and `calls`, a list of arguments for it (arrays, a Structure, sizes).
+    Prints as that text.
     """
     return _from(random_case)
 

@@ -16,7 +16,7 @@ import minigrad as mg
 import recurrent as rc
 from minigrad.graph import toposort
 from minigrad.manners import pickling
-from minigrad.recur import PROJ
+from minigrad.recur import PROJ, parts_of
 from minigrad.testing.examples.problems import KINDS, make_problem
 from minigrad.testing.laws import LAWS, close, record
 
@@ -52,7 +52,7 @@ def test_recurrences_and_their_gradients_come_back(kind):
     close(mg.evaluate(unfolded), mg.evaluate(loss), 1e-12)
     for p in toposort([loss2]):
         if p.op is PROJ:
-            nodes = p.inputs[0].attrs["block"]
+            nodes = parts_of(p.inputs[0]).block
             assert p.attrs["ref"] in set(
                 toposort([*nodes.outputs, *nodes.ports.values(), *nodes.inputs])
             )

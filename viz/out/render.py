@@ -33,7 +33,10 @@ _REMEDY = (
 
 
 class GraphvizError(RuntimeError):
-    """Graphviz is missing, failed, or drew something other than what it was given."""
+    """Graphviz is missing, failed, or drew something other than what it was given.
+
+    Raised where a drawing becomes SVG, PNG or PDF.
+    """
 
 
 def engine() -> str | None:

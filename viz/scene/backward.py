@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.graph import Tensor
+from minigrad.recur import SHARED, parts_of
 
 from .describe import lines
 from .draft import Draft
@@ -53,7 +54,7 @@ class Backward:
     def state(self, r: Tensor, row: int) -> float | None:
         """The norm of the total gradient with regard to a node's state."""
         if r not in self._states:
-            block = r.attrs["block"]
+            block = parts_of(r).block
             self._states[r] = self.rows(r, block.ports.values() or block.outputs)
         norms = self._states[r]
         return None if norms is None else float(norms[row])
@@ -74,12 +75,9 @@ class Backward:
         parts: dict[Tensor, list[np.ndarray]] = defaultdict(list)
         for p, g in self._gradients.back.get(consumer, {}).items():
             via, r = p.attrs["via"], p.inputs[0]
-            if via.kind == "row":
-                parts[r].append(row_norms(g))
-            elif via.kind == "shared":
-                parts[r].append(np.full(r.attrs["structure"].n, norm(g)))
-            else:
-                parts[r].append(np.append(row_norms(g), 0.0)[via.rows])
+            rows, _ = via.index(parts_of(r).structure.n)
+            norms = norm(g) if via is SHARED else row_norms(g)
+            parts[r].append(np.append(norms, 0.0)[rows])  # -1: nothing
         return {r: total for r, found in parts.items() if (total := together(found)) is not None}
 
     def draw(self, draft: Draft) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.graph import Tensor
+from minigrad.recur import SHARED, parts_of
 
 from .backward import Backward
 from .describe import lines, name_list, shape_text, tensor_text, value_text
@@ -46,7 +47,7 @@ class Feeds:
         lanes, seen = self._lanes, self._lanes.seen(r, k)
         if self._is_parameter(r, k, seen):
             return
-        contributed = self._backward.rows(r, [r.attrs["block"].inputs[k]])
+        contributed = self._backward.rows(r, [parts_of(r).block.inputs[k]])
         back = self._backward.through((r, k))
         initial = is_initial(r, k)
         readers = Counter(bit for value in seen.tolist() for bit in bits_of(value >> 1))
@@ -78,7 +79,7 @@ class Feeds:
         """One box for many cells read at once."""
         key = ("hub", r, k, seen)
         if key not in self._made:
-            block = r.attrs["block"]
+            block = parts_of(r).block
             name = block.inputs[k].name
             id = self._made[key] = self._draft.node(
                 "output",
@@ -103,7 +104,7 @@ class Feeds:
 
     def _input(self, r: Tensor, k: int, row: int) -> str:
         """The box of one row of an input; the same row read twice is one box."""
-        arg, ph = r.inputs[k], r.attrs["block"].inputs[k]
+        arg, ph = r.inputs[k], parts_of(r).block.inputs[k]
         at = _table_row(r, k, row)
         key = ("input", self._canonical(arg), at)
         if key not in self._made:
@@ -132,7 +133,7 @@ class Feeds:
         A window over time reads one table through several arguments, each a step further back.
         Node 6 then reads row 4 as well, which belongs to node 4.
         """
-        vias, table = r.attrs["vias"], self._canonical(r.inputs[k])
+        vias, table = parts_of(r).vias, self._canonical(r.inputs[k])
         if vias[k].kind != "index":
             return [row]
         first = next(
@@ -148,7 +149,7 @@ class Feeds:
 
         Where something is called x, only that has words: parameters of each step have none.
         """
-        names = [ph.name or "" for ph in r.attrs["block"].inputs]
+        names = [ph.name or "" for ph in parts_of(r).block.inputs]
         called_x = [name == "x" or name.startswith("x.") for name in names]
         if self._labels is None or any(called_x) and not called_x[k]:
             return ""
@@ -167,7 +168,7 @@ class Feeds:
 
     def _initial(self, r: Tensor, k: int, row: int) -> str:
         """The initial state of one sequence: one box for all its leaves; trees share one box."""
-        draft, ph = self._draft, r.attrs["block"].inputs[k]
+        draft, ph = self._draft, parts_of(r).block.inputs[k]
         lane = draft.nodes[self._lanes.cell(r, row)].lane if self._lanes.is_chain(r) else None
         key = ("initial", r, lane)
         name = (ph.name or "h0").removesuffix("0")
@@ -210,7 +211,7 @@ class Feeds:
 
     def _shared(self, id: str, r: Tensor, args: Sequence[int]) -> None:
         """Edges from a box of parameters into every cell of a recurrence."""
-        inputs = r.attrs["block"].inputs
+        inputs = parts_of(r).block.inputs
         norms = self._backward.rows(
             r, [inputs[k] for k in args if self._backward.asked(r.inputs[k])]
         )
@@ -241,7 +242,7 @@ class Feeds:
 
     def _is_parameter(self, r: Tensor, k: int, seen: np.ndarray) -> bool:
         """Whether argument k is the same leaves at every step (of separate calls: at two)."""
-        if r.attrs["vias"][k].kind != "shared" or any(v > 1 for v in set(seen.tolist())):
+        if parts_of(r).vias[k] is not SHARED or any(v > 1 for v in set(seen.tolist())):
             return False
         unit = self._lanes.unit_of[r]
         if not unit.calls:
@@ -255,5 +256,5 @@ class Feeds:
 
 def _table_row(r: Tensor, k: int, row: int) -> int:
     """The row of argument k that a node reads; -1: the argument has no rows, or it reads none."""
-    via = r.attrs["vias"][k]
-    return row if via.kind == "row" else -1 if via.kind == "shared" else int(via.rows[row])
+    _, structure, vias = parts_of(r)
+    return -1 if vias[k] is SHARED else int(vias[k].index(structure.n)[0][row])

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.graph import Tensor, toposort
-from minigrad.recur import PROJ, RECUR
+from minigrad.recur import PROJ, RECUR, parts_of
 
 MOST_ELEMENTS = 1_000_000  # followed one by one; of larger tensors anything reaches everything
 Bits = np.ndarray  # of Python ints
@@ -54,19 +54,19 @@ def argument_name(r: Tensor, k: int) -> str:
     A block that is called is traced once, and names its arguments as the first call did.
     So there the name of this call's own argument comes first.
     """
-    ph, arg = r.attrs["block"].inputs[k], r.inputs[k]
+    ph, arg = parts_of(r).block.inputs[k], r.inputs[k]
     given = ph.name if ph.name and not ph.name.isdigit() else None  # no number in a tuple
     sources = [t.name for t in frontier(arg) if t.name]
     own = arg.name or (sources[0] if len(sources) == 1 else None)
-    called = not r.attrs["block"].slots
+    called = not parts_of(r).block.slots
     return (own or given if called else given or own) or "x"
 
 
 def is_initial(r: Tensor, k: int) -> bool:
     """Whether argument k is an initial state: it is added to a slot as it arrives."""
-    block = r.attrs["block"]
+    block = parts_of(r).block
     ph, slots = block.inputs[k], set(block.slots.values())
-    if r.attrs["vias"][k].kind != "index":
+    if parts_of(r).vias[k].kind != "index":
         return False
     # Sets, since == on Tensors is elementwise.
     return any(

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 
 from minigrad.graph import Tensor, toposort
-from minigrad.recur import PROJ
+from minigrad.recur import PROJ, SHARED, parts_of
 
 from .describe import lines, name_list, tensor_text
 from .draft import Draft
 from .flow import argument_name, frontier, is_initial, is_source, leaf_name, recurs_of
 from .gradient import Gradients, norm
 from .scene import Scene, gradient_legend, norm_text
-from .steps import arrangement_of
 from .text import shorten, subscript
 
 SLOT_NAMES = {2: ("left", "right")}
@@ -66,14 +65,14 @@ class _Folding:
             self.title
             if self.title is not None
             else "; ".join(
-                dict.fromkeys(f"{r.attrs['block'].name}, folded" for r in self.recurs[:4])
+                dict.fromkeys(f"{parts_of(r).block.name}, folded" for r in self.recurs[:4])
             )
         )
         return self.draft.scene("folded", title, legend)
 
     def _circuit(self, r: Tensor, level: int) -> None:
-        block, structure = r.attrs["block"], r.attrs["structure"]
-        chain = arrangement_of(structure) == "chain"
+        block, structure, _ = parts_of(r)
+        chain = structure.kind == "chain"
         noun = "steps" if chain else "nodes"
         cell = self.cell[r] = self.draft.node(
             "cell",
@@ -98,14 +97,14 @@ class _Folding:
             for maker in makers:
                 self.draft.connect(maker, cell)
             if not makers:
-                shared = r.attrs["vias"][k].kind == "shared"
+                shared = parts_of(r).vias[k] is SHARED
                 groups["shared" if shared else "initial" if is_initial(r, k) else "input"].append(k)
         for kind, args in groups.items():
             self._leaf_box(r, cell, kind, args)
 
     def _loops(self, r: Tensor, cell: str, chain: bool) -> None:
         """One delay per slot that edges of the structure feed."""
-        block, structure = r.attrs["block"], r.attrs["structure"]
+        block, structure, _ = parts_of(r)
         for slot in sorted({slot for _, slot in structure.wires}):
             states = [t.name or "h" for (s, _), t in block.slots.items() if s == slot]
             names = SLOT_NAMES.get(structure.slots) or tuple(
@@ -123,12 +122,12 @@ class _Folding:
             self.draft.edge(delay, cell, "state", label=", ".join(states), slot=slot)
 
     def _leaf_box(self, r: Tensor, cell: str, kind: str, args: list[int]) -> None:
-        block = r.attrs["block"]
+        block = parts_of(r).block
         leaves = list(dict.fromkeys(t for k in args for t in frontier(r.inputs[k]) if is_source(t)))
         if not leaves:
             return
         key = kind, tuple(leaves)
-        index = "t" if arrangement_of(r.attrs["structure"]) == "chain" else "n"
+        index = "t" if parts_of(r).structure.kind == "chain" else "n"
         if key not in self.boxes:
             names = [leaf_name(t) for t in leaves]
             if kind == "input":

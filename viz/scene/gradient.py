@@ -15,7 +15,7 @@ import numpy as np
 from minigrad.autodiff import backward
 from minigrad.graph import Tensor, placeholder, rebuild
 from minigrad.ops import ones_like
-from minigrad.recur import PROJ, pulled_back
+from minigrad.recur import PROJ, parts_of, pulled_back
 from minigrad.run.evaluate import evaluate
 
 from .flow import frontier
@@ -44,7 +44,7 @@ class Gradients:
         for r in recurs:
             if r not in found:
                 continue
-            block = r.attrs["block"]
+            block = parts_of(r).block
             floats = [arg.dtype.kind == "f" for arg in r.inputs]
             interior = dict.fromkeys(
                 (*block.slots.values(), *block.inputs, *block.ports.values(), *block.outputs)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from minigrad.graph import Tensor
-from minigrad.recur import PROJ, ROW, proj
+from minigrad.recur import PROJ, ROW, SHARED, parts_of, proj
 
 from .backward import Backward
 from .describe import lines, norm_line, shape_text, value_text
@@ -39,7 +39,7 @@ class Lanes:
         self.unit_of = {r: unit for unit in self.units for r in unit.recurs}
         self._calls = {r: k for u in self.units if u.calls for k, r in enumerate(u.recurs)}
         self._shown = {r: shown for unit in self.units for r, shown in unit.shown.items()}
-        self._numbers = {r: np.full(r.attrs["structure"].n, -1) for r in recurs}
+        self._numbers = {r: np.full(parts_of(r).structure.n, -1) for r in recurs}
         self.cells: list[tuple[str, Tensor, int]] = []  # by number: id, recurrence, row (-1: a box)
         self._lanes: dict[str, Unit] = {}
         for k, unit in enumerate(self.units):
@@ -74,33 +74,21 @@ class Lanes:
 
     def seen(self, r: Tensor, k: int) -> np.ndarray:
         """(n,) bits of what each node of ``r`` reads through argument k."""
-        arg, via, n = r.inputs[k], r.attrs["vias"][k], r.attrs["structure"].n
-        if via.kind == "shared":
-            return np.broadcast_to(self.rows.leading(arg, 0), (n,))
-        table = self.rows.leading(arg, 1)
-        if via.kind == "row":
-            return table
-        padded = np.append(table, 0) if len(table) else np.zeros(1, object)
-        return padded[via.rows]
+        _, structure, vias = parts_of(r)
+        table = self.rows.leading(r.inputs[k], 0 if vias[k] is SHARED else 1)
+        rows, _ = vias[k].index(structure.n)
+        return np.append(table, np.zeros(1, object))[rows]  # -1: nothing
 
     def _seed(self, t: Tensor) -> np.ndarray | None:
         """Bit 0: some leaf worth drawing; bit k + 1: cell k."""
         if t.op is not PROJ:
             return np.broadcast_to(np.asarray(1, object), t.shape) if is_source(t) else None
         r, via = t.inputs[0], t.attrs["via"]
-        if not r.attrs["structure"].n:
+        if not parts_of(r).structure.n:
             return None
         cells = np.array([1 << (int(c) + 1) for c in self._numbers[r]], object)
-        if via.kind == "shared":
-            table = np.bitwise_or.reduce(np.unique(cells))
-            return np.broadcast_to(np.asarray(table, object), t.shape)
-        if via.kind == "index":
-            table = np.zeros(via.size, object)
-            used = via.rows >= 0
-            np.bitwise_or.at(table, via.rows[used], cells[used])
-        else:
-            table = cells
-        return np.broadcast_to(table.reshape(-1, *[1] * (t.ndim - 1)), t.shape)
+        table = np.asarray(via.leave(cells, np.bitwise_or), object)
+        return np.broadcast_to(table.reshape(*table.shape, *[1] * (t.ndim - table.ndim)), t.shape)
 
     # -- making them -------------------------------------------------------------------------------
 
@@ -168,7 +156,7 @@ class Lanes:
         self.cells.append((id, first, -1 if self._draft.boxed(id) else row))
 
     def _text(self, r: Tensor, row: int) -> str:
-        block, structure = r.attrs["block"], r.attrs["structure"]
+        block, structure, _ = parts_of(r)
         column = int(self._shown[r].column[row])
         parts = [f"{block.name}, " + (f"step {column + 1}" if self.is_chain(r) else f"node {row}")]
         if structure.components > 1:

@@ -13,7 +13,7 @@ from typing import Any
 from minigrad.autodiff import backward
 from minigrad.graph import INPUT, Tensor, toposort, where_recorded
 from minigrad.ops import ones_like
-from minigrad.recur import PROJ, RECUR
+from minigrad.recur import PROJ, RECUR, parts_of
 from minigrad.run.evaluate import evaluate
 
 from .describe import lines, norm_line, number_text, tensor_text, value_text
@@ -65,7 +65,7 @@ class _Ops:
         self.scalar, self.title = scalar, title
         self.order = toposort(self.ends)
         many = len(self.order) + sum(
-            len(r.attrs["block"].nodes) for r in self.order if r.op is RECUR
+            len(parts_of(r).block.nodes) for r in self.order if r.op is RECUR
         )
         if many > MOST:
             raise ValueError(
@@ -146,7 +146,7 @@ class _Ops:
 
     def _cell(self, r: Tensor) -> None:
         """The ops of one step in a frame: what arrives at its left, what leaves at its right."""
-        block, structure = r.attrs["block"], r.attrs["structure"]
+        block, structure, _ = parts_of(r)
         lane = f"c{len(self.draft.clusters)}"
         self.draft.clusters.append(
             Cluster(
@@ -179,7 +179,7 @@ class _Ops:
                 own[t] = self._node(
                     (r, t, "op"),
                     "op",
-                    t.name or t.inputs[0].attrs["block"].name,
+                    t.name or parts_of(t.inputs[0]).block.name,
                     lane=lane,
                     tooltip=text,
                 )
@@ -211,7 +211,8 @@ class _Ops:
                 self._edge(self._source(arg), own[ph], k)
 
     def _placeholder(self, r: Tensor, k: int, lane: str) -> str:
-        ph, arg, via = r.attrs["block"].inputs[k], r.inputs[k], r.attrs["vias"][k].kind
+        block, _, vias = parts_of(r)
+        ph, arg, via = block.inputs[k], r.inputs[k], vias[k].kind
         kind, name = "shared" if via == "shared" else "input", argument_name(r, k)
         leaf = visible(arg)
         norm = self.norms.get(arg)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.graph import Tensor
-from minigrad.recur import PROJ
+from minigrad.ordering import grid_width
+from minigrad.recur import PROJ, parts_of
 from minigrad.structure import Structure
 
 from .flow import frontier
@@ -66,15 +67,14 @@ def units(recurs: Sequence[Tensor], max_steps: int | None) -> list[Unit]:
     """
     families: dict[Any, list[Tensor]] = {}
     for r in recurs:
-        single = r.attrs["structure"].n == 1 and not len(r.attrs["structure"].src)
-        families.setdefault(r.attrs["block"] if single else r, []).append(r)
+        block, structure, _ = parts_of(r)
+        families.setdefault(block if structure.n == 1 else r, []).append(r)
     found = []
     for members in families.values():
-        name = members[0].attrs["block"].name
+        block, structure, _ = parts_of(members[0])
         if len(members) == 1:
-            structure = members[0].attrs["structure"]
             whole = choose(structure, max_steps)
-            found.append(Unit(name, members, structure, whole, {members[0]: whole}))
+            found.append(Unit(block.name, members, structure, whole, {members[0]: whole}))
             continue
         number = {r: k for k, r in enumerate(members)}
         pairs = [
@@ -98,7 +98,7 @@ def units(recurs: Sequence[Tensor], max_steps: int | None) -> list[Unit]:
             )
             for r, k in number.items()
         }
-        found.append(Unit(name, members, structure, whole, shown, calls=True))
+        found.append(Unit(block.name, members, structure, whole, shown, calls=True))
     return found
 
 
@@ -117,7 +117,7 @@ def choose(structure: Structure, max_steps: int | None) -> Shown:
 
     max_steps: None: everything.
     """
-    arrangement = arrangement_of(structure)
+    arrangement = structure.kind
     column, level = _places(structure, arrangement)
     everything = list(range(structure.components))
     bands, hidden = everything, []
@@ -150,43 +150,6 @@ def choose(structure: Structure, max_steps: int | None) -> Shown:
     return shown
 
 
-def arrangement_of(structure: Structure) -> str:
-    """What a structure can be drawn as.
-
-    "chain": at most one edge into and out of each node.  "tree": at most one out of each.
-    "grid": two-dimensional.  "dag": anything else.
-    """
-    n = structure.n
-    most_out = np.bincount(structure.src, minlength=n).max(initial=0)
-    most_in = np.bincount(structure.dst, minlength=n).max(initial=0)
-    if most_out > 1:
-        return "grid" if grid_width(structure) else "dag"
-    return "chain" if most_in <= 1 and structure.slots == 1 else "tree"
-
-
-def grid_width(structure: Structure) -> int:
-    """The length of a row if the structure is a 2-D grid in C order (or its transpose), else 0."""
-    n, stride = structure.n, structure.dst - structure.src
-    down, right = stride[structure.slot == 0], stride[structure.slot == 1]
-    if (
-        structure.slots != 2
-        or not len(down)
-        or not len(right)
-        or np.ptp(down)
-        or np.any(right != right[0])
-    ):
-        return 0
-    width, step = abs(int(down[0])), int(right[0])
-    rows = np.arange(n)
-    whole = n % width == 0 and len(down) == n - width and len(right) == n - n // width
-    # Edges along a row must not wrap around its end.
-    wrapped = np.any(
-        rows[structure.src[structure.slot == 1]] // width
-        != structure.dst[structure.slot == 1] // width
-    )
-    return width if whole and abs(step) == 1 and not wrapped else 0
-
-
 def _places(structure: Structure, arrangement: str) -> tuple[np.ndarray, np.ndarray]:
     level = structure.level - _least(structure.level, structure)
     if arrangement == "chain":
@@ -194,7 +157,8 @@ def _places(structure: Structure, arrangement: str) -> tuple[np.ndarray, np.ndar
         backwards = len(structure.src) > 0 and bool(np.all(structure.src > structure.dst))
         return (-level - _least(-level, structure)) if backwards else level, level
     if arrangement == "grid":
-        row, column = np.divmod(np.arange(structure.n), grid_width(structure))
+        s = structure
+        row, column = np.divmod(np.arange(s.n), grid_width(s.n, s.src, s.dst, s.slot, s.slots))
         return column, row
     if arrangement == "tree":
         return np.arange(structure.n), _heights(structure)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from minigrad.graph import Tensor, toposort
+from minigrad.recur import parts_of
 from minigrad.structure import Structure
 
 from .describe import lines, norm_line
@@ -36,9 +37,10 @@ def tree(
     if structure is None:
         recurs = recurs_of(toposort([*outputs, *([scalar] if scalar is not None else [])]))
         r = _first(recurs)
-        structure, name = r.attrs["structure"], r.attrs["block"].name
+        block, structure, _ = parts_of(r)
+        name = block.name
         if scalar is not None:
-            norms = Gradients(scalar, recurs, []).rows(r, r.attrs["block"].ports.values())
+            norms = Gradients(scalar, recurs, []).rows(r, block.ports.values())
     check_labels(labels, [structure.n])
     shown = choose(structure, max_steps)
     draft = Draft()
@@ -94,7 +96,8 @@ def tree(
 def _first(recurs: Sequence[Tensor]) -> Tensor:
     """The first recurrence of a forward pass (a derivative's name ends in a prime) with a shape."""
     for r in recurs:
-        if r.attrs["structure"].n > 1 and not r.attrs["block"].name.endswith("'"):
+        block, structure, _ = parts_of(r)
+        if structure.n > 1 and not block.name.endswith("'"):
             return r
     raise ValueError(
         'draw: the "tree" view shows the structure of a recurrence, and there is none here'

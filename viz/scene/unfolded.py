@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from minigrad.graph import INPUT, Tensor, toposort
-from minigrad.recur import PROJ, ROW, proj
+from minigrad.recur import PROJ, ROW, parts_of, proj
 from minigrad.run.evaluate import evaluate
 
 from .backward import Backward
@@ -71,7 +71,7 @@ def _values(recurs: Sequence[Tensor], ends: Sequence[Tensor]) -> dict[Tensor, np
     """Values of all states and inputs and results, read together."""
     wanted = [*(t for r in recurs for t in r.inputs), *ends]
     for r in recurs:
-        block = r.attrs["block"]
+        block = parts_of(r).block
         wanted += [proj(r, t, ROW) for t in (*block.ports.values(), *block.outputs)]
     wanted = list(dict.fromkeys(wanted))
     return dict(zip(wanted, evaluate(wanted), strict=True))
@@ -79,11 +79,11 @@ def _values(recurs: Sequence[Tensor], ends: Sequence[Tensor]) -> dict[Tensor, np
 
 def _states(draft: Draft, lanes: Lanes, backward: Backward, r: Tensor) -> None:
     """The structure's own edges. Those inside a box of what is left out are not drawn."""
-    structure, slots = r.attrs["structure"], r.attrs["block"].slots
-    names = [t.name or "h" for (slot, _), t in slots.items() if slot == 0]
+    block, structure, _ = parts_of(r)
+    names = [t.name or "h" for (slot, _), t in block.slots.items() if slot == 0]
     label = ", ".join(names) if lanes.is_chain(r) and len(names) <= 3 else ""
     norms = [
-        backward.rows(r, [t for (s, _), t in slots.items() if s == slot])
+        backward.rows(r, [t for (s, _), t in block.slots.items() if s == slot])
         for slot in range(structure.slots)
     ]
     keep = np.ones(len(structure.src), bool) if structure.keep is None else structure.keep

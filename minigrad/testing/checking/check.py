@@ -21,7 +21,7 @@ import optree
 from ...autodiff import vjp
 from ...graph import Tensor, constant, toposort
 from ...ops.facts import facts_of
-from ...recur import RECUR
+from ...recur import RECUR, parts_of
 from ...run.evaluate import evaluate
 from .compare import examine
 from .directions import dyadic
@@ -171,7 +171,7 @@ def _recording_failed(
 def _take_notes(report: Report, problem: Recorded, point: Point) -> None:
     tape, add = problem.f, report.note
     recurrences = [t for t in toposort(problem.outputs) if t.op is RECUR]
-    if any(t.attrs["structure"].keep is not None for t in recurrences):
+    if any(parts_of(t).structure.keep is not None for t in recurrences):
         add("a structure is truncated: states were held constant along the edges it cuts")
     elif tape.stops:
         name = next(t.op.name for t in tape.order if facts_of(t.op).held)

@@ -36,11 +36,9 @@ class Foreign:
     def outputs(self, xs: Arrays) -> Any:
         """f at these values of its floating-point arrays: an array or a tuple of them."""
         y = self.f(*self._full(xs))
-        return (
-            tuple(np.asarray(_plain(t)) for t in y)
-            if isinstance(y, (tuple, list))
-            else np.asarray(_plain(y))
-        )
+        if isinstance(y, (tuple, list)):
+            return tuple(np.asarray(_plain(t)) for t in y)
+        return np.asarray(_plain(y))
 
     def flat(self, xs: Arrays) -> Any:
         ys = self._list(self.outputs(xs))
@@ -51,14 +49,12 @@ class Foreign:
         """u as the cotangent f's result would get; integer outputs get zeros."""
         parts, start = [], 0
         for shape, dtype in zip(self.shapes, self.dtypes, strict=True):
-            size = int(np.prod(shape)) if dtype.kind == "f" else 0
-            part = (
-                np.asarray(u[start : start + size]).reshape(shape)
-                if dtype.kind == "f"
-                else np.zeros(shape)
-            )
-            parts.append(part.astype(dtype if dtype.kind == "f" else np.float64))
-            start += size
+            if dtype.kind == "f":
+                size = int(np.prod(shape))
+                parts.append(np.asarray(u[start : start + size]).reshape(shape).astype(dtype))
+                start += size
+            else:
+                parts.append(np.zeros(shape))
         return parts[0] if self.single else tuple(parts)
 
     def call(self, u: Any) -> list[Any]:
@@ -247,11 +243,8 @@ def _linear(p: Foreign, rng: np.random.Generator, size: int) -> Finding | None:
         if ga[k] is None:
             continue
         x, y, z, zero = (np.asarray(g[k], float) for g in (ga, gb, gc, gz))
-        eps = (
-            float(np.finfo(np.asarray(ga[k]).dtype).eps)
-            if np.asarray(ga[k]).dtype.kind == "f"
-            else 1e-16
-        )
+        own = np.asarray(ga[k]).dtype
+        eps = float(np.finfo(own).eps) if own.kind == "f" else 1e-16
         ok = np.isfinite(x) & np.isfinite(y) & np.isfinite(z)
         scale = max(float(np.abs(x[ok]).max(initial=0)), float(np.abs(y[ok]).max(initial=0)))
         if np.any(np.abs(z - (2 * x - 3 * y))[ok] > 1e4 * eps * scale) or np.any(

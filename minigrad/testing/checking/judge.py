@@ -197,12 +197,8 @@ class Judge:
         if touched and not (np.isfinite(found) and np.isfinite(native)):
             got.verdict, got.error = Verdict.SINGULAR, 0.0
         elif not known:
-            opposite = (
-                np.isinf(found)
-                and np.isinf(plus)
-                and np.isinf(minus)
-                and (plus == minus and found != plus)
-            )
+            infinite = np.isinf(found) and np.isinf(plus) and np.isinf(minus)
+            opposite = infinite and plus == minus and found != plus
             got.verdict = Verdict.WRONG if opposite else Verdict.SINGULAR
             got.error = 0.0 if got.verdict is Verdict.SINGULAR else np.inf
         elif not off <= tolerance:

@@ -15,14 +15,13 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakValueDictionary
 
 import numpy as np
 
 from ...autodiff import vjp
-from ...graph import Tensor, constant, placeholder, rebuild, toposort, where_recorded
+from ...graph import Tensor, constant, copied, placeholder, rebuild, toposort, where_recorded
 from ...ops.table import TABLE
-from ...recur import PROJ, RECUR, ROW, proj
+from ...recur import PROJ, RECUR, ROW, parts_of, proj
 from ...run.evaluate import evaluate
 from ...run.places import Place, place_of
 from ...run.reference import run, run_nodes
@@ -83,7 +82,7 @@ def _in_the_rule(use: _Use, rng: np.random.Generator) -> Location | None:
     """The op within the recorded rule of another that is at fault."""
     t = use.node
     inputs = [constant(v, i.dtype, i.name) for i, v in zip(t.inputs, use.values, strict=True)]
-    node = Tensor(t.op, tuple(inputs), t.attrs, t.shape, t.dtype, t.name)
+    node = copied(t, inputs)
     leaves = [i for i in inputs if i.dtype.kind == "f"]
     ct = constant(rng.normal(size=t.shape), t.dtype, "u")
     for inner in _uses(vjp([node], leaves, [ct]), {*leaves, ct}):
@@ -111,7 +110,7 @@ def _alone(use: _Use, rng: np.random.Generator, mode: str) -> Finding | None:
     if t.dtype.kind != "f" or t.op.name == "stop_gradient":
         return None
     inputs = [constant(v, i.dtype, i.name) for i, v in zip(t.inputs, use.values, strict=True)]
-    node = Tensor(t.op, tuple(inputs), t.attrs, t.shape, t.dtype, t.name)
+    node = copied(t, inputs)
     pairs = [(i, _operand(t, k)) for k, i in enumerate(inputs) if i.dtype.kind == "f"]
     if not pairs:
         return None
@@ -190,7 +189,7 @@ def _with_turned_operands(
             continue
         inputs = [constant(turned(i._value) if i is x else i._value, i.dtype) for i in node.inputs]
         swap = dict(zip(node.inputs, inputs, strict=True))
-        other = Tensor(node.op, tuple(inputs), node.attrs, node.shape, node.dtype)
+        other = copied(node, inputs)
         true = _true(Recorded([other], [swap[i] for i in leaves], problem.names, ()), u)
         for name, a, b in zip(problem.names, found, true, strict=True):
             if a.shape == b.shape and np.allclose(a, b, rtol=1e-6, atol=1e-9):
@@ -235,8 +234,7 @@ def lost_use(problem: Any, rng: np.random.Generator) -> str:
             continue
         for reader in readers:
             copy = constant(x._value, x.dtype)
-            inputs = tuple(copy if i is x else i for i in reader.inputs)
-            new = Tensor(reader.op, inputs, reader.attrs, reader.shape, reader.dtype)
+            new = copied(reader, [copy if i is x else i for i in reader.inputs])
             alone = Recorded(rebuild(problem.outputs, {reader: new}), [copy], [name], ())
             if np.allclose(found + _true(alone, u)[0], true, rtol=1e-6):
                 at = where_recorded(reader)
@@ -276,16 +274,14 @@ def _uses(outputs: Sequence[Tensor], leaves: set[Tensor]) -> Iterator[_Use]:
 
 def _fixed(r: Tensor, values: Sequence[Any]) -> Tensor:
     """The recurrence on constants."""
-    args = tuple(constant(v, i.dtype, i.name) for i, v in zip(r.inputs, values, strict=True))
-    attrs = {**r.attrs, "projections": WeakValueDictionary()}
-    return Tensor(r.op, args, attrs, r.shape, r.dtype, r.name)
+    pairs = zip(r.inputs, values, strict=True)
+    return copied(r, [constant(v, i.dtype, i.name) for i, v in pairs])
 
 
 def _with_projections(r: Tensor, values: Sequence[Any], asked: Sequence[Tensor]) -> Tensor:
     """As `_fixed`, with the projections that are asked for (kept in the attributes)."""
     new = _fixed(r, values)
     new.attrs["asked"] = [proj(new, p.attrs["ref"], p.attrs["via"]) for p in asked]
-    object.__setattr__(new, "site", r.site)
     return new
 
 
@@ -298,7 +294,7 @@ def _inside(first: _Use, refs: Sequence[Tensor]) -> Iterator[_Use]:
     queue = deque([(first.node, list(refs), ())])
     while queue:
         r, refs, outer = queue.popleft()
-        block, structure = r.attrs["block"], r.attrs["structure"]
+        block, structure, _ = parts_of(r)
         order = block.live(tuple(dict.fromkeys(refs)), structure.wires)
         number = {t: k for k, t in enumerate(block.inputs)}
         plain = [t for t in order if t.op is not RECUR and t not in number]
@@ -312,7 +308,7 @@ def _inside(first: _Use, refs: Sequence[Tensor]) -> Iterator[_Use]:
             if t in found:
                 return found[t][n]
             k = number[t]
-            return _entered(at.inputs[k]._value, at.attrs["vias"][k], n)
+            return parts_of(at).vias[k].enter(at.inputs[k]._value, n)
 
         for t in order:
             if not t.inputs or t.op is PROJ:
@@ -325,13 +321,6 @@ def _inside(first: _Use, refs: Sequence[Tensor]) -> Iterator[_Use]:
                     queue.append((_fixed(t, values), inner, places))
                 else:
                     yield _Use(t, values, places)
-
-
-def _entered(arg: Any, via: Any, n: int) -> Any:
-    if via.kind == "shared":
-        return arg
-    row = n if via.rows is None else int(via.rows[n])
-    return arg[row] if row >= 0 else np.zeros(arg.shape[1:], arg.dtype)
 
 
 def _whole(use: _Use, rng: np.random.Generator) -> Finding | None:

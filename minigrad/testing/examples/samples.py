@@ -32,7 +32,7 @@ from ...graph import Shape, Tensor, bind, toposort
 from ...ops.elementwise import absorb
 from ...ops.facts import ELEMENTWISE
 from ...ops.table import TABLE
-from ...recur import RECUR
+from ...recur import RECUR, parts_of
 from .domains import DOMAINS, Rng
 
 __all__ = ["SAMPLES", "WITHOUT_DERIVATIVE", "Arg", "Sample", "primitives", "samples_of"]
@@ -453,9 +453,9 @@ def primitives(outputs: Sequence[Tensor]) -> set[str]:
     while waiting:
         for t in toposort(waiting.pop()):
             found.add(t.op.name)
-            if t.op is RECUR and t.attrs["block"] not in seen:
-                seen.add(t.attrs["block"])
-                waiting.append(list(t.attrs["block"].nodes))
+            if t.op is RECUR and (block := parts_of(t).block) not in seen:
+                seen.add(block)
+                waiting.append(list(block.nodes))
     return found
 
 

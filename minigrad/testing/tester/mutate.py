@@ -39,10 +39,10 @@ import optree
 
 import minigrad as mg
 
-from ...autodiff import backward
+from ...autodiff import backward, differentiable
 from ...graph import Primitive, Tensor, toposort
 from ...ops.table import TABLE
-from ...recur import PROJ, RECUR
+from ...recur import PROJ, RECUR, parts_of
 from ..checking.verdicts import GradientError
 from ..examples.samples import SAMPLES, Sample, primitives
 from .mutations import DETACHED, FAULTS, MUTATIONS, SLIPS, Change, Patch, Rule, Site
@@ -103,7 +103,7 @@ RULES: dict[str, Primitive] = {**TABLE, "recur": RECUR, "proj": PROJ}
 
 def _place(node: Tensor, k: int) -> str:
     """Which of a rule's inputs: its number, or for a recurrence how it enters."""
-    return node.attrs["vias"][k].kind if node.op is RECUR else str(min(k, 2))
+    return parts_of(node).vias[k].kind if node.op is RECUR else str(min(k, 2))
 
 
 def _mutated(right: Rule, place: str, change: Change) -> Rule:
@@ -209,7 +209,7 @@ def _sites(t: Tensor, ct: Any) -> list[Site]:
     """One per input to which the rule gives a cotangent."""
     if t.op is PROJ:
         return [_Single(ct, t)]
-    wanted = [x.dtype.kind in "fV" for x in t.inputs]
+    wanted = [differentiable(x) for x in t.inputs]
     assert t.op.vjp is not None
     found = t.op.vjp(ct, t, wanted)
     return [Site(t.op.vjp, ct, t, wanted, k) for k, g in enumerate(found) if g is not None]
@@ -224,7 +224,7 @@ def _cotangents(mutant: Mutant, seed: int) -> Iterator[tuple[list, list]]:
                 yield whole, _gradient(sample, seed)
         return
     for t, ct in _uses_of(mutant.rule, seed):
-        wanted = [x.dtype.kind in "fV" for x in t.inputs]
+        wanted = [differentiable(x) for x in t.inputs]
         assert t.op.vjp is not None
         right: list[Any] = list(t.op.vjp(ct, t, wanted))
         with mutant.planted():

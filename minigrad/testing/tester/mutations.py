@@ -23,9 +23,10 @@ import numpy as np
 import minigrad as mg
 
 from ... import autodiff
-from ...graph import Tensor, bind
+from ...autodiff import differentiable
+from ...graph import Tensor, bind, copied
 from ...ops.elementwise import add_n
-from ...recur import PROJ, RECUR, ROW, SHARED, Block, proj
+from ...recur import PROJ, RECUR, ROW, SHARED, Block, parts_of, proj
 from ...structure import Structure
 
 recurrences = import_module("minigrad.recur")  # minigrad.recur is its function
@@ -57,7 +58,7 @@ class Site:
         """What the right rule says when given something else."""
         given = self.ct if ct is None else ct
         node = self.node if node is None else node
-        wanted = [t.dtype.kind in "fV" for t in node.inputs]
+        wanted = [differentiable(t) for t in node.inputs]
         return self.rule(given, node, wanted)[self.k if k is None else k]
 
 
@@ -79,10 +80,6 @@ def _on_cotangent(f: Callable[[Tensor], Tensor | None]) -> Change:
 
 def _on_result(f: Callable[[Tensor], Tensor | None]) -> Change:
     return lambda s: f(s.g)
-
-
-def _with_inputs(node: Tensor, inputs: Sequence[Tensor]) -> Tensor:
-    return Tensor(node.op, tuple(inputs), node.attrs, node.shape, node.dtype)
 
 
 def _rolled(t: Tensor, axis: int = -1) -> Tensor | None:
@@ -121,7 +118,7 @@ def _stale(s: Site) -> Any:
     if s.node.op in (RECUR, PROJ):
         return None
     old = [x * 1.01 + 0.01 if x.dtype.kind == "f" else x for x in s.node.inputs]
-    return s.asked(node=_with_inputs(s.node, old))
+    return s.asked(node=copied(s.node, old))
 
 
 def _residual_transposed(s: Site) -> Any:
@@ -134,7 +131,7 @@ def _residual_transposed(s: Site) -> Any:
     if not any(t is not None for t in new):
         return None
     inputs = [x if t is None else t for t, x in zip(new, s.node.inputs, strict=True)]
-    return s.asked(node=_with_inputs(s.node, inputs))
+    return s.asked(node=copied(s.node, inputs))
 
 
 def _partner(s: Site) -> int | None:
@@ -143,7 +140,8 @@ def _partner(s: Site) -> int | None:
     for step in range(1, n):
         j = (s.k + step) % n
         if s.node.inputs[j].shape == s.x.shape and s.node.inputs[j].dtype == s.x.dtype:
-            if s.node.op is not RECUR or s.node.attrs["vias"][j] is s.node.attrs["vias"][s.k]:
+            vias = parts_of(s.node).vias if s.node.op is RECUR else None
+            if vias is None or vias[j] is vias[s.k]:
                 return j
     return None
 
@@ -160,7 +158,7 @@ def _residual_swapped(s: Site) -> Any:
         return None
     inputs = list(s.node.inputs)
     inputs[s.k], inputs[j] = inputs[j], inputs[s.k]
-    return s.asked(node=_with_inputs(s.node, inputs))
+    return s.asked(node=copied(s.node, inputs))
 
 
 def _mean_for_sum(s: Site) -> Any:
@@ -174,7 +172,7 @@ def _detached(s: Site) -> Any:
     if s.node.op in (RECUR, PROJ):
         return None
     held = [mg.stop_gradient(x) if x.dtype.kind == "f" else x for x in s.node.inputs]
-    return s.asked(node=_with_inputs(s.node, held))
+    return s.asked(node=copied(s.node, held))
 
 
 DETACHED = "slope detached"  # the one mutation that needs a second derivative to be seen
@@ -396,7 +394,7 @@ SLIPS: dict[str, dict[str, Change]] = {
 
 def _by_node(s: Site) -> Tensor | None:
     """The cotangent of a recurrence's argument, per node."""
-    if not isinstance(s.g, Tensor) or s.g.op is not PROJ or not s.node.attrs["structure"].n:
+    if not isinstance(s.g, Tensor) or s.g.op is not PROJ or not parts_of(s.node).structure.n:
         return None
     return proj(s.g.inputs[0], s.g.attrs["ref"], ROW)
 
@@ -406,7 +404,7 @@ def _one_node(which: int) -> Change:
 
     def change(s: Site) -> Any:
         rows = _by_node(s)
-        via = s.node.attrs["vias"][s.k]
+        via = parts_of(s.node).vias[s.k]
         if rows is None or via is ROW:
             return None
         if via.rows is None:
@@ -420,7 +418,8 @@ def _one_node(which: int) -> Change:
 
 
 def _per_node_mean(s: Site) -> Any:
-    return s.g * (1 / s.node.attrs["structure"].n) if s.node.attrs["structure"].n > 1 else None
+    n = parts_of(s.node).structure.n
+    return s.g * (1 / n) if n > 1 else None
 
 
 def _one_output_lost(which: int) -> Change:
@@ -437,7 +436,7 @@ def _one_output_lost(which: int) -> Change:
 
 def _gates_swapped(s: Site) -> Any:
     """In a cell with a weight per gate, two gates get each other's gradient."""
-    gates = [k for k, via in enumerate(s.node.attrs["vias"]) if via is SHARED]
+    gates = [k for k, via in enumerate(parts_of(s.node).vias) if via is SHARED]
     if len(gates) < 4 or s.k not in gates[:2]:
         return None
     return s.asked(k=gates[1 - gates.index(s.k)])
@@ -567,7 +566,8 @@ def _reads_late() -> Patch:
 
     def wrong(r: Tensor, ref: Tensor, via: Any) -> Tensor:
         t = right(r, ref, via)
-        reading = via is ROW and r.attrs["structure"].n > 1 and "'" not in r.attrs["block"].name
+        block, structure, _ = parts_of(r)
+        reading = via is ROW and structure.n > 1 and "'" not in block.name
         if not reading or not sys._getframe(1).f_code.co_name == "pulled_back":
             return t
         rolled = _rolled(t, 0)
