@@ -14,6 +14,7 @@ import pytest
 
 import minigrad as mg
 import recurrent as rc
+from minigrad.compile.lane import Lane
 from minigrad.kernels import threads
 from minigrad.ops import contract as contraction
 from minigrad.ops.table import TABLE
@@ -183,11 +184,22 @@ def ledger_in_reverse(patch: pytest.MonkeyPatch) -> None:
 
 def from_call_to_call(patch: pytest.MonkeyPatch) -> None:
     calls = iter(range(10**6))
-    rule(TABLE["sin"], numpy=lambda old: lambda x: old(x) + 1e-9 * next(calls))(patch)
+    _results_off_by(lambda: 1e-9 * next(calls), patch)
 
 
 def from_thread_to_thread(patch: pytest.MonkeyPatch) -> None:
-    rule(TABLE["sin"], numpy=lambda old: lambda x: old(x) + 1e-9 * threads.count())(patch)
+    _results_off_by(lambda: 1e-9 * threads.count(), patch)
+
+
+def _results_off_by(amount: Callable[[], float], patch: pytest.MonkeyPatch) -> None:
+    """What a compiled function returns, moved."""
+    run = Lane.run
+
+    def moved(self: Lane, leaves: Any) -> Any:
+        results = run(self, leaves)
+        return results and [x + x.dtype.type(amount()) for x in results]
+
+    patch.setattr(Lane, "run", moved)
 
 
 def compiled_otherwise(patch: pytest.MonkeyPatch) -> None:

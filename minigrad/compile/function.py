@@ -288,10 +288,12 @@ class Traced:
         count = sum(bool(s.asked) for s in self.steps)
         items = sum(len(s.items) for s in self.lane.segments)
         lists = sum(bool(s.phases) for s in self.lane.segments)
+        native = "one native list" if lists == 1 else f"{lists} native lists"
+        between = f", with {items} steps of Python" if items else ""
         return "\n".join([
             f"{count} recurrences and {len(ops)} other ops, run one by one in NumPy{names}",
             *self.notes,
-            f"called through {lists} native list{'s' * (lists != 1)}, with {items} steps of Python",
+            f"called through {native}{between}",
         ])  # fmt: skip
 
 

@@ -103,6 +103,10 @@ class Lane:
         self.segments: list[Segment] = []
         threads = max((s.runner.threads for s in steps if s.runner is not None), default=1)
         self.threads = threads
+        self.by_python = {  # what ordinary ops read, whatever its shape
+            self.source(x) for s in steps if not s.asked and s.t.op is not RESHAPE
+            for x in s.t.inputs
+        }  # fmt: skip
         for step in steps:
             self._add(step)
         self._results()
@@ -157,8 +161,8 @@ class Lane:
 
     def _checked(self, t: Tensor) -> bool:
         source = self.source(t.inputs[0])
-        if source not in self.place or source.dtype != np.int64:
-            return False
+        if source not in self.place or source.dtype != np.int64 or t in self.by_python:
+            return False  # an op in NumPy that reads it runs before the kernels
         item = self._call("check", [0, t.size, t.attrs["start"], t.attrs["stop"], self._flag_of(t)])
         self.targets.append((self.place[source], item[1]))
         self._put(0, 0, [[item]])
@@ -565,7 +569,7 @@ class Lane:
                     segment.schedule.run()
                     if self.flag[0]:
                         self._refuse(arrays)
-            taken = set(map(id, (*arrays, *results)))
+            taken = set(map(id, (*arrays, *results, *self.known.values())))
             return [
                 results[k] if k is not None
                 else fresh(self.value(t, env), t, taken) if isinstance(t, Tensor) else t

@@ -128,7 +128,9 @@ def arange(
     TypeError for a floating-point Tensor, whose gradient would be lost.
     """
     check_device("arange", device)
-    start, stop, step = (_known("arange", x) for x in (start, stop, step))
+    start, stop, step = (
+        int(x) if isinstance(x, bool) else _known("arange", x) for x in (start, stop, step)
+    )
     if stop is None:
         start, stop = 0, start
     try:

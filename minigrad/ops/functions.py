@@ -151,8 +151,9 @@ _pow = binary(
 cbrt = unary(
     "cbrt", "The cube root, of negative numbers too (slope inf at 0)", np.cbrt,
     lambda g, y, a: absorb(g, divide(1 / 3, square(y))), domain="not zero",
-    scalar="where(equal(x, 0.0), x,"
-           " where(x < 0.0, -exp(log(abs(x)) / 3.0), exp(log(abs(x)) / 3.0)))",
+    # One step of Newton's method makes good what the exponential loses.
+    scalar="where(equal(x, 0.0), x, where(equal(abs(x), inf), x, where(x < 0.0, -1.0, 1.0)"
+           " * (R - (R - abs(x) / (R * R)) / 3.0)))".replace("R", "exp(log(abs(x)) / 3.0)"),
     branch=analytic.at_zero,
     analytic=lambda x: analytic.side(x) * (x * analytic.side(x)) ** (np.real(x).dtype.type(1) / 3),
 )  # fmt: skip

@@ -159,8 +159,8 @@ CALLS = {
     "tensors": (mg.tensors, ({"a": np.ones(2)},), {}),
     # functions of graphs
     "evaluate": (mg.evaluate, (LOSS,), {}), "reference": (mg.reference, (LOSS,), {}),
-    "block": (mg.block(lambda a, b: a * b), (x, y), {}),
-    "vmap": (mg.vmap(lambda a, b: a * b, in_axes=(0, 0)), (x, y), {}),
+    "block": (mg.block(lambda a, b: mg.multiply(a, b)), (x, y), {}),
+    "vmap": (mg.vmap(lambda a, b: mg.multiply(a, b), in_axes=(0, 0)), (x, y), {}),
     "vmap's axes": (mg.vmap, (mg.sum,), {"in_axes": 0}),
     "unfold": (mg.unfold, (LOSS,), {"expand": True}),
     "function": (mg.function(lambda a, b: a * b), (np.ones(2), np.ones(2)), {}),
