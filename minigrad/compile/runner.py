@@ -185,7 +185,7 @@ class Runner:
         if via is SHARED:
             total = self.buffers.sum(self.program.low.sums[ref])
             return np.array(total, self.program.dtype).reshape(ref.shape)
-        value = self._rows(self.program.low.rows[ref]).reshape(self.n, *ref.shape)
+        value = self.buffers.rows(self.program.low.rows[ref]).reshape(self.n, *ref.shape)
         if via is ROW:
             return Rows(value, self.layout)
         index = self.layout.to_rows(via.rows)

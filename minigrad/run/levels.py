@@ -153,9 +153,8 @@ def execute(
     p = plan(block, structure.wires, vias, per_row, summed)
     levels = structure.levels
     order = np.concatenate(levels) if n else np.zeros(0, np.int64)
-    plain = len(levels) == 1 or bool(
-        (order[:-1] < order[1:]).all()
-    )  # rows are level after level already
+    # Whether rows are level after level already.
+    plain = len(levels) == 1 or bool((order[:-1] < order[1:]).all())
     shared: Env = {}
     tables: Env = {}  # a table has a row of its own for "none", last
     nodes: Env = {}
