@@ -11,14 +11,16 @@ from .fuse import fuse
 from .intern import intern
 from .merge import merge
 from .regions import Able, regions
+from .reroll import reroll
 
 
 def whole(outputs: Sequence[Tensor], able: Able | None = None) -> list[Tensor]:
     """The same outputs with all that goes row by row in blocks, and those parts of recurrences that
-    they feed or are fed by.
+    they feed or are fed by; loops over a block are rolled up first.
 
     able: whether an op may be part of a block (see `regions`).
     """
-    old = {t.attrs["block"] for t in toposort(outputs) if t.op is RECUR}
-    found = fuse(regions(merge(outputs), able))
+    rolled = reroll(outputs)
+    old = {t.attrs["block"] for t in toposort(rolled) if t.op is RECUR}
+    found = fuse(regions(merge(rolled), able))
     return intern(merge(flat(found, able)), old)
