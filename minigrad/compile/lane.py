@@ -622,7 +622,7 @@ class Lane:
         self, r: Tensor, runner: Runner, t: Tensor, turned: bool, buffer: np.ndarray, env: Env
     ) -> None:
         """What all nodes share and the block computes itself, such as a joined bias."""
-        args: Any = {k: self.value(r.inputs[k], env) for k in _numbers_read(runner, t)}
+        args: Any = {k: plain(self.value(r.inputs[k], env)) for k in _numbers_read(runner, t)}
         _shared_into(shared_value(t, runner.numbers, args), buffer, turned)
 
 
