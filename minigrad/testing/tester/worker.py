@@ -207,7 +207,9 @@ class Wanted:
 
 
 def same_bits(paths: list[tuple], found: list[np.ndarray], wanted: list[np.ndarray]) -> None:
-    for path, a, b in zip(paths, found, wanted, strict=True):
+    for path, *pair in zip(paths, found, wanted, strict=True):
+        # IEEE 754 leaves the sign and the payload of a NaN open.
+        a, b = (np.where(np.isnan(x), np.nan, x).astype(x.dtype) for x in pair)
         if a.tobytes() != b.tobytes():
             raw = [np.ascontiguousarray(x).reshape(-1).view(f"u{x.itemsize}") for x in (a, b)]
             at = int(np.argmax(raw[0] != raw[1]))
