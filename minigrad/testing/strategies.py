@@ -31,6 +31,7 @@ from .examples.expressions import RULES, Expression, random_expression
 from .examples.problems import (
     KINDS,
     PLANS,
+    Later,
     Plan,
     Printed,
     Problem,
@@ -38,7 +39,7 @@ from .examples.problems import (
     random_cell,
     random_problem,
 )
-from .tester.cases import Case, Later, random_case
+from .tester.cases import Case, random_case
 
 __all__ = [
     "KINDS", "RULES", "arrays", "blocks", "cells", "expressions", "layouts", "problems",
@@ -71,7 +72,7 @@ class Drawn:
         return nullcontext()  # Hypothesis knows itself what belongs together
 
     def later(self, count: int) -> Later:
-        return Later([self.integer(0, 59) for _ in range(count)])
+        return Later(self.draw(st.binary(min_size=count, max_size=count)))
 
 
 @st.composite

@@ -29,6 +29,7 @@ from .problems import Printed, Source, choice, function_of, source_of
 
 Shape = tuple[int, ...]
 LARGEST = 100.0  # of an intermediate
+CHOICES = 16  # of a line, all made before it: so examples shrink line by line
 
 
 def sizes(v: np.ndarray) -> Shape:
@@ -46,7 +47,8 @@ class Draft:
     """An expression being drawn: its values so far, and the operands of the line being made."""
 
     def __init__(self, source: Source, dtype: Any, specials: bool) -> None:
-        self.source, self.dtype, self.specials = source, np.dtype(dtype), specials
+        self.outer, self.dtype, self.specials = source, np.dtype(dtype), specials
+        self.source: Source = source.later(CHOICES)  # of the line being made
         self.values: dict[str, np.ndarray] = {}
         self.args: dict[str, np.ndarray] = {}
         self.lines: list[tuple[str, str]] = []  # (name, source of the expression)
@@ -87,13 +89,14 @@ class Draft:
         self, domain: str = "any", fits: Callable[[Shape], bool] = lambda s: True,
         otherwise: Shape | None = None,
     ) -> str:  # fmt: skip
-        """An earlier value (the latest is the simplest) whose shape fits, else a new argument."""
-        names = [k for k, v in self.values.items() if fits(v.shape)][::-1]
+        """An earlier value whose shape fits, else a new argument.  The earliest is the simplest:
+        lines between are not read then, and left out."""
+        names = [k for k, v in self.values.items() if fits(v.shape)]
         if not names and otherwise is None:
             raise Unfit
         at = self.source.integer(0, 2 * len(names))  # one half: the latest, so that lines are read
         if names and (otherwise is None or at < 2 * len(names)):
-            return self.within(domain, names[at if at < len(names) else 0])
+            return self.within(domain, names[min(at, len(names) - 1)])
         return self.within(domain, self.argument(otherwise or ()))
 
     def of_shape(self, shape: Shape, domain: str = "any") -> str:
@@ -125,15 +128,12 @@ class Draft:
         """A new argument: in the default mode distinct multiples of 1/8 that are not zero."""
         name, size = f"x{len(self.args)}", math.prod(shape)
         if self.specials:
-            flat = [choice(self.source, SPECIALS) if self.source.integer(0, 2) == 2
-                    else self.source.integer(-16, 16) / 8 for _ in range(size)]  # fmt: skip
+            flat = [choice(self.outer, SPECIALS) if self.outer.integer(0, 2) == 2
+                    else self.outer.integer(-16, 16) / 8 for _ in range(size)]  # fmt: skip
         else:
-            flat = []
-            for _ in range(size):
-                eighths = self.source.integer(-20, 20)
-                while eighths == 0 or eighths / 8 + 1 / 32 in flat:
-                    eighths = eighths + 1 if eighths < 2 * size + 20 else -20
-                flat.append(eighths / 8 + 1 / 32)  # never whole, nor half
+            rng, most = np.random.default_rng(self.source.integer(0, 255)), 20 + size // 2
+            eighths = rng.permutation([k for k in range(-most, most + 1) if k])[:size]
+            flat = list(eighths / 8 + 1 / 32)  # never whole, nor half
         self.args[name] = self.values[name] = np.array(flat, self.dtype).reshape(shape)
         return name
 
@@ -447,8 +447,9 @@ def random_expression(
         raise ValueError(f"there is no rule {sorted(strange)[0]!r}; they are {', '.join(RULES)}")
     draft.argument(draft.shape())
     for _ in source.times(1, most):
+        draft.source = source.later(CHOICES)
         try:
-            draft.add(RULES[choice(source, names)].make(draft))
+            draft.add(RULES[choice(draft.source, names)].make(draft))
         except Unfit:
             continue
     result = [*draft.values][-1] if draft.lines else "x0"

@@ -10,7 +10,8 @@ and a `Problem` prints as the script that builds and runs it.
 from __future__ import annotations
 
 import linecache
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Protocol, TypeVar
@@ -38,6 +39,9 @@ class Source(Protocol):
     def times(self, least: int, most: int) -> Iterable[int]:
         """0, 1, 2, ...: between `least` and `most` of them."""
 
+    def later(self, count: int) -> Later:
+        """So many choices at once, to be used later."""
+
 
 class Seeded:
     """Choices from a seed, through NumPy."""
@@ -50,6 +54,34 @@ class Seeded:
 
     def times(self, least: int, most: int) -> Iterable[int]:
         return range(self.integer(least, most))
+
+    def later(self, count: int) -> Later:
+        return Later(self.rng.integers(0, 256, count).tolist())
+
+
+class Later:
+    """Choices made before what they are for was known: any number does for any range.
+
+    They are always equally many, so whatever is made of them, those behind keep their meaning.
+    """
+
+    def __init__(self, given: Iterable[int]) -> None:
+        self.rest = [*given][::-1]
+
+    def integer(self, least: int, most: int) -> int:
+        return least + (self.rest.pop() if self.rest else 0) % (most - least + 1)
+
+    def times(self, least: int, most: int, odds: int = 5) -> Iterator[int]:
+        for k in range(most):
+            if k >= least and not self.integer(0, odds):
+                return
+            yield k
+
+    def span(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def later(self, count: int) -> Later:
+        return Later([self.integer(0, 255) for _ in range(count)])
 
 
 def choice(source: Source, items: Sequence[T]) -> T:

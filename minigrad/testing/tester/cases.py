@@ -20,7 +20,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ..examples.problems import Plan, Printed, choice, edges_plan, random_children
+from ..examples.problems import Later, Plan, Printed, choice, edges_plan, random_children
 
 SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33)  # round the lanes of a vector
 WIDE = (47, 49, 64, 65, 97, 130)  # round the widths of a product's tiles, rarely
@@ -81,14 +81,6 @@ class Choices:
             yield
         finally:
             self.spans[number] = (start, len(self.made))
-
-
-class Later(Choices):
-    """Choices made before what they are for was known: any number does for any range."""
-
-    def integer(self, least: int, most: int) -> int:
-        k = self.given.pop(0) if self.given else 0
-        return least + k % (most - least + 1)
 
 
 @dataclass(frozen=True, repr=False)
