@@ -17,6 +17,7 @@ import numpy as np
 
 from ..graph import CONSTANT, INPUT, Tensor, constant, toposort
 from ..ops.arrays import astype
+from ..ops.broadcast import BROADCAST, RESHAPE
 from ..ops.contract import EINSUM
 from ..ops.scalar import TOTAL
 from ..ops.table import TABLE, name_of_ours
@@ -222,6 +223,8 @@ class Lowering:
         number = _number(t)
         if number is not None:
             return self.number(number)
+        while t.size and t.op in (BROADCAST, RESHAPE) and t.inputs[0].size == 1:
+            t = t.inputs[0]  # one number, however often
         if t.ndim > 2:
             raise Unsupported(f"a shared tensor of shape {t.shape}")
         self.shared[t] = None

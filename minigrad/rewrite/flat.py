@@ -13,7 +13,8 @@ from ..ops.broadcast import BROADCAST, SUM, reshape
 from .regions import Able, again, by_rows
 
 LENGTHS = (512, 256, 1024, 128, 64, 32, 16)  # of a row, the one liked best first
-LEAST = 16  # elements below which nothing is cut
+LEAST = 2  # elements below which nothing is cut
+SHORT, SMALL = 8, 256  # shorter rows than this only where there are few elements
 
 
 def flat(outputs: Sequence[Tensor], able: Able | None = None) -> list[Tensor]:
@@ -52,8 +53,8 @@ def rows_of(shape: Shape) -> tuple[int, int] | None:
     for length in LENGTHS:
         if size % length == 0 and size > length:
             return size // length, length
-    lengths = [k for k in range(min(size // 2, 1024), 7, -1) if size % k == 0]
-    return (size // lengths[0], lengths[0]) if lengths else None
+    longest = next(k for k in range(min(size // 2, 1024), 0, -1) if size % k == 0)
+    return (size // longest, longest) if longest >= SHORT or size <= SMALL else None
 
 
 def _cut(outputs: Sequence[Tensor], shape: Shape, able: Able | None) -> list[Tensor]:
