@@ -154,7 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail("out of memory; choose a smaller --hidden, a shorter text, smaller arguments")
     except KeyboardInterrupt:
         print("minigrad: interrupted; nothing was written", file=sys.stderr, flush=True)
-        if arguments is None:  # where it landed in an `exec` of text, Python would end by the signal
+        if arguments is None:  # landed in an `exec` of text, it would end Python by the signal
             os._exit(130)
         return 130
     except SystemExit as stop:
