@@ -12,6 +12,7 @@ from ..graph import Tensor, placeholder, rebuild
 from ..ops.elementwise import add_n
 from ..recur import ROW, SHARED, Block, Index, Pullback, Via, proj, pullback, recurrence
 from ..structure import Structure
+from .batches import Spread, on_rows
 from .calls import Calls, call_of, is_zero
 
 Source = Any  # of an argument: a Tensor, a table of rows, or a tuple of Tensors to be stacked
@@ -66,6 +67,8 @@ class Forward:
         self.others: list[list[list[Tensor]]] = []  # by argument and row: what else is added up
         self.outside: dict[Tensor, list[Tensor]] = {t: [] for t in calls}
         self.same: list[bool] = []
+        asked = {p.attrs["ref"] for t in calls for p in graph.asked[t]}
+        self.also = [t for t in self.block.nodes if t in asked]
         for k in range(len(self.block.inputs)):
             column = [graph.args[t][k] for t in calls]
             edges, others = [], []
@@ -133,19 +136,42 @@ class Forward:
         key = ("rolled", tuple(kinds), self.ports)
         if key not in self.block.cache:
             self.block.cache[key] = _rolled_block(self.block, kinds, self.ports)
-        self.new, self.inside, self.first = self.block.cache[key]
-        self.vias = [via for via, _ in found]
+        whole, self.inside, self.first = self.block.cache[key]
         self.sources = [source for _, source in found]
+        self.enter = [via for via, _ in found]
+        self._spread(whole)
+
+    def _spread(self, whole: Block) -> None:
+        """Where the block goes row by row over a batch, its nodes are the rows."""
+        read = (*whole.outputs, *(self.inside[t] for t in self.also),
+                *(self.inside[self.block.inputs[k]] for k in self.place))  # fmt: skip
+        shared = tuple(via is SHARED for via in self.enter)
+        self.batch = on_rows(whole, shared, tuple(dict.fromkeys(read)))
+        self.spread = Spread(len(self.calls), self.batch.size if self.batch else 0)
+        self.new = self.batch.block if self.batch else whole
+        self.marks = [self.batch is not None and ph in self.batch.by_row for ph in whole.inputs]
+        self.vias = [self.spread.via(*pair) for pair in zip(self.enter, self.marks, strict=True)]
 
     def needs(self, known: Rows) -> list[Any]:
         return [x for source in self.sources for x in known.needs(source)]
 
     def record(self, known: Rows) -> None:
-        self.args = [known.given(source) for source in self.sources]
-        self.r = recurrence(self.new, self.structure, self.args, self.vias)
+        columns = zip(self.sources, self.enter, self.marks, self.new.inputs, strict=True)
+        self.args = [self.spread.given(known.given(source), via, mark, ph.shape)
+                     for source, via, mark, ph in columns]  # fmt: skip
+        self.over = self.spread.structure(self.structure)
+        self.r = recurrence(self.new, self.over, self.args, self.vias)
 
-    def ref(self, tag: Any) -> Tensor:
-        return self.inside[tag if isinstance(tag, Tensor) else self.block.inputs[tag]]
+    def ref(self, tag: Any) -> tuple[Tensor, bool, tuple[int, ...]]:
+        """A tensor of the new block, whether it goes by row, and its shape where it does not."""
+        t = self.inside[tag if isinstance(tag, Tensor) else self.block.inputs[tag]]
+        if self.batch is None:
+            return t, False, t.shape
+        return self.batch.inside[t], t in self.batch.by_row, t.shape
+
+    def leave(self, tag: Any, via: Via) -> Tensor:
+        ref, by_row, shape = self.ref(tag)
+        return self.spread.left(self.r, ref, via, by_row, shape)
 
 
 def _rolled_block(
@@ -230,9 +256,12 @@ class Back:
         group = self.group
         self.enter: list[tuple[Via, Source]] = []
         refs: list[Tensor] = []
+        self.marks: list[bool] = []
         for ref, rows in self.others.items():
             for column in known.columns(rows):
-                refs.append(group.inside[ref])
+                t, by_row, _ = group.ref(ref)
+                refs.append(t)
+                self.marks.append(by_row)
                 self.enter.append(column)
         wanted = [False] * len(group.new.inputs)
         for k in set(self.tags.values()):
@@ -240,14 +269,17 @@ class Back:
                 wanted[group.first[k]] = True
         wires = group.structure.wires
         self.pull = pullback(group.new, tuple(refs), tuple(wanted), group.vias, wires)
+        self.spread = Spread(len(self.rows), group.spread.size)
 
     def needs(self, known: Rows) -> list[Any]:
         return [self.group, *(x for _, source in self.enter for x in known.needs(source))]
 
     def record(self, known: Rows) -> None:
-        group = self.group
-        args = [known.given(source) for _, source in self.enter]
-        vias = [via for via, _ in self.enter]
+        group, args, vias = self.group, [], []
+        seeds = zip(self.enter, self.marks, self.pull.block.inputs, strict=False)
+        for (via, source), by_row, ph in seeds:
+            args.append(self.spread.given(known.given(source), via, by_row, ph.shape))
+            vias.append(self.spread.via(via, by_row))
         for read in self.pull.reads:
             if isinstance(read, int):
                 args.append(group.args[read])
@@ -255,19 +287,22 @@ class Back:
             else:
                 args.append(proj(group.r, read, ROW))
                 vias.append(self._at(ROW))
-        self.r = recurrence(self.pull.block, self.structure, args, vias)
+        over = self.spread.structure(self.structure)
+        self.r = recurrence(self.pull.block, over, args, vias)
 
     def _at(self, via: Via) -> Via:
         """How rows of the group are met from ours."""
-        if via is SHARED or len(self.rows) == self.group.structure.n:
+        group = self.group
+        if via is SHARED or len(self.rows) == group.structure.n:
             return via
-        rows = self.rows if via is ROW else via.rows[self.rows]
-        return Index(rows, self.group.structure.n if via is ROW else via.size)
+        rows = self.spread.rows(self.rows)
+        rows = rows if via is ROW else via.rows[rows]
+        return Index(rows, group.over.n if via is ROW else via.size)
 
-    def ref(self, tag: int) -> Tensor:
-        place = self.group.place.get(tag)
-        if place is not None:
-            return self.pull.block.ports[place]
-        found = self.pull.inputs[self.group.first[tag]]
-        assert found is not None
-        return found
+    def leave(self, tag: int, via: Via) -> Tensor:
+        group, place = self.group, self.group.place.get(tag)
+        first = group.first[tag]
+        ref = self.pull.inputs[first] if place is None else self.pull.block.ports[place]
+        by_row = bool(self.spread.size) if place is not None else group.marks[first]
+        assert ref is not None
+        return self.spread.left(self.r, ref, via, by_row, group.block.inputs[tag].shape)

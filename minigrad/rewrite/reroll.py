@@ -10,7 +10,8 @@ rolled before, and reads what that saved.
     backward   step'(dh, p, h, x[t])         slot: what leaves the call after; row: the loss's own
 
 Rows of the calls that ordinary ops read one by one are taken apart again; where all are stacked or
-added up they leave the recurrence as they are.  Everything is iterative and linear in the calls.
+added up they leave the recurrence as they are.  A loop that carries a batch of rows is a chain for
+each of them (`batches`).  Everything is iterative and linear in the calls.
 """
 
 from __future__ import annotations

@@ -161,7 +161,7 @@ class Rolled:
             if isinstance(table.owner, Tensor):
                 self.whole[table] = moveaxis(self.new[table.owner], table.tag, 0)
             else:
-                self.whole[table] = proj(table.owner.r, table.owner.ref(table.tag), ROW)
+                self.whole[table] = table.owner.leave(table.tag, ROW)
         return self.whole[table]
 
     def _stack(self, rows: Sequence[Tensor]) -> tuple[list[Any], Callable[[], Tensor]]:
@@ -207,10 +207,9 @@ class Rolled:
         group = table.owner
 
         def made() -> Tensor:
-            ref = group.ref(table.tag)
             if isinstance(group, Back) and group.group.same[table.tag]:  # a gradient of weights
                 one = np.where(np.arange(table.n) == i, 0, -1)
-                return reshape(proj(group.r, ref, Index(one, 1)), t.shape)
+                return reshape(group.leave(table.tag, Index(one, 1)), t.shape)
             rows = self._whole(table)
             return reshape(part(rows, -rows.ndim, i, i + 1), t.shape)
 
@@ -241,16 +240,16 @@ class Rolled:
         def made() -> Tensor:
             parts = [self.new[x] for x in rest]
             for (table, axis, placed), rows in sums.items():
-                group, ref = table.owner, table.owner.ref(table.tag)
+                group, tag = table.owner, table.tag
                 if placed:
                     to = [rows.get(i, -1) for i in range(table.n)]
-                    summed = proj(group.r, ref, Index(to, t.shape[axis]))
+                    summed = group.leave(tag, Index(to, t.shape[axis]))
                     parts.append(moveaxis(summed, 0, axis))
                 elif len(rows) == table.n:
-                    parts.append(proj(group.r, ref, SHARED))
+                    parts.append(group.leave(tag, SHARED))
                 else:
                     to = [0 if i in rows else -1 for i in range(table.n)]
-                    parts.append(reshape(proj(group.r, ref, Index(to, 1)), t.shape))
+                    parts.append(reshape(group.leave(tag, Index(to, 1)), t.shape))
             return add_n(parts)
 
         return [*rest, *(key[0].owner for key in sums)], made
@@ -258,12 +257,13 @@ class Rolled:
     def _joined(self, t: Tensor) -> tuple[list[Any], Callable[[], Tensor]] | None:
         """Rows stacked along an axis, or joined along their first."""
         axis = t.attrs["axis"]
-        rows = [_before(x, axis) for x in t.inputs]
+        rows = [self._alone(x) if axis == -t.ndim and self._is_row(x) else _before(x, axis)
+                for x in t.inputs]  # fmt: skip
         joined = any(x is None for x in rows)
         if joined:
             if axis != -t.ndim or any(x.shape != t.inputs[0].shape for x in t.inputs):
                 return None
-            rows = [self._alone(x) for x in t.inputs]
+            rows = list(t.inputs)
         if not any(self.places(x) for x in rows):  # type: ignore[arg-type]
             return None
         needs, stacked = self._stack(rows)  # type: ignore[arg-type]
@@ -273,11 +273,11 @@ class Rolled:
             return needs, lambda: reshape(stacked(), t.shape)
         return needs, lambda: moveaxis(stacked(), 0, axis)
 
+    def _is_row(self, x: Tensor) -> bool:
+        """Whether x is a row of one call that is rolled, asked for as such."""
+        return x in self.at and x.op is PROJ and x.attrs["via"] is ROW
 
     def _alone(self, x: Tensor) -> Tensor:
-        """One call's result where it was asked for as a row of one call."""
-        if x not in self.at or x.op is not PROJ or x.attrs["via"] is not ROW:
-            return x
         alone = proj(x.inputs[0], x.attrs["ref"], SHARED)
         self.at[alone] = self.at[x]
         return alone

@@ -275,14 +275,64 @@ def test_rows_that_no_loss_reads_spoil_no_gradient(p):
     rolled(gradients)
 
 
-def test_batches_matrices_and_other_axes(p, rng):
+def test_a_batch_is_as_many_chains(p, rng):
     xs = mg.asarray(rng.normal(size=(2, 5, STATE)))  # batch first
-    state, ys = (mg.zeros((2, STATE)), mg.zeros((2, STATE))), []
+    state, ys = (mg.asarray(rng.normal(size=(2, STATE))), mg.zeros((2, STATE))), []
     for t in range(5):
         state = step(p, state, xs[:, t])
         ys.append(state[0])
-    loss = mg.sum(mg.stack(ys, axis=1) ** 2) + mg.sum(mg.concat(ys) ** 3)
-    assert len(rolled((loss, mg.grad(loss, (p, xs))))) == 2
+    for loss in (mg.sum(mg.stack(ys, axis=1) ** 2) + mg.sum(mg.concat(ys) ** 3), mg.sum(ys[2])):
+        found = rolled((loss, ys[-1], mg.grad(loss, (p, xs))))
+        arriving = [ph for r in found for ph in r.attrs["block"].slots.values()]
+        assert len(found) == 2 and {ph.ndim for ph in arriving} == {1}
+        s = found[0].attrs["structure"]
+        assert (s.n, s.components, len(s.levels)) == (10, 2, 5)
+    loss = sum(head(p, h) for h in ys)  # adds the rows of the batch up
+    assert {r.attrs["structure"].n for r in rolled((loss, mg.grad(loss, (p, xs))))} == {10}
+
+
+@mg.block
+def masked(p, h, x, mask, memory):
+    """Of a batch: a mask that all steps share, a memory that all rows share."""
+    new = mg.tanh(h @ p["W"] + x + mg.softmax(h @ mg.matrix_transpose(memory)) @ memory)
+    return mask * new + (1 - mask) * h
+
+
+@mg.block
+def fast(state, k, v):
+    """Fast weights: an outer product is added to a matrix."""
+    new = 0.9 * state + v[:, None] * k[None, :]
+    return new, new @ k
+
+
+@mg.block
+def mixed(p, h):
+    """Rows of the batch meet."""
+    return mg.tanh(h @ p["W"]) - mg.mean(h, axis=0)
+
+
+def test_batches_of_every_kind(p, rng):
+    def draw(*shape):
+        return mg.asarray(rng.normal(size=shape))
+
+    mask, memory, xs = draw(4, 1), draw(5, STATE), draw(3, 4, STATE)
+    h = draw(4, STATE)
+    for t in range(3):
+        h = masked(p, h, xs[t], mask, memory)
+    loss = mg.sum(h**2)
+    found = rolled((loss, mg.grad(loss, (p, xs, mask, memory))))
+    assert [r.attrs["structure"].n for r in found] == [12, 12]
+    state, keys, values, out = mg.zeros((STATE, 2)), draw(4, 2), draw(4, STATE), []
+    for t in range(4):
+        state, y = fast(state, keys[t], values[t])
+        out.append(y)
+    loss = mg.sum(mg.stack(out) ** 2)
+    assert len(rolled((loss, mg.grad(loss, (keys, values))))) == 2
+    h = draw(4, STATE)
+    for _ in range(3):
+        h = mixed(p, h)
+    loss = mg.sum(h**2)
+    assert [r.attrs["structure"].n for r in rolled((loss, mg.grad(loss, p)))] == [3, 3]
 
 
 def test_order_of_rows_is_that_of_the_program(p, x):
@@ -300,8 +350,9 @@ def test_order_of_rows_is_that_of_the_program(p, x):
 def random_program(rng):
     """Calls of some blocks on states chosen at random, their sums and ops on them; a loss."""
     ps = [params(rng) for _ in range(2)]
-    x = mg.asarray(rng.normal(size=(6, STATE)))
-    pool = [zeros(), x[0], x[3], mg.asarray(rng.normal(size=STATE))]
+    shape = [(STATE,), (STATE,), (2, STATE), (STATE, STATE), (1, STATE)][rng.integers(5)]
+    x = mg.asarray(rng.normal(size=(6, *shape)))
+    pool = [mg.zeros(shape), x[0], x[3], mg.asarray(rng.normal(size=shape))]
     wild = rng.random() < 0.5  # ops between calls, which are in the way
 
     def state():
@@ -333,7 +384,7 @@ def random_program(rng):
     return loss, (ps, x), pool
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(30))
 def test_random_programs_keep_their_values(seed):
     rng = np.random.default_rng(seed)
     loss, wrt, pool = random_program(rng)
