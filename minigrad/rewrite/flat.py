@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..graph import INPUT, Shape, Tensor, bind, toposort
+from ..ops.arrays import ASTYPE
 from ..ops.broadcast import BROADCAST, SUM, reshape
 from .regions import Able, again, by_rows
 
@@ -27,7 +28,7 @@ def flat(outputs: Sequence[Tensor], able: Able | None = None) -> list[Tensor]:
 
 def _shapes(outputs: Sequence[Tensor]) -> list[Shape]:
     """The shapes of elementwise results, those that can be cut into rows."""
-    shapes = {t.shape for t in _varying(outputs) if t.op.kind == "elementwise" and _is_float(t)}
+    shapes = {t.shape for t in _varying(outputs) if _is_known(t) and _is_float(t)}
     return sorted(s for s in shapes if rows_of(s) is not None)
 
 
@@ -37,6 +38,11 @@ def _varying(outputs: Sequence[Tensor]) -> list[Tensor]:
         if t.op is INPUT or any(x in found for x in t.inputs):
             found[t] = None
     return [t for t in found if t.inputs and t.op.kind != "recur"]
+
+
+def _is_known(t: Tensor) -> bool:
+    """An elementwise op that says what it is on one element; any other keeps the shape it has."""
+    return t.op.kind == "elementwise" and (t.op.scalar is not None or t.op is ASTYPE)
 
 
 def _is_float(t: Tensor) -> bool:
@@ -61,7 +67,7 @@ def _cut(outputs: Sequence[Tensor], shape: Shape, able: Able | None) -> list[Ten
     """Elementwise ops of this shape, and what sums their results up, as (n, length)."""
     rows = rows_of(shape)
     assert rows is not None
-    mine = {t for t in _varying(outputs) if t.op.kind == "elementwise" and t.shape == shape}
+    mine = {t for t in _varying(outputs) if _is_known(t) and t.shape == shape}
     new: dict[Tensor, Tensor] = {}
     wide: dict[Tensor, Tensor] = {}
     seeds: list[Tensor] = []

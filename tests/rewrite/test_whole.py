@@ -178,3 +178,18 @@ def test_rows_of_a_shape():
         found = rows_of((size,))
         assert found is None or (found[0] * found[1] == size and found[0] > 1)
     assert rows_of((10**6,)) is not None and rows_of(()) is None and rows_of((1, 1)) is None
+
+
+def test_an_op_without_code_keeps_its_shape():
+    """Elementwise or not: what its function is given is shaped as the user recorded it."""
+    shapes = []
+
+    def numpy(x):
+        shapes.append(x.shape)
+        return 2 * x
+
+    twice = mg.primitive("twice", numpy=numpy, vjp=lambda ct, y, x: 2 * ct)
+    f = mg.function(lambda x: mg.sum(mg.tanh(twice(mg.exp(x)))))
+    x = normal(3, 2)
+    np.testing.assert_allclose(f(x), np.sum(np.tanh(2 * np.exp(x))), rtol=1e-12)
+    assert set(shapes) == {(3, 2)}
