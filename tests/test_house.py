@@ -7,6 +7,8 @@ The one way up is by name: `minigrad` hands out `testing` when it is asked for.
 from __future__ import annotations
 
 import ast
+import importlib
+import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -114,3 +116,27 @@ def test_tests_mirror_the_packages():
     for room in rooms:
         mirrored = Path(*room.parts[1:]) if room.parts[0] == "minigrad" else room
         assert (ROOT / "tests" / mirrored).is_dir(), f"no tests for {room}"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_one_word_means_one_thing(package):
+    """No two classes of a package share a name; what is meant by which is in docs/glossary.md."""
+    homes: dict[str, list[str]] = {}
+    for module, path in FILES.items():
+        if module.split(".")[0] == package:
+            for node in ast.parse(path.read_text()).body:
+                if isinstance(node, ast.ClassDef):
+                    homes.setdefault(node.name, []).append(module)
+    assert not {name: where for name, where in homes.items() if len(where) > 1}
+
+
+def test_the_glossary_names_what_exists():
+    page = (ROOT / "docs" / "glossary.md").read_text()
+    named = re.findall(r"`((?:minigrad|recurrent|viz)(?:\.\w+)+)`", page)
+    assert len(named) > 20
+    for name in named:  # a module, or a name in one: `minigrad.recur` is both, the module first
+        parts = name.split(".")
+        home = max(k for k in range(1, len(parts) + 1) if ".".join(parts[:k]) in FILES)
+        found = importlib.import_module(".".join(parts[:home]))
+        for part in parts[home:]:
+            found = getattr(found, part)

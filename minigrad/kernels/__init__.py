@@ -4,7 +4,7 @@ Nothing is imported here: `import minigrad` must load neither Numba nor llvmlite
 
 target           the host's vector width
 vectors, values  emit LLVM vectors by running ordinary Python
-functions        exp, tanh and friends on those vectors
+elementary       exp, tanh and friends on those vectors
 gemm             matrix products by address (traced in `gemm_kernels`)
 stages           fused loops over rows and levels, from data
 native           takes object code in and gives callables

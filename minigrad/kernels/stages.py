@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..ops import scalar
-from . import functions as fn
+from . import elementary as fn
 from .values import Truth
 from .vectors import Builder, Int, Real
 

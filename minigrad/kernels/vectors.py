@@ -54,8 +54,8 @@ class Lanes:
     mask: Mask | None = None
 
 
-class Table:
-    """Read access to an int64 array that nobody writes while the kernel runs."""
+class Loaded:
+    """Read access to an int64 array, the kernel's table, that nobody writes while it runs."""
 
     def __init__(self, k: Builder, base: Int):
         self.k, self.base = k, base
@@ -114,8 +114,8 @@ class Builder:
         start = self.ir.inttoptr(base.value, element.as_pointer())
         return self.ir.gep(start, [self.integer(offset).value], source_etype=element)
 
-    def table(self, base: Int) -> Table:
-        return Table(self, base)
+    def table(self, base: Int) -> Loaded:
+        return Loaded(self, base)
 
     def index(self, base: Int, i: IntLike) -> Int:
         """Element i of an int64 array that may be written meanwhile (else use `table`)."""

@@ -40,7 +40,7 @@ from .reference import Env, arguments_read, compute, demand, noted
 Domain = Any  # None: shared; "row": per node; a number: per row of that argument's table
 
 
-class Plan(NamedTuple):
+class Stages(NamedTuple):
     """What to run for some projections of a block; the same for all structures with these wires."""
 
     shared: list[Tensor]  # once
@@ -57,9 +57,9 @@ class Plan(NamedTuple):
     demands: dict[Tensor, list[Tensor]]  # of recurrences inside the block
 
 
-def plan(block: Block, wires: Any, vias: Sequence[Via], rows: tuple, summed: tuple) -> Plan:
+def stages_of(block: Block, wires: Any, vias: Sequence[Via], rows: tuple, summed: tuple) -> Stages:
     """The stages that compute the tensors `rows` per node and the sums over nodes of `summed`."""
-    key = ("plan", rows, summed, domain_kinds(vias), wires)
+    key = ("stages", rows, summed, domain_kinds(vias), wires)
     if key in block.cache:
         return block.cache[key]
     order = block.live((*rows, *summed), wires)
@@ -87,14 +87,14 @@ def plan(block: Block, wires: Any, vias: Sequence[Via], rows: tuple, summed: tup
             return "shared" if domain[t] is None else "table"
         return "pre" if t not in after_slot else "core" if t in before_port else "post"
 
-    stages: dict[str, list[Tensor]] = {k: [] for k in Plan._fields[:5]}
+    stages: dict[str, list[Tensor]] = {k: [] for k in Stages._fields[:5]}
     for t in order:
         if t in needed:
             stages[stage(t)].append(t)
     outside = set(roots).union(*(t.inputs for t in stages["post"]))
     stored = {t for t in stages["core"] if t in outside}
     slots = {k: t for k, t in block.slots.items() if t in needed}
-    block.cache[key] = Plan._make([*stages.values(), slots, stored, sums, domain, demands])
+    block.cache[key] = Stages._make([*stages.values(), slots, stored, sums, domain, demands])
     return block.cache[key]
 
 
@@ -150,7 +150,7 @@ def execute(
     n = structure.n
     per_row = tuple(dict.fromkeys(ref for ref, via in leaving if via is not SHARED))
     summed = tuple(dict.fromkeys(ref for ref, via in leaving if via is SHARED))
-    p = plan(block, structure.wires, vias, per_row, summed)
+    p = stages_of(block, structure.wires, vias, per_row, summed)
     levels = structure.levels
     order = np.concatenate(levels) if n else np.zeros(0, np.int64)
     # Whether rows are level after level already.
@@ -226,13 +226,13 @@ def execute(
     return out
 
 
-def _stage(stage: list[Tensor], nodes: Env, p: Plan, look: Any, n: int) -> None:
+def _stage(stage: list[Tensor], nodes: Env, p: Stages, look: Any, n: int) -> None:
     for t in stage:
         if t not in nodes and t.op is not PROJ:
             _step(t, nodes, p, _operands(t, p, lambda i: look(i, None)), n)
 
 
-def _operands(t: Tensor, p: Plan, value: Any) -> list[tuple[Any, bool]]:
+def _operands(t: Tensor, p: Stages, value: Any) -> list[tuple[Any, bool]]:
     """The values of t's inputs.
 
     An argument of an inner recurrence that nothing asked for reads has none.
@@ -241,7 +241,7 @@ def _operands(t: Tensor, p: Plan, value: Any) -> list[tuple[Any, bool]]:
     return [value(i) if i in read else (None, False) for i in t.inputs]
 
 
-def _level(p: Plan, block: Block, nodes: Env, look: Any, at: slice, arrivals: dict) -> None:
+def _level(p: Stages, block: Block, nodes: Env, look: Any, at: slice, arrivals: dict) -> None:
     """One turn of the loop.
 
     Gather the states that arrive, run the core, store what is read later.
@@ -315,7 +315,7 @@ def _arrivals(structure: Structure) -> list[dict[int, list[tuple]]]:
 # -- one op for many rows --------------------------------------------------------------------------
 
 
-def _step(t: Tensor, env: Env, p: Plan, pairs: list[tuple[Any, bool]], m: int | None) -> None:
+def _step(t: Tensor, env: Env, p: Stages, pairs: list[tuple[Any, bool]], m: int | None) -> None:
     """Compute `t` into `env` from its inputs' values.
 
     Those of them that are marked have a leading axis of m rows.
@@ -381,7 +381,7 @@ def _inner(
     ]
 
 
-def _sums(p: Plan, shared: Env, look: Any, n: int) -> Env:
+def _sums(p: Stages, shared: Env, look: Any, n: int) -> Env:
     """The wanted sums over the nodes, each by its rule."""
     sums: Env = {}
     for t, how in p.sums.items():

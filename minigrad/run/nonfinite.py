@@ -56,7 +56,7 @@ KINDS = {"nan": ("nan",), "inf": ("+inf", "-inf")}  # what a caller asks for, in
 
 
 @dataclass(frozen=True)
-class Finding:
+class Origin:
     """The first op (or leaf) that made a non-finite value.
 
     op, name : the primitive ("constant", "input" for a leaf) and the node's name, or None.
@@ -170,7 +170,7 @@ def _called(op: str, name: str | None) -> str:
 
 def first_nonfinite(
     output: Any, *, kinds: Sequence[str] = ("nan", "inf"), harmless: bool = False
-) -> Finding | None:
+) -> Origin | None:
     """The first op, in the order of evaluation, that made a NaN or infinity out of finite inputs.
 
     None if there is none.
@@ -195,7 +195,7 @@ def find(
     *,
     kinds: Sequence[str] = ("nan", "inf"),
     harmless: bool = False,
-) -> Finding | None:
+) -> Origin | None:
     """`first_nonfinite` of a traced graph, with the values of its placeholders."""
     paths, leaves, _ = pytrees.tree_flatten_with_path(output)
     outputs = {
@@ -323,7 +323,7 @@ class _Search:
 
     # -- the graph outside recurrences -------------------------------------------------------------
 
-    def run(self, outputs: dict[Tensor, str], given: Mapping[Tensor, Any]) -> Finding | None:
+    def run(self, outputs: dict[Tensor, str], given: Mapping[Tensor, Any]) -> Origin | None:
         order = toposort(outputs)
         needed, demands = demand(order, list(outputs))
         env: Env = {}
@@ -385,7 +385,7 @@ class _Search:
 
     # -- words -------------------------------------------------------------------------------------
 
-    def describe(self, output: str) -> Finding | None:
+    def describe(self, output: str) -> Origin | None:
         if self.first is None:
             return None
         key, t, xs, value, own, op, places = self.first
@@ -399,7 +399,7 @@ class _Search:
         ]
         kind = next(c for c, holds in CLASSES.items() if holds(value[index]))
         rule = rule_of(t.site)
-        return Finding(
+        return Origin(
             op=op or t.op.name, name=t.name, kind=kind, index=index, shape=value.shape,
             count=int(own.sum()), inputs=tuple(numbers), cause=_cause(t, op, numbers, kind),
             line=where_recorded(t), order=key[0],

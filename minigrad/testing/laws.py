@@ -38,7 +38,7 @@ from ..run.reference import reference
 from ..structure import Structure
 from ..tracing import name_of, recur
 from ..transforms import hessian
-from .examples.problems import KNOT, Plan, Problem, edges_plan
+from .examples.problems import KNOT, Problem, Recipe, edges_recipe
 
 SMALL = 40  # elements of the largest parameter whose whole Hessian is formed
 
@@ -523,28 +523,28 @@ class LawBroken(AssertionError):
         self.report = report
 
 
-def structures_for(slots: int) -> dict[str, Plan]:
+def structures_for(slots: int) -> dict[str, Recipe]:
     """Small structures for a cell with that many slots: what shows the mistakes that are made."""
     if slots == 1:
         double = [(0, 1, 0), (0, 2, 0), (0, 3, 0), (1, 3, 0), (3, 4, 0), (3, 4, 0)]
         return {
-            "chain": Plan("chain", (3,)),
-            "ragged": Plan("chain", ([3, 0, 1, 2],)),
-            "reversed": Plan("chain", ([2, 3],), {"reverse": True}),
-            "dag": edges_plan(6, double),  # sums over edges, fan-out, a double edge, a lone node
+            "chain": Recipe("chain", (3,)),
+            "ragged": Recipe("chain", ([3, 0, 1, 2],)),
+            "reversed": Recipe("chain", ([2, 3],), {"reverse": True}),
+            "dag": edges_recipe(6, double),  # sums over edges, fan-out, a double edge, a lone node
         }
     leaves: list[list[int]] = [[] for _ in range(slots)]
     rows = [*leaves, list(range(slots)), [slots], []]  # an inner node, one above it, a lone leaf
-    found = {"forest": Plan("forest", (rows,), {"slots": slots})}
+    found = {"forest": Recipe("forest", (rows,), {"slots": slots})}
     if slots == 2:
-        found |= {"grid": Plan("grid", ((2, 3),)), "dag": KNOT}
+        found |= {"grid": Recipe("grid", ((2, 3),)), "dag": KNOT}
     return found
 
 
 def check_cell(
     cell: Callable[..., tuple[Any, Any]], *, params: Any = None, carry: Any = None, x: Any = None,
     input_size: int | None = None, slots: int | None = None, seed: int = 0,
-    structures: Mapping[str, Plan | Structure] | None = None,
+    structures: Mapping[str, Recipe | Structure] | None = None,
     laws: Mapping[str, Callable[[Problem], str | None]] = LAWS, raises: bool = True,
 ) -> LawReport:  # fmt: skip
     """Put a cell `f(params, carry, x) -> (carry, y)` to all laws, over several structures.
@@ -584,8 +584,8 @@ def check_cell(
     one = np.zeros(int(size)) if x is None and size is not None else x
     chosen = structures_for(slots) if structures is None else structures
     report = LawReport(name)
-    for kind, plan in chosen.items():
-        s = plan.build() if isinstance(plan, Plan) else plan
+    for kind, recipe in chosen.items():
+        s = recipe.build() if isinstance(recipe, Recipe) else recipe
         if not isinstance(s, Structure):
             raise TypeError(f"check_cell: structures[{kind!r}] must be a mg.Structure; got {s!r}")
         if s.slots != slots:

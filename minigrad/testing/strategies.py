@@ -30,12 +30,12 @@ from ..transforms import block
 from .examples.expressions import RULES, Expression, random_expression
 from .examples.problems import (
     KINDS,
-    PLANS,
+    RECIPES,
     Later,
-    Plan,
     Printed,
     Problem,
     RandomCell,
+    Recipe,
     random_cell,
     random_problem,
 )
@@ -250,13 +250,13 @@ def structures(kind: str | None = None) -> st.SearchStrategy[Structure]:
     Chains, ragged and reversed batches of them (empty sequences too), forests, grids,
     and DAGs with several slots, double edges, fan-out and isolated nodes.
     """
-    return _plans(kind).map(Plan.build)
+    return _recipes(kind).map(Recipe.build)
 
 
-def _plans(kind: str | None) -> st.SearchStrategy[Plan]:
-    if kind is not None and kind not in PLANS:
+def _recipes(kind: str | None) -> st.SearchStrategy[Recipe]:
+    if kind is not None and kind not in RECIPES:
         raise ValueError(f"structures: kind must be one of {', '.join(KINDS)}; got {kind!r}")
-    one = [_from(PLANS[k]) for k in (KINDS if kind is None else [kind])]
+    one = [_from(RECIPES[k]) for k in (KINDS if kind is None else [kind])]
     return st.one_of(one)
 
 
@@ -265,7 +265,7 @@ def problems(kind: str | None = None) -> st.SearchStrategy[Problem]:
 
     With parameters, first states and inputs: what the `laws` take.  Prints as a script.
     """
-    _plans(kind)
+    _recipes(kind)
     return st.one_of([_from(random_problem, k) for k in (KINDS if kind is None else [kind])])
 
 

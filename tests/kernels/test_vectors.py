@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minigrad.kernels import native, target
-from minigrad.kernels.functions import maximum, minimum, sigmoid, tanh, where
+from minigrad.kernels.elementary import maximum, minimum, sigmoid, tanh, where
 from minigrad.kernels.vectors import F32, F64, REALS
 
 LANES = (16, 8, 4)

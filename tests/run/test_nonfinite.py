@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import minigrad as mg
 import recurrent as rc
 from minigrad.graph import toposort
-from minigrad.run.nonfinite import Finding, Place, first_nonfinite
+from minigrad.run.nonfinite import Origin, Place, first_nonfinite
 
 NAN, INF = float("nan"), float("inf")
 
@@ -17,7 +17,7 @@ def named(values, name):
     return mg.asarray(np.asarray(values, float), name=name)
 
 
-def found(output, **options) -> Finding:
+def found(output, **options) -> Origin:
     finding = first_nonfinite(output, **options)
     assert finding is not None
     assert finding.kind in str(finding)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .directions import Direction, joined, paired_ways, slopes_along, still, tied_ways, ways_of
-from .judge import Judge, Problem, Seen, along, combined
+from .judge import Claim, Judge, Seen, along, combined
 from .oracles import Move
 from .point import Point
 from .verdicts import Finding, Mistake, Verdict, diagnose
@@ -25,7 +25,7 @@ TABLE = 1_000_000  # the most slopes that are kept at once
 
 @np.errstate(all="ignore")
 def examine(
-    p: Problem, pt: Point, modes: tuple[str, ...], rng: np.random.Generator,
+    p: Claim, pt: Point, modes: tuple[str, ...], rng: np.random.Generator,
     tol: float | None = None, budget: int = 400_000, order: int = 1, cost: int = 10,
     elements: bool = True, exact: Any = None,
 ) -> list[Finding]:  # fmt: skip

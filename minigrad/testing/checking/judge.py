@@ -25,7 +25,7 @@ MOST = 1e300  # slopes in long double may be larger than a double
 SEEN = 1e-4  # an oracle that cannot tell 1 part in 10,000 decides nothing
 
 
-class Problem(Protocol):
+class Claim(Protocol):
     """A function with claimed derivatives, at one point.
 
     names, xs      : the differentiable inputs.
@@ -64,7 +64,7 @@ class Judge:
     """Compares along every direction, and keeps what it saw."""
 
     def __init__(
-        self, p: Problem, pt: Point, ways: list[Direction], slopes: Slopes,
+        self, p: Claim, pt: Point, ways: list[Direction], slopes: Slopes,
         rng: np.random.Generator, tol: float | None, exact: Any,
     ) -> None:  # fmt: skip
         self.p, self.pt, self.ways, self.slopes, self.rng = p, pt, ways, slopes, rng

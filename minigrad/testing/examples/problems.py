@@ -116,7 +116,7 @@ def function_of(text: str, name: str, what: str) -> Callable[..., Any]:
 
 
 @dataclass(frozen=True, repr=False)
-class Plan(Printed):
+class Recipe(Printed):
     """How a structure is made: a constructor of `Structure` and its arguments."""
 
     make: str
@@ -131,8 +131,8 @@ class Plan(Printed):
         return getattr(Structure, self.make)(*self.args, **self.options)
 
 
-def _chain(source: Source) -> Plan:
-    return Plan("chain", (source.integer(1, 5),))
+def _chain(source: Source) -> Recipe:
+    return Recipe("chain", (source.integer(1, 5),))
 
 
 def _lengths(source: Source) -> list[int]:
@@ -140,12 +140,12 @@ def _lengths(source: Source) -> list[int]:
     return [source.integer(0, 4) for _ in source.times(1, 4)] + [2]
 
 
-def _ragged(source: Source) -> Plan:
-    return Plan("chain", (_lengths(source),))
+def _ragged(source: Source) -> Recipe:
+    return Recipe("chain", (_lengths(source),))
 
 
-def _reversed(source: Source) -> Plan:
-    return Plan("chain", (_lengths(source),), {"reverse": True})
+def _reversed(source: Source) -> Recipe:
+    return Recipe("chain", (_lengths(source),), {"reverse": True})
 
 
 def random_children(source: Source, n: int, arity: int = 2) -> list[list[int]]:
@@ -163,16 +163,16 @@ def random_children(source: Source, n: int, arity: int = 2) -> list[list[int]]:
     return children
 
 
-def _forest(source: Source) -> Plan:
+def _forest(source: Source) -> Recipe:
     n = 3 + len([*source.times(0, 5)])
-    return Plan("forest", (random_children(source, n),), {"slots": 2})
+    return Recipe("forest", (random_children(source, n),), {"slots": 2})
 
 
-def _grid(source: Source) -> Plan:
-    return Plan("grid", ((source.integer(1, 3), source.integer(2, 4)),))
+def _grid(source: Source) -> Recipe:
+    return Recipe("grid", ((source.integer(1, 3), source.integer(2, 4)),))
 
 
-def _dag(source: Source) -> Plan:
+def _dag(source: Source) -> Recipe:
     """Any edges between rows in any order, of two slots, some of them twice."""
     n = source.integer(3, 7)
     edges: list[tuple[int, int, int]] = []
@@ -185,26 +185,26 @@ def _dag(source: Source) -> Plan:
         else:
             a = source.integer(0, n - 2)
             edges.append((place[a], place[source.integer(a + 1, n - 1)], source.integer(0, 1)))
-    return edges_plan(n, edges)
+    return edges_recipe(n, edges)
 
 
-def edges_plan(n: int, edges: Sequence[tuple[int, int, int]]) -> Plan:
-    """A Plan from (source, target, slot) triples."""
-    return Plan("edges", (n, *([e[k] for e in edges] for k in range(3))))
+def edges_recipe(n: int, edges: Sequence[tuple[int, int, int]]) -> Recipe:
+    """A Recipe from (source, target, slot) triples."""
+    return Recipe("edges", (n, *([e[k] for e in edges] for k in range(3))))
 
 
 # Fan-out 3 (row 0), two edges of one slot into one row, one edge twice, an isolated row (5).
-KNOT = edges_plan(
+KNOT = edges_recipe(
     7,
     [(0, 1, 0), (0, 2, 0), (0, 3, 1), (1, 3, 0), (2, 3, 0), (3, 4, 0), (3, 4, 0), (1, 4, 1),
      (6, 4, 1)],
 )  # fmt: skip
 
-PLANS: dict[str, Callable[[Source], Plan]] = {
+RECIPES: dict[str, Callable[[Source], Recipe]] = {
     "chain": _chain, "ragged": _ragged, "reversed": _reversed, "forest": _forest, "grid": _grid,
     "dag": _dag,
 }  # fmt: skip
-KINDS = tuple(PLANS)
+KINDS = tuple(RECIPES)
 
 
 # -- cells -----------------------------------------------------------------------------------------
@@ -320,7 +320,7 @@ class Problem(Printed):
     seed: Any = 0
     rows: np.ndarray | None = None
     kind: str = ""
-    plan: Plan | None = None
+    recipe: Recipe | None = None
 
     def __repr__(self) -> str:
         return self.script
@@ -332,7 +332,7 @@ class Problem(Printed):
         known = isinstance(self.cell, RandomCell)
         first = ["", *str(self.cell).splitlines(), ""] if known else ["", f"# cell: {self.cell!r}"]
         s = self.structure
-        structure = self.plan or edges_plan(
+        structure = self.recipe or edges_recipe(
             s.n, [*zip(s.src.tolist(), s.dst.tolist(), s.slot.tolist(), strict=True)]
         )
         arrays = [f"{k} = {source_of(getattr(self, k))}" for k in ("shared", "initial", "inputs")]
@@ -389,8 +389,8 @@ def source_of(tree: Any) -> str:
 
 def random_problem(source: Source, kind: str) -> Problem:
     """A random cell over a random structure of one of `KINDS`, with arrays in two digits."""
-    plan = PLANS[kind](source)
-    structure = plan.build()
+    recipe = RECIPES[kind](source)
+    structure = recipe.build()
     cell = random_cell(source, structure.slots)
     rows = 1 if source.integer(0, 2) == 0 else structure.components
     seed = source.integer(0, 2**16)
@@ -399,7 +399,7 @@ def random_problem(source: Source, kind: str) -> Problem:
     initial = [np.round(rng.standard_normal((rows, cell.width)) / 2, 2) for _ in range(cell.leaves)]
     return Problem(
         structure, cell, shared, tuple(initial) if cell.leaves > 1 else initial[0],
-        np.round(rng.standard_normal((structure.n, 2)), 2), seed, kind=kind, plan=plan,
+        np.round(rng.standard_normal((structure.n, 2)), 2), seed, kind=kind, recipe=recipe,
     )  # fmt: skip
 
 

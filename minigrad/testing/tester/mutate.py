@@ -48,7 +48,7 @@ from ..examples.samples import SAMPLES, Sample, primitives
 from .mutations import DETACHED, FAULTS, MUTATIONS, SLIPS, Change, Patch, Rule, Site
 from .options import at_least, check_at_least
 
-__all__ = ["Mutant", "Outcome", "Report", "mutants", "run"]
+__all__ = ["Mutant", "Fate", "Survey", "mutants", "run"]
 
 DRAWS = 6  # random inputs and cotangents per sample when two rules are compared
 TRIES = 2  # draws of each sample's inputs that a mutant is checked on before it counts as missed
@@ -274,7 +274,7 @@ MARKS = {CAUGHT: ".", MISSED: "M", EQUIVALENT: "=", CRASHED: "!"}
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Fate:
     """What became of a mutant; `why`: the sample that caught it, or the error it crashed with."""
 
     mutant: Mutant
@@ -284,27 +284,27 @@ class Outcome:
 
 
 @dataclass
-class Report:
-    """All outcomes.  `rate`: the share of the mutants that change a derivative that were caught."""
+class Survey:
+    """All fates.  `rate`: the share of the mutants that change a derivative that were caught."""
 
-    outcomes: list[Outcome] = field(default_factory=list)
+    fates: list[Fate] = field(default_factory=list)
 
-    def of(self, verdict: str) -> list[Outcome]:
-        return [o for o in self.outcomes if o.verdict == verdict]
+    def of(self, verdict: str) -> list[Fate]:
+        return [o for o in self.fates if o.verdict == verdict]
 
     @property
     def changing(self) -> int:
         """Mutants that change a derivative."""
-        return len(self.outcomes) - len(self.of(EQUIVALENT))
+        return len(self.fates) - len(self.of(EQUIVALENT))
 
     @property
     def rate(self) -> float:
         return len(self.of(CAUGHT)) / self.changing if self.changing else float("nan")
 
     def __str__(self) -> str:
-        rows = dict.fromkeys((o.mutant.rule, o.mutant.input) for o in self.outcomes)
-        known = {(o.mutant.rule, o.mutant.input, o.mutant.mutation): o for o in self.outcomes}
-        general = [m for m in MUTATIONS if any(o.mutant.mutation == m for o in self.outcomes)]
+        rows = dict.fromkeys((o.mutant.rule, o.mutant.input) for o in self.fates)
+        known = {(o.mutant.rule, o.mutant.input, o.mutant.mutation): o for o in self.fates}
+        general = [m for m in MUTATIONS if any(o.mutant.mutation == m for o in self.fates)]
         lines = [f"{n:>3}  {m}" for n, m in enumerate(general, 1)]
         lines.append("  ".join(f"{mark} {verdict}" for verdict, mark in MARKS.items()))
         head = " ".join(f"{n:>2}" for n in range(1, len(general) + 1))
@@ -312,7 +312,7 @@ class Report:
         for rule, place in rows:
             cells = [known.get((rule, place, m)) for m in general]
             marks = "  ".join(MARKS[o.verdict] if o else " " for o in cells)
-            own = [o for o in self.outcomes if (o.mutant.rule, o.mutant.input) == (rule, place)]
+            own = [o for o in self.fates if (o.mutant.rule, o.mutant.input) == (rule, place)]
             rest = [f"{MARKS[o.verdict]} {o.mutant.mutation}" for o in own
                     if o.mutant.mutation not in MUTATIONS]  # fmt: skip
             name = f"{rule}[{place}]" if place else rule
@@ -322,14 +322,14 @@ class Report:
             lines += [f"{verdict}: {o.mutant.name} {o.why}".rstrip() for o in self.of(verdict)]
         same = self.of(EQUIVALENT)
         lines += [f"equivalent: {o.mutant.name} ({o.why})" for o in same]
-        judged = [o for o in self.outcomes if o.suite]
+        judged = [o for o in self.fates if o.suite]
         if judged:
             seen = sum(o.suite == CAUGHT for o in judged)
             lines += [f"not seen by the suite: {o.mutant.name}" for o in judged
                       if o.suite != CAUGHT]  # fmt: skip
             lines.append(f"the suite caught {seen} of {len(judged)} mutants it was run on")
         lines.append(
-            f"{len(self.outcomes)} mutants, {len(same)} equivalent; of {self.changing} that change "
+            f"{len(self.fates)} mutants, {len(same)} equivalent; of {self.changing} that change "
             f"a derivative {len(self.of(CAUGHT))} were caught: {100 * self.rate:.2f} %"
         )
         return "\n".join(lines)
@@ -338,8 +338,8 @@ class Report:
 def run(
     only: str | None = None, *, seed: int = 0, every: int = 1, suite: bool = False,
     check: Callable[..., Any] | None = None, samples: int | None = None,
-) -> Report:  # fmt: skip
-    """Make the rules wrong one by one and let `check` find out; returns a Report.
+) -> Survey:  # fmt: skip
+    """Make the rules wrong one by one and let `check` find out; returns a Survey.
 
     only    : mutants whose name contains this.
     every   : only each such one (a thinned run).
@@ -359,14 +359,14 @@ def run(
         from ..checking.check import check_grads
 
         check = check_grads
-    report = Report()
+    report = Survey()
     trusted: set[tuple[Sample, int, int]] = set()
     named = mutants(only)
     if not named:
         raise ValueError(f"mutate.run: no mutant's name contains {only!r}; one is 'tanh[0]: sign'")
     for mutant in named[seed % every :: every]:
         if not _differs(mutant):
-            report.outcomes.append(Outcome(mutant, EQUIVALENT, SAME))
+            report.fates.append(Fate(mutant, EQUIVALENT, SAME))
             continue
         verdict, why = MISSED, ""
         uses = samples_for(mutant.rule)[:samples]
@@ -380,7 +380,7 @@ def run(
             if verdict != MISSED:
                 break
         judged = _suite(mutant) if suite else ""
-        report.outcomes.append(Outcome(mutant, verdict, why, judged))
+        report.fates.append(Fate(mutant, verdict, why, judged))
     return report
 
 

@@ -73,7 +73,7 @@ def public(*modules: ModuleType) -> dict[str, Callable[..., Any]]:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Escape:
     """An exception that is not in words: which call, what it raised, and where."""
 
     function: str
@@ -126,7 +126,7 @@ def explore(
     seed: int = 0,
     limit: float = 5.0,
     skip: Callable[[str], bool] = lambda name: False,
-) -> list[Finding]:
+) -> list[Escape]:
     """Call every function with wrong arguments; what was found, one per place and kind.
 
     examples     : name -> (args, kwargs), a call that is right; each argument is exchanged in turn.
@@ -134,7 +134,7 @@ def explore(
     random_calls : calls with random arguments for a function without an example.
     limit        : seconds after which a call is a finding (in the main thread).
     """
-    found: dict[tuple[str, str, str], Finding] = {}
+    found: dict[tuple[str, str, str], Escape] = {}
     with _aside():
         for name, f in functions.items():
             if skip(name):
@@ -150,14 +150,14 @@ def explore(
 
 def _tried(
     name: str, f: Callable, text: str, args: tuple, kwargs: dict, ours: Sequence[str], limit: float
-) -> Finding | None:
+) -> Escape | None:
     try:
         with _at_most(limit):
             result = f(*args, **kwargs)
             if inspect.isgenerator(result):
                 next(result, None)
     except _TooSlow:
-        return Finding(name, text, f"no answer within {limit} seconds", "?")
+        return Escape(name, text, f"no answer within {limit} seconds", "?")
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
@@ -167,7 +167,7 @@ def _tried(
             return None
         if place is not None:
             said = " ".join(str(error).split())[:200]
-            return Finding(name, text, f"{type(error).__name__}: {said}", place)
+            return Escape(name, text, f"{type(error).__name__}: {said}", place)
     return None
 
 

@@ -184,5 +184,5 @@ def test_the_suite_is_asked(monkeypatch):
     for tests, verdict in (("test_ops", mutate.CAUGHT), ("test_io", mutate.MISSED)):
         monkeypatch.setattr(mutate, "TESTS", (f"tests/{tests}.py",))
         report = mutate.run(only="relu[0]: zero", suite=True)
-        assert [o.suite for o in report.outcomes] == [verdict]
+        assert [o.suite for o in report.fates] == [verdict]
         assert ("the suite caught 1 of 1" in str(report)) == (verdict == mutate.CAUGHT)

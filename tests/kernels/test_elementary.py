@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from minigrad.kernels.functions import TABLE
+from minigrad.kernels.elementary import TABLE
 from minigrad.kernels.vectors import F32, F64, REALS
 
 # Units in the last place, as promised by the module's docstring.

@@ -1,7 +1,7 @@
 """Elementwise functions on vectors, for float32 and float64, written once.
 
 Worst errors seen over dense and special inputs, in units in the last place, float32 / float64
-(`tests/kernels/test_functions.py` holds them to these bounds):
+(`tests/kernels/test_elementary.py` holds them to these bounds):
 
     exp 1.1 / 1.1    expm1 1.8 / 1.8    log 1 / 1    log1p 1 / 1    tanh 2.6 / 2.6
     sigmoid 2.3 / 2.3    erf 1.3 / 1.3    sin, cos 1.6 / 1.6    sqrt exact
