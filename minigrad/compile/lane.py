@@ -61,7 +61,7 @@ class Item:
 
 
 @dataclass
-class Segment:
+class Stretch:
     """Items, then phases of kernels."""
 
     items: list[Item] = field(default_factory=list)
@@ -100,7 +100,7 @@ class Lane:
         self.segment_of: dict[Tensor, int] = {}  # of what is computed: where
         self.phase_of: dict[Tensor, int] = {}  # of what kernels compute: behind which phase there
         self.fed: dict[tuple, tuple[np.ndarray, int, int]] = {}  # buffers, and from when on filled
-        self.segments: list[Segment] = []
+        self.segments: list[Stretch] = []
         threads = max((s.runner.threads for s in steps if s.runner is not None), default=1)
         self.threads = threads
         self.by_python = {  # what ordinary ops read, whatever its shape
@@ -242,9 +242,9 @@ class Lane:
 
     # -- where things are --------------------------------------------------------------------------
 
-    def _segment(self, k: int) -> Segment:
+    def _segment(self, k: int) -> Stretch:
         while len(self.segments) <= k:
-            self.segments.append(Segment())
+            self.segments.append(Stretch())
         return self.segments[k]
 
     def _put(self, segment: int, number: int, phase: Phase) -> None:

@@ -18,7 +18,7 @@ from .calls import Calls, call_of, is_zero
 Source = Any  # of an argument: a Tensor, a table of rows, or a tuple of Tensors to be stacked
 
 
-class Rows(Protocol):
+class Known(Protocol):
     """Who knows which tensors are rows of what (see `rolled`)."""
 
     def columns(self, rows: Sequence[Sequence[Tensor]]) -> list[tuple[Via, Source]]: ...
@@ -125,7 +125,7 @@ class Forward:
             slots=max(len(slots), 1), ports=max(len(ports), 1),
         )  # fmt: skip
 
-    def plan(self, known: Rows) -> None:
+    def plan(self, known: Known) -> None:
         """The block, and from where its arguments come."""
         kinds: list[tuple[int, ...]] = []
         found: list[tuple[Via, Source]] = []
@@ -152,10 +152,10 @@ class Forward:
         self.marks = [self.batch is not None and ph in self.batch.by_row for ph in whole.inputs]
         self.vias = [self.spread.via(*pair) for pair in zip(self.enter, self.marks, strict=True)]
 
-    def needs(self, known: Rows) -> list[Any]:
+    def needs(self, known: Known) -> list[Any]:
         return [x for source in self.sources for x in known.needs(source)]
 
-    def record(self, known: Rows) -> None:
+    def record(self, known: Known) -> None:
         columns = zip(self.sources, self.enter, self.marks, self.new.inputs, strict=True)
         self.args = [self.spread.given(known.given(source), via, mark, ph.shape)
                      for source, via, mark, ph in columns]  # fmt: skip
@@ -252,7 +252,7 @@ class Back:
             len(rows), src, dst, into, out, level, slots=forward.ports, ports=forward.slots
         )
 
-    def plan(self, known: Rows) -> None:
+    def plan(self, known: Known) -> None:
         group = self.group
         self.enter: list[tuple[Via, Source]] = []
         refs: list[Tensor] = []
@@ -271,10 +271,10 @@ class Back:
         self.pull = pullback(group.new, tuple(refs), tuple(wanted), group.vias, wires)
         self.spread = Spread(len(self.rows), group.spread.size)
 
-    def needs(self, known: Rows) -> list[Any]:
+    def needs(self, known: Known) -> list[Any]:
         return [self.group, *(x for _, source in self.enter for x in known.needs(source))]
 
-    def record(self, known: Rows) -> None:
+    def record(self, known: Known) -> None:
         group, args, vias = self.group, [], []
         seeds = zip(self.enter, self.marks, self.pull.block.inputs, strict=False)
         for (via, source), by_row, ph in seeds:

@@ -26,7 +26,7 @@ from ..ops.indexing import CHECKED
 from ..ops.movement import PLACE
 from ..recur import PROJ, RECUR, ROW, SHARED, Block, proj, recurrence
 from ..structure import Structure, independent
-from .rows import Rule, exit_rule, on_one_row, rest, row_rule, summed_row
+from .rows import ByRow, exit_rule, on_one_row, rest, row_rule, summed_row
 
 # (an op on one row, its operands there, which of them are by row, whether rows are added up)
 Able = Callable[[Tensor, Sequence[Tensor], Sequence[bool], bool], bool]
@@ -91,8 +91,8 @@ class _Rows:
         for t in self.order:
             if t.op is INPUT or any(i in self.varying for i in t.inputs):
                 self.varying.add(t)
-        self.maps: dict[Tensor, Rule] = {}  # of each op that goes row by row
-        self.exits: dict[Tensor, Rule] = {}  # of each op that adds rows up
+        self.maps: dict[Tensor, ByRow] = {}  # of each op that goes row by row
+        self.exits: dict[Tensor, ByRow] = {}  # of each op that adds rows up
         self._mark()
         self._leave_out()
         self.free = self._free()
@@ -124,7 +124,7 @@ class _Rows:
                     self.maps[t] = by_row[t]
                     rows.update(_operands_by_row(t, by_row[t]))
 
-    def _rule(self, rule: Any, t: Tensor) -> Rule | None:
+    def _rule(self, rule: Any, t: Tensor) -> ByRow | None:
         """A rule's answer for an ordinary op.  What no argument reaches is known before, and enters
         as it is, unless it repeats something smaller."""
         if not t.inputs or t.op.kind == "recur":
@@ -217,7 +217,7 @@ class _Rows:
             ph.attrs["bounds"] = bounds
         return ph
 
-    def rule_of(self, t: Tensor) -> Rule:
+    def rule_of(self, t: Tensor) -> ByRow:
         return self.maps[t] if t in self.maps else self.exits[t]
 
     def holds(self, x: Tensor, reader: Tensor, by_row: bool) -> bool:
@@ -391,5 +391,5 @@ def _as_rows(t: Tensor, shape: Shape) -> Tensor:
     return reshape(t, shape)
 
 
-def _operands_by_row(t: Tensor, rule: Rule) -> list[Tensor]:
+def _operands_by_row(t: Tensor, rule: ByRow) -> list[Tensor]:
     return [x for x, by_row in zip(t.inputs, rule.by_row, strict=True) if by_row]

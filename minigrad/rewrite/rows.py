@@ -23,7 +23,7 @@ from ..ops.movement import PERMUTE, PLACE, SLICE
 WHOLE = (None, None, None)  # a slice of everything
 
 
-class Rule(NamedTuple):
+class ByRow(NamedTuple):
     """How an op goes by rows: `axes` leading axes number them, of the result (of a sum over the
     rows: of its operands), and of the inputs that `by_row` marks; the others are the same for all
     rows."""
@@ -52,7 +52,7 @@ def rest(t: Tensor, n: int) -> Shape:
 # -- is an op row by row? --------------------------------------------------------------------------
 
 
-def row_rule(t: Tensor, n: int) -> Rule | None:
+def row_rule(t: Tensor, n: int) -> ByRow | None:
     """How t's rows are computed one by one; None if they are not."""
     rule = RULES.get(t.op.name if t.op.kind == "movement" else t.op.kind)
     if rule is None:
@@ -60,11 +60,11 @@ def row_rule(t: Tensor, n: int) -> Rule | None:
     for k in leads(t.shape, n):
         by_row = rule(t, n, k)
         if by_row is not None:
-            return Rule(by_row, k)
+            return ByRow(by_row, k)
     return None
 
 
-def exit_rule(t: Tensor, n: int) -> Rule | None:
+def exit_rule(t: Tensor, n: int) -> ByRow | None:
     """How t is a sum over all n rows; None if it is not."""
     for number, x in enumerate(t.inputs if t.op in (SUM, EINSUM) else ()):
         for k in leads(x.shape, n):
@@ -77,7 +77,7 @@ def exit_rule(t: Tensor, n: int) -> Rule | None:
                 kept = set(letters) & set(t.attrs["out"])
                 by_row = None if kept else _by_letters(t, letters)
             if by_row is not None:
-                return Rule(by_row, k)
+                return ByRow(by_row, k)
     return None
 
 
@@ -145,7 +145,7 @@ RULES: dict[str, Callable[[Tensor, int, int], tuple[bool, ...] | None]] = {
 # -- the op on one row -----------------------------------------------------------------------------
 
 
-def on_one_row(t: Tensor, n: int, inputs: Sequence[Tensor], rule: Rule) -> Tensor:
+def on_one_row(t: Tensor, n: int, inputs: Sequence[Tensor], rule: ByRow) -> Tensor:
     """The op at one row; `inputs`: one row (shaped as `rest`) of those by row, the others whole."""
     k, given = rule.axes, _in_place(t, inputs, rule)
     if t.op is EINSUM:
@@ -157,7 +157,7 @@ def on_one_row(t: Tensor, n: int, inputs: Sequence[Tensor], rule: Rule) -> Tenso
     return _called(_shaped_as(new, rest(t, n)), t)
 
 
-def summed_row(t: Tensor, n: int, inputs: Sequence[Tensor], rule: Rule) -> Tensor:
+def summed_row(t: Tensor, n: int, inputs: Sequence[Tensor], rule: ByRow) -> Tensor:
     """What one row adds to the sum over all rows that t is."""
     given = _in_place(t, inputs, rule)
     if t.op is EINSUM:
@@ -167,7 +167,7 @@ def summed_row(t: Tensor, n: int, inputs: Sequence[Tensor], rule: Rule) -> Tenso
     return _called(bind(SUM, given[0], axis=axis) if axis else given[0], t)
 
 
-def _in_place(t: Tensor, inputs: Sequence[Tensor], rule: Rule) -> list[Tensor]:
+def _in_place(t: Tensor, inputs: Sequence[Tensor], rule: ByRow) -> list[Tensor]:
     """The operands with the axes that the op knows, those of length 1 in front included."""
     if t.op is RESHAPE:
         return list(inputs)

@@ -10,6 +10,12 @@ import recurrent as rc
 import viz
 from minigrad.testing.tester import surface
 
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """What a call writes is not left in the clone."""
+    monkeypatch.chdir(tmp_path)
+
 OURS = ("minigrad", "recurrent", "viz")
 RNG = np.random.default_rng(0)
 X, WORDS = np.ones((4, 2, 3)), np.ones((3, 3))
