@@ -16,7 +16,7 @@ from ..graph import CONSTANT, Tensor, placeholder, toposort
 from ..ops.broadcast import reshape
 from ..recur import ROW, SHARED, Block, Index, Via, proj
 from ..structure import Structure
-from .rows import Rule, exit_rule, leads, on_one_row, rest, row_rule, summed_row
+from .rows import ByRow, exit_rule, leads, on_one_row, rest, row_rule, summed_row
 
 
 class Batch(NamedTuple):
@@ -56,7 +56,7 @@ def _on_rows(
     block: Block, shared: Sequence[bool], refs: tuple[Tensor, ...], n: int
 ) -> Batch | None:
     slots, same = set(block.slots.values()), dict(zip(block.inputs, shared, strict=True))
-    rules: dict[Tensor, Rule] = {}
+    rules: dict[Tensor, ByRow] = {}
     sums = {t: rule for t in refs if (rule := exit_rule(t, n)) is not None}
     stack = [(t, True) for t in (*block.ports.values(), *refs) if t not in sums]
     for t, rule in sums.items():
