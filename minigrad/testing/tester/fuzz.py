@@ -13,9 +13,11 @@ and printed as a script that shows it.
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import multiprocessing
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -72,10 +74,22 @@ class Worker:
         except (EOFError, OSError):
             self.process.join(10)
             code = self.process.exitcode
+            words = f"the process ended with exit code {code}\n{self.stacks()}"
             self.stop()
-            return Outcome(Wrong("crash", 0, f"the process ended with exit code {code}"))
+            return Outcome(Wrong("crash", 0, words))
+        if hasattr(signal, "SIGUSR1"):
+            os.kill(self.process.pid, signal.SIGUSR1)
+            time.sleep(0.5)
+        words = f"no answer within {self.limit:.0f} s\n{self.stacks()}"
         self.stop()
-        return Outcome(Wrong("hang", 0, f"no answer within {self.limit:.0f} s"))
+        return Outcome(Wrong("hang", 0, words))
+
+    def stacks(self) -> str:
+        """Where the process was: what `faulthandler` wrote."""
+        file = Path(self.cache, f"stacks-{self.process.pid}")
+        text = file.read_text() if file.exists() else ""
+        file.unlink(missing_ok=True)
+        return text
 
     def start(self) -> None:
         self.stop()
@@ -95,6 +109,7 @@ class Worker:
         if self.process is not None:
             self.process.kill()
             self.process.join()
+            self.stacks()  # removes the file
             self.process = None
             self.pipe.close()
 
@@ -102,6 +117,10 @@ class Worker:
 def serve(pipe: Any, settings: dict[str, str], plant: Callable[[], Any] | None) -> None:
     """What the process does: judge the cases that come, until the pipe is closed."""
     os.environ.update(settings)
+    stacks = open(Path(settings["MINIGRAD_CACHE_DIR"], f"stacks-{os.getpid()}"), "w")
+    faulthandler.enable(stacks)
+    if hasattr(signal, "SIGUSR1"):
+        faulthandler.register(signal.SIGUSR1, stacks)
     if plant is not None:
         plant()
     pipe.send("ready")

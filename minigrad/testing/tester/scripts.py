@@ -74,4 +74,5 @@ def script(case: Case, wrong: Wrong, lanes: int | None = None) -> str:
     head = [f'"""{title}"""', ""]
     if settings:
         head += ["import os", "", *(f'os.environ["{k}"] = "{v}"' for k, v in settings.items()), ""]
-    return "\n".join([*head, case.text, text.strip("\n")]) + "\n"
+    more = "" if wrong.place else "".join(f"# {x}\n" for x in wrong.words.splitlines()[1:])
+    return "\n".join([*head, case.text, text.strip("\n")]) + "\n" + more

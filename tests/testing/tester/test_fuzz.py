@@ -107,4 +107,5 @@ def test_a_process_that_dies_or_hangs_is_a_finding(cache):
         one = fuzz.Worker(None, cache, plant, limit=0.5)
         wrong = one.ask(fuzz.random_case(fuzz.choices_of(0, 0))).wrong
         assert wrong is not None and wrong.way == way
+        assert "in judge" in wrong.words  # it says where the process was
         assert one.process is None  # and the next case gets another
