@@ -14,7 +14,7 @@ a wrong number does not.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,17 +40,24 @@ class Growth:
                 infinite where they do not agree on what is NaN or infinite.
     """
 
-    def __init__(self, outputs: Sequence[Tensor], runs: int = 6, seed: int = 0) -> None:
-        plain = unfold(list(outputs), expand=True)
-        order = toposort(plain)
-        self.value, huge = _run(order, plain, None)
+    def __init__(self, outputs: Sequence[Tensor], runs: int = 6) -> None:
+        self.plain = unfold(list(outputs), expand=True)
+        self.order = toposort(self.plain)
+        self.value, self.huge = _run(self.order, self.plain, None)
         self.spread = [np.zeros(np.shape(v)) for v in self.value]
-        for k in range(runs):
-            moved, close = _run(order, plain, np.random.default_rng([seed, k]))
-            huge |= close
+        self.runs = 0
+        self.more(runs)
+
+    def more(self, runs: int, tick: Callable[[int], Any] = id) -> None:
+        """Go on until there were so many runs; `tick` is told each one's number."""
+        for k in range(self.runs, runs):
+            tick(k)
+            moved, huge = _run(self.order, self.plain, np.random.default_rng(k))
+            self.huge |= huge
             for n, (a, b) in enumerate(zip(moved, self.value, strict=True)):
                 self.spread[n] = np.maximum(self.spread[n], distance(a, b))
-        if huge:  # near the end of the range, the order of a sum decides whether it overflows
+        self.runs = max(runs, self.runs)
+        if self.huge:  # near the end of the range, the order of a sum decides whether it overflows
             self.spread = [np.full_like(s, np.inf) for s in self.spread]
 
     def tolerance(self, k: int) -> np.ndarray:

@@ -30,7 +30,7 @@ from ...rewrite.unfold import unfold
 from ...run.evaluate import evaluate
 from ...run.reference import reference
 from .cases import Case
-from .growth import FACTOR, Growth, distance
+from .growth import Growth, distance
 
 QUICK = 100.0  # rounding errors of its size within which a result needs no error model
 
@@ -90,7 +90,7 @@ def judge(case: Case, progress: Callable[[int], Any] = id, threads: Any = (1, 2,
                 progress(number)
                 way = "record"
                 graph = step(*tensors(args))
-                wanted = Wanted(graph)
+                wanted = Wanted(graph, args[1].n, progress)
                 for way, run in _ways(graph, number):  # noqa: B007  # names what raises
                     wanted.compare(run())
                 way = "function"
@@ -151,14 +151,15 @@ def _paths(tree: Any) -> list[tuple]:
 class Wanted:
     """The reference's values, and how far rounding may carry them (found out when needed)."""
 
-    def __init__(self, graph: Any) -> None:
+    def __init__(self, graph: Any, rows: int, tick: Callable[[int], Any]) -> None:
+        self.rows, self.tick = rows, tick
         self.paths = _paths(graph)
         leaves = optree.tree_leaves(graph)
         self.values = [np.asarray(a) for a in optree.tree_leaves(reference(graph))]
         self.outputs = [t for t in leaves if isinstance(t, Tensor)]
         self.number = {k: n for n, k in enumerate(
             k for k, t in enumerate(leaves) if isinstance(t, Tensor))}  # fmt: skip
-        self.growth: dict[int, Growth] = {}
+        self.growth: Growth | None = None
 
     def compare(self, found: Any) -> None:
         """Raises Disagreement where `found` is not the reference, to rounding."""
@@ -170,10 +171,10 @@ class Wanted:
             far = distance(a, b)
             if (far <= self._quick(b)).all():
                 continue
-            for runs in (6, 60):  # a kink that rounding may cross is seen with enough runs
-                if runs not in self.growth:
-                    self.growth[runs] = Growth(self.outputs, runs)
-                limit = self._limit(k, runs)
+            self.growth = self.growth or Growth(self.outputs, runs=0)
+            for runs in (6, 40):  # a kink that rounding may cross is seen with enough runs
+                self.growth.more(runs, self.tick)
+                limit = self._limit(self.growth, self.number[k], b)
                 if (far <= limit).all():
                     break
             else:
@@ -188,8 +189,8 @@ class Wanted:
                     (self.paths[k], index), float(limit.flat[at]),
                 )  # fmt: skip
 
-    @staticmethod
-    def _quick(b: np.ndarray) -> Any:
+    def _quick(self, b: np.ndarray) -> Any:
+        """Some rounding errors of its size or the usual one, and more where more is summed."""
         if b.dtype.kind != "f" or not b.size:
             return 0.0
         with np.errstate(all="ignore"):
@@ -197,13 +198,14 @@ class Wanted:
             finite = size[np.isfinite(size) & (size > 0)]
             usual = float(np.median(finite)) if finite.size else 0.0
             size = np.where(np.isfinite(size), size, 0)
-            return QUICK * float(np.finfo(b.dtype).eps) * np.maximum(size, usual)
+            errors = QUICK * (1 + self.rows / 16)
+            return errors * float(np.finfo(b.dtype).eps) * np.maximum(size, usual)
 
-    def _limit(self, k: int, runs: int) -> np.ndarray:
+    @staticmethod
+    def _limit(growth: Growth, n: int, b: np.ndarray) -> np.ndarray:
         """What the written-out graph's runs allow around its own value, and so around ours."""
-        growth, n = self.growth[runs], self.number[k]
-        own = distance(growth.value[n], self.values[k])
-        return growth.tolerance(n) + FACTOR * own
+        limit, own = growth.tolerance(n), distance(growth.value[n], b)
+        return limit + np.where(own <= limit, own, 0)
 
 
 def same_bits(paths: list[tuple], found: list[np.ndarray], wanted: list[np.ndarray]) -> None:
