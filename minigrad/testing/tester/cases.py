@@ -521,7 +521,7 @@ def random_case(source: Spans) -> Case:
     usual = [k for k in STRUCTURES if k != "many"]
     shapes = [choice(source, usual) for _ in "12"] * 6  # each may need kernels of its own
     shapes.append("many")
-    for _ in source.times(1, 20, 12):
+    for _ in source.times(1, 32, 24):
         text, found = random_structure(source, slots, choice(source, shapes))
         rare = source.integer(0, 9) == 9
         sizes = {d: choice(source, WIDE if rare else SIZES) for d in dims if d in widths}
