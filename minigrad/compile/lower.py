@@ -22,6 +22,7 @@ from ..ops.contract import EINSUM
 from ..ops.scalar import TOTAL
 from ..ops.table import TABLE, name_of_ours
 from ..recur import ROW, SHARED, Block, Via, domains
+from ..run.levels import summands
 from ..run.reference import reference
 
 LOGIC = frozenset("logical_and logical_or logical_xor logical_not".split())
@@ -273,7 +274,8 @@ class Lowering:
                 return Sum("outer", left, right)
         if t.ndim <= 1:
             return Sum("column", self.sized(t))
-        if t.op.linear and t.op.kind in ("elementwise", "movement") and self.domain[t] is not None:
+        per_row = t.op.linear and self.domain[t] is not None
+        if per_row and summands(t, self.domain) == [*t.inputs]:
             return Sum("linear", tensor=t, parts=[self.sum_of(i) for i in t.inputs])
         raise Unsupported(f"the sum over nodes of {t.op.name} with shape {t.shape}")
 
@@ -384,6 +386,8 @@ def able(t: Tensor, operands: Sequence[Tensor], flags: Sequence[bool], summed: b
 
 def _is_exact(t: Tensor, real: str) -> bool:
     """Whether all integers that t may hold are numbers of the type `real`."""
+    while t.op in (BROADCAST, RESHAPE):  # the same integers
+        (t,) = t.inputs
     if t._value is not None:
         low, high = (int(np.min(t._value, initial=0)), int(np.max(t._value, initial=0)))
     else:

@@ -98,6 +98,18 @@ def stages_of(block: Block, wires: Any, vias: Sequence[Via], rows: tuple, summed
     return block.cache[key]
 
 
+def summands(t: Tensor, domain: dict) -> list[Tensor] | None:
+    """What a linear op adds: the sum of `t` over the nodes is the op applied to theirs.
+
+    None where it is not: rows are picked by numbers of each node's own, or what is added are
+    truth values or whole numbers, whose sum is another thing (`any`, or one that wraps around).
+    """
+    data, index = (t.inputs[:1], t.inputs[1:]) if t.op in (TAKE, SCATTER) else (t.inputs, ())
+    if any(i.dtype.kind != "f" for i in data) or any(domain[i] is not None for i in index):
+        return None
+    return list(data)
+
+
 def _sum_rules(
     order: Sequence[Tensor], summed: Sequence[Tensor], domain: dict
 ) -> dict[Tensor, str]:
@@ -118,13 +130,12 @@ def _sum_rules(
             rules[t] = "rows"
         elif t.op is EINSUM and len(per_node) > 1:
             rules[t] = "contract"
-        elif t.op is EINSUM or (
-            t.op.linear and (t.op not in (TAKE, SCATTER) or domain[t.inputs[1]] is None)
-        ):
+        elif t.op is EINSUM:
             rules[t] = "linear"
-            wanted.update(
-                per_node if t.op is EINSUM else [i for i in t.inputs if i.dtype.kind == "f"]
-            )
+            wanted.update(per_node)
+        elif t.op.linear and (data := summands(t, domain)) is not None:
+            rules[t] = "linear"
+            wanted.update(data)
         else:
             rules[t] = "rows"
     return {t: rules[t] for t in order if t in rules}

@@ -173,6 +173,32 @@ def test_equal_shapes_that_mean_something_else():
     close(mg.reference(whole(found, able)), mg.reference(found), 1e-12)
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.int8, np.bool_, np.float32])
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x, k: mg.sum(mg.astype(k >= 1, x.dtype) * 1.0),
+        lambda x, k: mg.sum(k >= 1) * mg.sum(x),
+        lambda x, k: mg.sum(mg.astype(k, x.dtype)),
+        lambda x, k: mg.sum(mg.astype(k + k, "float32")),
+        lambda x, k: mg.sum(mg.where(k >= 1, x, 0.5)),
+        lambda x, k: mg.mean(mg.argmax(x, axis=-1)),
+        lambda x, k: mg.sum(mg.tanh(x), axis=0) + mg.sum(mg.astype(x > 0, x.dtype), axis=0),
+        lambda x, k: mg.sum(mg.all(k >= 0, axis=-1)),
+        lambda x, k: mg.mean(mg.astype(mg.take(k, np.arange(0, 40, 8), axis=0) >= 0, x.dtype)),
+    ],
+    ids="cast truth,truth,cast,cast sum,where,argmax,axis 0,all,taken".split(","),
+)
+def test_sums_over_rows_of_truth_values_and_numbers(f, dtype):
+    """Linear in what floats are, and only in that."""
+    x, k = normal(40, 5), (100 * RNG.random((40, 5))).astype(dtype)
+    wanted = mg.reference(f(mg.asarray(x), mg.asarray(k)))
+    y = f(*mg.tensors((x, k)))
+    close(mg.reference(whole([y])[0]), wanted, 1e-12)
+    close(mg.evaluate(whole([y])[0]), wanted, 1e-12)
+    close(mg.function(f)(x, k), wanted, 1e-12)
+
+
 def test_rows_of_a_shape():
     for size in range(2, 3000):
         found = rows_of((size,))

@@ -692,7 +692,7 @@ def _ending(
         return form
     terms = []
     for i, (e, d) in enumerate(kept):
-        how = choice(source, ("{}", "mg.square({})", "mg.sin({})"))
+        how = choice(source, ("{}", "mg.square({})", "mg.sin({})", "({} > 0.1)"))
         weight = choice(source, ("{w} * {e}", "{e}", "{w} * {e}"))
         e = how.format(e)
         if "{w}" in weight:
@@ -709,7 +709,9 @@ def _ending(
         label = f"np.arange(n) % {_size(to)[0]}"
         terms.append(
             choice(source, (f"mg.sum(mg.cross_entropy(logits, {label}))", "mg.sum(mg.tanh(logits))",
-                            "mg.sum(mg.max(logits, axis=-1))"))
+                            "mg.sum(mg.max(logits, axis=-1))",
+                            f"mg.mean(mg.astype(mg.argmax(logits, axis=-1) == {label}, "
+                            f"logits.dtype)) + mg.sum(logits > 0)"))
         )  # fmt: skip
     lines.append(f"loss = {' + '.join(terms)}")
     if form == "states":
