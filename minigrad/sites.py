@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import FrameType
 from typing import Any
 
 Site = tuple[Any, ...]  # (code, instruction), and the Rule for what a vjp rule recorded
@@ -23,13 +24,24 @@ def here(depth: int = 1) -> Site | None:
     """The innermost running frame that is not ours, `depth` frames out or further."""
     frame = sys._getframe(depth)
     while frame is not None:
-        module = frame.f_globals.get("__name__", "")
-        if module.partition(".")[0] not in OURS:
+        if not _is_ours(frame):
             rule = _rule.get()
             place = frame.f_code, frame.f_lasti
             return place if rule is None else (*place, rule)
         frame = frame.f_back  # type: ignore[assignment]
     return None
+
+
+def distance() -> int:
+    """The `stacklevel` at which a warning given where this is called shows the user's line."""
+    frame, count = sys._getframe(1), 1
+    while frame.f_back is not None and _is_ours(frame):
+        frame, count = frame.f_back, count + 1
+    return count
+
+
+def _is_ours(frame: FrameType) -> bool:
+    return frame.f_globals.get("__name__", "").partition(".")[0] in OURS
 
 
 def line(site: Site) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("minigrad", "recurrent", "viz")
@@ -50,3 +52,14 @@ def test_a_build_takes_the_sources_as_they_are_and_leaves_nothing(hook, clone, t
     inside = {n for n in names if n.endswith(".py")}
     assert inside == (sources(ROOT) if hook == "build_wheel" else set())
     assert paths == ([] if hook == "build_wheel" else [[str(clone)]])
+
+
+def test_numba_is_asked_for_where_it_exists():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (numba,) = [r for r in map(Requirement, project["dependencies"]) if r.name == "numba"]
+    assert numba.marker.evaluate({"python_version": "3.12", "sys_platform": "linux"})
+    for elsewhere in (
+        {"sys_platform": "emscripten"}, {"python_version": "3.20"},
+        {"platform_python_implementation": "PyPy"},
+    ):  # fmt: skip
+        assert not numba.marker.evaluate(elsewhere)

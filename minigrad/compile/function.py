@@ -4,6 +4,7 @@ The unit of compilation is the block, never the graph: the graph is rewritten in
 (`rewrite.whole`), whose blocks know no sizes, so a new length, batch or forest costs a retrace
 (milliseconds) and no compilation.  What has no code runs in NumPy: an op by itself, a recurrence
 through the level-batched evaluator; `explain` says which and why.
+Where nothing can be compiled at all, the whole graph runs by the evaluator (`ways`).
 """
 
 from __future__ import annotations
@@ -18,20 +19,11 @@ from weakref import WeakSet
 import numpy as np
 
 from .. import pytrees, static
-from ..graph import CONSTANT, INPUT, Tensor, Trace, _trace, placeholder, toposort, trace_call
+from ..graph import Tensor, Trace, _trace, placeholder, trace_call
 from ..ops.arrays import asarray
-from ..ops.broadcast import RESHAPE
 from ..ops.table import dtype_of
-from ..recur import PROJ, RECUR
-from ..rewrite.whole import whole
-from ..run.levels import run_levels
-from ..run.reference import demand, run
 from ..tracing import name_of, path_name
-from .lane import Lane, Step
-from .lower import Unsupported, able
-from .memory import Pool
-from .program import program_for
-from .runner import Runner
+from .ways import way_of
 
 KEPT = 64  # traces of one function
 
@@ -44,6 +36,8 @@ def function(f: Callable, *, nan_check: bool | str | Sequence[str] = False) -> F
     arrays and is traced once per signature: shapes and dtypes of arrays, and values of everything
     else (numbers, strings, cells, Structures).  Tensors it captures are constants.  `.graph(*args)`
     gives the traced outputs, `.explain(*args)` says in words how they are run.
+    Where Numba is missing or broken they are run by `mg.evaluate`: the same values, later;
+    one warning says so and what to install.
 
     nan_check: True, or the kinds ("nan", "inf") that count: every call looks its results over, and
                where one holds such a value it raises FloatingPointError naming the op that made the
@@ -72,7 +66,7 @@ class Function:
         """Nothing traced, nobody inside."""
         self.traces: OrderedDict[Any, Traced] = OrderedDict()
         self.plain: set[Any] = set()  # forms whose dicts have strings for keys, as most have
-        self.pools: dict[int, Pool] = {}
+        self.pools: dict[int, Any] = {}
         self.latest: Traced | None = None  # the trace that ran last
         self.lock = threading.RLock()
 
@@ -89,12 +83,12 @@ class Function:
         with self.lock:
             latest = self.latest
             if latest is not None and spec == latest.spec and latest.has_form(spec):
-                results = latest.lane.run(leaves)
+                results = latest.way.express(leaves)
                 if results is not None:
                     return pytrees.tree_unflatten(latest.spec_out, results)
             self.latest = None  # an interrupt may come at any step: what is left is right
             traced = self._traced(args, leaves, spec)
-            traced.take_workspace()
+            traced.way.take_workspace()
             results = traced.run(leaves)
             self.latest = traced
             return pytrees.tree_unflatten(traced.spec_out, results)
@@ -113,7 +107,7 @@ class Function:
         """
         leaves, spec = static.flatten(args)
         with self.lock:
-            return self._traced(args, leaves, spec).explain()
+            return self._traced(args, leaves, spec).way.explain()
 
     def _traced(self, args: tuple, leaves: list, spec: Any) -> Traced:
         form = spec if spec in self.plain else static.spec_key(spec)
@@ -190,10 +184,10 @@ def _leaf_key(x: Any) -> Any:
 
 
 class Traced:
-    """One trace of a function: its graph, and the steps that run it."""
+    """One trace of a function: its graph, and the way it is run."""
 
     def __init__(
-        self, f: Callable, args: tuple, leaves: list, spec: Any, form: Any, pools: dict[int, Pool]
+        self, f: Callable, args: tuple, leaves: list, spec: Any, form: Any, pools: dict[int, Any]
     ):
         trace = Trace(name_of(f))
         self.spec, self.form = spec, form
@@ -214,62 +208,12 @@ class Traced:
         result = trace_call(trace, lambda: f(*pytrees.tree_unflatten(spec, given)))
         self.result = pytrees.tree_map(lambda x: asarray(x) if _is_array(x) else x, result)
         leaves_out, self.spec_out = pytrees.tree_flatten(self.result)
-        recorded = [t for t in leaves_out if isinstance(t, Tensor)]
-        rest = iter(whole(recorded, able))
-        self.outputs = [next(rest) if isinstance(t, Tensor) else t for t in leaves_out]
         self.leaves = [x for x in leaves if not _is_array(x)]  # what was static stays alive
-        self.values: dict[Tensor, Any] = {}
-        self.steps: list[Step] = []
-        self.notes: list[str] = []
-        self._schedule(pools)
-        self.lane = Lane(leaves, self.inputs, self.steps, self.outputs, self.values)
-
-    def _schedule(self, pools: dict[int, Pool]) -> None:
-        outputs = [t for t in self.outputs if isinstance(t, Tensor)]
-        order = toposort(outputs)
-        needed, demands = demand(order, outputs)
-        varying: set[Tensor] = set()
-        for t in order:
-            if t.op is INPUT or any(i in varying for i in t.inputs):
-                varying.add(t)
-        fixed = [t for t in order if t in needed and t not in varying and t.op is not RECUR]
-        if fixed:
-            self.values = run(fixed, run_levels)
-        number = 0
-        for t in order:
-            if t not in needed or t not in varying or t.op in (INPUT, CONSTANT, PROJ):
-                continue
-            if t.op is RECUR:
-                self.steps.append(self._recur(t, demands[t], pools.setdefault(number, Pool())))
-                number += 1
-            else:
-                self.steps.append(Step(t))
-
-    def _recur(self, r: Tensor, asked: list[Tensor], pool: Pool) -> Step:
-        block, structure, vias = r.attrs["block"], r.attrs["structure"], r.attrs["vias"]
-        leaving = [(p.attrs["ref"], p.attrs["via"].kind == "shared") for p in asked]
-        per_row = tuple(dict.fromkeys(ref for ref, summed in leaving if not summed))
-        summed = tuple(dict.fromkeys(ref for ref, summed in leaving if summed))
-        try:
-            program = program_for(block, structure.wires, vias, per_row, summed)
-        except Unsupported as why:
-            how = f"runs in NumPy, level by level, because there is no code for {why}"
-            self.notes.append(f"{block.name} over {structure}: {how}")
-            return Step(r, asked)
-        how = f"compiled for {program.dtype}\n{program.explain()}"
-        self.notes.append(f"{block.name} over {structure}: {how}")
-        return Step(r, asked, Runner(program, structure, vias, pool, asked, r.inputs))
+        self.way = way_of(leaves, self.inputs, leaves_out, pools)
 
     def has_form(self, spec: Any) -> bool:
         """Whether a form that is equal to ours is the same."""
         return self.form is self.spec or static.spec_key(spec) == self.form
-
-    def take_workspace(self) -> None:
-        """Make ours again what another trace may have worked with."""
-        for step in self.steps:
-            if step.runner is not None:
-                step.runner.take_pool()
-        self.lane.take_tables()
 
     def run(self, leaves: Sequence[Any]) -> list[Any]:
         """A call with arguments of any kind and layout."""
@@ -277,24 +221,7 @@ class Traced:
         for k, ph in self.inputs:
             x = leaves[k].numpy() if isinstance(leaves[k], Tensor) else leaves[k]
             plain[k] = np.require(x, ph.dtype, ["C", "A"]).view(np.ndarray)
-        results = self.lane.run(plain)
-        assert results is not None, "arguments of another trace"
-        return results
-
-    def explain(self) -> str:
-        """In words: what is compiled and how, and what runs op by op."""
-        ops = [s.t.op.name for s in self.steps if not s.asked and s.t.op is not RESHAPE]
-        names = f": {', '.join(sorted(set(ops)))}" if ops else ""
-        count = sum(bool(s.asked) for s in self.steps)
-        items = sum(len(s.items) for s in self.lane.segments)
-        lists = sum(bool(s.phases) for s in self.lane.segments)
-        native = "one native list" if lists == 1 else f"{lists} native lists"
-        between = f", with {items} steps of Python" if items else ""
-        return "\n".join([
-            f"{count} recurrences and {len(ops)} other ops, run one by one in NumPy{names}",
-            *self.notes,
-            f"called through {native}{between}",
-        ])  # fmt: skip
+        return self.way.run(plain)
 
 
 def _is_array(x: Any) -> bool:

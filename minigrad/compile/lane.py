@@ -32,6 +32,7 @@ from ..ops.indexing import CHECKED, SCATTER, TAKE, check_rows
 from ..run.levels import run_levels
 from ..run.reference import compute
 from .layout import Rows, by_place
+from .results import fresh, plain
 from .runner import Runner, shared_value
 from .sequence import Schedule
 
@@ -657,19 +658,3 @@ def _shared_into(value: Any, buffer: np.ndarray, turned: bool) -> None:
     value = np.asarray(plain(value))
     value = value.T if turned else value
     np.copyto(buffer, value.reshape(buffer.shape), casting="unsafe")
-
-
-def plain(value: Any) -> Any:
-    return value.user() if isinstance(value, Rows) else value
-
-
-def fresh(value: Any, t: Tensor, taken: set[int]) -> np.ndarray:
-    """A result of the caller's own: never workspace, nor an argument or another result (whose
-    identities are `taken`), nor a view of one."""
-    value = plain(value)
-    owned = isinstance(value, np.ndarray) and value.base is None and value.flags.writeable
-    if owned and value.dtype == t.dtype and id(value) not in taken:
-        taken.add(id(value))
-        return value
-    return np.array(value, t.dtype)
-

@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.util
 import json
 import linecache
 import logging  # noqa: F401  # for its place among the hooks of a fork
@@ -43,7 +42,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from ..ops.scalar import NUMBERS
-from . import native, target
+from . import compiler, native, target
 
 MAGIC = b"minigrad kernels 1\n"
 
@@ -231,7 +230,8 @@ def _environment() -> bytes:
     import llvmlite
     import numpy
 
-    parts = [platform.python_version(), numpy.__version__, llvmlite.__version__, _numba_version()]
+    parts = [platform.python_version(), numpy.__version__]
+    parts += [llvmlite.__version__, compiler.numba_version()]
     # Numba reads its settings from variables and from a file in the working directory.
     parts += sorted(f"{k}={v}" for k, v in os.environ.items() if k.startswith("NUMBA_"))
     config = Path(".numba_config.yaml")
@@ -241,11 +241,3 @@ def _environment() -> bytes:
     for helper in (*sorted(here.glob("*.py")), here.parent / "ops" / "scalar.py"):
         digest.update(helper.name.encode() + helper.read_bytes())
     return digest.digest()
-
-
-def _numba_version() -> str:
-    """Read from the file: importing Numba takes a quarter of a second."""
-    spec = importlib.util.find_spec("numba")
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("minigrad compiles with Numba, which is not installed")
-    return Path(spec.origin).with_name("_version.py").read_text()

@@ -16,10 +16,9 @@ import inspect
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
-from . import target
+from . import compiler
 
 MARK = "__minigrad_kernel__"
 
@@ -72,20 +71,17 @@ def compile_kernel(name: str, f: Callable[..., None], lanes: int) -> Code:
 
 def compile_numba(f: Callable[..., None], lanes: int) -> tuple[Any, int]:
     """The same as Numba's CFunc, and the number of arguments."""
-    from numba import cfunc, types
-
+    numba = compiler.numba()
+    types = numba.types
     arity = len(inspect.signature(f).parameters) - 1
     parameters = ", ".join(f"a{i}" for i in range(arity))
     # Numba needs a function of fixed arity around the intrinsic; this is all it types.
     scope = {"body": _tracer(f, arity, lanes)}
     f = eval(f"lambda {parameters}: body({parameters})", scope)
-    return cfunc(types.void(*[types.int64] * arity), error_model="numpy")(f), arity
+    return numba.cfunc(types.void(*[types.int64] * arity), error_model="numpy")(f), arity
 
 
 def _tracer(f: Callable[..., None], arity: int, lanes: int) -> Any:
-    from numba import types
-    from numba.extending import intrinsic
-
     from .vectors import Builder, Int
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -93,23 +89,11 @@ def _tracer(f: Callable[..., None], arity: int, lanes: int) -> Any:
         f(k, *(Int(k, a) for a in args))
         return context.get_dummy_value()
 
-    signature = types.void(*[types.int64] * arity)
+    numba = compiler.numba()
+    signature = numba.types.void(*[numba.types.int64] * arity)
     parameters = ", ".join(f"a{i}" for i in range(arity))
     scope = {"result": (signature, generate)}
-    return intrinsic(eval(f"lambda typing, {parameters}: result", scope))
-
-
-@cache
-def _linker() -> Any:
-    import llvmlite.binding as llvm
-
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    cpu, features = target.host()
-    machine = llvm.Target.from_default_triple().create_target_machine(
-        cpu=cpu, features=features, jit=True
-    )
-    return llvm.create_lljit_compiler(machine)
+    return numba.extending.intrinsic(eval(f"lambda typing, {parameters}: result", scope))
 
 
 _linked = itertools.count()
@@ -124,12 +108,10 @@ def link(code: Code) -> Native:
         address = llvm.address_of_symbol(symbol)
         if address is None:
             # Functions of Numba's own runtime are known once it has been initialised.
-            from numba.core.registry import cpu_target
-
-            cpu_target.target_context  # noqa: B018
+            compiler.numba().core.registry.cpu_target.target_context  # noqa: B018
             address = llvm.address_of_symbol(symbol)
         if address is None:
             raise RuntimeError(f"compiled {code.name} needs the unknown symbol {symbol}")
         library.import_symbol(symbol, address)
-    tracker = library.export_symbol(code.symbol).link(_linker(), f"minigrad{next(_linked)}")
+    tracker = library.export_symbol(code.symbol).link(compiler.linker(), f"minigrad{next(_linked)}")
     return Native(code.name, tracker[code.symbol], code.arity, tracker)

@@ -8,8 +8,9 @@ Nothing here compiles anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -45,12 +46,20 @@ def frozen(value: Any, t: Tensor) -> np.ndarray:
     return array
 
 
-def run(outputs: Sequence[Tensor], runner: Runner, remember: bool = False) -> Env:
+def run(
+    outputs: Sequence[Tensor], runner: Runner, remember: bool = False,
+    given: Mapping[Tensor, Any] = MappingProxyType({}),
+) -> Env:  # fmt: skip
     """The values of `outputs`.
 
     With `remember` also those of all projections alive of each recurrence that ran.
+    given: values of some nodes, such as the placeholders of a trace.
     """
-    known = _has_value if remember else _is_constant
+    has = _has_value if remember else _is_constant
+
+    def known(t: Tensor) -> bool:
+        return t in given or has(t)
+
     order = toposort(outputs, stop=known)
     needed, demands = demand(order, outputs, remember)
     last: dict[Tensor, Tensor] = {}  # the last reader of each value, after which it is dropped
@@ -64,7 +73,7 @@ def run(outputs: Sequence[Tensor], runner: Runner, remember: bool = False) -> En
             if t not in needed:
                 continue
             if known(t):
-                env[t] = t._value
+                env[t] = given[t] if t in given else t._value
             elif t.op is RECUR:
                 values = runner(t, [env.get(i) for i in t.inputs], demands[t])
                 env.update(zip(demands[t], values, strict=True))

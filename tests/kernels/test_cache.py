@@ -201,7 +201,7 @@ def test_the_key_covers_what_the_code_depends_on(tmp_path, monkeypatch):
         monkeypatch.setenv("NUMBA_OPT", "1")
         assert key() != edited
         monkeypatch.delenv("NUMBA_OPT")
-        monkeypatch.setattr(cache, "_numba_version", lambda: "another")
+        monkeypatch.setattr(cache.compiler, "numba_version", lambda: "another")
         assert key() != edited
     finally:
         monkeypatch.undo()

@@ -1,0 +1,95 @@
+"""A traced function as compiled blocks: its graph rewritten, its recurrences bound to programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..graph import CONSTANT, INPUT, Tensor, toposort
+from ..ops.broadcast import RESHAPE
+from ..recur import PROJ, RECUR
+from ..rewrite.whole import whole
+from ..run.reference import demand
+from .lane import Lane, Step
+from .lower import Unsupported, able
+from .memory import Pool
+from .program import program_for
+from .results import settled, varying
+from .runner import Runner
+
+
+class Compiled:
+    """The steps that run a trace, and the lane that calls them.
+
+    Arguments as in `ways.way_of`.
+    """
+
+    def __init__(
+        self, leaves: Sequence[Any], inputs: Sequence[tuple[int, Tensor]], outputs: Sequence[Any],
+        pools: dict[int, Pool],
+    ):  # fmt: skip
+        rest = iter(whole([t for t in outputs if isinstance(t, Tensor)], able))
+        outputs = [next(rest) if isinstance(t, Tensor) else t for t in outputs]
+        self.steps: list[Step] = []
+        self.notes: list[str] = []
+        known = self._schedule([t for t in outputs if isinstance(t, Tensor)], pools)
+        self.lane = Lane(leaves, inputs, self.steps, outputs, known)
+        self.express = self.lane.run
+
+    def _schedule(self, outputs: list[Tensor], pools: dict[int, Pool]) -> dict[Tensor, Any]:
+        """Fills `steps`; the values that no argument reaches."""
+        order = toposort(outputs)
+        needed, demands = demand(order, outputs)
+        moving = varying(order)
+        number = 0
+        for t in order:
+            if t not in needed or t not in moving or t.op in (INPUT, CONSTANT, PROJ):
+                continue
+            if t.op is RECUR:
+                self.steps.append(self._recur(t, demands[t], pools.setdefault(number, Pool())))
+                number += 1
+            else:
+                self.steps.append(Step(t))
+        return settled(order, needed, moving)
+
+    def _recur(self, r: Tensor, asked: list[Tensor], pool: Pool) -> Step:
+        block, structure, vias = r.attrs["block"], r.attrs["structure"], r.attrs["vias"]
+        leaving = [(p.attrs["ref"], p.attrs["via"].kind == "shared") for p in asked]
+        per_row = tuple(dict.fromkeys(ref for ref, summed in leaving if not summed))
+        summed = tuple(dict.fromkeys(ref for ref, summed in leaving if summed))
+        try:
+            program = program_for(block, structure.wires, vias, per_row, summed)
+        except Unsupported as why:
+            how = f"runs in NumPy, level by level, because there is no code for {why}"
+            self.notes.append(f"{block.name} over {structure}: {how}")
+            return Step(r, asked)
+        how = f"compiled for {program.dtype}\n{program.explain()}"
+        self.notes.append(f"{block.name} over {structure}: {how}")
+        return Step(r, asked, Runner(program, structure, vias, pool, asked, r.inputs))
+
+    def take_workspace(self) -> None:
+        """Make ours again what another trace may have worked with."""
+        for step in self.steps:
+            if step.runner is not None:
+                step.runner.take_pool()
+        self.lane.take_tables()
+
+    def run(self, leaves: Sequence[Any]) -> list[Any]:
+        results = self.lane.run(leaves)
+        assert results is not None, "arguments of another trace"
+        return results
+
+    def explain(self) -> str:
+        """In words: what is compiled and how, and what runs op by op."""
+        ops = [s.t.op.name for s in self.steps if not s.asked and s.t.op is not RESHAPE]
+        names = f": {', '.join(sorted(set(ops)))}" if ops else ""
+        count = sum(bool(s.asked) for s in self.steps)
+        items = sum(len(s.items) for s in self.lane.segments)
+        lists = sum(bool(s.phases) for s in self.lane.segments)
+        native = "one native list" if lists == 1 else f"{lists} native lists"
+        between = f", with {items} steps of Python" if items else ""
+        return "\n".join([
+            f"{count} recurrences and {len(ops)} other ops, run one by one in NumPy{names}",
+            *self.notes,
+            f"called through {native}{between}",
+        ])  # fmt: skip
