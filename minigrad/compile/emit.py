@@ -85,6 +85,9 @@ class Description:
             for b in self.plan.bundles:
                 for p in b.products.get(place, ()):
                     steps.append(("product", self._product(p, place)))
+            for r in self.plan.moved:
+                if r.op != "part" and self.plan.home(r) == place:
+                    steps += [("call", call) for call in self._tensor(r)]
             segment = self.plan.segments.get(place)
             if segment is not None:
                 steps.append(("rows", self._rows(segment)))
@@ -101,6 +104,23 @@ class Description:
             a, lda, self.entry("packed", number), c, ldc, *cin, *sizes,
             *self._limits(p, number, place, bundle),
         )  # fmt: skip
+
+    def _tensor(self, r: Row) -> list[tuple]:
+        """Calls of kernels for tensors: (kernel, bases and strides, ...)."""
+        to = self.place(r)
+        if r.op == "nest":
+            a, b = (*map(self.place, r.args), self.fixed("ones"))[:2]
+            return [(self.entry("tensors", r), *a, *b, *to, self.entry("loops", r))]
+        sources = [*map(self.place, r.args), self.fixed("zeros")]
+        return [
+            (self.entry("tensors", r), *source, *to, self.entry("runs", r, k),
+             self.entry("run_count", r, k))
+            for k, source in reversed([*enumerate(sources)]) if r.tensor.runs[k]
+        ]  # fmt: skip
+
+    def fixed(self, name: str) -> tuple[int, int]:
+        """Numbers that are always the same, for all rows."""
+        return self.entry(name), self.entry("none")
 
     def _limits(
         self, p: Any, number: int, place: tuple[int, int], bundle: int

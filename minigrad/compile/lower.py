@@ -24,6 +24,7 @@ from ..ops.table import TABLE, name_of_ours
 from ..recur import ROW, SHARED, Block, Via, domains
 from ..run.levels import summands
 from ..run.reference import reference
+from .tensors import Nest, Places, added, einsum, fold, moved
 
 LOGIC = frozenset("logical_and logical_or logical_xor logical_not".split())
 MASKS = LOGIC.union(
@@ -37,6 +38,7 @@ CHEAP = (
     )
     | MASKS
 )
+MOVED = ("move", "nest", "part")  # not in the fused loops: read from memory, made by a step
 IN_CODE = (0.0, 0.5, 1.0, 2.0, float("inf"))  # of either sign: numbers that are no entry of a table
 CAST = "where(x, 1.0, 0.0)"  # a truth value as a number
 
@@ -55,14 +57,16 @@ class Row:
         in     an argument by row          slot   the state that arrives
         vec    a shared vector             const  a number in the code
         prod   args[0] times a shared matrix      z   the sum of products and shared vectors
+        move   elements of the args               nest  loops over the axes of one or two args
+        part   args[0] from element `tensor` on: a view
     """
 
     op: str
     args: tuple[Row, ...]
     size: int
-    tensor: Any = (
-        None  # in, vec: the block's tensor; slot: its key; const: the number; prod: the matrix
-    )
+    # in, vec: the block's tensor; slot: its key; const, part: the number; prod: the matrix;
+    # move, nest: what `tensors` says of it
+    tensor: Any = None
     transposed: bool = False  # prod: the matrix is stored (outputs, inputs)
     prods: tuple[Row, ...] = ()  # z
     vecs: tuple[Row, ...] = ()  # z
@@ -109,6 +113,7 @@ class Lowering:
         self.known: dict[tuple, Row] = {}
         self.numbers: dict[float, Tensor] = {}
         self.of: dict[Tensor, Row] = {}
+        self.places: dict[Row, tuple[tuple[Row, ...], Places]] = {}  # of what is moved
         self.shared: dict[Tensor, None] = {}  # shared tensors read as vectors or matrices
         live = set(order)
         self.slots = {key: ph for key, ph in block.slots.items() if ph in live}
@@ -117,9 +122,9 @@ class Lowering:
         self.wires = wires
         sent = {(port, leaf) for slot, leaf in self.slots for port, s in wires if s == slot}
         self.ports: dict[Any, Row] = {
-            key: self._leaving(t, ("in", "slot")) for key, t in block.ports.items() if key in sent
+            key: self._leaving(t, ("in", "slot", "part")) for key, t in block.ports.items() if key in sent
         }
-        self.rows = {t: self._leaving(t, ("in",)) for t in rows}
+        self.rows = {t: self._leaving(t, ("in", "part")) for t in rows}
         self.sums = {t: self.sum_of(t) for t in sums}
         self._accumulators()
 
@@ -133,7 +138,8 @@ class Lowering:
         tensor: Any = None,
         transposed: bool = False,
     ) -> Row:
-        what = repr(tensor) if op == "const" else id(tensor)  # -0.0 is not 0.0
+        what: Any = repr(tensor) if op == "const" else id(tensor)  # -0.0 is not 0.0
+        what = tensor if op in MOVED else what
         key = (op, tuple(map(id, args)), size, what, transposed)
         if key not in self.known:
             self.known[key] = Row(op, args, size, tensor, transposed)
@@ -181,12 +187,11 @@ class Lowering:
     def _lower(self, t: Tensor) -> Row:
         if self.domain[t] is None or t in self.slot_key or t in self.inputs:
             row = self._given(t)
-            zero = self.node("const", (), 1, 0.0)
-            return self.node("not_equal", (row, zero), row.size) if t.dtype.kind == "b" else row
+            return self._truth(row) if t.dtype.kind == "b" else row
         name = name_of_ours(t.op)
         args = tuple(self.of[i] for i in t.inputs)
         if name == "astype" and args[0].op in MASKS:
-            return self.node("cast", args, _length(t))
+            return self.node("cast", args, args[0].size)
         if name == "astype" and t.dtype.kind == "f" and t.inputs[0].dtype.kind in "iu":
             return args[0]  # it came as a number of the block's type
         if t.dtype.kind in "iu" and t.op.kind != "movement":
@@ -196,19 +201,104 @@ class Lowering:
                 raise Unsupported(f"{t.op.name} of truth values")
             if t.op.scalar == "x":
                 return args[0]
+            if name == "add" and len(args := self._joined(args)) == 1:
+                return args[0]
             # A user's op goes by its expression.
             return self.node(name or t.op.scalar, args, _joint(args))
-        if t.op.kind == "movement" and name in ("reshape", "broadcast_to", "permute_dims"):
-            if t.size == args[0].size or args[0].size == 1:
-                _length(t)
-                return args[0]
-        if name in ("sum", "max") and t.size == 1:
-            _length(t.inputs[0])
-            return self.node(name, (self._whole(args[0], t.inputs[0].size),), 1)
+        if not t.size:
+            raise Unsupported(f"{t.op.name} of shape {t.shape}: no elements per node")
+        if t.op.kind == "movement":
+            return self._movement(t, args)
+        if name in ("sum", "max"):
+            whole = self._whole(args[0], t.inputs[0].size)
+            return self.node(name, (whole,), 1) if t.size == 1 else self._nest(t, fold(t, name))
         if name == "einsum":
             return self._einsum(t, args)
         shapes = ", ".join(str(i.shape) for i in t.inputs)
         raise Unsupported(f"{t.op.name} of shapes {shapes} per node")
+
+    # -- tensors of more axes ----------------------------------------------------------------------
+
+    def _movement(self, t: Tensor, args: tuple[Row, ...]) -> Row:
+        """Elements at other places: what only renames them is no work, a slice a view."""
+        data = args[: len(moved(t))]
+        if any(a.op in MASKS for a in data):  # truth values lie in memory as numbers
+            numbers = tuple(
+                self.node("cast", (a,), a.size) if a.op in MASKS else a for a in data
+            )
+            return self._truth(self._moved(t, numbers))
+        return self._moved(t, data)
+
+    def _truth(self, row: Row) -> Row:
+        return self.node("not_equal", (row, self.node("const", (), 1, 0.0)), row.size)
+
+    def _moved(self, t: Tensor, data: tuple[Row, ...]) -> Row:
+        if t.op.name == "reshape" or len(data) == 1 and data[0].size == 1 and not _padded(t):
+            return data[0]
+        try:
+            places = Places.of(t)
+        except LookupError as why:
+            raise Unsupported(f"{t.op.name}: {why}") from None
+        if places is None:
+            operand = self._held(self._whole(data[0], t.inputs[0].size))
+            return self.node("move", (operand,), t.size, added(t))
+        operands: dict[Row, int] = {}
+        parts: list[tuple[Sequence[int], Places | None]] = []
+        for a in data:
+            rows, inner = self.places.get(a, ((a,), None))
+            parts.append(([operands.setdefault(r, len(operands)) for r in rows], inner))
+        return self._at(tuple(operands), places.through(parts), t.size)
+
+    def _at(self, operands: tuple[Row, ...], places: Places, size: int) -> Row:
+        """The row whose elements lie at `places` of the operands."""
+        used = [k for k in range(len(operands)) if (places.operand == k).any()]
+        if used != list(range(len(operands))):
+            places = places.through([([used.index(k)] if k in used else [-1], None)
+                                     for k in range(len(operands))])  # fmt: skip
+            operands = tuple(operands[k] for k in used)
+        first = places.slice_of(operands[0].size) if len(operands) == 1 else None
+        if first == 0 and operands[0].size == size:
+            return operands[0]
+        if first is not None and operands[0].op not in ("in", "vec", "const", "part"):
+            row = self.node("part", operands, size, first)
+        else:
+            row = self.node(
+                "move", tuple(map(self._held, operands)), size,
+                places.move(len(operands), [r.size == 1 for r in operands]),
+            )  # fmt: skip
+        self.places[row] = operands, places
+        return row
+
+    def _held(self, row: Row) -> Row:
+        """A row that has a place in memory."""
+        return self.node("identity", (row,), 1) if row.op == "const" else row
+
+    def _joined(self, args: tuple[Row, ...]) -> tuple[Row, ...]:
+        """The terms of a sum: movements that never meet are one, such as gradients of parts."""
+        kept: list[Row] = []
+        for b in args:
+            for k, a in enumerate(kept if b in self.places else ()):
+                if a not in self.places:
+                    continue
+                (left, mine), (right, theirs) = self.places[a], self.places[b]
+                joined = mine.joined(theirs, len(left))
+                if joined is not None:
+                    kept[k] = self._at((*left, *right), joined, b.size)
+                    break
+            else:
+                kept.append(b)
+        return tuple(kept)
+
+    def _nest(self, t: Tensor, how: Nest | None) -> Row:
+        if how is None:
+            shapes = ", ".join(str(i.shape) for i in t.inputs)
+            raise Unsupported(f"{t.op.name} of shapes {shapes}: too many loops")
+        operands = tuple(
+            self._held(self._whole(self._shared(i) if self.domain[i] is None else self.of[i],
+                                   i.size))
+            for i in t.inputs
+        )  # fmt: skip
+        return self.node("nest", operands[::-1] if how.swap else operands, t.size, how)
 
     def _given(self, t: Tensor) -> Row:
         """What the block is given: integers as numbers of its type, if they are exact as such."""
@@ -217,8 +307,8 @@ class Lowering:
                 f"{t.dtype} data ({t.name or t.op.name}) that may be too large for {self.real}"
             )
         if t in self.slot_key:
-            return self.node("slot", (), _length(t), self.slot_key[t])
-        return self._shared(t) if self.domain[t] is None else self.node("in", (), _length(t), t)
+            return self.node("slot", (), t.size, self.slot_key[t])
+        return self._shared(t) if self.domain[t] is None else self.node("in", (), t.size, t)
 
     def _shared(self, t: Tensor) -> Row:
         number = _number(t)
@@ -226,8 +316,6 @@ class Lowering:
             return self.number(number)
         while t.size and t.op in (BROADCAST, RESHAPE) and t.inputs[0].size == 1:
             t = t.inputs[0]  # one number, however often
-        if t.ndim > 2:
-            raise Unsupported(f"a shared tensor of shape {t.shape}")
         self.shared[t] = None
         return self.node("vec", (), t.size, t)
 
@@ -260,9 +348,7 @@ class Lowering:
             if subs[0] == subs[1] and len(subs[0]) == 1 and out == "":
                 product = self.node("multiply", args, _joint(args))
                 return self.node("sum", (self._whole(product, t.inputs[0].size),), 1)
-        raise Unsupported(
-            f"einsum {','.join(subs)}->{out} of shapes {', '.join(str(i.shape) for i in t.inputs)}"
-        )
+        return self._nest(t, einsum(t))
 
     # -- sums over the nodes -----------------------------------------------------------------------
 
@@ -272,12 +358,10 @@ class Lowering:
             if len(subs) == 2 and sorted(subs) == sorted(out):
                 left, right = (self.sized(t.inputs[subs.index(c)]) for c in out)
                 return Sum("outer", left, right)
-        if t.ndim <= 1:
-            return Sum("column", self.sized(t))
-        per_row = t.op.linear and self.domain[t] is not None
+        per_row = t.ndim > 1 and t.op.linear and self.domain[t] is not None
         if per_row and summands(t, self.domain) == [*t.inputs]:
             return Sum("linear", tensor=t, parts=[self.sum_of(i) for i in t.inputs])
-        raise Unsupported(f"the sum over nodes of {t.op.name} with shape {t.shape}")
+        return Sum("column", self.sized(t))
 
     def roots(self) -> list[Row]:
         found = [*self.rows.values(), *self.ports.values()]
@@ -360,10 +444,9 @@ def _joint(args: Sequence[Row]) -> int:
     return next((a.size for a in args if a.size != 1), 1)
 
 
-def _length(t: Tensor) -> int:
-    if t.size != max(t.shape, default=1):
-        raise Unsupported(f"{t.op.name}: a tensor of shape {t.shape} per node; vectors only so far")
-    return t.size
+def _padded(t: Tensor) -> bool:
+    """Whether a movement has zeros around."""
+    return t.op.name in ("place", "scatter")
 
 
 def able(t: Tensor, operands: Sequence[Tensor], flags: Sequence[bool], summed: bool) -> bool:

@@ -61,6 +61,7 @@ class Buffers:
     bias   : by bundle, the shared vectors its accumulators start from.
     outer, outer_sums: by product of stacked rows, its result; the column sums that come with it.
     columns: by row node, the other column sums, in chunks of rows.
+    runs, loops: by what is moved, and by operand: what `kernels.tensors` reads of it.
     blank  : what must be zero whenever the kernels run; they leave it so.
     """
 
@@ -106,12 +107,16 @@ class Buffers:
         for a in plan.areas:
             if all(r.op != "slot" or self._copied(r) for r in a.members):
                 self._area(a.members)
-        for r in (*plan.stored, *filter(self._copied, slots)):
+        made = [r for r in plan.moved if r.op != "part"]
+        for r in (*plan.stored, *made, *filter(self._copied, slots)):
             if r not in self.value:
                 self._area([r])
         for r in slots:
             if r not in self.value:
                 self.value[r] = self._shifted(r)
+        for r in plan.moved:
+            if r.op == "part":
+                self.value[r] = self.value[r.args[0]][:, r.tensor : r.tensor + r.size]
 
     def _area(self, members: Sequence[Row]) -> None:
         width = sum(r.size for r in members)
@@ -173,6 +178,14 @@ class Buffers:
         columns = [r for rows in plan.columns.values() for r in rows]
         self.columns = {r: self._array(chunks, r.size) for r in columns}
         self.zeros = self.zeroed(max((o.width for o in plan.outers), default=1))
+        self.runs = {
+            (r, k): np.array(runs, np.int64)
+            for r in plan.moved if r.op == "move" for k, runs in enumerate(r.tensor.runs)
+        }  # fmt: skip
+        self.loops = {
+            r: np.array(r.tensor.loops, np.int64) for r in plan.moved if r.op == "nest"
+        }
+        self.ones = np.ones(1, self.dtype)
         room = [gemm.work_size(o.left.size, o.width, size) for o in plan.outers]
         self.work = [self._array(max(room, default=1)) for _ in range(threads)]
 

@@ -21,10 +21,10 @@ from dataclasses import dataclass, field
 from itertools import permutations
 from typing import Any
 
-from .lower import CHEAP, MASKS, Lowering, Row, Sum, reads, topological
+from .lower import CHEAP, MASKS, MOVED, Lowering, Row, Sum, reads, topological
 
 STAGES = ("pre", "core", "post")
-LEAVES = frozenset(["in", "slot", "vec", "const", "z"])
+LEAVES = frozenset(["in", "slot", "vec", "const", "z", *MOVED])
 
 
 @dataclass(eq=False)
@@ -126,7 +126,7 @@ class Plan:
             stages = [self.stage[a] for a in reads(r)]
             if r not in after:
                 stage = 0
-            elif r in before or (r.op != "z" and max(stages, default=0) <= 1):
+            elif r in before or (r.op not in ("z", *MOVED) and max(stages, default=0) <= 1):
                 stage = 1
             else:
                 stage = 2
@@ -139,6 +139,8 @@ class Plan:
                     places.append((own, self._after(operand, own)))
                 self.prod_place[r] = places
                 self.depth[r] = max((d for s, d in places if s == stage), default=0)
+            elif r.op in MOVED:
+                self.depth[r] = max(self._after(a, stage) for a in r.args)
             else:
                 same = [self.depth[a] for a in reads(r) if self.stage[a] == stage]
                 self.depth[r] = max(same, default=0) if r.op not in LEAVES else 0
@@ -207,7 +209,9 @@ class Plan:
         for s in self.outer_sums:
             stored.update(((s.left, None), (s.right, None)))
         stored.update((r, None) for r in (*self.low.rows.values(), *self.low.ports.values()))
-        self.stored = {r: None for r in stored if r.op not in ("in", "slot", "z")}
+        self.moved = [r for r in self.order if r.op in MOVED]
+        stored.update((a, None) for r in self.moved for a in r.args)
+        self.stored = {r: None for r in stored if r.op not in ("in", "slot", "vec", "z", *MOVED)}
         self.operand_areas: dict[Row, Area] = {}
         groups = []
         for b in self.bundles:
@@ -371,6 +375,7 @@ class Plan:
     def places(self, stage: int) -> list[tuple[int, int]]:
         """The steps of a stage, in order."""
         found = {p for p in self.segments if p[0] == stage}
+        found |= {self.home(r) for r in self.moved if r.op != "part" and self.stage[r] == stage}
         found |= {p for b in self.bundles for p in b.products if p[0] == stage}
         return sorted(found)
 

@@ -44,6 +44,7 @@ class Program:
         self.flops = 2.0 * sum(m.depth * m.columns for m in self.plan.matrices) + 2.0 * sum(
             o.left.size * o.width for o in self.plan.outers
         )
+        self.flops += 2.0 * sum(r.tensor.work for r in self.plan.moved if r.op == "nest")
 
     def explain(self) -> str:
         """What was hoisted, packed and deferred, in words."""
@@ -60,6 +61,11 @@ class Program:
             lines.append(
                 f"  weight gradient {o.left.size} x {o.width}: stacked rows, one product{sums}"
             )
+        for r in plan.moved:
+            if r.op != "part":
+                when = ("before the loop", "at every level", "after the loop")[plan.stage[r]]
+                what = f"{len(r.args)} moved" if r.op == "move" else f"{r.tensor.kernel} loops"
+                lines.append(f"  tensor of {r.size} elements {when}: {what}")
         for (stage, _), s in plan.segments.items():
             when = ("before the loop", "at every level", "after the loop")[stage]
             lines.append(

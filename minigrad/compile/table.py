@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import Tensor
+from ..kernels import tensors
 from ..kernels.glue import address
 from ..recur import PROJ, ROW, Via, parts_of
 from .layout import Layout, layout_of
@@ -215,6 +216,8 @@ RULES: dict[str, Callable[..., int]] = {
     "ranges": lambda t: 0,
     "work": lambda t: 0,
     "zeros": lambda t: address(t.buffers.zeros),
+    "ones": lambda t: address(t.buffers.ones),
+    "none": lambda t: 0,
     "infinite": lambda t: address(t.infinite),
     "skipping": lambda t: int(t.limits.skipping),
     "nodes": lambda t: t.layout.n,
@@ -234,6 +237,13 @@ RULES: dict[str, Callable[..., int]] = {
     "source": lambda t, slot: address(t.layout.slots[slot].source),
     "port": lambda t, slot: address(t.layout.slots[slot].port),
     "ports": Table.port,
+    # tensors of more axes
+    "tensors": lambda t, r: getattr(
+        tensors.kernels(t.program.low.real), r.tensor.kernel if r.op == "nest" else "move"
+    ).address,
+    "loops": lambda t, r: address(t.buffers.loops[r]),
+    "runs": lambda t, r, k: address(t.buffers.runs[r, k]),
+    "run_count": lambda t, r, k: len(t.buffers.runs[r, k]),
     # matrices and their blocks
     "depth": lambda t, m: t.plan.matrices[m].depth,
     "columns": lambda t, m: t.plan.matrices[m].columns,

@@ -65,6 +65,9 @@ def _steps(k: Builder, real: Real, steps: tuple, t: Any, a: Int, b: Int, level: 
     for kind, what in steps:
         if kind == "product":
             _product(k, real, what, t, a, b, level)
+        elif kind == "call":
+            with k.when(a < b):
+                k.call(*(t[entry] for entry in what), a, b)
         else:
             passes, tail = what
             for r in k.rows(a, b):

@@ -1,0 +1,152 @@
+"""Kernels for tensors per node: elements moved, and products summed over axes.
+
+Vectors per node are what the stages of a block fuse; a tensor of more axes is a vector to them as
+well, its elements in row-major order.  What knows of axes is here: runs of elements that go to
+other places (slices, joins, transposes, repeats), and nests of loops that multiply and add or take
+the largest (matrices per node, outer products, sums along an axis).  Sizes and steps lie in
+memory, so that one compilation serves all shapes.
+
+Every kernel works on rows [start, stop) of arrays with `ld...` bytes from row to row (0: all rows
+share it); the other numbers count elements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache as once
+from typing import Any
+
+from . import cache
+from .vectors import Builder, Int, Real
+
+RUN, OUTER, INNER = 5, 3, 2  # numbers in a run; loops around an element of a nest, and inside it
+FORMS = ("both", "one")  # whether the second operand runs along the vector too, or stands still
+
+_SOURCE = '''"""Kernels for tensors per node, {dtype}."""
+
+from minigrad.kernels import tensors
+from minigrad.kernels.native import kernel
+from minigrad.kernels.vectors import REALS
+
+for name, make in tensors.KERNELS.items():
+    globals()[name] = kernel(make(REALS["{dtype}"]))
+'''
+
+
+@once
+def kernels(dtype: str) -> cache.Module:
+    """The kernels below for "float32" or "float64"."""
+    return cache.load(_SOURCE.format(dtype=dtype), f"tensors_{dtype}")
+
+
+def moving(real: Real) -> Callable[..., None]:
+    """Runs of elements from one row to another.
+
+    runs : rows (from, step, to, count, add): count elements from `from`, `step` apart,
+           to places side by side; add: to what is there.
+    """
+
+    def move(
+        k: Builder, source: Int, lds: Int, to: Int, ldto: Int, runs: Int, count: Int, start: Int,
+        stop: Int,
+    ) -> None:  # fmt: skip
+        for r in k.rows(start, stop):
+            x, y = source + r * lds, to + r * ldto
+            for i in k.rows(0, count):
+                run = runs + i * (RUN * 8)
+                first, step, at, n, adds = (k.index(run, j) for j in range(RUN))
+                a, b = x + first * real.bytes, y + at * real.bytes
+                with k.when(adds.equals(0)):
+                    with k.when(step.equals(1)):
+                        for j in k.lanes(n, real):
+                            k.store(b, j, k.load(a, j))
+                    with k.when(step.equals(0)):
+                        for j in k.lanes(n, real):
+                            k.store(b, j, k.broadcast(a, 0, real))
+                    with k.when(k.choose(step < 0, 2, step) > 1):
+                        for e in k.rows(0, n):
+                            k.put(b, e, k.broadcast(a, e * step, real))
+                with k.when(adds.differs(0)):
+                    for e in k.rows(0, n):
+                        k.put(b, e, k.broadcast(b, e, real) + k.broadcast(a, e * step, real))
+
+    return move
+
+
+def nest(real: Real, how: str, across: bool, both: bool) -> Callable[..., None]:
+    """out[o] = the sum (or the largest) over r of a[o, r] * b[o, r].
+
+    loops  : per loop around an element (n, step of a, of b, of out), per loop inside it (n, step
+             of a, of b), then how many elements the vector runs over.
+    across : the vector runs across elements of out, which lie side by side; else along r.
+    both   : b runs along the vector as a does; else it stands still.
+    """
+    empty = 0.0 if how == "sum" else float("-inf")
+
+    def at(k: Builder, base: Int, j: Any, runs: bool) -> Any:
+        return k.load(base, j) if runs else k.broadcast(base, 0, real)
+
+    def join(k: Builder, total: Any, a: Any, b: Any) -> Any:
+        return k.fmuladd(a, b, total) if how == "sum" else k.maximum(total, a)
+
+    def run(
+        k: Builder, a: Int, lda: Int, b: Int, ldb: Int, out: Int, ldo: Int, loops: Int, start: Int,
+        stop: Int,
+    ) -> None:  # fmt: skip
+        size = real.bytes
+        numbers = [k.index(loops, i) for i in range(4 * OUTER + 3 * INNER + 1)]
+        around = [numbers[4 * i : 4 * i + 4] for i in range(OUTER)]
+        inside = [numbers[4 * OUTER + 3 * i : 4 * OUTER + 3 * i + 3] for i in range(INNER)]
+        width = numbers[-1]
+
+        def outer(level: int, x: Int, y: Int, to: Int) -> None:
+            if level == OUTER:
+                element(x, y, to)
+                return
+            n, da, db, do = around[level]
+            for i in k.rows(0, n):
+                outer(level + 1, x + i * (da * size), y + i * (db * size), to + i * (do * size))
+
+        def inner(level: int, x: Int, y: Int, step: Callable[[Int, Int], None]) -> None:
+            if level == INNER:
+                step(x, y)
+                return
+            n, da, db = inside[level]
+            for i in k.rows(0, n):
+                inner(level + 1, x + i * (da * size), y + i * (db * size), step)
+
+        def element(x: Int, y: Int, to: Int) -> None:
+            if across:
+                for j in k.lanes(width, real):
+                    total = k.var(k.const(empty, real))
+
+                    def add(x: Int, y: Int, j: Any = j, total: Any = total) -> None:
+                        total.value = join(k, total.value, k.load(x, j), at(k, y, j, both))
+
+                    inner(0, x, y, add)
+                    k.store(to, j, total.value)
+                return
+            total = k.var(k.const(empty, real))
+
+            def along(x: Int, y: Int) -> None:
+                for j in k.lanes(width, real):
+                    a, b = k.load(x, j), at(k, y, j, both)
+                    total.value = join(k, total.value, k.only(j, a, empty), k.only(j, b, 0.0))
+
+            inner(0, x, y, along)
+            k.put(to, 0, total.value.sum() if how == "sum" else total.value.largest())
+
+        for r in k.rows(start, stop):
+            outer(0, a + r * lda, b + r * ldb, out + r * ldo)
+
+    return run
+
+
+KERNELS: dict[str, Callable[[Real], Callable[..., None]]] = {"move": moving} | {
+    f"{how}_{way}_{form}": lambda real, how=how, way=way, form=form: nest(
+        real, how, way == "across", form == "both"
+    )
+    for how in ("sum", "max")
+    for way in ("across", "along")
+    for form in (FORMS if how == "sum" else FORMS[1:])
+}
