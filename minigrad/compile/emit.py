@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .lower import CHEAP, MASKS, Row
+from .lower import CHEAP, FOLDS, MASKS, Row
 from .plan import Plan, Segment
 
 
@@ -109,7 +109,8 @@ class Description:
         """Calls of kernels for tensors: (kernel, bases and strides, ...)."""
         to = self.place(r)
         if r.op == "nest":
-            a, b = (*map(self.place, r.args), self.fixed("ones"))[:2]
+            places = [*map(self.place, r.args), self.fixed("ones")][:2]
+            a, b = places[::-1] if r.tensor.swap else places
             return [(self.entry("tensors", r), *a, *b, *to, self.entry("loops", r))]
         sources = [*map(self.place, r.args), self.fixed("zeros")]
         return [
@@ -322,9 +323,6 @@ class _Pass:
     def data(self) -> tuple:
         loops = [(self.of.size(n), tuple(c), tuple(f)) for n, (c, f) in self.loops.items()]
         return tuple(self.scalars), tuple(loops)
-
-
-FOLDS = ("sum", "max")
 
 
 def computed_again(a: Row, turn: dict[Row, int]) -> bool:

@@ -24,11 +24,11 @@ from ..ops.table import TABLE, name_of_ours
 from ..recur import ROW, SHARED, Block, Via, domains
 from ..run.levels import summands
 from ..run.reference import reference
-from .tensors import Nest, Places, added, einsum, fold, moved
+from .tensors import COMPOSED, RUNNING, Nest, Places, added, einsum, fold, moved, running
 
 LOGIC = frozenset("logical_and logical_or logical_xor logical_not".split())
 MASKS = LOGIC.union(
-    "equal not_equal less less_equal greater greater_equal isnan isinf isfinite".split()
+    "equal not_equal less less_equal greater greater_equal isnan isinf isfinite signbit".split()
 )
 CHEAP = (
     frozenset(
@@ -38,6 +38,7 @@ CHEAP = (
     )
     | MASKS
 )
+FOLDS = ("sum", "prod", "max")  # over the whole vector
 MOVED = ("move", "nest", "part")  # not in the fused loops: read from memory, made by a step
 IN_CODE = (0.0, 0.5, 1.0, 2.0, float("inf"))  # of either sign: numbers that are no entry of a table
 CAST = "where(x, 1.0, 0.0)"  # a truth value as a number
@@ -53,10 +54,10 @@ class Unsupported(Exception):
 class Row:
     """One vector of `size` elements (1: a number) per structure node.
 
-    op: an elementwise op (a user's own: its expression), "sum" or "max" over the vector, or
+    op: an elementwise op (a user's own: its expression), one of FOLDS over the vector, or
         in     an argument by row          slot   the state that arrives
         vec    a shared vector             const  a number in the code
-        prod   args[0] times a shared matrix      z   the sum of products and shared vectors
+        matmul args[0] times a shared matrix      z   the sum of products and shared vectors
         move   elements of the args               nest  loops over the axes of one or two args
         part   args[0] from element `tensor` on: a view
     """
@@ -64,10 +65,10 @@ class Row:
     op: str
     args: tuple[Row, ...]
     size: int
-    # in, vec: the block's tensor; slot: its key; const, part: the number; prod: the matrix;
+    # in, vec: the block's tensor; slot: its key; const, part: the number; matmul: the matrix;
     # move, nest: what `tensors` says of it
     tensor: Any = None
-    transposed: bool = False  # prod: the matrix is stored (outputs, inputs)
+    transposed: bool = False  # matmul: the matrix is stored (outputs, inputs)
     prods: tuple[Row, ...] = ()  # z
     vecs: tuple[Row, ...] = ()  # z
 
@@ -205,17 +206,30 @@ class Lowering:
                 return args[0]
             # A user's op goes by its expression.
             return self.node(name or t.op.scalar, args, _joint(args))
-        if not t.size:
+        if not t.size or not all(i.size for i in t.inputs):
             raise Unsupported(f"{t.op.name} of shape {t.shape}: no elements per node")
         if t.op.kind == "movement":
             return self._movement(t, args)
-        if name in ("sum", "max"):
+        if name in COMPOSED:
+            return self._composed(t)
+        if name in RUNNING:
+            return self._nest(t, running(t))
+        if name in FOLDS:
             whole = self._whole(args[0], t.inputs[0].size)
             return self.node(name, (whole,), 1) if t.size == 1 else self._nest(t, fold(t, name))
         if name == "einsum":
             return self._einsum(t, args)
         shapes = ", ".join(str(i.shape) for i in t.inputs)
         raise Unsupported(f"{t.op.name} of shapes {shapes} per node")
+
+    def _composed(self, t: Tensor) -> Row:
+        """An op that is a few others."""
+        made = COMPOSED[t.op.name](t)
+        for u in toposort([made]):
+            if u not in self.domain:
+                own = any(self.domain[i] is not None for i in u.inputs)
+                self.domain[u] = self.domain[t] if own else None
+        return self.row(made)
 
     # -- tensors of more axes ----------------------------------------------------------------------
 
@@ -293,12 +307,8 @@ class Lowering:
         if how is None:
             shapes = ", ".join(str(i.shape) for i in t.inputs)
             raise Unsupported(f"{t.op.name} of shapes {shapes}: too many loops")
-        operands = tuple(
-            self._held(self._whole(self._shared(i) if self.domain[i] is None else self.of[i],
-                                   i.size))
-            for i in t.inputs
-        )  # fmt: skip
-        return self.node("nest", operands[::-1] if how.swap else operands, t.size, how)
+        operands = tuple(self._held(self._whole(self.of[i], i.size)) for i in t.inputs)
+        return self.node("nest", operands, t.size, how)
 
     def _given(self, t: Tensor) -> Row:
         """What the block is given: integers as numbers of its type, if they are exact as such."""
@@ -344,7 +354,7 @@ class Lowering:
                 ):
                     self.shared[matrix] = None
                     operand = self._whole(args[vec], t.inputs[vec].size)
-                    return self.node("prod", (operand,), t.size, matrix, sm == out + sv)
+                    return self.node("matmul", (operand,), t.size, matrix, sm == out + sv)
             if subs[0] == subs[1] and len(subs[0]) == 1 and out == "":
                 product = self.node("multiply", args, _joint(args))
                 return self.node("sum", (self._whole(product, t.inputs[0].size),), 1)
@@ -394,11 +404,11 @@ class Lowering:
         new: dict[Row, Row] = {}
         for r in order:
             args = tuple(new[a] for a in r.args)
-            if r.op == "prod":
-                moved = self.node("prod", args, r.size, r.tensor, r.transposed)
+            if r.op == "matmul":
+                moved = self.node("matmul", args, r.size, r.tensor, r.transposed)
                 new[r] = Row("z", (), r.size, prods=(moved,))
-            elif r in terms and any(x.op == "prod" and users[x] == 1 for x in terms[r]):
-                inside = [x for x in terms[r] if x.op == "prod" and users[x] == 1]
+            elif r in terms and any(x.op == "matmul" and users[x] == 1 for x in terms[r]):
+                inside = [x for x in terms[r] if x.op == "matmul" and users[x] == 1]
                 vecs = [x for x in terms[r] if x.op == "vec"]
                 rest = [new[x] for x in terms[r] if x not in inside and x not in vecs]
                 z = Row(

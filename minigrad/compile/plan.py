@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from itertools import permutations
 from typing import Any
 
-from .lower import CHEAP, MASKS, MOVED, Lowering, Row, Sum, reads, topological
+from .lower import CHEAP, FOLDS, MASKS, MOVED, Lowering, Row, Sum, reads, topological
 
 STAGES = ("pre", "core", "post")
 LEAVES = frozenset(["in", "slot", "vec", "const", "z", *MOVED])
@@ -306,7 +306,7 @@ class Plan:
 
     def _here(self, r: Row, users: dict[Row, int]) -> bool:
         """Whether a node of another segment is computed again here rather than stored there."""
-        if r in self.stored or r.op in ("sum", "max"):
+        if r in self.stored or r.op in FOLDS:
             return False
         if r not in self.from_slot:
             return r.op in CHEAP or users.get(r, 0) == 1

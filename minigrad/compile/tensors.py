@@ -16,6 +16,10 @@ import numpy as np
 
 from ..graph import Tensor
 from ..kernels.tensors import INNER, OUTER
+from ..ops import elementwise as e
+from ..ops import reduce
+from ..ops.arrays import astype
+from ..ops.broadcast import reshape
 from ..ops.indexing import SCATTER
 
 Run = tuple[int, int, int, int, int]  # from, step, to, count, add
@@ -35,13 +39,7 @@ class Nest:
     kernel: str
     loops: tuple[int, ...]
     swap: bool = False
-
-    @property
-    def work(self) -> float:
-        """How many multiply-adds an element of the structure costs."""
-        around = self.loops[: 4 * OUTER : 4]
-        inside = self.loops[4 * OUTER : 4 * OUTER + 3 * INNER : 3]
-        return float(np.prod([*around, *inside, self.loops[-1]]))
+    work: int = 0  # multiply-adds for a node of the structure
 
 
 class Places:
@@ -222,4 +220,54 @@ def _arranged(how: str, loops: list[list[int]]) -> Nest | None:
     for loop in [*inside, *[[1, 0, 0]] * (INNER - len(inside))]:
         numbers += [loop[0], *(loop[1:3][::-1] if swap else loop[1:3])]
     form = "both" if a == b else "one"
-    return Nest(f"{how}_{'across' if across else 'along'}_{form}", (*numbers, n), swap)
+    kernel = f"{how}_{'across' if across else 'along'}_{form}"
+    return Nest(kernel, (*numbers, n), swap, int(np.prod([loop[0] for loop in [*rest, vector]])))
+
+
+RUNNING = ("cumulative_sum", "cumulative_prod", "linear_recurrence")
+
+
+def running(t: Tensor) -> Nest | None:
+    """The loops of what runs along an axis."""
+    axis, reverse, shape = t.attrs["axis"] % t.ndim, t.attrs["reverse"], t.shape
+    steps = [int(np.prod(shape[k + 1 :])) for k in range(t.ndim)]
+    alone = t.op.name == "cumulative_sum"  # its factors are ones
+    around = [[shape[k], *[steps[k]] * 3, 1] for k in range(t.ndim) if k != axis and shape[k] > 1]
+    around = _merged(around)
+    if len(around) > OUTER:
+        return None
+    step = -steps[axis] if reverse else steps[axis]
+    begin = (shape[axis] - 1) * steps[axis] if reverse else 0
+    numbers: list[int] = []
+    for loop in [*around, *[[1, 0, 0, 0]] * (OUTER - len(around))]:
+        numbers += [loop[0], *((0,) if alone else loop[1:2]), *loop[2:4]]
+    numbers += [shape[axis], 0 if alone else step, step, step, 0 if alone else begin, begin, begin]
+    kernel = "running_prod" if t.op.name == "cumulative_prod" else "running_sum"
+    return Nest(kernel, tuple(numbers), swap=alone, work=t.size)
+
+
+# -- ops that are a few others ---------------------------------------------------------------------
+
+
+def _norm(t: Tensor) -> Tensor:
+    """The largest element is taken out first: no square overflows."""
+    (x,), axis = t.inputs, t.attrs["axis"]
+    top = reduce.max(e.abs(x), axis=axis, keepdims=True)
+    scale = e.where(e.logical_and(e.greater(top, 0), e.isfinite(top)), top, 1)
+    squares = reduce.sum(e.square(e.divide(x, scale)), axis=axis, keepdims=True)
+    return reshape(e.multiply(scale, e.sqrt(squares)), t.shape)
+
+
+def _any(t: Tensor) -> Tensor:
+    (x,) = t.inputs
+    truth = x if x.dtype.kind == "b" else e.not_equal(x, 0)
+    return e.greater(reduce.max(astype(truth, np.float32), axis=t.attrs["axis"]), 0.5)
+
+
+def _all(t: Tensor) -> Tensor:
+    (x,) = t.inputs
+    false = e.logical_not(x) if x.dtype.kind == "b" else e.equal(x, 0)
+    return e.less(reduce.max(astype(false, np.float32), axis=t.attrs["axis"]), 0.5)
+
+
+COMPOSED = {"norm": _norm, "any": _any, "all": _all}

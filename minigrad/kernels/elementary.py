@@ -16,7 +16,7 @@ without branches and tables.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .values import F32, F64, Bits, Mask, Number, Real, V
@@ -320,7 +320,37 @@ def _circular_reduced(x: V, quarter: int) -> V:
     return (value.bits() ^ ((quadrant & 2) << (real.bits - 2))).as_float()
 
 
-TABLE = {
+def remainder(x: V, y: V) -> V:
+    """x - y floor(x / y), as Python's % (and NumPy's) rounds it: with the sign of y."""
+    k = x.k
+    r = k.outside("fmod", x, y)
+    other = ((r < 0.0) & (y > 0.0)) | ((r > 0.0) & (y < 0.0))
+    return where(r.equals(0.0), k.copysign(k.const(0.0, x.real), y), where(other, r + y, r))
+
+
+def floor_divide(x: V, y: V) -> V:
+    """floor(x / y) as NumPy's // rounds it: the whole number that goes with the remainder."""
+    k = x.k
+    ratio = x / y
+    r = k.outside("fmod", x, y)
+    other = ((r < 0.0) & (y > 0.0)) | ((r > 0.0) & (y < 0.0))
+    whole = (x - r) / y
+    whole = where(other, whole - 1.0, whole)
+    low = k.rounded("floor", whole)
+    low = where((whole - low) > 0.5, low + 1.0, low)
+    low = where(whole.equals(0.0), k.copysign(k.const(0.0, x.real), ratio), low)
+    return where(y.equals(0.0), ratio, low)
+
+
+def _whole(how: str) -> Callable[[V], V]:
+    return lambda x: x.k.rounded(how, x)
+
+
+def _outside(name: str) -> Callable[..., V]:
+    return lambda *args: args[0].k.outside(name, *args)
+
+
+TABLE: dict[str, Callable[..., V]] = {
     "sqrt": sqrt,
     "exp": exp,
     "expm1": expm1,
@@ -331,4 +361,15 @@ TABLE = {
     "erf": erf,
     "sin": sin,
     "cos": cos,
+    "remainder": remainder,
+    "floor_divide": floor_divide,
+    "copysign": lambda x, y: x.k.copysign(x, y),
+    **{name: _whole(name) for name in ("floor", "ceil", "trunc", "rint")},
+    # Rare in nets, and long: the C library's.
+    **{
+        name: _outside(name)
+        for name in (
+            "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "hypot", "nextafter", "pow"
+        )
+    },
 }

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..ops import scalar
 from . import elementary as fn
+from .tensors import EMPTY, JOIN
 from .values import Truth
 from .vectors import Builder, Int, Real
 
@@ -121,20 +122,16 @@ def _row(k: Builder, real: Real, passes: tuple, tail: tuple, t: Any, r: Int) -> 
         for instruction in scalars:
             _one(k, real, instruction, known, t, r, None)
         for length, code, folds in loops:
-            zero = k.const(0.0, real)
-            low = k.const(float("-inf"), real)
-            totals = [k.var(zero if f[0] == "sum" else low) for f in folds]
+            totals = [k.var(k.const(EMPTY[f[0]], real)) for f in folds]
             for j in k.lanes(t[length], real):
                 local = dict(known)
                 for instruction in code:
                     _one(k, real, instruction, local, t, r, j)
                 for (how, _, v), total in zip(folds, totals, strict=True):
-                    if how == "sum":
-                        total.value = total.value + k.only(j, local[v].rounded())
-                    else:
-                        total.value = k.maximum(total.value, k.only(j, local[v], float("-inf")))
+                    one = k.only(j, local[v].rounded(), EMPTY[how])
+                    total.value = JOIN[how](k, total.value, one)
             for (how, v, _), total in zip(folds, totals, strict=True):
-                known[v] = total.value.sum() if how == "sum" else total.value.largest()
+                known[v] = total.value.folded(how)
     for instruction in tail:
         _one(k, real, instruction, known, t, r, None)
 

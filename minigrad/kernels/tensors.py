@@ -74,20 +74,20 @@ def moving(real: Real) -> Callable[..., None]:
 
 
 def nest(real: Real, how: str, across: bool, both: bool) -> Callable[..., None]:
-    """out[o] = the sum (or the largest) over r of a[o, r] * b[o, r].
+    """out[o] = the sum (the product, the largest) over r of a[o, r], times b[o, r] in a sum.
 
     loops  : per loop around an element (n, step of a, of b, of out), per loop inside it (n, step
              of a, of b), then how many elements the vector runs over.
     across : the vector runs across elements of out, which lie side by side; else along r.
     both   : b runs along the vector as a does; else it stands still.
     """
-    empty = 0.0 if how == "sum" else float("-inf")
+    empty = EMPTY[how]
 
     def at(k: Builder, base: Int, j: Any, runs: bool) -> Any:
         return k.load(base, j) if runs else k.broadcast(base, 0, real)
 
     def join(k: Builder, total: Any, a: Any, b: Any) -> Any:
-        return k.fmuladd(a, b, total) if how == "sum" else k.maximum(total, a)
+        return k.fmuladd(a, b, total) if how == "sum" else JOIN[how](k, total, a)
 
     def run(
         k: Builder, a: Int, lda: Int, b: Int, ldb: Int, out: Int, ldo: Int, loops: Int, start: Int,
@@ -134,7 +134,7 @@ def nest(real: Real, how: str, across: bool, both: bool) -> Callable[..., None]:
                     total.value = join(k, total.value, k.only(j, a, empty), k.only(j, b, 0.0))
 
             inner(0, x, y, along)
-            k.put(to, 0, total.value.sum() if how == "sum" else total.value.largest())
+            k.put(to, 0, total.value.folded(how))
 
         for r in k.rows(start, stop):
             outer(0, a + r * lda, b + r * ldb, out + r * ldo)
@@ -142,11 +142,62 @@ def nest(real: Real, how: str, across: bool, both: bool) -> Callable[..., None]:
     return run
 
 
+def running(real: Real, how: str) -> Callable[..., None]:
+    """out[o, t] = a[o, t] * out[o, t - 1] + b[o, t], beginning with b ("sum"); or the running
+    products of a.
+
+    loops : per loop around (n, step of a, of b, of out), then the same of t, and where each begins.
+    """
+
+    def run(
+        k: Builder, a: Int, lda: Int, b: Int, ldb: Int, out: Int, ldo: Int, loops: Int, start: Int,
+        stop: Int,
+    ) -> None:  # fmt: skip
+        numbers = [k.index(loops, i) for i in range(4 * OUTER + 7)]
+        around = [numbers[4 * i : 4 * i + 4] for i in range(OUTER)]
+        n, *steps = numbers[4 * OUTER : 4 * OUTER + 4]
+        begin = numbers[4 * OUTER + 4 :]
+
+        def outer(level: int, at: list[Int]) -> None:
+            if level == OUTER:
+                along(at)
+                return
+            m, *more = around[level]
+            for i in k.rows(0, m):
+                outer(level + 1, [x + i * d for x, d in zip(at, more, strict=True)])
+
+        def along(at: list[Int]) -> None:
+            state = k.var(k.const(0.0, real))
+            x, y, to = (base[j] + p * real.bytes for j, p in enumerate(at))
+            with k.when(n > 0):
+                state.value = k.broadcast(x if how == "prod" else y, 0, real)
+                k.put(to, 0, state.value)
+            for t in k.rows(1, n):
+                factor = k.broadcast(x, t * steps[0], real)
+                value = state.value * factor
+                if how == "sum":
+                    value = value + k.broadcast(y, t * steps[1], real)
+                state.value = value
+                k.put(to, t * steps[2], value)
+
+        for r in k.rows(start, stop):
+            base = (a + r * lda, b + r * ldb, out + r * ldo)
+            outer(0, list(begin))
+
+    return run
+
+
+EMPTY = {"sum": 0.0, "prod": 1.0, "max": float("-inf")}
+JOIN: dict[str, Callable[[Builder, Any, Any], Any]] = {
+    "sum": lambda k, total, a: total + a,
+    "prod": lambda k, total, a: total * a,
+    "max": lambda k, total, a: k.maximum(total, a),
+}
 KERNELS: dict[str, Callable[[Real], Callable[..., None]]] = {"move": moving} | {
     f"{how}_{way}_{form}": lambda real, how=how, way=way, form=form: nest(
         real, how, way == "across", form == "both"
     )
-    for how in ("sum", "max")
+    for how in ("sum", "prod", "max")
     for way in ("across", "along")
     for form in (FORMS if how == "sum" else FORMS[1:])
-}
+} | {f"running_{how}": lambda real, how=how: running(real, how) for how in ("sum", "prod")}

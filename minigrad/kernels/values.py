@@ -257,6 +257,12 @@ class V(Value):
         """Largest lane, in every lane; NaN if any lane is."""
         return self._fold(lambda a, b: self.k.maximum(a, b))
 
+    def folded(self, how: str) -> V:
+        """All lanes joined: "sum", "prod" or "max"."""
+        if how == "prod":
+            return self._fold(lambda a, b: (a * b).rounded())
+        return self.sum() if how == "sum" else self.largest()
+
     def _fold(self, combine: Callable[[V, V], V]) -> V:
         lanes, v = self.k.lanes_of(self.real), self.rounded()
         span = lanes // 2

@@ -283,6 +283,17 @@ class Builder:
         """A function of the C library, lane by lane."""
         return self._intrinsic(name, a)
 
+    def outside(self, name: str, *args: V) -> V:
+        """A function of the C library that LLVM does not know, lane by lane (`fmodf` for float32)."""
+        real = args[0].real
+        fn = self._function(name + "f" * (real.bits == 32), real.ir, [real.ir] * len(args))
+        result = ir.Constant(self.vector(real), ir.Undefined)
+        for lane in range(self.lanes_of(real)):
+            at = ir.Constant(I32, lane)
+            one = self.ir.call(fn, [self.ir.extract_element(a.value, at) for a in args])
+            result = self.ir.insert_element(result, one, at)
+        return V(self, result, real)
+
     def sqrt(self, a: V) -> V:
         return self._intrinsic("sqrt", a)
 
@@ -292,8 +303,9 @@ class Builder:
     def copysign(self, a: V, sign: V) -> V:
         return self._intrinsic("copysign", a, sign)
 
-    def floor(self, a: V) -> V:
-        return self._intrinsic("floor", a)
+    def rounded(self, how: str, a: V) -> V:
+        """A whole number beside a. how: floor, ceil, trunc, or rint (halves to even)."""
+        return self._intrinsic(how, a)
 
     def any(self, mask: Mask) -> Truth:
         """Whether the mask holds in any lane."""

@@ -178,12 +178,14 @@ divide = binary(
 )  # fmt: skip
 floor_divide = binary(
     "floor_divide", "x1 / x2 rounded down (slope 0)", np.floor_divide, shape=numbers,
+    scalar="floor_divide(x, y)",
     branch=analytic.whole_ratio,
 )  # fmt: skip
 remainder = binary(
     "remainder", "x1 - x2 * floor(x1 / x2), with the sign of x2", np.remainder,
     lambda g, y, a, b: g, lambda g, y, a, b: absorb(negative(g), floor_divide(a, b)),
     domains=("not whole", "one"), shape=numbers, branch=analytic.whole_ratio,
+    scalar="remainder(x, y)",
     analytic=lambda a, b: a - b * np.floor(np.real(a) / np.real(b)),
 )  # fmt: skip
 negative = unary(
@@ -240,29 +242,30 @@ def reciprocal(x: ArrayLike, /) -> Tensor:
 # -- rounding --------------------------------------------------------------------------------------
 
 floor = unary(
-    "floor", "x rounded down (slope 0)", np.floor, domain="not whole", floats=False,
+    "floor", "x rounded down (slope 0)", np.floor, scalar="floor(x)", domain="not whole", floats=False,
     branch=analytic.to_integer,
 )  # fmt: skip
 ceil = unary(
-    "ceil", "x rounded up (slope 0)", np.ceil, domain="not whole", floats=False,
+    "ceil", "x rounded up (slope 0)", np.ceil, scalar="ceil(x)", domain="not whole", floats=False,
     branch=analytic.to_integer,
 )  # fmt: skip
 trunc = unary(
-    "trunc", "x rounded towards 0 (slope 0)", np.trunc, domain="not whole", floats=False,
+    "trunc", "x rounded towards 0 (slope 0)", np.trunc, scalar="trunc(x)", domain="not whole", floats=False,
     branch=analytic.to_integer,
 )  # fmt: skip
 round = unary(
-    "round", "x rounded, halves to even (slope 0)", np.round, domain="not whole", floats=False,
+    "round", "x rounded, halves to even (slope 0)", np.round, scalar="rint(x)", domain="not whole", floats=False,
     shape=numbers, ufunc=np.rint, branch=lambda x: analytic.to_integer(x + 0.5),
 )  # fmt: skip
 nextafter = binary(
     "nextafter", "The next number after x1 towards x2 (slope 0)", np.nextafter, floats=True,
-    held=True,
+    held=True, scalar="nextafter(x, y)",
 )  # fmt: skip
 copysign = binary(
     "copysign", "|x1| with the sign of x2 (slope 0 by x2, and at x1 = 0)", np.copysign,
     lambda g, y, a, b: multiply(g, multiply(sign(a), sign(y))), floats=True,
-    domains=("not zero", "not zero"), branch=lambda a, b: np.stack(np.broadcast_arrays(a, b)),
+    domains=("not zero", "not zero"), scalar="copysign(x, y)",
+    branch=lambda a, b: np.stack(np.broadcast_arrays(a, b)),
     analytic=lambda a, b: a * analytic.side(a) * np.copysign(1, np.real(b)),
 )  # fmt: skip
 
@@ -372,17 +375,21 @@ logical_xor = _test(
     "logical_xor", "x1 or x2, not both", np.logical_xor, "(x & ~y) | (~x & y)", cast=BOOL
 )
 isnan = unary(
-    "isnan", "Whether x is NaN", np.isnan, floats=False, shape=_truth, scalar="differs(x, x)"
-)
+    "isnan", "Whether x is NaN", np.isnan, floats=False, shape=_truth, cheap=True,
+    scalar="differs(x, x)",
+)  # fmt: skip
 isinf = unary(
-    "isinf", "Whether x is infinite", np.isinf, floats=False, shape=_truth,
+    "isinf", "Whether x is infinite", np.isinf, floats=False, shape=_truth, cheap=True,
     scalar="equal(abs(x), inf)",
 )  # fmt: skip
 isfinite = unary(
     "isfinite", "Whether x is neither NaN nor infinite", np.isfinite, floats=False, shape=_truth,
-    scalar="abs(x) < inf",
+    cheap=True, scalar="abs(x) < inf",
 )  # fmt: skip
-signbit = unary("signbit", "Whether the sign bit of x is set", np.signbit, shape=_truth)
+signbit = unary(
+    "signbit", "Whether the sign bit of x is set", np.signbit, shape=_truth, cheap=True,
+    scalar="copysign(1.0, x) < 0.0",
+)  # fmt: skip
 LOGICAL_NOT = _elementwise(
     "logical_not", np.logical_not, [None], _truth, cheap=True, scalar="~x",
     branch=analytic.at_zero,

@@ -144,7 +144,7 @@ def _power_exponent(ct: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
 _pow = binary(
     "pow", "x1 ** x2", np.power, _power_base, _power_exponent, domains=("positive", "small"),
-    shape=numbers, branch=lambda a, b: a, analytic=analytic.power,
+    shape=numbers, scalar="pow(x, y)", branch=lambda a, b: a, analytic=analytic.power,
 )  # fmt: skip
 
 
@@ -190,15 +190,15 @@ tan = unary(
 )  # fmt: skip
 asin = unary(
     "asin", "The arc sine", np.arcsin, lambda g, y, a: _over(g, sqrt(_outside(a))),
-    domain="inside one", branch=_inside_one, analytic=analytic.within(np.arcsin, -1, 1),
+    domain="inside one", branch=_inside_one, scalar="asin(x)", analytic=analytic.within(np.arcsin, -1, 1),
 )  # fmt: skip
 acos = unary(
     "acos", "The arc cosine", np.arccos, lambda g, y, a: _over(negative(g), sqrt(_outside(a))),
-    domain="inside one", branch=_inside_one, analytic=analytic.within(np.arccos, -1, 1),
+    domain="inside one", branch=_inside_one, scalar="acos(x)", analytic=analytic.within(np.arccos, -1, 1),
 )  # fmt: skip
 atan = unary(
     "atan", "The arc tangent", np.arctan, lambda g, y, a: _over(g, add(1, square(a))),
-    domain="any", analytic=True,
+    domain="any", scalar="atan(x)", analytic=True,
 )  # fmt: skip
 _SINH = (  # e^x / 2 is the square of e^(x / 2), halved: it overflows where sinh does
     "where(abs(x) < 20.0, 0.5 * (expm1(x) - expm1(-x)),"
@@ -220,16 +220,16 @@ tanh = unary(
 )  # fmt: skip
 asinh = unary(
     "asinh", "The inverse of sinh", np.arcsinh, lambda g, y, a: _over(g, hypot(a, 1)),
-    domain="any", analytic=True,
+    domain="any", scalar="asinh(x)", analytic=True,
 )  # fmt: skip
 acosh = unary(
     "acosh", "The inverse of cosh", np.arccosh,
     lambda g, y, a: _over(g, multiply(sqrt(subtract(a, 1)), sqrt(add(a, 1)))),
-    domain="above one", branch=lambda x: x - 1, analytic=analytic.within(np.arccosh, 1),
+    domain="above one", branch=lambda x: x - 1, scalar="acosh(x)", analytic=analytic.within(np.arccosh, 1),
 )  # fmt: skip
 atanh = unary(
     "atanh", "The inverse of tanh", np.arctanh, lambda g, y, a: _over(g, _outside(a)),
-    domain="inside one", branch=_inside_one, analytic=analytic.within(np.arctanh, -1, 1),
+    domain="inside one", branch=_inside_one, scalar="atanh(x)", analytic=analytic.within(np.arctanh, -1, 1),
 )  # fmt: skip
 
 
@@ -242,7 +242,7 @@ hypot = binary(
     "hypot", "sqrt(x1 ** 2 + x2 ** 2), without overflow (slope 0 at the origin)", np.hypot,
     lambda g, y, a, b: multiply(g, _ratio(a, y)), lambda g, y, a, b: multiply(g, _ratio(b, y)),
     floats=True, domains=("not zero", "not zero"), branch=lambda a, b: a * a + b * b,
-    analytic=analytic.hypot,
+    scalar="hypot(x, y)", analytic=analytic.hypot,
 )  # fmt: skip
 
 
@@ -255,7 +255,7 @@ def _turn(ct: Tensor, a: Tensor, b: Tensor) -> Tensor:
 atan2 = binary(
     "atan2", "The angle of the point (x2, x1), in (-pi, pi] (slope 0 at the origin)", np.arctan2,
     lambda g, y, a, b: _turn(g, b, a), lambda g, y, a, b: _turn(negative(g), a, b), floats=True,
-    domains=("not zero", "not zero"), analytic=analytic.atan2,
+    domains=("not zero", "not zero"), scalar="atan2(x, y)", analytic=analytic.atan2,
     branch=lambda a, b: np.where(np.real(b) < 0, a, a * a + b * b),
 )  # fmt: skip
 

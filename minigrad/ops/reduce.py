@@ -132,8 +132,8 @@ NORM = row(
     "norm", "reduction", reduced, _norm_numpy, per_input(_norm_vjp), analytic=True,
     branch=lambda x, axis: np.sum(x * x, axis=axis),
 )  # fmt: skip
-ANY = row("any", "reduction", _truth, lambda x, axis: np.any(x, axis=axis))
-ALL = row("all", "reduction", _truth, lambda x, axis: np.all(x, axis=axis))
+ANY = row("any", "reduction", _truth, lambda x, axis: np.any(x, axis=axis), cheap=True)
+ALL = row("all", "reduction", _truth, lambda x, axis: np.all(x, axis=axis), cheap=True)
 ARGMAX = row("argmax", "reduction", _position, lambda x, axis: np.argmax(x, axis=axis))
 ARGMIN = row("argmin", "reduction", _position, lambda x, axis: np.argmin(x, axis=axis))
 

@@ -16,9 +16,11 @@ from typing import Any
 
 OPERANDS = ("x", "y", "z")
 FUNCTIONS = {
-    "abs": 1, "cos": 1, "differs": 2, "equal": 2, "erf": 1, "exp": 1, "expm1": 1, "log": 1,
-    "log1p": 1, "maximum": 2, "minimum": 2, "sigmoid": 1, "sin": 1, "sqrt": 1, "tanh": 1,
-    "where": 3,
+    "abs": 1, "acos": 1, "acosh": 1, "asin": 1, "asinh": 1, "atan": 1, "atan2": 2, "atanh": 1,
+    "ceil": 1, "copysign": 2, "cos": 1, "differs": 2, "equal": 2, "erf": 1, "exp": 1, "expm1": 1,
+    "floor": 1, "floor_divide": 2, "hypot": 2, "log": 1, "log1p": 1, "maximum": 2, "minimum": 2,
+    "nextafter": 2, "pow": 2, "remainder": 2, "rint": 1, "sigmoid": 1, "sin": 1, "sqrt": 1,
+    "tanh": 1, "trunc": 1, "where": 3,
 }  # fmt: skip
 TOTAL = "x + y + ..."  # a sum of any number of operands; no expression of one op is written so
 NUMBERS = {"inf": float("inf"), "nan": float("nan")}

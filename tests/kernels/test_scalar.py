@@ -14,7 +14,8 @@ SPECIALS = np.array(
 FIRST = {name: op for name, op in TABLE.items() if op.kind == "elementwise" and op.scalar}
 OPERANDS = {"where": 3, "logical_not": 1} | dict.fromkeys(
     "add subtract multiply absorb divide maximum minimum equal not_equal less less_equal greater "
-    "greater_equal logical_and logical_or logical_xor logaddexp xlogy".split(),
+    "greater_equal logical_and logical_or logical_xor logaddexp xlogy floor_divide remainder "
+    "nextafter copysign pow hypot atan2".split(),
     2,
 )
 
@@ -25,6 +26,8 @@ def call(name, x, y):
         return x
     if name == "where":
         return mg.where(x > y, x, y)
+    if name == "pow":  # (-inf) ** 0.5 is inf or NaN to NumPy, as its operand lies
+        x = mg.where(x == -np.inf, -3.0, x)
     f = getattr(mg, name, None) or __import__("minigrad.ops.elementwise", fromlist=[name]).absorb
     if name.startswith("logical"):
         out = f(*(x > 0, y > 0)[: OPERANDS[name]])

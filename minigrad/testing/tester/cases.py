@@ -692,7 +692,7 @@ def _ending(
         return form
     terms = []
     for i, (e, d) in enumerate(kept):
-        how = choice(source, ("{}", "mg.square({})", "mg.sin({})", "({} > 0.1)"))
+        how = choice(source, ("{}", "mg.square({})", "mg.sin({})", "mg.astype({0} > 0.1, {0}.dtype)"))
         weight = choice(source, ("{w} * {e}", "{e}", "{w} * {e}"))
         e = how.format(e)
         if "{w}" in weight:
