@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..kernels.stages import LISTS
 from .lower import CHEAP, FOLDS, MASKS, Row
 from .plan import Plan, Segment
 
@@ -27,7 +28,9 @@ class Entries:
 class Description:
     """A plan as data.
 
-    `stages`, `gather`, `prepare`, `outers` are nested tuples of numbers and op names.
+    stages, gather : nested tuples of numbers and op names: the text of the block's own kernels.
+    lists          : what kernels that all blocks share go through: arrays of entries' numbers,
+                     by the names that `kernels.stages` gives their columns.
     """
 
     def __init__(self, plan: Plan):
@@ -46,23 +49,29 @@ class Description:
             "nodes",
         ):
             e(name)
+        for name in LISTS:  # its address and its length
+            e("list", name)
+            e("count", name)
         self.length: dict[int, int] = {}
         self.scratch: dict[Row, None] = {}
         self.infinite: dict[int, None] = {}  # matrices to be looked over: not all rows need them
         self.stages = tuple(self._stage(s) for s in range(3))
         self.gather = tuple(self._gather(key, ph_size) for key, ph_size in self._slot_sizes())
-        self.prepare = (
-            tuple(self._matrix(m) for m in plan.matrices),
-            tuple(self._bias(b) for b in plan.bundles),
-        )
-        self.outers = tuple(self._outer(o) for o in plan.outers)
+        self.lists: dict[str, list[tuple[int, ...]]] = {name: [] for name in LISTS}
+        for m in plan.matrices:
+            self._matrix(m)
+        for b in plan.bundles:
+            self._bias(b)
+        self.lists["outers"] = [self._outer(o) for o in plan.outers]
 
     def source(self, real: str) -> str:
-        """The module that `cache.load` compiles."""
-        return _SOURCE.format(
-            real=real, stages=self.stages, gather=self.gather, prepare=self.prepare,
-            outers=self.outers,
-        )  # fmt: skip
+        """The module that `cache.load` compiles: the stages in which something happens."""
+        own = [
+            text for stage, text in zip(self.stages, _STAGES, strict=True)
+            if stage or (text is _STAGES[1] and self.gather)
+        ]  # fmt: skip
+        head = _HEAD.format(real=real, stages=self.stages, gather=self.gather)
+        return "".join([head, *own])
 
     # -- addresses -------------------------------------------------------------------------------
 
@@ -229,25 +238,28 @@ class Description:
         """How many ports an edge into the slot may name; some may send nothing of a leaf."""
         return 1 + max((p for p, s in self.plan.low.wires if s == slot), default=0)
 
-    def _matrix(self, m: Any) -> tuple:
+    def _matrix(self, m: Any) -> None:
         number = self.plan.matrices.index(m)
-        blocks = tuple(
-            tuple(self.entry(what, number, k) for what in ("from", "from_ld", "rows", "cols", "to"))
-            for k in range(len(m.blocks) if len(m.blocks) > 1 else 0)
-        )  # one block alone is packed from where it lies
-        whole = tuple(
-            self.entry(w, number) for w in ("whole", "whole_ld", "depth", "columns", "packed")
-        )
-        return (m.transposed, blocks, whole, number in self.infinite)
+        first = len(self.lists["blocks"])
+        for k in range(len(m.blocks) if len(m.blocks) > 1 else 0):
+            self.lists["blocks"].append(
+                tuple(self.entry(w, number, k) for w in ("from", "from_ld", "rows", "cols", "to"))
+            )  # one block alone is packed from where it lies
+        whole = ("whole", "whole_ld", "depth", "columns", "packed")
+        self.lists["matrices"].append((
+            *(self.entry(w, number) for w in whole), int(m.transposed),
+            int(number in self.infinite), first, len(self.lists["blocks"]),
+        ))  # fmt: skip
 
-    def _bias(self, b: Any) -> tuple:
-        number = self.plan.bundles.index(b)
-        target = self.entry("bias", number)
-        parts = []
+    def _bias(self, b: Any) -> None:
+        self.entry("bias", self.plan.bundles.index(b))
         for z in b.zs:
-            vecs = tuple((self.entry("base", v), z.size > 1 and v.size == 1) for v in z.vecs)
-            parts.append((self.entry("bias_at", z), self.size(z.size), vecs))
-        return (target, tuple(parts))
+            first = len(self.lists["vectors"])
+            for v in z.vecs:
+                single = int(z.size > 1 and v.size == 1)
+                self.lists["vectors"].append((self.entry("base", v), single))
+            at, length = self.entry("bias_at", z), self.size(z.size)
+            self.lists["biases"].append((at, length, first, len(self.lists["vectors"])))
 
     def _outer(self, o: Any) -> tuple:
         number = self.plan.outers.index(o)
@@ -332,7 +344,7 @@ def computed_again(a: Row, turn: dict[Row, int]) -> bool:
     return a.op in CHEAP and all(b.size == 1 or b not in turn for b in a.args)
 
 
-_SOURCE = '''"""Stages of one block; generated from its plan by minigrad.compile.emit."""
+_HEAD = '''"""Stages of one block; generated from its plan by minigrad.compile.emit."""
 
 from minigrad.kernels import stages
 from minigrad.kernels.native import kernel
@@ -341,31 +353,24 @@ from minigrad.kernels.vectors import REALS
 REAL = REALS["{real}"]
 STAGES = {stages}
 GATHER = {gather}
-PREPARE = {prepare}
-OUTERS = {outers}
-
-
-@kernel
-def prepare(k, table, start, stop):
-    stages.prepare_kernel(k, REAL, PREPARE, table, start, stop)
-
+'''
+_STAGES = (
+    '''
 
 @kernel
 def pre(k, table, start, stop):
     stages.chunks_kernel(k, REAL, STAGES[0], table, start, stop)
-
+''',
+    '''
 
 @kernel
 def core(k, table, start, stop):
     stages.levels_kernel(k, REAL, STAGES[1], GATHER, table, start, stop)
-
+''',
+    '''
 
 @kernel
 def post(k, table, start, stop):
     stages.chunks_kernel(k, REAL, STAGES[2], table, start, stop)
-
-
-@kernel
-def outers(k, table, part, parts):
-    stages.outers_kernel(k, REAL, OUTERS, table, part, parts)
-'''
+''',
+)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import Tensor
-from ..kernels import cache, gemm
+from ..kernels import cache, gemm, stages
 from ..recur import Block, Via, domain_kinds
 from .emit import Description
 from .lower import Lowering, Unsupported
@@ -40,6 +40,11 @@ class Program:
         self.numbers = {ph: k for k, ph in enumerate(block.inputs)}
         self.dtype = np.dtype(self.low.real)
         self.module = cache.load(self.text.source(self.low.real), "block")
+        self.common = stages.kernels(self.low.real)
+        self.lists = {
+            name: np.array(rows, np.int64).reshape(-1, stages.LISTS[name])
+            for name, rows in self.text.lists.items()
+        }
         self.gemm = gemm.kernels(self.low.real)
         self.flops = 2.0 * sum(m.depth * m.columns for m in self.plan.matrices) + 2.0 * sum(
             o.left.size * o.width for o in self.plan.outers

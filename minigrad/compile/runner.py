@@ -62,6 +62,7 @@ class Runner:
     def phases(self) -> list[Calls]:
         """What to call, phase after phase: for each thread (kernel, table, from, to)."""
         plan, kernels, tables = self.program.plan, self.program.module, self.entries.rows
+        common = self.program.common
         clear = [a for a in (*self.columns.values(), *self.outer_sums) if a is not None and a.size]
         zero = glue.kernels().zero.address
         first: Calls = [[] for _ in range(self.threads)]
@@ -69,7 +70,7 @@ class Runner:
             first[k % self.threads].append((zero, address(a), -(-a.nbytes // 8), 0))
         for k in range(max(len(plan.matrices), 1)):
             at = k % self.threads
-            first[at].append((kernels.prepare.address, tables[at], k, k + 1))
+            first[at].append((common.prepare.address, tables[at], k, k + 1))
         found = [first]
         for stage, name in ((0, "pre"), (1, "core"), (2, "post")):
             gathers = stage == 1 and None in self.buffers.dense.values()
@@ -78,7 +79,7 @@ class Runner:
                 f = getattr(kernels, name).address
                 found.append([[(f, tables[k], a, b)] for k, (a, b) in enumerate(work)])
         if plan.outers:
-            f = kernels.outers.address
+            f = common.outers.address
             found.append([[(f, tables[k], k, self.threads)] for k in range(self.threads)])
             if len(self.rests):
                 copy = getattr(glue.kernels(), f"copy_{self.program.dtype}").address

@@ -221,6 +221,8 @@ RULES: dict[str, Callable[..., int]] = {
     "infinite": lambda t: address(t.infinite),
     "skipping": lambda t: int(t.limits.skipping),
     "nodes": lambda t: t.layout.n,
+    "list": lambda t, name: address(t.program.lists[name]),
+    "count": lambda t, name: len(t.program.lists[name]),
     "bare": lambda t: address(t.limits.bare),
     "silent": lambda t: address(t.layout.silent),
     "length": lambda t, k: t.lengths[k],

@@ -8,9 +8,12 @@ They know no graph, no sizes and no cell.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache as once
 from typing import Any
 
 from ..ops import scalar
+from . import cache
 from . import elementary as fn
 from .tensors import EMPTY, JOIN
 from .values import Truth
@@ -188,33 +191,91 @@ def _gather_slot(k: Builder, real: Real, what: tuple, table: Int, t: Any, a: Int
                 k.store(t[base] + r * t[stride], j, total.value)
 
 
-def prepare_kernel(k: Builder, real: Real, what: tuple, table: Int, start: Int, stop: Int) -> None:
-    """Pack shared matrices start..stop-1; with matrix 0 go the bias rows."""
-    matrices, biases = what
-    t = k.table(table)
-    with k.when(start < 1):
-        for _, parts in biases:
-            for at, length, vecs in parts:
-                for j in k.lanes(t[length], real):
-                    total = k.const(0.0, real)
-                    for base, single in vecs:
-                        x = k.broadcast(t[base], 0, real) if single else k.load(t[base], j)
-                        total = total + x
-                    k.store(t[at], j, total)
-    for number, (transposed, blocks, whole, look) in enumerate(matrices):
-        base, ld, depth, columns, packed = whole
-        with k.when(start <= number), k.when(stop > number):
-            for source, lds, rows, cols, to in blocks:
-                for i in k.rows(0, t[rows]):
-                    for j in k.lanes(t[cols], real):
-                        k.store(t[to] + i * t[ld], j, k.load(t[source] + i * t[lds], j))
-            pack = t[2] if transposed else t[1]
-            k.call(pack, t[base], t[ld], t[depth], t[columns], t[packed])
-            if look:
-                rows, width = (columns, depth) if transposed else (depth, columns)
-                with k.when(t[8].differs(0)):
-                    bad = _infinite(k, real, t[base], t[ld], [(k.integer(0), t[rows])], t[width])
-                    k.put_index(t[7], number, k.choose(bad, 1, 0))
+# -- for all blocks the same: shared matrices and sums of products ----------------------------------
+
+# Lists that these kernels go through; a row is numbers of table entries, or (*) as it stands:
+LISTS = {
+    "matrices": 9,  # whole, its stride, depth, columns, packed, *transposed, *to be looked over,
+    #                 *its blocks from, *to
+    "blocks": 5,  # from, stride, rows, columns, to
+    "biases": 4,  # at, length, *its vectors from, *to
+    "vectors": 2,  # at, *whether it is one number
+    "outers": 11,  # left, stride, right, stride, first row, rows, rows and columns of the result,
+    #                result, stride, sums
+}
+_FIRST = 10  # entry of the first list's address; its length comes after it, then the next list
+_SOURCE = '''"""Kernels that all blocks share, {real}."""
+
+from minigrad.kernels import stages
+from minigrad.kernels.native import kernel
+from minigrad.kernels.vectors import REALS
+
+prepare = kernel(stages.preparing(REALS["{real}"]))
+outers = kernel(stages.stacking(REALS["{real}"]))
+'''
+
+
+@once
+def kernels(real: str) -> cache.Module:
+    """`prepare` and `outers` for "float32" or "float64"."""
+    return cache.load(_SOURCE.format(real=real), f"stages_{real}")
+
+
+class _Rows:
+    """One of the lists of a table."""
+
+    def __init__(self, k: Builder, table: Int, name: str):
+        at = _FIRST + 2 * list(LISTS).index(name)
+        self.k, self.table, self.width = k, table, LISTS[name]
+        self.base, self.count = k.index(table, at), k.index(table, at + 1)
+
+    def number(self, i: Int, column: int) -> Int:
+        return self.k.index(self.base, i * self.width + column)
+
+    def entry(self, i: Int, column: int) -> Int:
+        return self.k.index(self.table, self.number(i, column))
+
+    def entries(self, i: Int, columns: int) -> list[Int]:
+        return [self.entry(i, c) for c in range(columns)]
+
+
+def preparing(real: Real) -> Callable[..., None]:
+    def prepare(k: Builder, table: Int, start: Int, stop: Int) -> None:
+        """Pack shared matrices start..stop-1; with matrix 0 go the bias rows."""
+        t = k.table(table)
+        matrices, blocks, biases, vectors = (
+            _Rows(k, table, name) for name in ("matrices", "blocks", "biases", "vectors")
+        )
+        with k.when(start < 1):
+            for i in k.rows(0, biases.count):
+                at, length = biases.entries(i, 2)
+                first, last = biases.number(i, 2), biases.number(i, 3)
+                for j in k.lanes(length, real):
+                    k.store(at, j, k.const(0.0, real))
+                    for v in k.rows(first, last):
+                        base = vectors.entry(v, 0)
+                        with k.when(vectors.number(v, 1).equals(0)):
+                            k.store(at, j, k.load(at, j) + k.load(base, j))
+                        with k.when(vectors.number(v, 1).differs(0)):
+                            k.store(at, j, k.load(at, j) + k.broadcast(base, 0, real))
+        for m in k.rows(start, k.choose(stop < matrices.count, stop, matrices.count)):
+            base, ld, depth, columns, packed = matrices.entries(m, 5)
+            turned = matrices.number(m, 5)
+            for b in k.rows(matrices.number(m, 7), matrices.number(m, 8)):
+                source, lds, rows, cols, to = blocks.entries(b, 5)
+                for i in k.rows(0, rows):
+                    for j in k.lanes(cols, real):
+                        k.store(to + i * ld, j, k.load(source + i * lds, j))
+            pack = k.choose(turned.equals(0), t[1], t[2])
+            k.call(pack, base, ld, depth, columns, packed)
+            look = k.choose(t[8].equals(0), 0, matrices.number(m, 6))
+            with k.when(look.differs(0)):
+                rows = k.choose(turned.equals(0), depth, columns)
+                width = k.choose(turned.equals(0), columns, depth)
+                bad = _infinite(k, real, base, ld, [(k.integer(0), rows)], width)
+                k.put_index(t[7], m, k.choose(bad, 1, 0))
+
+    return prepare
 
 
 def _infinite(
@@ -229,30 +290,36 @@ def _infinite(
     return k.any(total.value.is_nan())
 
 
-def outers_kernel(k: Builder, real: Real, what: tuple, table: Int, part: Int, parts: Int) -> None:
-    """This thread's columns of every product of stacked rows.
+def stacking(real: Real) -> Callable[..., None]:
+    def outers(k: Builder, table: Int, part: Int, parts: Int) -> None:
+        """This thread's columns of every product of stacked rows.
 
-    Rows whose left side is zero are left out, but for 0 * inf where the right side is not finite.
-    """
-    t = k.table(table)
-    unit = k.lanes_of(real)  # whole vectors: only the last thread has a partial one
-    for a, lda, d, ldd, first, nodes, rows, columns, out, ldout, sums in what:
-        n, r = t[columns], t[first]
-        share = ((n + (unit - 1)) // unit + parts - 1) // parts * unit
-        start, stop = share * part, share * part + share
-        stop = k.choose(stop < n, stop, n)
-        with k.when(start < stop):
-            k.call(
-                t[3], t[a] + r * t[lda], t[lda], t[d] + r * t[ldd], t[ldd], t[nodes], t[rows],
-                start, stop, t[out], t[ldout], t[5], 0, t[sums], t[6],
-            )  # fmt: skip
-            rest = [(k.integer(0), r), (r + t[nodes], t[9])]
-            right, to, width = t[d] + start * real.bytes, t[out] + start * real.bytes, stop - start
-            with k.when(_infinite(k, real, right, t[ldd], rest, width)):
-                for j in k.lanes(width, real):
-                    total = k.var(k.const(0.0, real))
-                    for begin, end in rest:
-                        for i in k.rows(begin, end):
-                            total.value = total.value + k.load(right + i * t[ldd], j) * 0.0
-                    for i in k.rows(0, t[rows]):
-                        k.store(to + i * t[ldout], j, k.load(to + i * t[ldout], j) + total.value)
+        Rows whose left side is zero are left out, but for 0 * inf where the right side is not
+        finite.
+        """
+        t = k.table(table)
+        unit = k.lanes_of(real)  # whole vectors: only the last thread has a partial one
+        found = _Rows(k, table, "outers")
+        for o in k.rows(0, found.count):
+            a, lda, d, ldd, r, nodes, rows, n, out, ldout, sums = found.entries(o, 11)
+            share = ((n + (unit - 1)) // unit + parts - 1) // parts * unit
+            start, stop = share * part, share * part + share
+            stop = k.choose(stop < n, stop, n)
+            with k.when(start < stop):
+                k.call(
+                    t[3], a + r * lda, lda, d + r * ldd, ldd, nodes, rows, start, stop, out, ldout,
+                    t[5], 0, sums, t[6],
+                )  # fmt: skip
+                rest = [(k.integer(0), r), (r + nodes, t[9])]
+                right, to = d + start * real.bytes, out + start * real.bytes
+                width = stop - start
+                with k.when(_infinite(k, real, right, ldd, rest, width)):
+                    for j in k.lanes(width, real):
+                        total = k.var(k.const(0.0, real))
+                        for begin, end in rest:
+                            for i in k.rows(begin, end):
+                                total.value = total.value + k.load(right + i * ldd, j) * 0.0
+                        for i in k.rows(0, rows):
+                            k.store(to + i * ldout, j, k.load(to + i * ldout, j) + total.value)
+
+    return outers
