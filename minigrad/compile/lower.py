@@ -123,8 +123,9 @@ class Lowering:
         self.wires = wires
         sent = {(port, leaf) for slot, leaf in self.slots for port, s in wires if s == slot}
         self.ports: dict[Any, Row] = {
-            key: self._leaving(t, ("in", "slot", "part")) for key, t in block.ports.items() if key in sent
-        }
+            key: self._leaving(t, ("in", "slot", "part"))
+            for key, t in block.ports.items() if key in sent
+        }  # fmt: skip
         self.rows = {t: self._leaving(t, ("in", "part")) for t in rows}
         self.sums = {t: self.sum_of(t) for t in sums}
         self._accumulators()

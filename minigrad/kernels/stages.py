@@ -191,7 +191,7 @@ def _gather_slot(k: Builder, real: Real, what: tuple, table: Int, t: Any, a: Int
                 k.store(t[base] + r * t[stride], j, total.value)
 
 
-# -- for all blocks the same: shared matrices and sums of products ----------------------------------
+# -- the same for all blocks: shared matrices and sums of products ---------------------------------
 
 # Lists that these kernels go through; a row is numbers of table entries, or (*) as it stands:
 LISTS = {

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache as once
+from functools import partial
 from typing import Any
 
 from . import cache
@@ -193,11 +194,11 @@ JOIN: dict[str, Callable[[Builder, Any, Any], Any]] = {
     "prod": lambda k, total, a: total * a,
     "max": lambda k, total, a: k.maximum(total, a),
 }
-KERNELS: dict[str, Callable[[Real], Callable[..., None]]] = {"move": moving} | {
-    f"{how}_{way}_{form}": lambda real, how=how, way=way, form=form: nest(
-        real, how, way == "across", form == "both"
-    )
-    for how in ("sum", "prod", "max")
-    for way in ("across", "along")
-    for form in (FORMS if how == "sum" else FORMS[1:])
-} | {f"running_{how}": lambda real, how=how: running(real, how) for how in ("sum", "prod")}
+KERNELS: dict[str, Callable[[Real], Callable[..., None]]] = {"move": moving}
+for _how in JOIN:
+    for _way in ("across", "along"):
+        for _form in FORMS if _how == "sum" else FORMS[1:]:
+            KERNELS[f"{_how}_{_way}_{_form}"] = partial(
+                nest, how=_how, across=_way == "across", both=_form == "both"
+            )
+KERNELS |= {f"running_{how}": partial(running, how=how) for how in ("sum", "prod")}

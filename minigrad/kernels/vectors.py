@@ -284,7 +284,7 @@ class Builder:
         return self._intrinsic(name, a)
 
     def outside(self, name: str, *args: V) -> V:
-        """A function of the C library that LLVM does not know, lane by lane (`fmodf` for float32)."""
+        """A function of the C library that LLVM does not know, lane by lane."""
         real = args[0].real
         fn = self._function(name + "f" * (real.bits == 32), real.ir, [real.ir] * len(args))
         result = ir.Constant(self.vector(real), ir.Undefined)

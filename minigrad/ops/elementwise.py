@@ -242,20 +242,21 @@ def reciprocal(x: ArrayLike, /) -> Tensor:
 # -- rounding --------------------------------------------------------------------------------------
 
 floor = unary(
-    "floor", "x rounded down (slope 0)", np.floor, scalar="floor(x)", domain="not whole", floats=False,
-    branch=analytic.to_integer,
+    "floor", "x rounded down (slope 0)", np.floor, domain="not whole", floats=False,
+    scalar="floor(x)", branch=analytic.to_integer,
 )  # fmt: skip
 ceil = unary(
-    "ceil", "x rounded up (slope 0)", np.ceil, scalar="ceil(x)", domain="not whole", floats=False,
-    branch=analytic.to_integer,
+    "ceil", "x rounded up (slope 0)", np.ceil, domain="not whole", floats=False,
+    scalar="ceil(x)", branch=analytic.to_integer,
 )  # fmt: skip
 trunc = unary(
-    "trunc", "x rounded towards 0 (slope 0)", np.trunc, scalar="trunc(x)", domain="not whole", floats=False,
-    branch=analytic.to_integer,
+    "trunc", "x rounded towards 0 (slope 0)", np.trunc, domain="not whole", floats=False,
+    scalar="trunc(x)", branch=analytic.to_integer,
 )  # fmt: skip
 round = unary(
-    "round", "x rounded, halves to even (slope 0)", np.round, scalar="rint(x)", domain="not whole", floats=False,
-    shape=numbers, ufunc=np.rint, branch=lambda x: analytic.to_integer(x + 0.5),
+    "round", "x rounded, halves to even (slope 0)", np.round, domain="not whole", floats=False,
+    scalar="rint(x)", shape=numbers, ufunc=np.rint,
+    branch=lambda x: analytic.to_integer(x + 0.5),
 )  # fmt: skip
 nextafter = binary(
     "nextafter", "The next number after x1 towards x2 (slope 0)", np.nextafter, floats=True,

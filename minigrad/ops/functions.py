@@ -190,11 +190,13 @@ tan = unary(
 )  # fmt: skip
 asin = unary(
     "asin", "The arc sine", np.arcsin, lambda g, y, a: _over(g, sqrt(_outside(a))),
-    domain="inside one", branch=_inside_one, scalar="asin(x)", analytic=analytic.within(np.arcsin, -1, 1),
+    domain="inside one", scalar="asin(x)", branch=_inside_one,
+    analytic=analytic.within(np.arcsin, -1, 1),
 )  # fmt: skip
 acos = unary(
     "acos", "The arc cosine", np.arccos, lambda g, y, a: _over(negative(g), sqrt(_outside(a))),
-    domain="inside one", branch=_inside_one, scalar="acos(x)", analytic=analytic.within(np.arccos, -1, 1),
+    domain="inside one", scalar="acos(x)", branch=_inside_one,
+    analytic=analytic.within(np.arccos, -1, 1),
 )  # fmt: skip
 atan = unary(
     "atan", "The arc tangent", np.arctan, lambda g, y, a: _over(g, add(1, square(a))),
@@ -225,11 +227,13 @@ asinh = unary(
 acosh = unary(
     "acosh", "The inverse of cosh", np.arccosh,
     lambda g, y, a: _over(g, multiply(sqrt(subtract(a, 1)), sqrt(add(a, 1)))),
-    domain="above one", branch=lambda x: x - 1, scalar="acosh(x)", analytic=analytic.within(np.arccosh, 1),
+    domain="above one", scalar="acosh(x)", branch=lambda x: x - 1,
+    analytic=analytic.within(np.arccosh, 1),
 )  # fmt: skip
 atanh = unary(
     "atanh", "The inverse of tanh", np.arctanh, lambda g, y, a: _over(g, _outside(a)),
-    domain="inside one", branch=_inside_one, scalar="atanh(x)", analytic=analytic.within(np.arctanh, -1, 1),
+    domain="inside one", scalar="atanh(x)", branch=_inside_one,
+    analytic=analytic.within(np.arctanh, -1, 1),
 )  # fmt: skip
 
 

@@ -343,14 +343,14 @@ def test_captured_tensors_are_constants():
 
 def test_explain_names_the_op_without_code():
     def cell(p, h, x):
-        h = mg.tanh(x + mg.flip(h) * p)
+        h = mg.tanh(x + mg.sort(h) * p)
         return h, h
 
     def run(p, x):
         return rc.unroll(cell, p, x, np.zeros(3))[1]
 
     f, args = mg.function(run), (np.ones(3), np.ones((4, 3)))
-    assert "slice" in f.explain(*args) and "NumPy" in f.explain(*args)
+    assert "argsort" in f.explain(*args) and "NumPy" in f.explain(*args)
     close(f(*args), mg.reference(run(*args)), 1e-12)
 
 

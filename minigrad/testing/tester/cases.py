@@ -117,12 +117,15 @@ RULES: dict[str, tuple[str, ...]] = {
         "mg.log_sigmoid({a})", "mg.logaddexp({a}, {b})", "mg.stop_gradient({a}) * {b}",
         "{a} + {b} + {c}", "{k} * {a}", "mg.exp({w}) * {a}", "mg.cos({a}) * {w}", "-{a}",
         "mg.expm1(-mg.square({a}))", "{a} - 2 * {b}", "{a} + {a}", "{a} * {a}",
-        "1 / (1 + mg.exp({a}))", "own({a})", "own({P}) * {b}",
+        "1 / (1 + mg.exp({a}))", "own({a})", "own({P}) * {b}", "mg.atan({a})", "mg.asinh({a})",
+        "mg.atan2({a}, 1.5 + mg.square({b}))", "mg.hypot({a}, 1 + {k})",
+        "(1 + mg.square({a})) ** {b}", "mg.atanh(0.5 * mg.tanh({a}))", "(0.1 + mg.abs({a})) ** 1.5",
     ),
     "kink": (
         "mg.relu({a})", "mg.abs({a})", "mg.maximum({a}, {b})", "mg.minimum({a}, {b})",
-        "mg.clip({a}, -0.5, 0.5)", "mg.sign({a}) * {b}", "mg.maximum({a}, 0.25)",
-        "mg.relu({P})", "mg.maximum({a}, {w})",
+        "mg.clip({a}, -0.5, 0.5)", "mg.sign({a}) * {b}", "mg.maximum({a}, 0.25)", "mg.relu({P})",
+        "mg.maximum({a}, {w})", "mg.floor({a}) * {b}", "mg.remainder({a}, 1.5)",
+        "mg.copysign({a}, {b})",
     ),
     "mask": (
         "mg.where({a} > {b}, {a}, {c})", "mg.where({a} > 0, {b}, 0.0)", "mg.where({m}, {a}, {b})",
@@ -150,12 +153,35 @@ RULES: dict[str, tuple[str, ...]] = {
         "mg.exp(mg.exp({a}))", "mg.log1p({a})", "mg.tan({a})", "mg.xlogy({a}, {b})",
         "{a} / mg.sum({b})", "mg.sinh({a})", "1e3 * {a}", "1e-3 * {a}",
     ),
-    "fallback": (
-        "mg.concat([{a}[1:], {b}[:1]])", "mg.flip({a})", "mg.cumulative_sum({a})",
-        "mg.sum(mg.outer({a}, {b}), axis=0)", "mg.prod(1 + 0.1 * {a}) * {b}",
+    "moved": (
+        "mg.concat([{a}[1:], {b}[:1]])", "mg.flip({a})", "mg.roll({a}, 1) * {b}",
         "mg.where(mg.arange({a}.size) < 2, {a}, {b})", "{a}[np.arange({a}.size) // 2]",
+        "mg.concat([{a}, {b}])[::2]", "mg.concat([{a}, {P}])[-{a}.size:]",
+        "mg.repeat({a}, 2)[1:-1][:{a}.size]", "mg.sum(mg.stack([{a}, {b}, {w}]), axis=0)",
+        "mg.concat([{w}[:1], {a}[:-1]])", "mg.concat([{a} * {a}, {b}])[{a}.size:] + {c}",
+        "mg.astype(mg.flip({m}), {F}) * {b}", "mg.sum({a}[np.arange(3) % {a}.size]) * {b}",
+        "mg.concat([{a}[:1], {b}[1:]]) + mg.flip({b})",
+    ),
+    "tensor": (
+        "mg.sum(mg.outer({a}, {b}), axis=0)", "mg.outer({a}, {b}) @ {c}",
+        "mg.softmax(mg.outer({a}, {b}), axis=-1) @ {c}", "mg.max(mg.outer({a}, {b}), axis=1)",
+        "(mg.outer({a}, {b}) - mg.outer({b}, {a}).T) @ {c}",
+        "mg.norm(mg.outer({a}, {b}) + 1, axis=0)",
+        "mg.einsum('ii->i', mg.outer({a}, {b}) @ mg.outer({c}, {w}))", "mg.outer({a}, {w}) @ {b}",
+        "mg.sum(mg.where(mg.outer({a}, {b}) > 0, {c}, 0.5), axis=1)",
+        "mg.tril(mg.outer({a}, {b})) @ {c}",
+        "mg.sum(mg.cumulative_sum(mg.outer({a}, {b}), axis=1), axis=0)",
+        "mg.prod(1 + 0.1 * mg.outer({a}, {b}), axis=0)", "mg.cumulative_sum({a})",
+        "mg.prod(1 + 0.1 * {a}) * {b}", "mg.cumulative_prod(1 + 0.1 * {a})",
+        "{a} / (1 + mg.norm({b}))", "mg.einsum('ij,kj->i', mg.outer({a}, {b}), mg.outer({w}, {c}))",
+        "mg.where(mg.any({m}), {a}, {b})",
+    ),
+    "fallback": (
+        "mg.sort({a})", "mg.take({a}, mg.argsort({b})) * {b}",
+        "mg.einsum('i,j,k->i', {a}, {b}, {c})",
     ),
 }  # fmt: skip
+ON_VECTORS = ("moved", "tensor", "fallback")  # kinds that need an axis
 NUMBERS = ("mg.sum({a})", "mg.mean({a})", "mg.max({a})", "mg.vecdot({a}, {b})", "mg.min({a})",
            "mg.sum(mg.square({a}))")  # fmt: skip
 OWN = """own = mg.primitive(
@@ -198,7 +224,7 @@ class Body:
         if kind == "reduction" and not self.source.integer(0, 3):
             self.add("", self.number())
             return
-        if kind not in ("product", "reduction", "fallback") and not self.source.integer(0, 7):
+        if kind not in ("product", "reduction", *ON_VECTORS) and not self.source.integer(0, 7):
             dim = ""
         self.used.add(kind)
         self.add(dim, self.filled(choice(self.source, RULES[kind]), dim))
@@ -473,6 +499,7 @@ INITIAL = ("zeros", "row", "component", "zeros", "row", "component", "full", "sh
 FORMS = ("values", "vjp", "grad", "vjp", "grad", "grad", "both", "vjp", "grad", "some", "jvp",
          "second", "states", "contributions")  # fmt: skip
 ENTER = ("row", "row", "row", "indexed", "take", "rearranged", "computed", "padded", "called")
+ENDS = ("{}", "mg.square({})", "mg.sin({})", "mg.astype({0} > 0.1, {0}.dtype)")
 PLANTS = ("0.0", "1.0", "-0.0", "np.nan", "np.inf", "-np.inf", "{tiny}", "1e20", "-1.0", "np.nan",
           "np.inf", "-np.inf", "0.0")  # fmt: skip
 
@@ -553,7 +580,7 @@ def _flavour(source: Spans) -> list[str]:
     and one that has no code keeps the whole block from being compiled.
     """
     kinds = ["product", "elementwise", "product", "elementwise"]
-    for kind in ("kink", "mask", "reduction", "constant"):
+    for kind in ("kink", "mask", "reduction", "constant", "moved", "tensor"):
         if source.integer(0, 1):
             kinds += [kind, kind]
     rare = source.integer(0, 9)
@@ -692,7 +719,7 @@ def _ending(
         return form
     terms = []
     for i, (e, d) in enumerate(kept):
-        how = choice(source, ("{}", "mg.square({})", "mg.sin({})", "mg.astype({0} > 0.1, {0}.dtype)"))
+        how = choice(source, ENDS)
         weight = choice(source, ("{w} * {e}", "{e}", "{w} * {e}"))
         e = how.format(e)
         if "{w}" in weight:

@@ -1,0 +1,195 @@
+"""Tensors per node, compiled: movements are runs, contractions and folds are loops; states of two
+axes over every kind of structure, in whatever way they are passed on."""
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.testing.laws import close
+
+RNG = np.random.default_rng(0)
+STRUCTURES = {
+    "chain": mg.Structure.chain(4),
+    "ragged": mg.Structure.chain([3, 1, 0, 2]),
+    "forest": mg.Structure.forest([[], [], [0, 1], [], [2, 3]]),
+    "dag": mg.Structure.edges(5, [0, 1, 1, 0, 2], [2, 2, 2, 4, 4]),
+}
+D = 5
+
+
+def normal(*shape, dtype=np.float64):
+    return RNG.standard_normal(shape).astype(dtype)
+
+
+def gathered(h):
+    """The one state that all slots together bring."""
+    return h[0] + h[1] if isinstance(h, tuple) else h
+
+
+def fast_weights(p, S, x):
+    S = gathered(S)
+    k = mg.tanh(x @ p["W"])
+    S = 0.9 * S + mg.outer(x - S @ k, k)
+    return S, S.T @ x
+
+
+def untouched(p, S, x):
+    S = gathered(S)
+    return S, mg.sum(S * mg.outer(x, x), axis=0)
+
+
+def turned(p, S, x):
+    return mg.tanh(gathered(S).T @ p["W"]) + 1.0, x
+
+
+def unread(p, S, x):
+    return mg.outer(x, x @ p["W"]), mg.softmax(mg.outer(x, x), axis=0) @ x
+
+
+def normed(p, S, x):
+    S = gathered(S) + mg.outer(x, x)
+    S = S / (1 + mg.norm(S, axis=1, keepdims=True))
+    return S - mg.mean(S, axis=0), mg.max(S @ p["W"], axis=-1)
+
+
+CELLS = {c.__name__: c for c in (fast_weights, untouched, turned, unread, normed)}
+
+
+def step_of(cell, structure):
+    def step(p, x, w):
+        start = mg.expand_dims(mg.outer(p["s"], p["s"]), axis=0)
+        S, ys = mg.recur(cell, structure, shared=p, inputs=x, initial=start)
+        loss = mg.sum(w * mg.sin(ys)) + mg.sum(mg.square(S))
+        grads = mg.grad(loss, (p, x))
+        second = sum(mg.sum(mg.sin(g)) for g in mg.pytrees.tree_leaves(grads))
+        return S, ys, loss, grads, mg.grad(second, (p, x))
+
+    return step
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("cell", CELLS)
+def test_states_of_two_axes(cell, structure):
+    s = STRUCTURES[structure]
+    f = mg.function(step_of(CELLS[cell], s))
+    args = {"W": normal(D, D), "s": normal(D)}, normal(s.n, D), normal(s.n, D)
+    words = f.explain(*args)
+    assert "because" not in words, words
+    wanted = mg.reference(step_of(CELLS[cell], s)(*mg.tensors(args)))
+    close(f(*args), wanted, 1e-8)
+
+
+ON_VECTORS = {
+    "concat": lambda a, b, p: mg.concat([a[1:], b[:1]]) * mg.flip(b),
+    "slice": lambda a, b, p: mg.concat([a, b])[::2][: a.size] * b,
+    "pad": lambda a, b, p: mg.concat([mg.zeros(1, dtype=a.dtype), a])[:-1] + mg.roll(b, 2),
+    "join shared": lambda a, b, p: mg.concat([p["s"], a])[3:-2] * b,
+    "take, twice the same": lambda a, b, p: mg.sum(a[np.array([2, 0, 0, 1])]) * b,
+    "stack": lambda a, b, p: mg.sum(mg.stack([a, b, p["s"]], axis=1), axis=1),
+    "mask": lambda a, b, p: mg.astype(mg.flip(a > b), a.dtype) * a,
+    "softmax": lambda a, b, p: mg.softmax(mg.outer(a, b), axis=0) @ b,
+    "transpose": lambda a, b, p: (mg.outer(a, b) - mg.outer(b, a).T * 0.5) @ a,
+    "matrices": lambda a, b, p: (mg.outer(a, b) @ p["W"] @ mg.outer(b, a)) @ b,
+    "diagonal": lambda a, b, p: mg.einsum("ii->i", mg.outer(a, b) + mg.outer(b, b)),
+    "max": lambda a, b, p: mg.max(mg.outer(a, b), axis=1) - mg.min(mg.outer(a, b), axis=0),
+    "prod": lambda a, b, p: mg.prod(1 + 0.1 * mg.outer(a, b), axis=0) * mg.prod(1 + 0.1 * a),
+    "norm": lambda a, b, p: mg.norm(mg.outer(a, b) + 1, axis=1) + a / mg.norm(b),
+    "running": lambda a, b, p: mg.sum(mg.cumulative_sum(mg.outer(a, b), axis=1), axis=0),
+    "running products": lambda a, b, p: mg.cumulative_prod(1 + 0.1 * a) * b,
+    "any": lambda a, b, p: mg.where(mg.all(mg.outer(a, b) < 0.3, axis=0) | mg.any(a > 2), a, b),
+    "where": lambda a, b, p: mg.sum(mg.where(mg.outer(a, b) > 0, p["s"], 0.5), axis=0),
+    "power": lambda a, b, p: (0.1 + mg.abs(a)) ** b + mg.atan2(a, 1 + b * b),
+}
+
+
+@pytest.mark.parametrize(
+    ("group", "dtype"),
+    [*((k, np.float64) for k in range(4)), (0, np.float32), (3, np.float32)],
+)
+def test_ops_on_vectors(group, dtype):
+    """As gates of a cell, several at once: values, gradients and second derivatives."""
+    names = list(ON_VECTORS)[group::4]
+
+    def cell(p, h, x):
+        h = mg.tanh(h @ p["W"] + x)
+        ys = {name: ON_VECTORS[name](h, x @ p["V"], p) for name in names}
+        return 0.2 * sum(ys.values()) + h, ys
+
+    s = mg.Structure.chain([4, 1, 0, 2])
+
+    def step(p, x, w):
+        hs, ys = mg.recur(cell, s, shared=p, initial=np.zeros((1, D), dtype), inputs=x)
+        loss = mg.sum(w * sum(mg.sin(y) for y in ys.values()) + w * hs)
+        grads = mg.grad(loss, (p, x))
+        if dtype == np.float32:
+            return hs, ys, loss, grads
+        second = sum(mg.sum(mg.sin(g)) for g in mg.pytrees.tree_leaves(grads))
+        return hs, ys, loss, grads, mg.grad(second, (p, x))
+
+    p = {k: normal(*shape, dtype=dtype) / 2 for k, shape in
+         {"W": (D, D), "V": (D, D), "s": (D,)}.items()}  # fmt: skip
+    args = p, normal(s.n, D, dtype=dtype), normal(s.n, D, dtype=dtype)
+    f = mg.function(step)
+    words = f.explain(*args)
+    assert "because" not in words, words
+    wanted = mg.reference(step(*mg.tensors(args)))
+    close(f(*args), wanted, 1e-8 if dtype == np.float64 else 2e-3)
+
+
+def test_packed_gates_are_views_of_one_product():
+    """A cell written with `concat` and slices costs what one written gate by gate does."""
+
+    def cell(p, state, x):
+        h, c = state
+        z = mg.concat([x, h]) @ p["W"] + p["b"]
+        i, f, o, g = (z[k * D : (k + 1) * D] for k in range(4))
+        c = mg.sigmoid(f) * c + mg.sigmoid(i) * mg.tanh(g)
+        h = mg.sigmoid(o) * mg.tanh(c)
+        return (h, c), h
+
+    def step(p, x):
+        start = np.zeros((1, D))
+        _, hs = mg.recur(cell, mg.Structure.chain(6), shared=p, initial=(start, start), inputs=x)
+        return hs, mg.grad(mg.sum(hs * hs), (p, x))
+
+    args = {"W": normal(2 * D, 4 * D), "b": normal(4 * D)}, normal(6, D)
+    words = mg.function(step).explain(*args)
+    assert words.count("moved") == 3, words  # x beside h, forwards and backwards; four gradients
+    close(mg.function(step)(*args), mg.reference(step(*mg.tensors(args))), 1e-10)
+
+
+def test_another_size_is_the_same_code():
+    from minigrad.kernels import cache
+
+    def step(p, x):
+        start, s = mg.zeros((1, *p["W"].shape)), mg.Structure.chain(3)
+        ys = mg.recur(fast_weights, s, shared=p, initial=start, inputs=x)[1]
+        return ys, mg.vjp(ys, (p, x), mg.ones_like(ys))
+
+    def run(d):
+        f = mg.function(step)
+        f({"W": normal(d, d)}, normal(3, d))
+        return f
+
+    kept = run(4)
+    compiled = []
+    make = cache.compile_source
+    try:
+        cache.compile_source = lambda *args: compiled.append(args) or make(*args)
+        kept = kept, run(7), run(9)
+    finally:
+        cache.compile_source = make
+    assert not compiled
+
+
+def test_what_has_no_code_says_so():
+    def cell(p, h, x):
+        return h, mg.einsum("i,j,k->i", x, x, h)
+
+    def step(x):
+        start = np.ones((1, 3))
+        return mg.recur(cell, mg.Structure.chain(2), initial=start, inputs=x)
+
+    f, x = mg.function(step), normal(2, 3)
+    assert "einsum of shapes (3,), (3,), (3,): too many loops" in f.explain(x)
+    close(f(x), mg.reference(step(mg.asarray(x))), 1e-12)
