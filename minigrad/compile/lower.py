@@ -207,11 +207,10 @@ class Lowering:
                 return args[0]
             # A user's op goes by its expression.
             return self.node(name or t.op.scalar, args, _joint(args))
-        if not t.size or not all(i.size for i in t.inputs):
-            raise Unsupported(f"{t.op.name} of shape {t.shape}: no elements per node")
         if t.op.kind == "movement":
             return self._movement(t, args)
         if name in COMPOSED:
+            _some(t)
             return self._composed(t)
         if name in RUNNING:
             return self._nest(t, running(t))
@@ -250,6 +249,7 @@ class Lowering:
     def _moved(self, t: Tensor, data: tuple[Row, ...]) -> Row:
         if t.op.name == "reshape" or len(data) == 1 and data[0].size == 1 and not _padded(t):
             return data[0]
+        _some(t)
         try:
             places = Places.of(t)
         except LookupError as why:
@@ -308,6 +308,7 @@ class Lowering:
         if how is None:
             shapes = ", ".join(str(i.shape) for i in t.inputs)
             raise Unsupported(f"{t.op.name} of shapes {shapes}: too many loops")
+        _some(t)
         operands = tuple(self._held(self._whole(self.of[i], i.size)) for i in t.inputs)
         return self.node("nest", operands, t.size, how)
 
@@ -453,6 +454,11 @@ def _joint(args: Sequence[Row]) -> int:
     """The length of an elementwise result: the vectors' among the operands, of which there may be
     none."""
     return next((a.size for a in args if a.size != 1), 1)
+
+
+def _some(t: Tensor) -> None:
+    if not t.size or not all(i.size for i in t.inputs):
+        raise Unsupported(f"{t.op.name} of shape {t.shape}: no elements per node")
 
 
 def _padded(t: Tensor) -> bool:

@@ -221,7 +221,7 @@ def kernels(real: str) -> cache.Module:
     return cache.load(_SOURCE.format(real=real), f"stages_{real}")
 
 
-class _Rows:
+class _Listed:
     """One of the lists of a table."""
 
     def __init__(self, k: Builder, table: Int, name: str):
@@ -244,7 +244,7 @@ def preparing(real: Real) -> Callable[..., None]:
         """Pack shared matrices start..stop-1; with matrix 0 go the bias rows."""
         t = k.table(table)
         matrices, blocks, biases, vectors = (
-            _Rows(k, table, name) for name in ("matrices", "blocks", "biases", "vectors")
+            _Listed(k, table, name) for name in ("matrices", "blocks", "biases", "vectors")
         )
         with k.when(start < 1):
             for i in k.rows(0, biases.count):
@@ -299,7 +299,7 @@ def stacking(real: Real) -> Callable[..., None]:
         """
         t = k.table(table)
         unit = k.lanes_of(real)  # whole vectors: only the last thread has a partial one
-        found = _Rows(k, table, "outers")
+        found = _Listed(k, table, "outers")
         for o in k.rows(0, found.count):
             a, lda, d, ldd, r, nodes, rows, n, out, ldout, sums = found.entries(o, 11)
             share = ((n + (unit - 1)) // unit + parts - 1) // parts * unit
