@@ -195,8 +195,8 @@ def _results_off_by(amount: Callable[[], float], patch: pytest.MonkeyPatch) -> N
     """What a compiled function returns, moved."""
     run = Lane.run
 
-    def moved(self: Lane, leaves: Any) -> Any:
-        results = run(self, leaves)
+    def moved(self: Lane, *leaves: Any) -> Any:
+        results = run(self, *leaves)
         return results and [x + x.dtype.type(amount()) for x in results]
 
     patch.setattr(Lane, "run", moved)

@@ -5,7 +5,8 @@ Nothing is imported here: `import minigrad` must load neither Numba nor llvmlite
 Top down:
 `function` traces a user's function, and `ways` says how it is run:
 `compiled`, its recurrences bound to programs and called through one native list, the `lane`,
-or `evaluated`, where there is no compiler; `results` are what leaves.
+or `evaluated`, where there is no compiler.
+`results` are what leaves, in memory of their own or (`donate`) in that of an argument.
 A `runner` binds a compiled block to one structure: its `layout`,
 the buffers in `memory` and the `table` of their addresses, and calls the kernels in `sequence`.
 A `program` is a compiled block: `emit` writes a `plan` of stages down as data;

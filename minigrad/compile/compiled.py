@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from ..graph import CONSTANT, INPUT, Tensor, toposort
@@ -26,14 +26,14 @@ class Compiled:
 
     def __init__(
         self, leaves: Sequence[Any], inputs: Sequence[tuple[int, Tensor]], outputs: Sequence[Any],
-        pools: dict[int, Pool],
+        pools: dict[int, Pool], donated: Collection[int] = (),
     ):  # fmt: skip
         rest = iter(whole([t for t in outputs if isinstance(t, Tensor)], able))
         outputs = [next(rest) if isinstance(t, Tensor) else t for t in outputs]
         self.steps: list[Step] = []
         self.notes: list[str] = []
         known = self._schedule([t for t in outputs if isinstance(t, Tensor)], pools)
-        self.lane = Lane(leaves, inputs, self.steps, outputs, known)
+        self.lane = Lane(leaves, inputs, self.steps, outputs, known, donated)
         self.express = self.lane.run
 
     def _schedule(self, outputs: list[Tensor], pools: dict[int, Pool]) -> dict[Tensor, Any]:
@@ -74,8 +74,8 @@ class Compiled:
                 step.runner.take_pool()
         self.lane.take_tables()
 
-    def run(self, leaves: Sequence[Any]) -> list[Any]:
-        results = self.lane.run(leaves)
+    def run(self, leaves: Sequence[Any], given: Sequence[Any]) -> list[Any]:
+        results = self.lane.run(leaves, given)
         assert results is not None, "arguments of another trace"
         return results
 
@@ -91,5 +91,6 @@ class Compiled:
         return "\n".join([
             f"{count} recurrences and {len(ops)} other ops, run one by one in NumPy{names}",
             *self.notes,
+            *([self.lane.donation.explain()] if self.lane.donation.count else []),
             f"called through {native}{between}",
         ])  # fmt: skip

@@ -31,10 +31,10 @@ class Evaluated:
     def take_workspace(self) -> None:
         pass
 
-    def run(self, leaves: Sequence[Any]) -> list[Any]:
-        given = {ph: leaves[k] for k, ph in self.inputs}
-        values = run(self.recorded, run_levels, given=given | self.known)
-        taken = set(map(id, (*given.values(), *self.known.values())))
+    def run(self, leaves: Sequence[Any], given: Sequence[Any]) -> list[Any]:
+        known = self.known | {ph: leaves[k] for k, ph in self.inputs}
+        values = run(self.recorded, run_levels, given=known)
+        taken = set(map(id, known.values()))
         return [fresh(values[t], t, taken) if isinstance(t, Tensor) else t for t in self.outputs]
 
     def explain(self) -> str:

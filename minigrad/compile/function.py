@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 from weakref import WeakSet
 
@@ -23,12 +23,16 @@ from ..graph import Tensor, Trace, _trace, placeholder, trace_call
 from ..ops.arrays import asarray
 from ..ops.table import dtype_of
 from ..tracing import name_of, path_name
+from .donate import positions, refuse_missing
 from .ways import way_of
 
 KEPT = 64  # traces of one function
 
 
-def function(f: Callable, *, nan_check: bool | str | Sequence[str] = False) -> Function:
+def function(
+    f: Callable, *, donate: int | Collection[int] = (),
+    nan_check: bool | str | Sequence[str] = False,
+) -> Function:  # fmt: skip
     """Compile `f(*pytrees of arrays, numbers and Structures) -> pytree`, for repeated calls with
     new values.
 
@@ -39,14 +43,30 @@ def function(f: Callable, *, nan_check: bool | str | Sequence[str] = False) -> F
     Where Numba is missing or broken they are run by `mg.evaluate`: the same values, later;
     one warning says so and what to install.
 
+    donate   : numbers of positional arguments whose memory may be used for results: 0, or (0, 1).
+               Give them up, as in `loss, params, state = step(params, state, batch)` with
+               donate=(0, 1): after the call, their arrays hold results of their shape and dtype,
+               and those very arrays are returned.  The values are those without donate.
+               A result is fresh where writing is not safe: to an array that does not own its data
+               (a view), is read-only or not in C order, or shares memory with another argument.
+               Tensors, numbers and other statics have no memory to give.  No argument that is not
+               donated is ever written to.
+               Results are written last, all at once: a call that raises while it computes leaves
+               every argument as it was.  Ctrl-C at the very end, or an error in the constructor of
+               a result's container, finds all of them written, never some.
+               With nan_check nothing is donated: its search reads the arguments.
+
     nan_check: True, or the kinds ("nan", "inf") that count: every call looks its results over, and
                where one holds such a value it raises FloatingPointError naming the op that made the
                first of them, forward or backward, with its step, sample and line
                (`minigrad.testing.first_nonfinite`).  The results are scanned once; the search costs
                another run, in NumPy, and only takes place when there is something to find.
+
+    Raises TypeError for donate that is no numbers, ValueError for the number of no argument of f.
     """
+    numbers, named = positions(f, donate)
     if nan_check is False:
-        return Function(f)
+        return Function(f, numbers, named)
     return Checked(f, ("nan", "inf") if nan_check is True else nan_check)
 
 
@@ -56,8 +76,9 @@ _alive: WeakSet[Function] = WeakSet()
 class Function:
     """What `function` returns."""
 
-    def __init__(self, f: Callable):
+    def __init__(self, f: Callable, donate: tuple[int, ...] = (), named: int = 0):
         self.f, self.__doc__ = f, f.__doc__
+        self.donate, self.named = donate, named
         self.__name__ = name_of(f)
         self.start()
         _alive.add(self)
@@ -114,7 +135,9 @@ class Function:
         key = (form, *map(_leaf_key, leaves))
         known = self.traces.get(key)
         if known is None:
-            known = self.traces[key] = Traced(self.f, args, leaves, spec, form, self.pools)
+            refuse_missing(self.donate, max(self.named, len(args)), "it was called with")
+            known = Traced(self.f, args, leaves, spec, form, self.pools, self.donate)
+            self.traces[key] = known
             while len(self.traces) > KEPT:
                 self.traces.popitem(last=False)
             self.plain = {t.spec for t in self.traces.values() if t.form is t.spec}
@@ -187,8 +210,9 @@ class Traced:
     """One trace of a function: its graph, and the way it is run."""
 
     def __init__(
-        self, f: Callable, args: tuple, leaves: list, spec: Any, form: Any, pools: dict[int, Any]
-    ):
+        self, f: Callable, args: tuple, leaves: list, spec: Any, form: Any, pools: dict[int, Any],
+        donate: Collection[int] = (),
+    ):  # fmt: skip
         trace = Trace(name_of(f))
         self.spec, self.form = spec, form
         self.inputs: list[tuple[int, Tensor]] = []
@@ -209,7 +233,10 @@ class Traced:
         self.result = pytrees.tree_map(lambda x: asarray(x) if _is_array(x) else x, result)
         leaves_out, self.spec_out = pytrees.tree_flatten(self.result)
         self.leaves = [x for x in leaves if not _is_array(x)]  # what was static stays alive
-        self.way = way_of(leaves, self.inputs, leaves_out, pools)
+        # In the order in which results are flattened, so that each stands where its like stood.
+        order = pytrees.tree_leaves(pytrees.tree_unflatten(spec, range(len(leaves))))
+        donated = [k for k in order if paths[k][0] in donate] if donate else []
+        self.way = way_of(leaves, self.inputs, leaves_out, pools, donated)
 
     def has_form(self, spec: Any) -> bool:
         """Whether a form that is equal to ours is the same."""
@@ -220,8 +247,9 @@ class Traced:
         plain = list(leaves)
         for k, ph in self.inputs:
             x = leaves[k].numpy() if isinstance(leaves[k], Tensor) else leaves[k]
-            plain[k] = np.require(x, ph.dtype, ["C", "A"]).view(np.ndarray)
-        return self.way.run(plain)
+            x = np.require(x, ph.dtype, ["C", "A"])  # maybe x itself: it may be donated
+            plain[k] = x if type(x) is np.ndarray else x.view(np.ndarray)
+        return self.way.run(plain, leaves)
 
 
 def _is_array(x: Any) -> bool:

@@ -16,9 +16,10 @@ from __future__ import annotations
 import ctypes
 import struct
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from operator import setitem
 from typing import Any
 
 import numpy as np
@@ -31,10 +32,11 @@ from ..ops.broadcast import RESHAPE
 from ..ops.indexing import CHECKED, SCATTER, TAKE, check_rows
 from ..run.levels import run_levels
 from ..run.reference import compute
+from .donate import Donation
 from .layout import Rows, by_place
 from .results import fresh, plain
 from .runner import Runner, shared_value
-from .sequence import Schedule
+from .sequence import Calls, Schedule
 
 LARGE = 2**16  # bytes of a result from which memory of dropped results is used again
 
@@ -72,7 +74,7 @@ class Stretch:
 
 class Lane:
     """inputs: (position among the leaves, placeholder); steps: in order; known: the values that no
-    argument reaches."""
+    argument reaches; donated: positions of leaves whose memory may be used for results."""
 
     def __init__(
         self,
@@ -81,6 +83,7 @@ class Lane:
         steps: Sequence[Step],
         outputs: Sequence[Any],
         known: dict[Tensor, Any],
+        donated: Collection[int] = (),
     ):
         self.inputs, self.outputs, self.known = inputs, outputs, known
         self.place = {ph: k for k, (_, ph) in enumerate(inputs)}
@@ -102,6 +105,7 @@ class Lane:
         self.phase_of: dict[Tensor, int] = {}  # of what kernels compute: behind which phase there
         self.fed: dict[tuple, tuple[np.ndarray, int, int]] = {}  # buffers, and from when on filled
         self.segments: list[Stretch] = []
+        self.donation = Donation(inputs, donated)
         threads = max((s.runner.threads for s in steps if s.runner is not None), default=1)
         self.threads = threads
         self.by_python = {  # what ordinary ops read, whatever its shape
@@ -402,26 +406,56 @@ class Lane:
     # -- results -----------------------------------------------------------------------------------
 
     def _results(self) -> None:
-        """Fresh arrays for the results, and the copies into them; `returned` says of each output
-        where it comes from."""
+        """Arrays for the results, and the copies into them; `returned` says of each output where
+        it comes from.
+
+        What may lie in a donated argument's memory is copied last, when nothing can fail any more.
+        """
         self.empty: list[tuple[tuple[int, ...], np.dtype]] = []
+        self.lender: list[int | None] = []  # of each native result: the argument with its memory
         self.returned: list[int | None] = []  # the native result; None: Python's
-        for t in self.outputs:
-            source = self.source(t) if isinstance(t, Tensor) else None
+        self.same: dict[int, int] = {}  # outputs that are a donated argument: its number
+        self.moved: dict[int, int] = {}  # Python's outputs that may lie in one
+        last: list[tuple[int, Calls]] = []  # bytes and calls of a result
+        sources: list[Any] = [
+            self.source(t) if isinstance(t, Tensor) else None for t in self.outputs
+        ]
+        for j, (t, source) in enumerate(zip(self.outputs, sources, strict=True)):
+            if source in self.place and t.shape == source.shape:
+                if self.donation.keep(self.place[source]):
+                    self.same[j] = self.place[source]
+        for j, (t, source) in enumerate(zip(self.outputs, sources, strict=True)):
             parts = [] if source is None else self._parts(source)
             if source is None or not parts:
                 self.returned.append(None)
+                lender = None if source is None or j in self.same else self.donation.take(t)
+                if lender is not None:
+                    self.moved[j] = lender
                 continue
             number = len(self.empty)
             self.returned.append(number)
             self.empty.append((t.shape, t.dtype))
-            at, after = self._there(source)
-            for k, (rows, add) in enumerate(parts):
+            self.lender.append(self.donation.take(t))
+            calls = []
+            for rows, add in parts:
                 width = rows.shape[1] * rows.itemsize
                 item = [address(rows), rows.strides[0], 0, width, *rows.shape, add]
-                call = self._call(f"copy_{t.dtype.name}", item)
+                calls.append(self._call(f"copy_{t.dtype.name}", item))
+                self.targets.append((len(self.place) + number, calls[-1][1] + 2 * 8))
+            if self.lender[-1] is not None:
+                last.append((t.size * t.dtype.itemsize, [calls]))
+                continue
+            at, after = self._there(source)
+            for k, call in enumerate(calls):
                 self._put(at, after + k, [[call]])
-                self.targets.append((len(self.place) + number, call[1] + 2 * 8))
+        parties = self.threads if sum(size for size, _ in last) > LARGE else 1
+        shares: Calls = [[] for _ in range(parties)]
+        busy = [0] * parties
+        for size, (calls,) in sorted(last, key=lambda r: -r[0]):
+            k = busy.index(min(busy))
+            busy[k] += size
+            shares[k] += calls
+        self.finish = Schedule([shares], parties) if self.donation.used else None
 
     def _parts(self, t: Tensor) -> list[tuple[np.ndarray, int]]:
         """The 2-D arrays that make up a result of kernels: one, or several to be added; none:
@@ -476,11 +510,14 @@ class Lane:
             len(self.to_write), address(self.wrong),
         )  # fmt: skip
         self.rooms: dict[int, np.ndarray] = {}
-        self.makers: list[tuple] = []  # of each native result: what makes its array, from what
+        self.makers: list[tuple] = []  # of each native result: lender, what makes an array, of what
         for k, (shape, dtype) in enumerate(self.empty):
             size = int(np.prod(shape)) * dtype.itemsize
-            small = (np.empty, shape, dtype)
-            self.makers.append(small if size < LARGE else (self._room, k, size, shape, dtype))
+            lender = self.lender[k]
+            if size < LARGE or lender is not None:  # what is to be donated next has to own its data
+                self.makers.append((lender, np.empty, shape, dtype))
+            else:
+                self.makers.append((None, self._room, k, size, shape, dtype))
         self.pack = struct.Struct(f"{len(self.objects)}q").pack_into
         module = glue.kernels()
         self.bind = module.bind.run
@@ -529,8 +566,11 @@ class Lane:
 
     # -- a call ------------------------------------------------------------------------------------
 
-    def run(self, leaves: Sequence[Any]) -> list[Any] | None:
-        """The results, or None where these arguments are not of this trace (or not contiguous)."""
+    def run(self, leaves: Sequence[Any], given: Sequence[Any] | None = None) -> list[Any] | None:
+        """The results, or None where these arguments are not of this trace (or not contiguous).
+
+        given: what the caller passed, where these are copies.
+        """
         if self.static:
             for k, x, key in self.static:
                 if leaves[k] is not x and static.key(leaves[k]) != key:
@@ -541,14 +581,23 @@ class Lane:
         for x in arrays:
             if type(x) is not np.ndarray:
                 return None
-        results = [make(*what) for make, *what in self.makers]
+        lent: set[int] | tuple = ()
+        if self.donation.used:
+            lent = self.donation.lent(arrays, arrays if given is None else given)
+        results = [
+            arrays[lender] if lender in lent else make(*what) for lender, make, *what in self.makers
+        ]
         if self.reads_objects:
             self.pack(self.objects, 0, *map(id, arrays), *map(id, results))
             if self.run_alone is not None:
                 self.run_alone(self.box_at)
                 if self.flag[0]:
                     self._refuse(arrays)
-                return None if self.wrong[0] else results
+                if self.wrong[0]:
+                    return None
+                if self.finish is not None:
+                    self.finish.run()
+                return results
             self.bind(*self.from_python)
             if self.wrong[0] or any(_unlike(arrays[k], ph) for k, ph in self.wide):
                 return None
@@ -558,6 +607,8 @@ class Lane:
             self.segments[0].schedule.run()  # type: ignore[union-attr]
             if self.flag[0]:
                 self._refuse(arrays)
+            if self.finish is not None:
+                self.finish.run()
             return results
         env: Env = {ph: x for (_, ph), x in zip(self.inputs, arrays, strict=True)}
         with np.errstate(all="ignore"):
@@ -571,11 +622,27 @@ class Lane:
                     if self.flag[0]:
                         self._refuse(arrays)
             taken = set(map(id, (*arrays, *results, *self.known.values())))
-            return [
-                results[k] if k is not None
-                else fresh(self.value(t, env), t, taken) if isinstance(t, Tensor) else t
-                for t, k in zip(self.outputs, self.returned, strict=True)
-            ]  # fmt: skip
+            found: list[Any] = []
+            for j, (t, native) in enumerate(zip(self.outputs, self.returned, strict=True)):
+                if native is not None:
+                    found.append(results[native])
+                elif not isinstance(t, Tensor):
+                    found.append(t)
+                elif self.same.get(j) in lent:
+                    found.append(arrays[self.same[j]])
+                else:
+                    found.append(fresh(self.value(t, env), t, taken))
+        return self._write_last(found, {j: arrays[n] for j, n in self.moved.items() if n in lent})
+
+    def _write_last(self, found: list[Any], places: dict[int, np.ndarray]) -> list[Any]:
+        """Results into donated memory.  places: of those that Python made.
+"""
+        if self.finish is not None:
+            steps: list[Any] = [partial(setitem, x, ..., found[j]) for j, x in places.items()]
+            self.finish.run_behind(steps)
+            for j, x in places.items():
+                found[j] = x
+        return found
 
     def _refuse(self, arrays: Sequence[np.ndarray]) -> None:
         """A kernel met an integer that it may not: the op once more, for the error's words."""

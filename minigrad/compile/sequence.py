@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable
 from functools import partial
+from operator import call as apply
+from typing import Any
 
 import numpy as np
 
@@ -44,3 +48,15 @@ class Schedule:
             self.call(*self.work[0])
         else:
             threads.together(self.begin, self.call, self.work)
+
+    def run_behind(self, steps: list[Callable[..., Any]]) -> None:
+        """`run` after some steps, functions written in C.
+
+        There is no step of Python from the first of them to the end, so no signal comes between.
+        """
+        if len(self.work) == 1:
+            steps = [*steps, partial(self.call, *self.work[0])]
+            deque(map(apply, steps), maxlen=0)
+        else:
+            steps = [self.begin, *steps]
+            threads.together(partial(deque, map(apply, steps), 0), self.call, self.work)

@@ -2,7 +2,7 @@
 
 The one place that decides.  A way has
 `express(leaves)`: the results, or None where it does not know that they belong to its trace;
-`run(leaves)`, of arguments that do, as arrays in C order;
+`run(leaves, given)`, of arguments that do, as arrays in C order, and as they were given;
 `take_workspace()`, to be called before `run` if another trace ran last;
 `explain()`.
 """
@@ -10,7 +10,7 @@ The one place that decides.  A way has
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from ..graph import Tensor
@@ -30,19 +30,20 @@ _warned: list[str] = []
 
 def way_of(
     leaves: Sequence[Any], inputs: Sequence[tuple[int, Tensor]], outputs: Sequence[Any],
-    pools: dict[int, Any],
+    pools: dict[int, Any], donated: Collection[int] = (),
 ) -> Any:  # fmt: skip
     """The way of a trace.
 
     inputs  : (position among the leaves of the arguments, placeholder).
     outputs : the leaves of the result, Tensors and what is static.
     pools   : workspace of the function, which its traces share.
+    donated : positions of leaves whose memory may be used for results; the evaluator uses none.
     """
     if compiler.failure() is None:
         try:
             from .compiled import Compiled  # importing it needs llvmlite
 
-            return Compiled(leaves, inputs, outputs, pools)
+            return Compiled(leaves, inputs, outputs, pools, donated)
         except compiler.CompilerMissing:  # Numba is there, and breaks when it is used
             pass
     why = f"{compiler.failure()}. {REMEDY}"

@@ -34,6 +34,15 @@ again = f(*calls[{call}]){path}
 print(first, again)
 assert first.tobytes() == again.tobytes()
 """
+DONATED = """
+import copy
+
+f, g = mg.function(step), mg.function(step, donate=0)
+for args in calls[: {call} + 1]:
+    found, donated = f(*args), g(copy.deepcopy(args[0]), *args[1:])
+print(found{path}, donated{path})
+assert found{path}.tobytes() == donated{path}.tobytes()
+"""
 VALUE = """
 f = mg.function(step)
 for args in calls[: {call} + 1]:
@@ -55,6 +64,8 @@ def script(case: Case, wrong: Wrong, lanes: int | None = None) -> str:
     """What to run to see the finding; it ends with an error as long as the fault is there."""
     if not wrong.place:
         tail = ALL
+    elif wrong.way == "function, donated":
+        tail = DONATED
     elif "threads" in wrong.way:
         tail = THREADS
     elif wrong.way in FOUND:

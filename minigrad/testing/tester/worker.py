@@ -6,11 +6,13 @@ Every call of a case is computed in several ways, of which all must agree:
     evaluate        level by level, in NumPy
     unfold          every recurrence written out as ordinary ops
     function        compiled; the same bits with 1, 2 and 3 threads, however small the work is,
-                    and when called again, also after other calls in the same workspace
+                    when called again, also after other calls in the same workspace,
+                    and when its first argument is donated
 """
 
 from __future__ import annotations
 
+import copy
 import os
 import traceback
 import warnings
@@ -85,6 +87,7 @@ def judge(case: Case, progress: Callable[[int], Any] = id, threads: Any = (1, 2,
             scope = program_of(case)
             step, calls = scope["step"], scope["calls"]
             functions = {n: function(step) for n in threads}
+            donating = function(step, donate=0)
             first: list[np.ndarray] = []
             for number, args in enumerate(calls):
                 progress(number)
@@ -104,6 +107,11 @@ def judge(case: Case, progress: Callable[[int], Any] = id, threads: Any = (1, 2,
                     with splitting(n):
                         same_bits(wanted.paths, _copied(functions[n](*args)), found)
                 first = first or found
+                if number % 2 == 0:
+                    way = "function, donated"
+                    with splitting(threads[-1]):
+                        given = copy.deepcopy(args[0])
+                        same_bits(wanted.paths, _copied(donating(given, *args[1:])), found)
             number, way = 0, "function, after other calls"
             with splitting(threads[0]):
                 again = _copied(functions[threads[0]](*calls[0]))

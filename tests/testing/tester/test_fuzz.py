@@ -14,7 +14,7 @@ from hypothesis import settings
 
 import minigrad.testing.tester.worker as worker
 from minigrad.compile import layout
-from minigrad.testing.tester import fuzz
+from minigrad.testing.tester import fuzz, scripts
 from minigrad.testing.tester.worker import Outcome, Wrong
 
 THOROUGH = settings.default.max_examples >= 1000
@@ -109,3 +109,10 @@ def test_a_process_that_dies_or_hangs_is_a_finding(cache):
         assert wrong is not None and wrong.way == way
         assert "in judge" in wrong.words  # it says where the process was
         assert one.process is None  # and the next case gets another
+
+
+def test_a_donated_argument_has_a_script_of_its_own():
+    wrong = Wrong("function, donated", 0, "off", ((0, 1), (0,)), 0.0)
+    text = scripts.script(fuzz.replay(0, 0), wrong)
+    compile(text, "script", "exec")
+    assert "mg.function(step, donate=0)" in text and "found[0][1].tobytes()" in text
