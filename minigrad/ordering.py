@@ -15,6 +15,7 @@ Ints = np.ndarray
 
 
 def integers(what: str, values: Any) -> Ints:
+    """A copy as int64: the caller's array may change, or be donated."""
     try:
         a = np.asarray(values)
         if a.size == 0:
@@ -23,7 +24,7 @@ def integers(what: str, values: Any) -> Ints:
             raise TypeError
     except (TypeError, ValueError):
         raise TypeError(f"{what} must be integers; got {str(values)[:80]!r}") from None
-    return np.asarray(a, np.int64, order="C")  # ascontiguousarray would turn one number into a row
+    return np.array(a, np.int64, order="C")  # ascontiguousarray would turn one number into a row
 
 
 def _short(given: Any) -> str:

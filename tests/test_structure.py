@@ -191,3 +191,13 @@ def test_nonsense_is_refused(call, message):
 
 
 TREE = mg.Structure.forest([[], [], [0, 1]])
+
+
+def test_a_structure_is_a_snapshot():
+    """What is done to the arrays it was made of does not show in it."""
+    source, target, slot, keep = np.array([0, 1]), np.array([1, 2]), np.array([0, 1]), np.array([1])
+    s = Structure.edges(3, source, target, slot)
+    t = Structure.edges(2, [0], [1]).truncated(keep == 1)
+    mg.function(lambda *xs: [x + 5 for x in xs], donate=(0, 1, 2, 3))(source, target, slot, keep)
+    assert source.tolist() == [5, 6] and keep.tolist() == [6]
+    assert edges(s) == [(0, 1, 0, 0), (1, 2, 1, 0)] and t.keep.tolist() == [True]
