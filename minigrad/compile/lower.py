@@ -19,6 +19,7 @@ from ..graph import CONSTANT, INPUT, Tensor, constant, toposort
 from ..ops.arrays import astype
 from ..ops.broadcast import BROADCAST, RESHAPE
 from ..ops.contract import EINSUM
+from ..ops.elementwise import WHERE
 from ..ops.scalar import TOTAL
 from ..ops.table import TABLE, name_of_ours
 from ..recur import ROW, SHARED, Block, Via, domains
@@ -111,6 +112,9 @@ class Lowering:
         order = block.live((*rows, *sums), wires)
         self.domain = domains(block, vias, order)
         self.real = _one_dtype(order)
+        for t in (*rows, *sums, *block.ports.values()):
+            if t.dtype.kind == "f" and t.dtype.name != self.real:
+                raise Unsupported(f"{t.op.name} of {t.dtype} that leaves a block in {self.real}")
         self.known: dict[tuple, Row] = {}
         self.numbers: dict[float, Tensor] = {}
         self.of: dict[Tensor, Row] = {}
@@ -194,8 +198,8 @@ class Lowering:
         args = tuple(self.of[i] for i in t.inputs)
         if name == "astype" and args[0].op in MASKS:
             return self.node("cast", args, args[0].size)
-        if name == "astype" and t.dtype.kind == "f" and t.inputs[0].dtype.kind in "iu":
-            return args[0]  # it came as a number of the block's type
+        if name == "astype" and t.dtype.kind == "f":
+            return args[0]  # it came as a number of the block's type, or is one by choice
         if t.dtype.kind in "iu" and t.op.kind != "movement":
             raise Unsupported(f"{t.op.name} of {t.dtype}: integers are compared, not computed")
         if t.op.scalar is not None and not t.attrs:
@@ -497,7 +501,19 @@ def _is_exact(t: Tensor, real: str) -> bool:
 
 
 def _one_dtype(order: Sequence[Tensor]) -> str:
-    kinds = {t.dtype.name for t in order if t.dtype.kind == "f"}
+    """The block's float type.
+
+    Choices among constants (`where(mask, -inf, 0.0)`) have none of their own until they are cast.
+    """
+    free: set[Tensor] = set()
+    for t in order:
+        data = [i for i in t.inputs if i.dtype.kind == "f"]
+        if t.op is CONSTANT or (t.op in (WHERE, BROADCAST, RESHAPE) and free.issuperset(data)):
+            free.add(t)
+    kinds = {t.dtype.name for t in order if t.dtype.kind == "f" and t not in free}
+    kinds = kinds or {t.dtype.name for t in order if t.dtype.kind == "f"}
+    used = {i for t in order if t not in free and t.op.name != "astype" for i in t.inputs}
+    kinds |= {t.dtype.name for t in free if t in used and t.dtype.kind == "f"}
     if len(kinds) != 1 or kinds - {"float32", "float64"}:
         raise Unsupported(f"a block in {' and '.join(sorted(kinds)) or 'no floating-point type'}")
     return kinds.pop()

@@ -193,3 +193,20 @@ def test_what_has_no_code_says_so():
     f, x = mg.function(step), normal(2, 3)
     assert "einsum of shapes (3,), (3,), (3,): too many loops" in f.explain(x)
     close(f(x), mg.reference(step(mg.asarray(x))), 1e-12)
+
+
+def test_a_choice_among_constants_has_the_type_it_is_cast_to():
+    def cell(p, h, x):
+        low = mg.where(x > 0, -np.inf, 0.25)  # float64, as NumPy has it
+        h = mg.softmax(mg.where(h > 2, h, mg.astype(low, x.dtype)) + p)
+        return h, h
+
+    def step(p, x):
+        hs = mg.recur(cell, mg.Structure.chain(3), shared=p, initial=np.zeros((1, D), "f"), inputs=x)
+        return hs, mg.grad(mg.sum(hs[0] * x), (p, x))
+
+    x = normal(3, D, dtype=np.float32)
+    x[:, 0] = -1.0
+    args = normal(D, dtype=np.float32), x
+    assert "because" not in mg.function(step).explain(*args)
+    close(mg.function(step)(*args), mg.reference(step(*mg.tensors(args))), 1e-5)
