@@ -271,6 +271,8 @@ class Lowering:
     def _at(self, operands: tuple[Row, ...], places: Places, size: int) -> Row:
         """The row whose elements lie at `places` of the operands."""
         used = [k for k in range(len(operands)) if (places.operand == k).any()]
+        if not used:  # nothing but zeros, one number
+            return self.node("const", (), 1, 0.0)
         if used != list(range(len(operands))):
             places = places.through([([used.index(k)] if k in used else [-1], None)
                                      for k in range(len(operands))])  # fmt: skip

@@ -336,14 +336,14 @@ def floor_divide(x: V, y: V) -> V:
     other = ((r < 0.0) & (y > 0.0)) | ((r > 0.0) & (y < 0.0))
     whole = (x - r) / y
     whole = where(other, whole - 1.0, whole)
-    low = k.rounded("floor", whole)
+    low = k.whole("floor", whole)
     low = where((whole - low) > 0.5, low + 1.0, low)
     low = where(whole.equals(0.0), k.copysign(k.const(0.0, x.real), ratio), low)
     return where(y.equals(0.0), ratio, low)
 
 
 def _whole(how: str) -> Callable[[V], V]:
-    return lambda x: x.k.rounded(how, x)
+    return lambda x: x.k.whole(how, x)
 
 
 def _outside(name: str) -> Callable[..., V]:
@@ -361,6 +361,9 @@ TABLE: dict[str, Callable[..., V]] = {
     "erf": erf,
     "sin": sin,
     "cos": cos,
+}
+# What LLVM or the C library knows.
+OTHERS: dict[str, Callable[..., V]] = {
     "remainder": remainder,
     "floor_divide": floor_divide,
     "copysign": lambda x, y: x.k.copysign(x, y),

@@ -28,7 +28,7 @@ def vector_functions(k: Builder, real: Real) -> dict[str, Any]:
     def vector(a: Any) -> Any:
         return k.const(float(a), real) if isinstance(a, (int, float)) else a
 
-    functions = fn.TABLE | {
+    functions = fn.TABLE | fn.OTHERS | {
         "abs": k.abs,
         "maximum": k.maximum,
         "minimum": k.minimum,

@@ -303,7 +303,7 @@ class Builder:
     def copysign(self, a: V, sign: V) -> V:
         return self._intrinsic("copysign", a, sign)
 
-    def rounded(self, how: str, a: V) -> V:
+    def whole(self, how: str, a: V) -> V:
         """A whole number beside a. how: floor, ceil, trunc, or rint (halves to even)."""
         return self._intrinsic(how, a)
 

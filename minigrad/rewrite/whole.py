@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ..graph import Tensor, toposort
 from ..recur import RECUR
+from .alike import alike
 from .flat import flat
 from .fuse import fuse
 from .intern import intern
@@ -16,11 +17,12 @@ from .reroll import reroll
 
 def whole(outputs: Sequence[Tensor], able: Able | None = None) -> list[Tensor]:
     """The same outputs with all that goes row by row in blocks, and those parts of recurrences that
-    they feed or are fed by; loops over a block are rolled up first.
+    they feed or are fed by; loops over a block are rolled up first, and what a loop does
+    to each row is done to all.
 
     able: whether an op may be part of a block (see `regions`).
     """
     rolled = reroll(outputs)
     old = {t.attrs["block"] for t in toposort(rolled) if t.op is RECUR}
-    found = fuse(regions(merge(rolled), able))
+    found = fuse(regions(alike(merge(rolled)), able))
     return intern(merge(flat(found, able)), old)

@@ -98,6 +98,7 @@ ON_VECTORS = {
     "running products": lambda a, b, p: mg.cumulative_prod(1 + 0.1 * a) * b,
     "any": lambda a, b, p: mg.where(mg.all(mg.outer(a, b) < 0.3, axis=0) | mg.any(a > 2), a, b),
     "where": lambda a, b, p: mg.sum(mg.where(mg.outer(a, b) > 0, p["s"], 0.5), axis=0),
+    "nothing of it": lambda a, b, p: mg.concat([a * a, b])[a.size :] + a,
     "power": lambda a, b, p: (0.1 + mg.abs(a)) ** b + mg.atan2(a, 1 + b * b),
 }
 
