@@ -1,7 +1,6 @@
-"""Hypothesis profiles of `minigrad.testing.plugin`, chosen by HYPOTHESIS_PROFILE.
-
-ci, dev (the default), thorough.
-"""
+"""Hypothesis profiles of `minigrad.testing.plugin`, chosen by HYPOTHESIS_PROFILE: ci, dev (the
+default), thorough; and `--only-skipped`, which runs what the run before left out for want of a
+package, once that is there."""
 
 import os
 
@@ -21,3 +20,36 @@ def own_cache(tmp_path_factory):
         folder.mkdir(mode=0o700, exist_ok=True)
         patch.setenv("MINIGRAD_CACHE_DIR", str(folder))
         yield folder
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--only-skipped", action="store_true", help="run only what the run before skipped"
+    )
+
+
+SKIPPED: set[str] = set()  # of tests, and of modules that were skipped as a whole
+
+
+def pytest_runtest_logreport(report):
+    if report.skipped:
+        SKIPPED.add(report.nodeid)
+
+
+def pytest_collectreport(report):
+    if report.skipped:
+        SKIPPED.add(report.nodeid)
+
+
+def pytest_sessionfinish(session):
+    config = session.config
+    if not hasattr(config, "workerinput") and not config.getoption("only_skipped"):
+        config.cache.set("minigrad/skipped", sorted(SKIPPED))
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("only_skipped"):
+        known = set(config.cache.get("minigrad/skipped", []))
+        kept = [t for t in items if not known.isdisjoint((t.nodeid, t.nodeid.split("::")[0]))]
+        config.hook.pytest_deselected(items=[t for t in items if t not in set(kept)])
+        items[:] = kept

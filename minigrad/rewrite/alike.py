@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import Tensor, placeholder, toposort
+from ..graph import Tensor, bind, placeholder, toposort
 from ..ops.broadcast import reshape
 from ..ops.elementwise import ADD, add_n
 from ..ops.indexing import CHECKED, take
@@ -42,7 +42,7 @@ class Family:
         self.like, self.sources = like, sources  # a Family, or a Tensor: the same for all
         self.members: dict[int, Tensor] = {}
         above = [s for s in sources if isinstance(s, Family)]
-        self.moves = all(s.moves for s in above) and (like.op.kind == "movement")
+        self.moves: bool = all(s.moves for s in above) and (like.op.kind == "movement")
         self.rows: list[int] = []  # in the order of `all`
         self.all: Tensor | None = None  # (members, *shape)
 
@@ -93,13 +93,14 @@ def _families(order: Sequence[Tensor]) -> dict[Tensor, tuple[Family, int]]:
     member: dict[Tensor, tuple[Family, int]] = {}
     for t in order:
         key: Any
+        sources: tuple[Any, ...]
         row = _row(t)
         if row is not None:
             key, sources = ("row", t.inputs[0]), (t.inputs[0],)
         else:
             found = [member.get(x) for x in t.inputs]
             rows = {f[1] for f in found if f is not None}
-            if len(rows) != 1 or name_of_ours(t.op) is None or t.op in (RECUR, PROJ, CHECKED):
+            if len(rows) != 1 or name_of_ours(t.op) is None or t.op in (RECUR, PROJ):
                 continue
             (row,) = rows
             sources = tuple(f[0] if f else x for f, x in zip(found, t.inputs, strict=True))
@@ -142,6 +143,9 @@ def _at_once(family: Family, t: Tensor, value: Any) -> None:
             args.append(value(s))
         vias.append(ROW if isinstance(s, Family) else SHARED)
         inputs.append(placeholder(x.shape, x.dtype, x.name))
+    if t.op is CHECKED:  # a check goes over any number of integers
+        family.all = bind(CHECKED, *args, **t.attrs)
+        return
     one = again(t, inputs)
     r = recurrence(Block("rows", tuple(inputs), (one,)), independent(n), args, vias)
     family.all = proj(r, one, ROW)

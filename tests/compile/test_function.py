@@ -106,7 +106,7 @@ def step_of(cell, lengths=None, reverse=False):
     return step
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("dtype", ["float64", pytest.param("float32", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", CELLS)
 def test_cells_over_sequences(name, dtype):
     cell, tolerance = CELLS[name], 1e-11 if dtype == "float64" else 2e-4
@@ -151,6 +151,7 @@ def test_cells_over_trees(cell, dtype):
     close(f(args, forest), wanted, 1e-11 if dtype == "float64" else 2e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_random_cells_over_random_structures(kind):
     """Some have code, some run through evaluate because of an op; all must equal the reference."""
@@ -240,6 +241,7 @@ for name in ("lstm", "gru", "peephole"):
 """
 
 
+@pytest.mark.slow
 def test_any_vector_width_gives_close_results():
     """16, 8 and 4 lanes; rows' sums are taken in another order, so not the same bits."""
     found = []

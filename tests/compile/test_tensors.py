@@ -67,7 +67,10 @@ def step_of(cell, structure):
     return step
 
 
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize(
+    "structure",
+    ["forest", *(pytest.param(s, marks=pytest.mark.slow) for s in STRUCTURES if s != "forest")],
+)
 @pytest.mark.parametrize("cell", CELLS)
 def test_states_of_two_axes(cell, structure):
     s = STRUCTURES[structure]
@@ -105,7 +108,11 @@ ON_VECTORS = {
 
 @pytest.mark.parametrize(
     ("group", "dtype"),
-    [*((k, np.float64) for k in range(4)), (0, np.float32), (3, np.float32)],
+    [
+        (0, np.float64), (3, np.float32),
+        *(pytest.param(k, np.float64, marks=pytest.mark.slow) for k in (1, 2, 3)),
+        pytest.param(0, np.float32, marks=pytest.mark.slow),
+    ],
 )
 def test_ops_on_vectors(group, dtype):
     """As gates of a cell, several at once: values, gradients and second derivatives."""
@@ -203,7 +210,8 @@ def test_a_choice_among_constants_has_the_type_it_is_cast_to():
         return h, h
 
     def step(p, x):
-        hs = mg.recur(cell, mg.Structure.chain(3), shared=p, initial=np.zeros((1, D), "f"), inputs=x)
+        start, s = np.zeros((1, D), "f"), mg.Structure.chain(3)
+        hs = mg.recur(cell, s, shared=p, initial=start, inputs=x)
         return hs, mg.grad(mg.sum(hs[0] * x), (p, x))
 
     x = normal(3, D, dtype=np.float32)

@@ -160,6 +160,7 @@ def test_memory_layout_changes_nothing(sample, layout):
     identical(mg.evaluate(derivatives(sample, laid)), wanted)
 
 
+@pytest.mark.slow
 @every_sample
 def test_a_compiled_function_takes_any_layout(sample):
     f = mg.function(lambda xs: derivatives(sample, xs))
@@ -198,6 +199,7 @@ def test_evaluators_agree_far_out(sample):
     close(mg.function(both)(tuple(inputs)), wanted, 1e-12, "function")
 
 
+@pytest.mark.slow
 @every_sample
 def test_single_precision_stays(sample):
     inputs = tuple(a.astype(np.float32) for a in sample.draw())

@@ -70,8 +70,8 @@ def hangs():
 
 
 @pytest.mark.parametrize("plant,way,number", [
-    (every_state_comes_from_the_first_port, "function", 52),
-    (a_thread_leaves_out_a_row, "threads", 9),
+    (every_state_comes_from_the_first_port, "function", 0),
+    (a_thread_leaves_out_a_row, "threads", 0),
 ])  # fmt: skip
 def test_a_planted_fault_is_found(plant, way, number, cache):
     result = fuzz.run(1e9, cases=[number], plant=plant, shrinking=0, cache=cache)
@@ -88,7 +88,8 @@ class Stub:
 
     def ask(self, case):
         self.asked += 1
-        bad = all(word in case.text for word in ("mg.softmax", "Structure.forest", "np.nan"))
+        calls = case.text.splitlines()
+        bad = "mg.softmax" in case.text and any("forest" in c and "np.nan" in c for c in calls)
         return Outcome(Wrong("function", 0, "off") if bad else None)
 
 
