@@ -136,6 +136,9 @@ class Lane:
             self.runner_of.update(dict.fromkeys(step.asked, step.runner))
             self.segment_of.update(dict.fromkeys(step.asked, at))
             self.phase_of.update(dict.fromkeys(step.asked, after))
+            for p in step.asked:
+                if p.attrs["via"].kind == "index" and p.dtype == step.runner.program.dtype:
+                    self._into_a_table(p, step.runner, at, after)
             return
         if step.asked:
             run = partial(self._evaluated, t, step.asked)
@@ -214,6 +217,26 @@ class Lane:
         self._put(at, after, phase)
         self.held[t], self.segment_of[t], self.phase_of[t] = buffer, at, after + 1
         return True
+
+    def _into_a_table(self, p: Tensor, runner: Runner, at: int, after: int) -> None:
+        """Rows of a recurrence added up by the number of a table's row; those of none in one row
+        more."""
+        via, rows = p.attrs["via"], runner._rows(runner.program.low.rows[p.attrs["ref"]])
+        numbers = runner.layout.to_rows(via.rows)
+        numbers = np.where(numbers < 0, via.size, numbers).astype(np.int64)
+        buffer = np.zeros((via.size + 1, rows.shape[1]), p.dtype)
+        shares = self.threads if rows.size > LARGE else 1
+        cuts = [rows.shape[1] * k // shares for k in range(shares + 1)]
+        phase: Phase = []
+        for a, b in zip(cuts, cuts[1:], strict=False):
+            part, to = rows[:, a:b], buffer[:, a:b]
+            phase.append([self._call(f"scatter_{p.dtype.name}", [
+                address(part), rows.strides[0], len(rows), address(numbers), address(to),
+                buffer.strides[0], b - a, address(self.flag), len(buffer),
+            ])])  # fmt: skip
+        self.alive += [numbers, buffer]
+        self._put(at, after, phase)
+        self.held[p], self.phase_of[p] = buffer[:-1], after + 1
 
     def _rows_of(
         self, t: Tensor, n: int, width: int, dtype: np.dtype
