@@ -240,8 +240,8 @@ RULES: dict[str, Callable[..., int]] = {
     "port": lambda t, slot: address(t.layout.slots[slot].port),
     "ports": Table.port,
     # tensors of more axes
-    "tensors": lambda t, r: getattr(
-        tensors.kernels(t.program.low.real), r.tensor.kernel if r.op == "nest" else "move"
+    "tensors": lambda t, r: tensors.kernel(
+        t.program.low.real, r.tensor.kernel if r.op == "nest" else "move"
     ).address,
     "loops": lambda t, r: address(t.buffers.loops[r]),
     "runs": lambda t, r, k: address(t.buffers.runs[r, k]),

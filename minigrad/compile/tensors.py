@@ -220,7 +220,8 @@ def _arranged(how: str, loops: list[list[int]]) -> Nest | None:
     for loop in [*inside, *[[1, 0, 0]] * (INNER - len(inside))]:
         numbers += [loop[0], *(loop[1:3][::-1] if swap else loop[1:3])]
     form = "both" if a == b else "one"
-    kernel = f"{how}_{'across' if across else 'along'}_{form}"
+    what = "product" if how == "sum" and across and not inside else how
+    kernel = f"{what}_{'across' if across else 'along'}_{form}"
     return Nest(kernel, (*numbers, n), swap, int(np.prod([loop[0] for loop in [*rest, vector]])))
 
 

@@ -12,32 +12,32 @@ share it); the other numbers count elements.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache as once
 from functools import partial
 from typing import Any
 
-from . import cache
-from .vectors import Builder, Int, Real
+from . import cache, native
+from .vectors import Builder, Int, Lanes, Real
 
 RUN, OUTER, INNER = 5, 3, 2  # numbers in a run; loops around an element of a nest, and inside it
+AT_ONCE = 4  # sums side by side: one would wait for itself
 FORMS = ("both", "one")  # whether the second operand runs along the vector too, or stands still
 
-_SOURCE = '''"""Kernels for tensors per node, {dtype}."""
+_SOURCE = '''"""A kernel for tensors per node."""
 
 from minigrad.kernels import tensors
 from minigrad.kernels.native import kernel
 from minigrad.kernels.vectors import REALS
 
-for name, make in tensors.KERNELS.items():
-    globals()[name] = kernel(make(REALS["{dtype}"]))
+run = kernel(tensors.KERNELS["{name}"](REALS["{dtype}"]))
 '''
 
 
 @once
-def kernels(dtype: str) -> cache.Module:
-    """The kernels below for "float32" or "float64"."""
-    return cache.load(_SOURCE.format(dtype=dtype), f"tensors_{dtype}")
+def kernel(dtype: str, name: str) -> native.Native:
+    """One of KERNELS for "float32" or "float64", compiled when it is first asked for."""
+    return cache.load(_SOURCE.format(dtype=dtype, name=name), f"{name}_{dtype}").run
 
 
 def moving(real: Real) -> Callable[..., None]:
@@ -74,13 +74,16 @@ def moving(real: Real) -> Callable[..., None]:
     return move
 
 
-def nest(real: Real, how: str, across: bool, both: bool) -> Callable[..., None]:
+def nest(
+    real: Real, how: str, across: bool, both: bool, inner: bool = True
+) -> Callable[..., None]:
     """out[o] = the sum (the product, the largest) over r of a[o, r], times b[o, r] in a sum.
 
     loops  : per loop around an element (n, step of a, of b, of out), per loop inside it (n, step
              of a, of b), then how many elements the vector runs over.
     across : the vector runs across elements of out, which lie side by side; else along r.
     both   : b runs along the vector as a does; else it stands still.
+    inner  : whether there are loops inside; else out is the product.
     """
     empty = EMPTY[how]
 
@@ -102,40 +105,57 @@ def nest(real: Real, how: str, across: bool, both: bool) -> Callable[..., None]:
 
         def outer(level: int, x: Int, y: Int, to: Int) -> None:
             if level == OUTER:
-                element(x, y, to)
+                (element if inner else product)(x, y, to)
                 return
             n, da, db, do = around[level]
             for i in k.rows(0, n):
                 outer(level + 1, x + i * (da * size), y + i * (db * size), to + i * (do * size))
 
-        def inner(level: int, x: Int, y: Int, step: Callable[[Int, Int], None]) -> None:
+        def inwards(level: int, x: Int, y: Int, step: Callable[[Int, Int], None]) -> None:
             if level == INNER:
                 step(x, y)
                 return
             n, da, db = inside[level]
             for i in k.rows(0, n):
-                inner(level + 1, x + i * (da * size), y + i * (db * size), step)
+                inwards(level + 1, x + i * (da * size), y + i * (db * size), step)
+
+        def product(x: Int, y: Int, to: Int) -> None:
+            """Nothing is added up."""
+            other = None if both else k.broadcast(y, 0, real)
+            for j in k.lanes(width, real):
+                k.store(to, j, k.load(x, j) * (k.load(y, j) if other is None else other))
 
         def element(x: Int, y: Int, to: Int) -> None:
             if across:
-                for j in k.lanes(width, real):
-                    total = k.var(k.const(empty, real))
+                for positions in vectors(width):
+                    totals = [k.var(k.const(empty, real)) for _ in positions]
 
-                    def add(x: Int, y: Int, j: Any = j, total: Any = total) -> None:
-                        total.value = join(k, total.value, k.load(x, j), at(k, y, j, both))
+                    def add(x: Int, y: Int, at_: Any = positions, totals: Any = totals) -> None:
+                        for j, total in zip(at_, totals, strict=True):
+                            total.value = join(k, total.value, k.load(x, j), at(k, y, j, both))
 
-                    inner(0, x, y, add)
-                    k.store(to, j, total.value)
+                    inwards(0, x, y, add)
+                    for j, total in zip(positions, totals, strict=True):
+                        k.store(to, j, total.value)
                 return
             total = k.var(k.const(empty, real))
 
             def along(x: Int, y: Int) -> None:
                 for j in k.lanes(width, real):
-                    a, b = k.load(x, j), at(k, y, j, both)
-                    total.value = join(k, total.value, k.only(j, a, empty), k.only(j, b, 0.0))
+                    a, b = k.only(j, k.load(x, j), empty), k.only(j, at(k, y, j, both))
+                    total.value = join(k, total.value, a, b)
 
-            inner(0, x, y, along)
+            inwards(0, x, y, along)
             k.put(to, 0, total.value.folded(how))
+
+        def vectors(n: Int) -> Iterator[list[Lanes]]:
+            """Positions of several vectors, and then of one at a time."""
+            one = k.lanes_of(real)
+            whole = n - n % (one * AT_ONCE)
+            for i in k.rows(0, whole, one * AT_ONCE):
+                yield [Lanes(i + one * q, real) for q in range(AT_ONCE)]
+            for j in k.lanes(n - whole, real):
+                yield [Lanes(j.offset + whole, real, j.mask)]
 
         for r in k.rows(start, stop):
             outer(0, a + r * lda, b + r * ldb, out + r * ldo)
@@ -195,6 +215,10 @@ JOIN: dict[str, Callable[[Builder, Any, Any], Any]] = {
     "max": lambda k, total, a: k.maximum(total, a),
 }
 KERNELS: dict[str, Callable[[Real], Callable[..., None]]] = {"move": moving}
+for _form in FORMS:
+    KERNELS[f"product_across_{_form}"] = partial(
+        nest, how="sum", across=True, both=_form == "both", inner=False
+    )
 for _how in JOIN:
     for _way in ("across", "along"):
         for _form in FORMS if _how == "sum" else FORMS[1:]:

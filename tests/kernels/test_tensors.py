@@ -18,7 +18,7 @@ def run(kernel, a, b, out, loops):
     given = (
         (address(t), t.strides[0] if len(t) > 1 or len(out) == 1 else 0) for t in (a, b, out)
     )
-    getattr(tensors.kernels(str(out.dtype)), kernel)(
+    tensors.kernel(str(out.dtype), kernel)(
         *(n for pair in given for n in pair), address(loops), 0, len(out)
     )
 
@@ -77,7 +77,7 @@ def test_moves_take_steps_stand_still_and_add():
     x = np.arange(12.0).reshape(2, 6)
     out = np.full((2, 9), -1.0)
     runs = np.array([[5, -2, 0, 3, 0], [1, 0, 3, 4, 0], [0, 1, 2, 2, 1]], np.int64)
-    tensors.kernels("float64").move(
+    tensors.kernel("float64", "move")(
         address(x), x.strides[0], address(out), out.strides[0], address(runs), len(runs), 0, 2
     )
     first = [5, 3, 1 + 0, 1 + 1, 1, 1, 1, -1, -1]
