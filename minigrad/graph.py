@@ -182,10 +182,14 @@ def bind(op: Primitive, *inputs: Tensor, **attrs: Any) -> Tensor:
     return Tensor(op, inputs, attrs, shape, dtype)
 
 
-def constant(value: Any, dtype: Any = None, name: str | None = None) -> Tensor:
-    """A leaf holding a read-only snapshot of `value`: the caller's array may change later."""
+def refuse_mask(value: Any) -> None:
     if isinstance(value, np.ndarray) and hasattr(value, "mask"):  # np.ma is imported when asked for
         raise TypeError("a masked array would lose its mask; give its .data, and the mask apart")
+
+
+def constant(value: Any, dtype: Any = None, name: str | None = None) -> Tensor:
+    """A leaf holding a read-only snapshot of `value`: the caller's array may change later."""
+    refuse_mask(value)
     try:
         array = np.array(value, dtype=dtype, order="C")
     except (TypeError, ValueError, OverflowError) as error:

@@ -21,6 +21,7 @@ from .ops.arrays import asarray
 from .ops.broadcast import broadcast_to, reshape
 from .ops.creation import eye, ones_like, zeros_like
 from .ops.movement import moveaxis
+from .ops.table import integer_of
 from .recur import ROW, SHARED, Block, proj, recurrence
 from .structure import SINGLE, independent
 from .tracing import name_of, refuse_captured, traces_of
@@ -93,7 +94,7 @@ def vmap(f: Callable, in_axes: Any = 0) -> Callable:
 
     Raises ValueError, when called, for an argument without the axis,
     mapped axes of different lengths, or another number of axes than arguments;
-    TypeError for a Tensor captured from outside.
+    TypeError for an axis that is no integer, or a Tensor captured from outside.
     """
 
     @wraps(f)
@@ -103,6 +104,8 @@ def vmap(f: Callable, in_axes: Any = 0) -> Callable:
             raise ValueError(f"vmap: in_axes has {len(axes)} entries for {len(args)} arguments")
         arrays, vias, sizes = [], [], {}
         for k, (arg, axis) in enumerate(zip(args, axes, strict=True)):
+            if axis is not None:
+                axis = integer_of("vmap", "an axis in in_axes", axis)
             for t in _split(arg)[0]:
                 if axis is not None:
                     if not -t.ndim <= axis < t.ndim:

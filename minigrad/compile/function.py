@@ -19,7 +19,7 @@ from weakref import WeakSet
 import numpy as np
 
 from .. import pytrees, static
-from ..graph import Tensor, Trace, _trace, placeholder, trace_call
+from ..graph import Tensor, Trace, _trace, placeholder, refuse_mask, trace_call
 from ..ops.arrays import asarray
 from ..ops.table import dtype_of
 from ..tracing import name_of, path_name
@@ -247,6 +247,7 @@ class Traced:
         plain = list(leaves)
         for k, ph in self.inputs:
             x = leaves[k].numpy() if isinstance(leaves[k], Tensor) else leaves[k]
+            refuse_mask(x)
             x = np.require(x, ph.dtype, ["C", "A"])  # maybe x itself: it may be donated
             plain[k] = x if type(x) is np.ndarray else x.view(np.ndarray)
         return self.way.run(plain, leaves)

@@ -371,14 +371,30 @@ class Lowering:
     # -- sums over the nodes -----------------------------------------------------------------------
 
     def sum_of(self, t: Tensor) -> Sum:
+        """The sum of a tensor over the nodes, and of what a linear op adds up."""
+        found: dict[Tensor, Sum] = {}
+        stack = [t]
+        while stack:
+            top = stack[-1]
+            linear = top.ndim > 1 and top.op.linear and self.domain[top] is not None
+            parts = list(top.inputs) if linear else []
+            if linear and summands(top, self.domain) == parts:
+                waiting = [i for i in parts if i not in found]
+                if waiting:
+                    stack += waiting
+                    continue
+                found[top] = Sum("linear", tensor=top, parts=[found[i] for i in parts])
+            else:
+                found[top] = self._own_sum(top)
+            stack.pop()
+        return found[t]
+
+    def _own_sum(self, t: Tensor) -> Sum:
         if self.domain[t] is not None and t.op is EINSUM and len(t.attrs["out"]) == 2:
             subs, out = t.attrs["subs"], t.attrs["out"]
             if len(subs) == 2 and sorted(subs) == sorted(out):
                 left, right = (self.sized(t.inputs[subs.index(c)]) for c in out)
                 return Sum("outer", left, right)
-        per_row = t.ndim > 1 and t.op.linear and self.domain[t] is not None
-        if per_row and summands(t, self.domain) == [*t.inputs]:
-            return Sum("linear", tensor=t, parts=[self.sum_of(i) for i in t.inputs])
         return Sum("column", self.sized(t))
 
     def roots(self) -> list[Row]:
@@ -430,11 +446,14 @@ class Lowering:
                 new[r] = self.node(r.op, args, r.size, r.tensor)
         self.rows = {t: new[r] for t, r in self.rows.items()}
         self.ports = {k: new[r] for k, r in self.ports.items()}
+        moved: set[int] = set()  # a sum may be part of several
         stack = list(self.sums.values())
         while stack:
             s = stack.pop()
-            s.left, s.right = s.left and new[s.left], s.right and new[s.right]
-            stack += s.parts
+            if id(s) not in moved:
+                moved.add(id(s))
+                s.left, s.right = s.left and new[s.left], s.right and new[s.right]
+                stack += s.parts
 
 
 def reads(r: Row) -> tuple[Row, ...]:

@@ -197,6 +197,19 @@ class Buffers:
 
     def sum(self, s: Sum) -> np.ndarray:
         """The value of a sum over the nodes."""
+        found: dict[int, np.ndarray] = {}
+        stack = [s]
+        while stack:
+            top = stack[-1]
+            waiting = [part for part in top.parts if id(part) not in found]
+            if waiting:
+                stack += waiting
+                continue
+            found[id(top)] = self._own_sum(top, found)
+            stack.pop()
+        return found[id(s)]
+
+    def _own_sum(self, s: Sum, parts: dict[int, np.ndarray]) -> np.ndarray:
         plan = self.program.plan
         if s.how == "outer":
             outer, at = plan.outer_at[s.left, s.right]
@@ -208,8 +221,5 @@ class Buffers:
                 return self.outer_sums[plan.outers.index(outer)][at : at + s.left.size]
             return self.columns[s.left].sum(axis=0, dtype=self.dtype)
         tensor: Tensor = s.tensor
-        parts = [
-            self.sum(part).reshape(i.shape)
-            for part, i in zip(s.parts, tensor.inputs, strict=True)
-        ]  # fmt: skip
-        return tensor.op.numpy(*parts, **tensor.attrs)
+        given = zip(s.parts, tensor.inputs, strict=True)
+        return tensor.op.numpy(*(parts[id(p)].reshape(i.shape) for p, i in given), **tensor.attrs)

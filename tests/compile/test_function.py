@@ -767,3 +767,11 @@ def test_a_fork_while_another_thread_is_inside(at):
     other.join()
     assert os.waitpid(pid, 0)[1] == 0
     assert child[0].tolist() == [2, 2] and g(np.ones(2)).tolist() == [2, 2]
+
+
+def test_a_masked_array_is_refused_with_the_mask_in_mind():
+    f = mg.function(lambda x: mg.sum(x * 2))
+    f(np.ones(2))
+    for given in (f, mg.function(lambda x: x * 2)):
+        with pytest.raises(TypeError, match="a masked array would lose its mask"):
+            given(np.ma.array([1.0, 2.0], mask=[0, 1]))
