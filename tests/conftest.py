@@ -43,8 +43,9 @@ def pytest_collectreport(report):
 
 def pytest_sessionfinish(session):
     config = session.config
-    if not hasattr(config, "workerinput") and not config.getoption("only_skipped"):
-        config.cache.set("minigrad/skipped", sorted(SKIPPED))
+    kept = getattr(config, "cache", None)  # none with `-p no:cacheprovider`
+    if kept and not hasattr(config, "workerinput") and not config.getoption("only_skipped"):
+        kept.set("minigrad/skipped", sorted(SKIPPED))
 
 
 def pytest_collection_modifyitems(config, items):

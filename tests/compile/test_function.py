@@ -772,6 +772,6 @@ def test_a_fork_while_another_thread_is_inside(at):
 def test_a_masked_array_is_refused_with_the_mask_in_mind():
     f = mg.function(lambda x: mg.sum(x * 2))
     f(np.ones(2))
-    for given in (f, mg.function(lambda x: x * 2)):
+    for compiled in (f, mg.function(lambda x: x * 2)):
         with pytest.raises(TypeError, match="a masked array would lose its mask"):
-            given(np.ma.array([1.0, 2.0], mask=[0, 1]))
+            compiled(np.ma.array([1.0, 2.0], mask=[0, 1]))

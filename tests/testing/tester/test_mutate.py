@@ -29,6 +29,7 @@ def slope(x=0.5):
 # -- the tester ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_check_grads_catches_nearly_every_mutant():
     """Thinned to seconds; `python -m minigrad.testing.tester.mutate` runs them all."""
     report = mutate.run(every=17)
@@ -179,6 +180,7 @@ def test_the_report_is_a_table(capsys):
     assert "missed: sqrt[0]: sign" in missed and "0.00 %" in missed
 
 
+@pytest.mark.slow
 def test_the_suite_is_asked(monkeypatch):
     """A fresh Python plants the mutant and runs tests: those that can see it fail."""
     for tests, verdict in (("test_ops", mutate.CAUGHT), ("test_io", mutate.MISSED)):
