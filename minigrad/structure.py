@@ -43,7 +43,7 @@ class Structure:
     level      : (n,) with level[src] < level[dst]: rows of one level may be computed together.
     keep       : (E,) whether a gradient passes back along the edge (False truncates); None: all.
     component  : (n,) which independent part a row belongs to; `components` says how many.
-
+    chunk      : (n,) the levels whose states are dropped together (`chunks`); None: all are kept.
     All arrays hold int64 (`keep` booleans).
     The constructors raise ValueError for what does not fit, TypeError for what is no integers.
     """
@@ -58,6 +58,7 @@ class Structure:
     ports: int = 1
     keep: Ints | None = None
     parts: tuple[Ints, int] | None = None  # (component, components), where the constructor knows
+    chunk: Ints | None = None
 
     def __repr__(self) -> str:
         edges, levels = len(self.src), len(self.levels)
@@ -194,7 +195,7 @@ class Structure:
         level = self.level.max() - self.level if self.n else self.level
         return Structure(
             self.n, self.dst[e], self.src[e], self.port[e], self.slot[e], level, slots=self.ports,
-            ports=self.slots, parts=(self.component, self.components),
+            ports=self.slots, parts=(self.component, self.components), chunk=self.chunk,
         )  # fmt: skip
 
     def truncated(self, keep: Any) -> Structure:
@@ -253,8 +254,7 @@ class Structure:
         return self._parts[1]
 
     @lazy
-    def _parts(self) -> tuple[Ints, int]:
-        """Weakly connected parts, numbered by their first row."""
+    def _parts(self) -> tuple[Ints, int]:  # weakly connected, numbered by their first row
         if self.parts is not None:
             return self.parts
         label = connected(self.n, self.src, self.dst)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from . import pytrees, static
+from .chunks import checkpointed
 from .graph import CONSTANT, INPUT, Tensor, Trace, placeholder, toposort, trace_call, where_recorded
 from .ops.arrays import asarray
 from .pytrees import tree_leaves as leaves_of
@@ -198,6 +199,7 @@ def recur(
     initial: Any,
     shared: Any = None,
     inputs: Any = None,
+    checkpoint: int | None = None,
 ) -> tuple[Any, Any]:
     """Apply `cell` at every node of `structure`.
 
@@ -210,12 +212,17 @@ def recur(
     shared  : pytree of parameters, the same at every node.
     inputs  : pytree of arrays with one row per node, (N, ...), or `Indexed` tables;
               None for a cell without.
+    checkpoint : keep the states of every so many levels only, and compute what lies between again
+              in the backward pass (Chen et al. 2016, "Training deep nets with sublinear memory
+              cost"): less memory for about a forward pass more.  Values and derivatives of any
+              order are the same, over any structure.  None keeps all.
+              What is read as a whole, such as all the outputs, is there as a whole.
 
     Returns (states, outputs), pytrees with a row per node, (N, ...).
     One row per component: of a batch the sequences, of a forest the trees.
 
     Raises ValueError or TypeError naming the leaf whose leading axis, shape or dtype does not fit,
-    and for a cell that uses Tensors from outside.
+    for a cell that uses Tensors from outside, and a checkpoint that is no integer from 1 on.
     """
     if not callable(cell) or isinstance(cell, (type, Tensor)):
         raise TypeError(
@@ -223,6 +230,7 @@ def recur(
         )
     if not isinstance(structure, Structure):
         raise TypeError(f"recur: structure must be a mg.Structure, not {type(structure).__name__}")
+    structure = checkpointed(structure, checkpoint)
     zero = [isinstance(t, np.ndarray) and not t.any() for t in leaves_of(initial)]
     shared, state = pytrees.tree_map(asarray, shared), pytrees.tree_map(asarray, initial)
     xs = pytrees.tree_map(lambda x: x if isinstance(x, Indexed) else asarray(x), inputs)

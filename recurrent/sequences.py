@@ -26,6 +26,8 @@ def unroll(
     reverse: bool = False,
     steps: int | None = None,
     memory: Any = None,
+    checkpoint: int | None = None,
+    truncate: int | None = None,
 ) -> tuple[Any, Any]:
     """Run `cell` over time: h_t, y_t = cell(params, h_{t-1}, x_t).  Returns (carry, ys).
 
@@ -38,6 +40,13 @@ def unroll(
     steps   : T, where there are no xs to tell it.
     memory  : leaves (B, ...), what every step of a sequence reads (a source to attend to).
               The cell is then given x = (x_t, memory of its sequence), never copied per step.
+    checkpoint : keep the states of every so many steps only, and compute what lies between again
+              in the backward pass: less memory for about a forward pass more, and the same values
+              and derivatives (`mg.recur`).  None keeps all.
+              A power of two near sqrt(T) to T / 10 is a good choice.
+    truncate : let no gradient through between chunks of so many steps (truncated BPTT, Williams and
+              Peng 1990), counted from where a sequence begins to run; values are the same.
+              None lets all through.
 
     Returns
     carry : each sequence's last state, (B, ...) or (...); of an empty sequence: where it started.
@@ -47,7 +56,7 @@ def unroll(
     Both have the dtype the cell computes in: that of xs and params, promoted as in NumPy.
 
     Raises TypeError for a cell that is no function, or xs that are no numbers;
-    ValueError naming the argument whose shape does not fit.
+    ValueError naming the argument whose shape does not fit, or that is no number of steps.
     """
     if not callable(cell) or isinstance(cell, (type, mg.Tensor)):
         raise TypeError(
@@ -68,8 +77,12 @@ def unroll(
     )
     if memory is not None:
         inputs = inputs, pytrees.tree_map(lambda m: _per_sequence(m, rows, batch), memory)
-    structure = _steps(rows, given, time, reverse)
-    states, outputs = mg.recur(cell, structure, initial=start, shared=params, inputs=inputs)
+    structure = _truncated(_steps(rows, given, time, reverse), truncate)
+    if checkpoint is not None:
+        checkpoint = checked_size("unroll", "checkpoint", checkpoint, 1)
+    states, outputs = mg.recur(
+        cell, structure, initial=start, shared=params, inputs=inputs, checkpoint=checkpoint
+    )
     ends = np.zeros_like(given) if reverse else given - 1
     last = np.searchsorted(rows, ends * size + np.arange(size))
     final = pytrees.tree_map(lambda s, s0: _final(s, s0, last, given, batch), states, start)
@@ -220,6 +233,14 @@ def _steps(rows: np.ndarray, given: np.ndarray, time: int, reverse: bool) -> mg.
     )
     none = np.zeros(len(later), np.int64)
     return mg.Structure(len(rows), src, dst, none, none, level, parts=(sequence, size))
+
+
+def _truncated(structure: mg.Structure, every: int | None) -> mg.Structure:
+    """Without gradients along the edges into every `every`-th level."""
+    if every is None:
+        return structure
+    every = checked_size("unroll", "truncate", every, 1)
+    return structure.truncated(structure.level[structure.dst] % every > 0)
 
 
 def _per_sequence(leaf: Any, rows: np.ndarray, batch: int | None) -> mg.Indexed:

@@ -20,6 +20,7 @@ from minigrad.ops import contract as contraction
 from minigrad.ops.table import TABLE
 from minigrad.recur import SHARED, Index, parts_of
 from minigrad.run import levels
+from minigrad.run.chunkwise import Chunkwise
 from minigrad.structure import Structure
 from minigrad.testing import laws
 from minigrad.testing.examples.problems import make_problem
@@ -206,7 +207,27 @@ def compiled_otherwise(patch: pytest.MonkeyPatch) -> None:
     rule(TABLE["tanh"], numpy=lambda old: lambda x: old(x) * 1.001)(patch)
 
 
+def chunk_takes_other_states(patch: pytest.MonkeyPatch) -> None:
+    """A chunk is given the states that left in another order."""
+    compute = Chunkwise._compute
+
+    def planted(self: Chunkwise, number: int) -> Any:
+        self.states = {key: rows[::-1] for key, rows in self.states.items()}
+        try:
+            return compute(self, number)
+        finally:
+            self.states = {key: rows[::-1] for key, rows in self.states.items()}
+
+    patch.setattr(Chunkwise, "_compute", planted)
+
+
 CASES = {
+    "other states, checkpoints": (
+        chunk_takes_other_states, "checkpoints_change_nothing", "ragged",
+    ),
+    "other states, checkpoints, dag": (
+        chunk_takes_other_states, "checkpoints_change_nothing", "dag",
+    ),
     "slot and port, forest": (slot_and_port_not_swapped, "recur_is_a_loop", "forest"),
     "slot and port, slope": (slot_and_port_not_swapped, "gradient_is_a_slope", "forest"),
     "slot and port, grid": (slot_and_port_not_swapped, "recur_is_a_loop", "grid"),

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from ..chunks import chunks_of, cut
 from ..graph import CONSTANT, INPUT, Tensor, toposort
 from ..ops.broadcast import RESHAPE
 from ..recur import PROJ, RECUR
 from ..rewrite.whole import whole
-from ..run.reference import demand
+from ..run.chunkwise import in_numpy
+from ..run.reference import demand, unheld
+from .chunked import Chunked, in_words
 from .lane import Lane, Step
+from .layout import layout_of
 from .lower import Unsupported, able
 from .memory import Pool
 from .program import program_for
@@ -32,8 +36,9 @@ class Compiled:
         outputs = [next(rest) if isinstance(t, Tensor) else t for t in outputs]
         self.steps: list[Step] = []
         self.notes: list[str] = []
+        self.loose: set[Tensor] = set()  # rows that are computed again where they are read
         known = self._schedule([t for t in outputs if isinstance(t, Tensor)], pools)
-        self.lane = Lane(leaves, inputs, self.steps, outputs, known, donated)
+        self.lane = Lane(leaves, inputs, self.steps, outputs, known, donated, self.loose)
         self.express = self.lane.run
 
     def _schedule(self, outputs: list[Tensor], pools: dict[int, Pool]) -> dict[Tensor, Any]:
@@ -41,6 +46,7 @@ class Compiled:
         order = toposort(outputs)
         needed, demands = demand(order, outputs)
         moving = varying(order)
+        self.loose = unheld([t for t in order if t in needed], set(outputs))
         number = 0
         for t in order:
             if t not in needed or t not in moving or t.op in (INPUT, CONSTANT, PROJ):
@@ -55,17 +61,22 @@ class Compiled:
     def _recur(self, r: Tensor, asked: list[Tensor], pool: Pool) -> Step:
         block, structure, vias = r.attrs["block"], r.attrs["structure"], r.attrs["vias"]
         leaving = [(p.attrs["ref"], p.attrs["via"].kind == "shared") for p in asked]
+        between = cut(structure)
+        cuts = f", {in_words(chunks_of(structure))}" if between else ""
         per_row = tuple(dict.fromkeys(ref for ref, summed in leaving if not summed))
         summed = tuple(dict.fromkeys(ref for ref, summed in leaving if summed))
         try:
             program = program_for(block, structure.wires, vias, per_row, summed)
         except Unsupported as why:
             how = f"runs in NumPy, level by level, because there is no code for {why}"
-            self.notes.append(f"{block.name} over {structure}: {how}")
-            return Step(r, asked)
+            self.notes.append(f"{block.name} over {structure}{cuts}: {how}")
+            return Step(r, asked, None, in_numpy(r, asked) if between else None)
         how = f"compiled for {program.dtype}\n{program.explain()}"
-        self.notes.append(f"{block.name} over {structure}: {how}")
-        return Step(r, asked, Runner(program, structure, vias, pool, asked, r.inputs))
+        self.notes.append(f"{block.name} over {structure}{cuts}: {how}")
+        if between:
+            return Step(r, asked, None, Chunked(program, r, asked, pool))
+        runner = Runner(program, layout_of(structure), vias, pool, asked, r.inputs)
+        return Step(r, asked, runner)
 
     def take_workspace(self) -> None:
         """Make ours again what another trace may have worked with."""

@@ -8,7 +8,7 @@ from typing import Any
 from ..graph import Tensor, toposort
 from ..ops.broadcast import RESHAPE
 from ..recur import PROJ, RECUR
-from ..run.levels import run_levels
+from ..run.chunkwise import run_cut
 from ..run.reference import demand, run
 from .results import fresh, settled, varying
 
@@ -33,7 +33,7 @@ class Evaluated:
 
     def run(self, leaves: Sequence[Any], given: Sequence[Any]) -> list[Any]:
         known = self.known | {ph: leaves[k] for k, ph in self.inputs}
-        values = run(self.recorded, run_levels, given=known)
+        values = run(self.recorded, run_cut, given=known)
         taken = set(map(id, known.values()))
         return [fresh(values[t], t, taken) if isinstance(t, Tensor) else t for t in self.outputs]
 

@@ -30,6 +30,7 @@ from ..kernels import glue
 from ..kernels.glue import address
 from ..ops.broadcast import RESHAPE
 from ..ops.indexing import CHECKED, SCATTER, TAKE, check_rows
+from ..run import chunkwise
 from ..run.levels import run_levels
 from ..run.reference import compute
 from .donate import Donation
@@ -47,11 +48,12 @@ Phase = list[list[tuple[int, int, int, int]]]
 @dataclass
 class Step:
     """One node of the schedule: an op, or a recurrence with the projections asked for, and its
-    runner if there is code for it."""
+    runner if there is code for it; or how its chunks are computed, if it is cut into such."""
 
     t: Tensor
     asked: list[Tensor] = field(default_factory=list)
     runner: Runner | None = None
+    chunks: chunkwise.OneChunk | None = None
 
 
 @dataclass
@@ -84,8 +86,10 @@ class Lane:
         outputs: Sequence[Any],
         known: dict[Tensor, Any],
         donated: Collection[int] = (),
+        loose: Collection[Tensor] = (),
     ):
         self.inputs, self.outputs, self.known = inputs, outputs, known
+        self.loose = loose  # rows that are computed again where they are read
         self.place = {ph: k for k, (_, ph) in enumerate(inputs)}
         self.is_array = [False] * len(leaves)
         for k, _ in inputs:
@@ -109,7 +113,7 @@ class Lane:
         threads = max((s.runner.threads for s in steps if s.runner is not None), default=1)
         self.threads = threads
         self.by_python = {  # what ordinary ops read, whatever its shape
-            self.source(x) for s in steps if not s.asked and s.t.op is not RESHAPE
+            self.source(x) for s in steps if s.runner is None and s.t.op is not RESHAPE
             for x in s.t.inputs
         }  # fmt: skip
         for step in steps:
@@ -141,7 +145,7 @@ class Lane:
                     self._into_a_table(p, step.runner, at, after)
             return
         if step.asked:
-            run = partial(self._evaluated, t, step.asked)
+            run = partial(self._chunkwise if step.chunks else self._evaluated, step)
             at = self._item(run, [i for i in t.inputs if self._is_there(i)])
         else:
             at = self._item(partial(self._op, t), list(t.inputs))
@@ -704,10 +708,19 @@ class Lane:
         except Exception:  # once more, for the error's words
             env[t] = compute(t, {i: plain(v) for i, v in zip(t.inputs, values, strict=True)})
 
-    def _evaluated(self, r: Tensor, asked: list[Tensor], env: Env) -> None:
+    def _evaluated(self, step: Step, env: Env) -> None:
         """A recurrence without code: level by level in NumPy."""
-        args = [plain(self.value(i, env)) if self._is_there(i) else None for i in r.inputs]
-        env.update(zip(asked, run_levels(r, args, asked), strict=True))
+        values = run_levels(step.t, self._arguments(step.t, env), step.asked)
+        env.update(zip(step.asked, values, strict=True))
+
+    def _chunkwise(self, step: Step, env: Env) -> None:
+        """A recurrence with checkpoints, chunk by chunk."""
+        assert step.chunks is not None
+        run = chunkwise.Chunkwise(step.t, self._arguments(step.t, env), step.chunks, plain).run
+        env.update(zip(step.asked, run(step.asked, self.loose), strict=True))
+
+    def _arguments(self, r: Tensor, env: Env) -> list[Any]:
+        return [plain(self.value(i, env)) if self._is_there(i) else None for i in r.inputs]
 
     def _shared(
         self, r: Tensor, runner: Runner, t: Tensor, turned: bool, buffer: np.ndarray, env: Env

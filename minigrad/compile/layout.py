@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..chunks import Piece
 from ..structure import Structure
 
 
@@ -35,9 +36,11 @@ class Layout:
     """order     : the user's row at each place (None: the same).
     ranges    : (levels, 2) first and last place of each level in the order of execution.
     component : of each place.
+    ghosts    : of a chunk, where the states of other chunks lie: places before the first, or after
+                the last, from `ghosts_at` on.
     """
 
-    def __init__(self, s: Structure):
+    def __init__(self, s: Structure, piece: Piece | None = None):
         self.n, self.components = s.n, s.components
         count = np.bincount(s.level) if s.n else np.zeros(0, np.int64)
         up = np.lexsort((s.component, s.level))
@@ -52,8 +55,14 @@ class Layout:
         self.place[order] = np.arange(s.n)
         self.component = s.component[order]
         self.key = order.tobytes() if self.order is not None else b""
-        self.slots = {slot: self._arrivals(s, slot) for slot in range(s.slots)}
-        self.bare, self.silent = (self._untouched(s, ends) for ends in (s.dst, s.src))
+        self.ghosts = 0 if piece is None else piece.ghosts
+        self.ghosts_at = -self.ghosts if upward else s.n
+        dst, src = (s.dst, s.src)
+        if piece is not None:
+            dst = np.concatenate([dst, piece.dst])
+            src = np.concatenate([src, np.arange(s.n)[piece.sending]])
+        self.slots = {slot: self._arrivals(s, slot, piece) for slot in range(s.slots)}
+        self.bare, self.silent = (self._untouched(s, ends) for ends in (dst, src))
         self._parts: dict[int, list[np.ndarray]] = {}
 
     def _untouched(self, s: Structure, ends: np.ndarray) -> np.ndarray:
@@ -61,19 +70,26 @@ class Layout:
         level = s.level[ends]
         return (np.bincount(level, minlength=len(self.ranges)) == 0).astype(np.int64)
 
-    def _arrivals(self, s: Structure, slot: int) -> Arrivals:
+    def _arrivals(self, s: Structure, slot: int, piece: Piece | None) -> Arrivals:
         mine = np.flatnonzero(s.slot == slot)
         to, source, port = self.place[s.dst[mine]], self.place[s.src[mine]], s.port[mine]
+        if piece is not None:
+            enter = np.flatnonzero(piece.slot == slot)
+            to = np.concatenate([to, self.place[piece.dst[enter]]])
+            source = np.concatenate([source, piece.ghost[enter] + self.ghosts_at])
+            port = np.concatenate([port, piece.port[enter]])
         order = np.lexsort((source, to))
         to, source, port = to[order], source[order], port[order]
         first = np.searchsorted(to, np.arange(s.n + 1)).astype(np.int64)
         shift = None
         if len(to) and not port.any() and (np.diff(to) > 0).all():
-            steps = to - source
-            if (steps == steps[0]).all() and len(to) == s.n - abs(int(steps[0])):
-                shift = int(steps[0])
+            step = int(to[0] - source[0])
+            low, high = min(self.ghosts_at, 0), max(self.ghosts_at + self.ghosts, s.n)
+            reading = min(s.n, high + step) - max(0, low + step)
+            if (to - source == step).all() and len(to) == reading:
+                shift = step
         if s.n and not len(to):
-            shift = s.n  # no edges at all: everything reads zeros
+            shift = s.n + self.ghosts  # no edges at all: everything reads zeros, past any ghosts
         return Arrivals(first, np.ascontiguousarray(source), np.ascontiguousarray(port), shift)
 
     def parts(self, count: int) -> list[np.ndarray]:

@@ -11,7 +11,7 @@ from ..graph import Tensor
 from ..kernels import gemm
 from ..kernels.glue import address
 from ..kernels.stages import BLOCK
-from ..recur import Via
+from ..recur import Key, Via
 from .layout import Layout
 from .lower import Row, Sum
 from .program import Program
@@ -69,6 +69,7 @@ class Buffers:
         self, program: Program, layout: Layout, vias: Sequence[Via], threads: int, pool: Pool
     ):
         self.program, self.n, self.dtype = program, layout.n, program.dtype
+        self.ghosts, self.ghosts_at = layout.ghosts, layout.ghosts_at
         self.arena = Arena(pool)
         self.blank: list[np.ndarray] = []
         plan = program.plan
@@ -102,7 +103,7 @@ class Buffers:
         self.value: dict[Row, np.ndarray] = {}
         self.whole: dict[Row, tuple[np.ndarray, int]] = {}  # with the zeros around; how many before
         shifts = [abs(shift) for shift in self.dense.values() if shift is not None]
-        self.reach = max(shifts, default=0)
+        self.reach = max([*shifts, self.ghosts])
         plan, slots = self.program.plan, [r for r in self.program.plan.order if r.op == "slot"]
         for a in plan.areas:
             if all(r.op != "slot" or self._copied(r) for r in a.members):
@@ -154,6 +155,19 @@ class Buffers:
             return self.zeroed(self.n, slot.size)  # nothing ever arrives
         whole, around = self.whole[port]
         return whole[around - shift : around - shift + self.n]
+
+    def states(self) -> dict[Key, np.ndarray]:
+        """What leaves by each port and leaf, row by row."""
+        return {k: self.value[r] for k, r in self.program.low.ports.items() if r in self.value}
+
+    def enter(self, states: dict[Key, Any]) -> None:
+        """The states of other chunks' rows, where the rows that take them look for them."""
+        for key, given in states.items():
+            r = self.program.low.ports.get(key)
+            if r in self.whole:
+                whole, around = self.whole[r]
+                start = around + self.ghosts_at
+                whole[start : start + self.ghosts] = given
 
     # -- matrices and sums -------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..graph import INPUT, Tensor
 from ..recur import RECUR
-from ..run.levels import run_levels
+from ..run.chunkwise import run_cut
 from ..run.reference import run
 from .layout import Rows
 
@@ -41,4 +41,4 @@ def varying(order: Sequence[Tensor]) -> set[Tensor]:
 def settled(order: Sequence[Tensor], needed: set[Tensor], moving: set[Tensor]) -> dict[Tensor, Any]:
     """The values of what no argument reaches: the same at every call."""
     fixed = [t for t in order if t in needed and t not in moving and t.op is not RECUR]
-    return run(fixed, run_levels) if fixed else {}
+    return run(fixed, run_cut) if fixed else {}

@@ -13,10 +13,9 @@ from ..kernels import glue, threads
 from ..kernels.glue import address
 from ..kernels.stages import BLOCK
 from ..ops.indexing import add_rows
-from ..recur import ROW, SHARED, Via
+from ..recur import ROW, SHARED, Key, Via
 from ..run.reference import compute
-from ..structure import Structure
-from .layout import Rows, by_place, layout_of
+from .layout import Layout, Rows, by_place
 from .lower import Row
 from .memory import Buffers, Pool
 from .program import Program
@@ -28,7 +27,7 @@ SPLIT = float(os.environ.get("MINIGRAD_SPLIT", "2e7"))
 
 
 class Runner:
-    """A program bound to one structure and one set of shapes.
+    """A program bound to the layout of one structure and one set of shapes.
 
     With workspace that is kept between calls.
     `run` takes the arguments of the recurrence and returns its projections.
@@ -37,14 +36,14 @@ class Runner:
     def __init__(
         self,
         program: Program,
-        structure: Structure,
+        layout: Layout,
         vias: Sequence[Via],
         pool: Pool,
         projections: Sequence[Tensor] = (),
         args: Sequence[Tensor] = (),
     ):
         self.program, self.vias, self.pool = program, vias, pool
-        self.layout, self.n = layout_of(structure), structure.n
+        self.layout, self.n = layout, layout.n
         self.numbers = program.numbers
         self.threads = threads.count() if program.flops * self.n > SPLIT else 1
         self.parts = self.layout.parts(self.threads)
@@ -56,6 +55,8 @@ class Runner:
         self.outer, self.outer_sums = b.outer, b.outer_sums
         self.rests = self._rests()
         self.sequence = Schedule(self.phases(), self.threads)
+        self.bound: object = None  # the call whose shared arguments stand in the table
+        self.copies: list[Any] = []  # of those
 
     # -- what runs, and where ----------------------------------------------------------------------
 
@@ -118,16 +119,24 @@ class Runner:
 
     # -- a call ------------------------------------------------------------------------------------
 
-    def run(self, args: Sequence[Any], projections: Sequence[Tensor]) -> list[Any]:
-        """The values of the projections; those by row as `Rows` in this runner's order."""
+    def run(self, args: Sequence[Any], entering: dict[Key, Any], call: object) -> None:
+        """One call by itself; of a chunk, with the states that other chunks sent.
+
+        What is computed lies in our buffers until the pool is used again.
+        call: the same for all chunks of one, whose shared arguments stay where they are.
+        """
         self.take_pool()
+        self.buffers.enter(entering)
         keep = self._bind(args)
+        if self.bound != call:
+            self.bound = None  # should an interrupt come in between
+            self.copies = self._bind_shared(args)
+            self.bound = call
         self.sequence.run()
         del keep
-        return [self._leave(p) for p in projections]
 
     def _bind(self, args: Sequence[Any]) -> list[Any]:
-        """Write the addresses of this call's arguments into the table; what must stay alive."""
+        """Write the addresses of arguments by row into the table; what must stay alive."""
         table, dtype, keep = self.table, self.program.dtype, []
         for entry, stride, r in self.of_input:
             rows = by_place(args[self.numbers[r.tensor]], self.layout)
@@ -143,9 +152,17 @@ class Runner:
             index = self.layout.to_rows(self.vias[k].rows)
             values = np.asarray(args[k])
             values = values.reshape(len(values), r.size)
+            if (index < 0).all():  # as in most chunks, where states enter in the first
+                buffer.fill(0)
+                continue
             if len(values):
                 np.take(values, index, axis=0, out=buffer, mode="clip")
             buffer[index < 0] = 0
+        return keep
+
+    def _bind_shared(self, args: Sequence[Any]) -> list[Any]:
+        """The same of arguments that all rows share; the caller keeps those alive that it gave."""
+        table, dtype, copies = self.table, self.program.dtype, []
         shared = self._shared(args)
         for entry, tensor, turned, stride in self.of_shared:
             value = shared[tensor]
@@ -154,9 +171,10 @@ class Runner:
                 table[:, stride] = value.strides[0]
             else:
                 value = np.ascontiguousarray(value, dtype).reshape(-1)
-            keep.append(value)
+            if not any(isinstance(a, np.ndarray) and np.may_share_memory(a, value) for a in args):
+                copies.append(value)
             table[:, entry] = address(value)
-        return keep
+        return copies
 
     def _shared(self, args: Sequence[Any]) -> dict[Tensor, np.ndarray]:
         """The values of the shared tensors that the stages read; some are computed in the block."""
@@ -184,14 +202,23 @@ class Runner:
     def _leave(self, p: Tensor) -> Any:
         ref, via = p.attrs["ref"], p.attrs["via"]
         if via is SHARED:
-            total = self.buffers.sum(self.program.low.sums[ref])
-            return np.array(total, self.program.dtype).reshape(ref.shape)
-        value = self.buffers.rows(self.program.low.rows[ref]).reshape(self.n, *ref.shape)
+            return self.total(ref)
+        rows = self.by_row(ref)
         if via is ROW:
-            return Rows(value, self.layout)
+            return rows
         index = self.layout.to_rows(via.rows)
         used = index >= 0
-        return add_rows(via.size, index[used], value[used])
+        return add_rows(via.size, index[used], rows.values[used])
+
+    def total(self, ref: Tensor) -> np.ndarray:
+        """The sum of a tensor over the nodes."""
+        total = self.buffers.sum(self.program.low.sums[ref])
+        return np.array(total, self.program.dtype).reshape(ref.shape)
+
+    def by_row(self, ref: Tensor) -> Rows:
+        """A tensor's rows in our memory, in our order."""
+        value = self.buffers.rows(self.program.low.rows[ref])
+        return Rows(value.reshape(self.n, *ref.shape), self.layout)
 
     def _rows(self, r: Row) -> np.ndarray:
         return self.buffers.rows(r)

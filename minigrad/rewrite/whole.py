@@ -11,6 +11,7 @@ from .flat import flat
 from .fuse import fuse
 from .intern import intern
 from .merge import merge
+from .picked import picked
 from .regions import Able, regions
 from .reroll import reroll
 
@@ -22,7 +23,7 @@ def whole(outputs: Sequence[Tensor], able: Able | None = None) -> list[Tensor]:
 
     able: whether an op may be part of a block (see `regions`).
     """
-    rolled = reroll(outputs)
+    rolled = picked(reroll(outputs))
     old = {t.attrs["block"] for t in toposort(rolled) if t.op is RECUR}
     found = fuse(regions(alike(merge(rolled)), able))
     return intern(merge(flat(found, able)), old)

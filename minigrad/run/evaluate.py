@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import pytrees
 from ..graph import Tensor
-from .levels import run_levels
+from .chunkwise import run_cut
 from .reference import frozen, run
 
 
@@ -14,7 +14,8 @@ def evaluate(tree: Any) -> Any:
     """The values of all Tensors in a pytree, as read-only NumPy arrays in the same structure.
 
     Reads many at once: a loss and its gradients share one forward pass.
-    Keeps the values on the Tensors read and on every projection of the recurrences that ran.
+    Keeps the values on the Tensors read and on every projection of the recurrences that ran
+    (of those with checkpoints on the Tensors read alone).
     Leaves that are not Tensors are returned as they are.  Compiles nothing.
 
     Raises TypeError for a Tensor of a trace, which has no value yet;
@@ -23,7 +24,7 @@ def evaluate(tree: Any) -> Any:
     leaves, spec = pytrees.tree_flatten(tree)
     missing = [t for t in leaves if isinstance(t, Tensor) and t._value is None]
     if missing:
-        env = run(missing, run_levels, remember=True)
+        env = run(missing, run_cut, remember=True)
         for t, value in env.items():
             if t._value is None:
                 object.__setattr__(t, "_value", frozen(value, t))

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..chunks import Piece
 from ..graph import Tensor, toposort
 from ..ops.contract import EINSUM
 from ..ops.indexing import SCATTER, TAKE, add_rows
@@ -153,10 +154,12 @@ def execute(
     vias: Sequence[Via],
     args: list,
     leaving: list[tuple[Tensor, Via]],
+    entering: tuple[Piece, dict[Key, np.ndarray]] | None = None,
 ) -> list:
     """Run `block` over `structure`.
 
     Rows are kept level after level inside, and put back in order on leaving.
+    entering: of a chunk, which edges come from others and the states that they bring.
     """
     n = structure.n
     per_row = tuple(dict.fromkeys(ref for ref, via in leaving if via is not SHARED))
@@ -213,10 +216,13 @@ def execute(
     for t in p.stored:
         nodes[t] = np.zeros((n, *t.shape), t.dtype)
     start = 0
-    for rows, arrivals in zip(levels, _arrivals(structure), strict=True) if p.core else ():
+    piece, given = entering or (None, {})
+    before = [{}] * len(levels) if piece is None else _entries(piece)
+    for rows, arrivals, ghosts in zip(levels, _arrivals(structure), before, strict=True):
         at = slice(start, start + len(rows))
         start += len(rows)
-        _level(p, block, nodes, look, at, arrivals)
+        if p.core:
+            _level(p, block, nodes, look, at, arrivals, (ghosts, given))
     _stage(p.post, nodes, p, look, n)
     sums = _sums(p, shared, look, n)
     out = []
@@ -252,7 +258,9 @@ def _operands(t: Tensor, p: Stages, value: Any) -> list[tuple[Any, bool]]:
     return [value(i) if i in read else (None, False) for i in t.inputs]
 
 
-def _level(p: Stages, block: Block, nodes: Env, look: Any, at: slice, arrivals: dict) -> None:
+def _level(
+    p: Stages, block: Block, nodes: Env, look: Any, at: slice, arrivals: dict, before: tuple
+) -> None:
     """One turn of the loop.
 
     Gather the states that arrive, run the core, store what is read later.
@@ -260,7 +268,12 @@ def _level(p: Stages, block: Block, nodes: Env, look: Any, at: slice, arrivals: 
     m = at.stop - at.start
     local: Env = {}
     for (slot, leaf), ph in p.slots.items():
-        local[ph] = _gather(ph, leaf, m, arrivals.get(slot, ()), block, look)
+        total = _gather(ph, leaf, m, arrivals.get(slot, ()), block, look)
+        ghosts, given = before
+        for port, to, ghost in ghosts.get(slot, ()):
+            if (port, leaf) in given:
+                total = total + add_rows(m, to, given[port, leaf][ghost])
+        local[ph] = total
     for t in p.core:
         if t not in local and t.op is not PROJ:
             pairs = _operands(t, p, lambda i: (local[i], True) if i in local else look(i, at))
@@ -287,6 +300,23 @@ def _gather(ph: Tensor, leaf: int, m: int, arrivals: Any, block: Block, look: An
             rows = add_rows(m, to, rows)
         total = rows if total is None else total + rows
     return np.zeros((m, *ph.shape), ph.dtype) if total is None else total
+
+
+def _entries(piece: Piece) -> list[dict[int, list[tuple]]]:
+    """For each level of a chunk and slot: (port, row within the level, ghost), of edges that enter.
+    """
+    levels = piece.structure.levels
+    within = np.empty(piece.structure.n, np.int64)
+    for rows in levels:
+        within[rows] = np.arange(len(rows))
+    found: list[dict[int, list[tuple]]] = [{} for _ in levels]
+    level = piece.structure.level[piece.dst]
+    keys = np.stack([level, piece.slot, piece.port])
+    for k in np.unique(keys, axis=1).T:
+        e = np.flatnonzero((keys == k[:, None]).all(axis=0))
+        at, slot, port = map(int, k)
+        found[at].setdefault(slot, []).append((port, within[piece.dst[e]], piece.ghost[e]))
+    return found
 
 
 def _arrivals(structure: Structure) -> list[dict[int, list[tuple]]]:

@@ -40,6 +40,7 @@ from .. import pytrees
 from ..graph import CONSTANT, INPUT, Tensor, constant, copied, toposort, where_recorded
 from ..recur import PROJ, RECUR, ROW, SHARED, domains, parts_of
 from ..sites import line, order_of, rule_of
+from .chunkwise import run_cut
 from .levels import execute, run_levels
 from .places import Place, place_of
 from .reference import Env, compute, demand, frozen, run
@@ -242,7 +243,7 @@ def reads(t: Tensor, xs: Sequence[Any], k: int, mask: Mask) -> Mask:
     g = t.op.vjp(constant(mask.astype(t.dtype)), node, [i == k for i in range(len(xs))])[k]
     if g is None:
         return everything
-    marked = np.asarray(run([g], run_levels)[g]) != 0
+    marked = np.asarray(run([g], run_cut)[g]) != 0
     return marked if marked.any() else everything
 
 

@@ -8,7 +8,7 @@ Nothing here compiles anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from .. import pytrees
+from ..chunks import cut, same_chunks
 from ..graph import INPUT, Tensor, toposort, where_recorded
-from ..recur import PROJ, RECUR, parts_of
+from ..recur import PROJ, RECUR, ROW, parts_of
 
 Env = dict[Tensor, Any]
-# (recur node, argument values, projections) -> their values
-Runner = Callable[[Tensor, list, list[Tensor]], list]
+# (recur node, argument values, projections, those that need not be held: `unheld`) -> their values
+Runner = Callable[[Tensor, list, list[Tensor], Collection[Tensor]], list]
 
 
 def reference(tree: Any) -> Any:
@@ -66,7 +67,10 @@ def run(
     for t in order:
         if t in needed:
             last.update(dict.fromkeys(t.inputs, t))
-    keep = set(outputs).union(*demands.values()) if remember else set(outputs)
+    keep = set(outputs)
+    if remember:
+        keep.update(*(ps for r, ps in demands.items() if not cut(parts_of(r).structure)))
+    loose = unheld([t for t in order if t in needed], keep)
     env: Env = {}
     with np.errstate(all="ignore"):
         for t in order:
@@ -75,7 +79,7 @@ def run(
             if known(t):
                 env[t] = given[t] if t in given else t._value
             elif t.op is RECUR:
-                values = runner(t, [env.get(i) for i in t.inputs], demands[t])
+                values = runner(t, [env.get(i) for i in t.inputs], demands[t], loose)
                 env.update(zip(demands[t], values, strict=True))
             elif t.op is not PROJ:
                 env[t] = compute(t, env)
@@ -112,7 +116,7 @@ def demand(
             demands.setdefault(t.inputs[0], []).append(t)
         if t.op is RECUR:
             asked = demands[t]
-            if alive:
+            if alive and not cut(parts_of(t).structure):
                 those = set(asked)
                 asked += [
                     p
@@ -125,6 +129,25 @@ def demand(
         else:
             needed.update(t.inputs)
     return needed, demands
+
+
+def unheld(order: Sequence[Tensor], outputs: Collection[Tensor]) -> set[Tensor]:
+    """Of what must run: the rows that only recurrences cut into the same chunks read, by row.
+
+    Such rows can be computed again, chunk by chunk, when they are read.
+    """
+    found: set[Tensor] = set()
+    whole: set[Tensor] = set(outputs)
+    for t in order:
+        for k, x in enumerate(t.inputs):
+            if x.op is not PROJ or x.attrs["via"] is not ROW:
+                continue
+            mine, by_row = parts_of(x.inputs[0]).structure, False
+            if t.op is RECUR:
+                _, structure, vias = parts_of(t)
+                by_row = vias[k] is ROW and same_chunks(mine, structure)
+            (found if by_row else whole).add(x)
+    return found - whole
 
 
 def arguments_read(r: Tensor, projections: Sequence[Tensor]) -> list[Tensor]:
@@ -187,8 +210,13 @@ def noted(t: Tensor) -> Iterator[None]:
 # -- a recurrence, one node at a time --------------------------------------------------------------
 
 
-def run_nodes(r: Tensor, args: list, projections: list[Tensor]) -> list:
-    """The reference: the block at every node of the structure in turn, as its definition says."""
+def run_nodes(
+    r: Tensor, args: list, projections: list[Tensor], loose: Collection[Tensor] = ()
+) -> list:
+    """The reference: the block at every node of the structure in turn, as its definition says.
+
+    It holds everything, `loose` or not.
+    """
     block, structure, vias = parts_of(r)
     refs = tuple(dict.fromkeys(p.attrs["ref"] for p in projections))
     order = block.live(refs, structure.wires)

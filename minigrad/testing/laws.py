@@ -110,9 +110,11 @@ def record(problem: Problem) -> tuple[dict[str, Any], Any, Any, Any]:
     return t, states, outputs, loss
 
 
-def everything(problem: Problem, t: Any) -> tuple[Any, Any, Any, Any]:
+def everything(
+    problem: Problem, t: Any, checkpoint: int | None = None
+) -> tuple[Any, Any, Any, Any]:
     """States, outputs, the loss, and its gradients."""
-    states, outputs = problem.run(t)
+    states, outputs = problem.run(t, checkpoint)
     loss = problem.loss(states, outputs)
     return states, outputs, loss, grad(loss, wrt_of(t))
 
@@ -136,6 +138,22 @@ def compiled_is_reference(problem: Problem) -> None:
     wanted = reference(everything(problem, problem.tensors()))
     found = function(lambda a: everything(problem, a))(problem.arrays())
     close(found, wanted, 1e-9, "compiled against reference")
+
+
+def checkpoints_change_nothing(problem: Problem) -> None:
+    """The states of all levels kept, of every second and of every third: values, gradients, a
+    Hessian-vector product and a jvp."""
+    t = problem.tensors()
+    wrt, move = wrt_of(t), directions(wrt_of(t), 2)
+
+    def results(checkpoint: int | None) -> Any:
+        states, outputs, loss, grads = everything(problem, t, checkpoint)
+        second = grad(dot(grads, directions(wrt, 1)), wrt)
+        return states, outputs, loss, grads, second, jvp(loss, wrt, move)
+
+    wanted = reference(results(None))
+    for every in (1, 2, 3):
+        close(evaluate(results(every)), wanted, 1e-11, f"checkpoint={every}")
 
 
 # -- law 2: a recurrence is a loop -----------------------------------------------------------------
@@ -459,8 +477,8 @@ def threads_and_calls_agree(problem: Problem) -> None:
 LAWS: dict[str, Callable[[Problem], str | None]] = {
     f.__name__: f
     for f in (
-        evaluate_is_reference, compiled_is_reference, recur_is_a_loop, batched_is_one_by_one,
-        ragged_is_padded, row_numbers_do_not_matter, contributions_add_up,
+        evaluate_is_reference, compiled_is_reference, checkpoints_change_nothing, recur_is_a_loop,
+        batched_is_one_by_one, ragged_is_padded, row_numbers_do_not_matter, contributions_add_up,
         contributions_are_per_node, adjoint, hessian_is_symmetric, second_orders_agree,
         gradient_is_a_slope, gradients_are_correct, threads_and_calls_agree,
     )

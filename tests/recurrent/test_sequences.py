@@ -215,3 +215,62 @@ def test_what_does_not_fit_a_shipped_cell_is_named(change, message):
     with pytest.raises(ValueError) as caught:
         rc.unroll(cell, **({"params": cell.init(0), "xs": np.ones((5, 2, 3))} | change))
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("lengths", [None, [5, 0, 2]])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("every", [1, 2, 9])
+def test_checkpoints_change_nothing(lengths, reverse, every):
+    cell, rng = rc.LSTM(2, 3), np.random.default_rng(0)
+    p, xs = mg.tensors(cell.init(0)), mg.asarray(rng.standard_normal((5, 3, 2)))
+
+    def results(**how):
+        carry, ys = rc.unroll(cell, p, xs, lengths=lengths, reverse=reverse, **how)
+        loss = mg.sum(mg.sin(ys)) + mg.sum(mg.square(carry[1]))
+        return carry, ys, mg.grad(loss, (p, xs))
+
+    close(mg.evaluate(results(checkpoint=every)), mg.reference(results()), 1e-12)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("every", [1, 2, 3, 9])
+def test_truncation_is_a_loop_that_stops_gradients(every, reverse):
+    """Ragged; counted from where each sequence begins to run, at its end when reversed."""
+    cell, rng, lengths = rc.RNN(2, 3), np.random.default_rng(0), [6, 0, 4]
+    p, xs = mg.tensors(cell.init(0)), mg.asarray(rng.standard_normal((6, 3, 2)))
+    start = mg.asarray(rng.standard_normal((3, 3)))
+
+    def loss_of(states):
+        return mg.sum(mg.sin(mg.stack(states)))
+
+    looped = []
+    for b, length in enumerate(lengths):
+        h = start[b]
+        for k in range(length):
+            if k and k % every == 0:
+                h = mg.stop_gradient(h)
+            h, _ = cell(p, h, xs[length - 1 - k if reverse else k, b])
+            looped.append(h)
+    wanted = loss_of(looped)
+    how = {"carry": start, "lengths": lengths, "reverse": reverse}
+    _, plain = rc.unroll(cell, p, xs, **how)
+    for checkpoint in (None, 2):
+        _, ys = rc.unroll(cell, p, xs, truncate=every, checkpoint=checkpoint, **how)
+        loss = mg.sum(mg.sin(ys))
+        close(mg.evaluate(ys), mg.evaluate(plain), 1e-14)
+        found, same = mg.grad(loss, (p, xs, start)), mg.grad(wanted, (p, xs, start))
+        close(mg.evaluate((loss, found)), mg.evaluate((wanted, same)), 1e-12)
+        f = mg.function(lambda p, xs, start, checkpoint=checkpoint: mg.grad(
+            mg.sum(mg.sin(rc.unroll(cell, p, xs, carry=start, lengths=lengths, reverse=reverse,
+                                    truncate=every, checkpoint=checkpoint)[1])),
+            (p, xs, start),
+        ))  # fmt: skip
+        close(f(p, xs, start), mg.evaluate(same), 1e-11)
+
+
+@pytest.mark.parametrize("name", ["checkpoint", "truncate"])
+@pytest.mark.parametrize("every", [0, -1, 1.5, True, "2", [2]])
+def test_what_is_no_number_of_steps(name, every):
+    cell = rc.RNN(2, 3)
+    with pytest.raises(ValueError, match=f"unroll: {name} must be a positive integer"):
+        rc.unroll(cell, cell.init(0), np.ones((4, 2)), **{name: every})

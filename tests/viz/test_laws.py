@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigrad as mg
+import recurrent as rc
 import viz
 from viz.out import render
 
@@ -177,6 +178,22 @@ def test_truncated_edges_let_no_gradient_through():
     scene = viz.draw(loss, grad=loss).scene
     assert len([e for e in scene.edges if e.kind == "state"]) == 3
     assert len(backward(scene)["cell", "cell"]) == 2
+
+
+def test_checkpoints_are_drawn_as_the_graph_that_they_leave_alone():
+    cell, x = rc.RNN(2, 3), np.ones((6, 2))
+    p = mg.tensors(cell.init(0))
+    scenes = []
+    for every in (None, 4):
+        _, ys = rc.unroll(cell, p, x, checkpoint=every)
+        loss = mg.sum(mg.square(ys[5]))
+        scenes.append(viz.draw(loss, grad=loss).scene)
+    plain, cut = scenes
+    assert [e.norm for e in plain.edges] == [e.norm for e in cut.edges]
+    assert len(plain.nodes) == len(cut.nodes)
+    assert "RNN: 6 steps, states kept between 2 chunks" in cut.summary()
+    assert "chunks" not in plain.summary()
+    assert len(viz.draw(mg.unfold(loss)).scene.nodes) == len(plain.nodes)
 
 
 def test_wrt_limits_the_leaves():

@@ -175,5 +175,9 @@ def _title(units: Sequence[Unit]) -> str:
         parted = {"chain": "sequences", "tree": "trees"}.get(arrangement, "parts")
         noun = ("step" if arrangement == "chain" else "node") + "s" * (unit.structure.n != 1)
         text = f"{unit.name}: {unit.structure.n:,} {noun}"
-        parts.append(text + (f" in {many:,} {parted}" if many > 1 else ""))
+        text += f" in {many:,} {parted}" if many > 1 else ""
+        chunk = unit.structure.chunk
+        if chunk is not None and unit.structure.n:
+            text += f", states kept between {len(np.unique(chunk)):,} chunks"
+        parts.append(text)
     return ";  ".join(dict.fromkeys(parts[:4])) or "no recurrence"

@@ -347,10 +347,11 @@ class Problem(Printed):
     def tensors(self) -> dict[str, Any]:
         return tensors(self.arrays())
 
-    def run(self, t: Mapping[str, Any]) -> tuple[Any, Any]:
+    def run(self, t: Mapping[str, Any], checkpoint: int | None = None) -> tuple[Any, Any]:
         return recur(
-            self.cell, self.structure, initial=t["initial"], shared=t["shared"], inputs=t["inputs"]
-        )
+            self.cell, self.structure, initial=t["initial"], shared=t["shared"], inputs=t["inputs"],
+            checkpoint=checkpoint,
+        )  # fmt: skip
 
     def loss(self, states: Any, outputs: Any) -> Any:
         """A scalar that weighs every node differently and is not linear."""

@@ -653,12 +653,16 @@ def _recurrence(
             many = "structure.components" if how == "component" and not k else "1"
             starts.append(around.array("h", f"h{i}{k}", many, *_size(dim)))
     around.arrays.setdefault(group, {})
+    ending = ")"
+    if source.integer(0, 4) == 4:
+        around.kinds.add("checkpoint")
+        ending = f"    checkpoint={source.integer(1, 4)},\n)"
     around.lines += [
         f"states{k}, ys{k} = mg.recur(",
         f"    {cell.name}, {structure}, shared=t[{group!r}],".replace("'", '"'),
         f"    initial={starts[0] if len(starts) == 1 else '(' + ', '.join(starts) + ')'},",
         f"    inputs={'{' + ', '.join(entering) + '}' if entering else None},",
-        ")",
+        *ending.split("\n"),
     ]
     names = [f"states{k}[{i}]" for i in range(len(starts))] if starts[1:] else [f"states{k}"]
     out = list(zip(names, cell.leaves, strict=True))

@@ -14,8 +14,8 @@ from minigrad.testing.tester.worker import program_of
 KINDS = {
     *cases.STRUCTURES, *cases.RULES, *cases.FORMS, *(f"initial {k}" for k in cases.INITIAL),
     *(f"input {k}" for k in cases.ENTER), "float32", "float64", "two recurrences", "head",
-    "planted", "truncated", "unread leaf", "state untouched", "state swapped", "state shared",
-    "state constant", "state zeros", "state input",
+    "planted", "truncated", "checkpoint", "unread leaf", "state untouched", "state swapped",
+    "state shared", "state constant", "state zeros", "state input",
 }  # fmt: skip
 
 
