@@ -22,6 +22,7 @@ from .structure import Structure
 def checkpointed(structure: Structure, every: int | None) -> Structure:
     """The structure with the states of every `every`-th level kept; None: with all of them.
 
+    One of no more levels than that is not cut.
     Raises ValueError for what is no integer from 1 on.
     """
     if every is None:
@@ -31,6 +32,8 @@ def checkpointed(structure: Structure, every: int | None) -> Structure:
             "checkpoint=0 keeps no states at all; give the number of levels between those that are "
             "kept, from 1 on, or None to keep all"
         )
+    if structure.level.max(initial=0) < every:
+        return structure if structure.chunk is None else replace(structure, chunk=None)
     known = structure.__dict__.setdefault("_checkpointed", {})
     if every not in known:
         known[every] = replace(structure, chunk=structure.level // every)
@@ -39,12 +42,12 @@ def checkpointed(structure: Structure, every: int | None) -> Structure:
 
 def cut(structure: Structure) -> bool:
     """Whether it is run chunk by chunk."""
-    return structure.chunk is not None and structure.n > 0
+    return structure.chunk is not None
 
 
 def same_chunks(a: Structure, b: Structure) -> bool:
     """Whether the rows of both are cut alike, so that one may read the other's chunk by chunk."""
-    if a.chunk is None or b.chunk is None or not a.n:
+    if a.chunk is None or b.chunk is None:
         return False
     return a.chunk is b.chunk or np.array_equal(a.chunk, b.chunk)
 

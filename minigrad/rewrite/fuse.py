@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..chunks import cut
 from ..graph import Tensor, constant, placeholder, rebuild, toposort
 from ..recur import PROJ, RECUR, ROW, Block, Key, Via, proj, recurrence
 
@@ -34,7 +35,7 @@ def _pair(outputs: Sequence[Tensor]) -> tuple[Tensor, Tensor] | None:
             bits |= above[x]
         above[t] = bits
     for b in number:
-        feeding = {x.inputs[0] for x in _read_by_row(b)}
+        feeding = dict.fromkeys(x.inputs[0] for x in _read_by_row(b))
         for a in feeding:
             if not _alike(a, b):
                 continue
@@ -96,7 +97,8 @@ def _fused(outputs: Sequence[Tensor], a: Tensor, b: Tensor) -> list[Tensor]:
         {**{k: inside[t] for k, t in _ports(a).items()},
          **{k: added[t] for k, t in _ports(b).items()}},
     )  # fmt: skip
-    structure = (b if _has_edges(b) else a).attrs["structure"]
+    last = _has_edges(b) or (cut(b.attrs["structure"]) and not _has_edges(a))
+    structure = (b if last else a).attrs["structure"]
     r = recurrence(block, structure, [x for x, _ in args], [via for _, via in args])
     new = {
         p: proj(r, made[p.attrs["ref"]], p.attrs["via"])

@@ -177,7 +177,7 @@ def _title(units: Sequence[Unit]) -> str:
         text = f"{unit.name}: {unit.structure.n:,} {noun}"
         text += f" in {many:,} {parted}" if many > 1 else ""
         chunk = unit.structure.chunk
-        if chunk is not None and unit.structure.n:
+        if chunk is not None:
             text += f", states kept between {len(np.unique(chunk)):,} chunks"
         parts.append(text)
     return ";  ".join(dict.fromkeys(parts[:4])) or "no recurrence"
