@@ -23,7 +23,7 @@ from . import pytrees, sites
 from .arguments import float_leaves, matching_leaves, refuse_unreached, scalar_leaf, wrt_leaves
 from .graph import Tensor, placeholder, toposort
 from .ops.creation import ones_like, zeros_like
-from .ops.elementwise import add_n
+from .ops.taken import added, pulled_at
 
 __all__ = ["grad", "jvp", "vjp"]
 
@@ -45,12 +45,12 @@ def backward(
             if node not in arrived:
                 continue
             mark(node.op.name, node.name, node.site)
-            ct = (node.op.collect or add_n)(arrived.pop(node))
+            ct = (node.op.collect or added)(arrived.pop(node))
             if node in wanted:
                 result[node] = ct
             if node.op.vjp is None or not node.inputs:
                 continue
-            grads = node.op.vjp(ct, node, [x in active for x in node.inputs])
+            grads = pulled_at(ct, node, [x in active for x in node.inputs])
             for x, g in zip(node.inputs, grads, strict=True):
                 if g is not None and x in active:
                     if isinstance(g, Tensor) and g.shape != x.shape:

@@ -1,7 +1,8 @@
 """Losses over sequences and trees, in nats: padding and what was not observed never matter.
 
-Values there are replaced before anything is computed from them,
-so that not even a NaN in the padding reaches a loss or a gradient
+Where it is known which steps count (by lengths, or a mask that is an array), these are taken and
+nothing is computed of the others; where a mask is computed, values are replaced before anything is
+made of them.  So not even a NaN in the padding reaches a loss or a gradient
 (a mask that multiplies would let it through).
 """
 
@@ -44,13 +45,13 @@ def cross_entropy(
             f"cross_entropy: labels must be integers of shape {z.shape[:-1]} for logits of shape "
             f"{z.shape}; got {y.dtype} of shape {y.shape}"
         )
-    counts = _counting("cross_entropy", y.shape, lengths, mask)
+    known, counts = _counting("cross_entropy", y.shape, lengths, mask)
+    z, y, counts = (_taken(known, x) for x in (z, y, counts))
     if counts is not None:
-        z = mg.where(mg.expand_dims(counts, axis=-1), z, mg.zeros_like(z))
         y = mg.where(counts, y, mg.zeros_like(y))
-        if not isinstance(labels, mg.Tensor) and not isinstance(mask, mg.Tensor):
-            y = mg.asarray(y.numpy())  # known, so it is checked now
-    return _mean_over(mg.cross_entropy(z, y), counts)
+    if not isinstance(labels, mg.Tensor) and not isinstance(mask, mg.Tensor):
+        y = mg.asarray(y.numpy())  # known, so it is checked now
+    return _mean_nats(z, mg.checked(y, 0, z.shape[-1], what="cross_entropy: labels"), counts)
 
 
 def tree_cross_entropy(logits: Any, labels: Any, rows: Any = None) -> mg.Tensor:
@@ -85,7 +86,10 @@ def tree_cross_entropy(logits: Any, labels: Any, rows: Any = None) -> mg.Tensor:
                 )
         z, y = z[rows], y[rows] if isinstance(y, mg.Tensor) else mg.asarray(y)[rows].numpy()
     y = mg.checked(y, -1, z.shape[-1], what="tree_cross_entropy: labels")
-    return cross_entropy(z, y, mask=y >= 0)
+    if isinstance(labels, mg.Tensor):
+        return _mean_nats(z, y, y >= 0)
+    known = y.numpy() >= 0
+    return _mean_nats(_taken(known, z), _taken(known, y), None)
 
 
 def mean_squared_error(
@@ -116,15 +120,12 @@ def mean_squared_error(
     per_number = None
     if observed is not None and mg.asarray(observed).shape == t.shape:
         per_number, observed = mg.asarray(observed), None
-    counts = _counting("mean_squared_error", t.shape[:-1], lengths, observed)
+    if per_number is not None and per_number.dtype.kind != "b":
+        raise ValueError(f"mean_squared_error: observed must be booleans; got {per_number.dtype}")
+    known, counts = _counting("mean_squared_error", t.shape[:-1], lengths, observed)
     if counts is not None:
-        counts = mg.broadcast_to(mg.expand_dims(counts, axis=-1), t.shape)
-    if per_number is not None:
-        if per_number.dtype.kind != "b":
-            raise ValueError(
-                f"mean_squared_error: observed must be booleans; got {per_number.dtype}"
-            )
-        counts = per_number if counts is None else mg.logical_and(counts, per_number)
+        per_number = mg.broadcast_to(mg.expand_dims(counts, axis=-1), t.shape)
+    p, t, counts = (_taken(known, x) for x in (p, t, per_number))
     error = p - t if counts is None else mg.where(counts, p - t, mg.zeros_like(p))
     return _mean_over(mg.square(error), counts)
 
@@ -159,25 +160,45 @@ def within(time: int, lengths: Sequence[int] | None, batch: int, who: str = "wit
 
 def _counting(
     who: str, shape: tuple[int, ...], lengths: Sequence[int] | None, mask: Any
-) -> mg.Tensor | None:
-    """The booleans of `shape` that lengths and mask say together; None: everything counts."""
-    counts = None
+) -> tuple[np.ndarray | None, mg.Tensor | None]:
+    """The booleans of `shape` that lengths and a mask say together: those that are known now, and
+    those that are computed.  None: everything counts."""
+    known = None
     if lengths is not None:
         if len(shape) not in (1, 2):
             raise ValueError(
                 f"{who}: with lengths the steps must be (T, B) or (T,); got shape {shape}"
             )
         batch = shape[1] if len(shape) == 2 else 1
-        counts = mg.asarray(within(shape[0], lengths, batch, who).reshape(shape))
-    if mask is not None:
-        given = mg.asarray(mask)
-        if given.shape != shape or given.dtype.kind != "b":
-            raise ValueError(
-                f"{who}: the mask must be booleans of shape {shape}; got {given.dtype} of shape "
-                f"{given.shape}"
-            )
-        counts = given if counts is None else mg.logical_and(counts, given)
-    return counts
+        known = within(shape[0], lengths, batch, who).reshape(shape)
+    if mask is None:
+        return known, None
+    given = mg.asarray(mask)
+    if given.shape != shape or given.dtype.kind != "b":
+        raise ValueError(
+            f"{who}: the mask must be booleans of shape {shape}; got {given.dtype} of shape "
+            f"{given.shape}"
+        )
+    if isinstance(mask, mg.Tensor):
+        return known, given
+    return given.numpy() if known is None else known & given.numpy(), None
+
+
+def _taken(known: np.ndarray | None, x: mg.Tensor | None) -> Any:
+    """What counts of x, row by row; `known`: booleans of its leading axes (None: all count)."""
+    if known is None or x is None or known.all():
+        return x
+    rows = mg.reshape(x, (known.size, *x.shape[known.ndim :]))
+    return mg.take(rows, np.flatnonzero(known))
+
+
+def _mean_nats(z: mg.Tensor, y: mg.Tensor, counts: mg.Tensor | None) -> mg.Tensor:
+    """The mean of -log softmax(z)[y]; a label of -1 is none, at a step that does not count."""
+    if counts is not None:
+        z = mg.where(mg.expand_dims(counts, axis=-1), z, mg.zeros_like(z))
+    hot = mg.expand_dims(y, axis=-1) == np.arange(z.shape[-1], dtype=y.dtype)
+    logs = mg.log_softmax(z, axis=-1)
+    return _mean_over(-mg.sum(mg.where(hot, logs, mg.zeros_like(logs)), axis=-1), counts)
 
 
 def _mean_over(values: mg.Tensor, counts: mg.Tensor | None) -> mg.Tensor:

@@ -39,6 +39,7 @@ from .results import fresh, plain
 from .runner import Runner, shared_value
 from .sequence import Calls, Schedule
 
+MOVES = (RESHAPE, CHECKED, TAKE, SCATTER)  # ops that kernels may do, or that do nothing
 LARGE = 2**16  # bytes of a result from which memory of dropped results is used again
 
 Env = dict[Tensor, Any]
@@ -113,7 +114,7 @@ class Lane:
         threads = max((s.runner.threads for s in steps if s.runner is not None), default=1)
         self.threads = threads
         self.by_python = {  # what ordinary ops read, whatever its shape
-            self.source(x) for s in steps if s.runner is None and s.t.op is not RESHAPE
+            self.source(x) for s in steps if s.runner is None and s.t.op not in MOVES
             for x in s.t.inputs
         }  # fmt: skip
         for step in steps:
@@ -167,17 +168,21 @@ class Lane:
         """Integers looked over, rows taken and rows scattered by number, where they lie ready."""
         if t.op is CHECKED:
             return self._checked(t)
-        if t.op in (TAKE, SCATTER) and t.dtype.kind == "f" and t.dtype.itemsize >= 4:
+        real = t.dtype.kind == "f" and t.dtype.itemsize >= 4
+        if real and t.op in (TAKE, SCATTER) or t.op is TAKE and t.dtype == np.int64:
             return self._moved(t)
         return False
 
     def _checked(self, t: Tensor) -> bool:
         source = self.source(t.inputs[0])
-        if source not in self.place or source.dtype != np.int64 or t in self.by_python:
+        start = self._integers(source)
+        if start is None or t in self.by_python:
             return False  # an op in NumPy that reads it runs before the kernels
-        item = self._call("check", [0, t.size, t.attrs["start"], t.attrs["stop"], self._flag_of(t)])
-        self.targets.append((self.place[source], item[1]))
-        self._put(0, 0, [[item]])
+        ends = [t.attrs["start"], t.attrs["stop"], self._flag_of(t)]
+        item = self._call("check", [start, t.size, *ends])
+        if source in self.place:
+            self.targets.append((self.place[source], item[1]))
+        self._put(*self._there(source), [[item]])
         self.alias[t] = source
         return True
 
@@ -187,10 +192,8 @@ class Lane:
         numbers, row = self.source(index), int(np.prod(x.shape[index.ndim :]))
         row = int(np.prod(x.shape[1:])) if t.op is TAKE else row
         given = self._rows_of(x, x.size // row if row else 0, row, t.dtype)
-        known = self._value_of(numbers)
-        if given is None or (numbers not in self.place and known is None):
-            return False
-        if numbers.dtype != np.int64 or numbers in self.held:
+        first = self._integers(numbers)
+        if given is None or first is None or t.dtype.kind == "i" and t in self.by_python:
             return False
         array, place = given
         lds = row * t.dtype.itemsize if array is None else array.strides[0]
@@ -199,23 +202,20 @@ class Lane:
         ends = [address(buffer), buffer.strides[0], row, self._flag_of(t)]
         start = 0 if array is None else address(array)
         if t.op is TAKE:
-            call = self._call(f"take_{t.dtype.name}", [start, lds, x.shape[0], 0, *ends])
+            call = self._call(f"take_{t.dtype.name}", [start, lds, x.shape[0], first, *ends])
             cuts = [count * k // self.threads for k in range(self.threads + 1)]
             share = self.threads if count * row > LARGE else 1
             cuts = cuts if share > 1 else [0, count]
             phase = [[(*call[:2], a, b)] for a, b in zip(cuts, cuts[1:], strict=False)]
         else:
             call = self._call(
-                f"scatter_{t.dtype.name}", [start, lds, count, 0, *ends, t.attrs["size"]]
+                f"scatter_{t.dtype.name}", [start, lds, count, first, *ends, t.attrs["size"]]
             )
             phase = [[call]]
         if array is None:
             self.targets.append((place, call[1]))
-        if known is None:
+        if numbers in self.place:
             self.targets.append((self.place[numbers], call[1] + 3 * 8))
-        else:
-            self.alive.append(np.array(known, np.int64, order="C"))
-            self.alive[-2][0, 3] = address(self.alive[-1])
         self.alive.append(buffer)
         at, after = max(self._there(x), self._there(index))
         self._put(at, after, phase)
@@ -261,6 +261,21 @@ class Lane:
         else:
             return None
         return (rows, -1) if rows.shape == (n, width) else None
+
+    def _integers(self, source: Tensor) -> int | None:
+        """Where 64-bit integers lie for kernels (0: where an argument does, which is not known);
+        None: nowhere."""
+        if source.dtype != np.int64:
+            return None
+        if source in self.place:
+            return 0
+        if source in self.held:
+            return address(self.held[source])
+        known = self._value_of(source)
+        if known is None:
+            return None
+        self.alive.append(np.array(known, np.int64, order="C"))
+        return address(self.alive[-1])
 
     def _flag_of(self, t: Tensor) -> int:
         self.guarded.append(t)
@@ -408,11 +423,14 @@ class Lane:
             if source.dtype == dtype and source not in self.place and not how:
                 parts = self._parts(source) if "via" not in source.attrs or (
                     source.attrs["via"].kind == "shared") else []
-            if source in self.place and source.dtype == np.int64 and not how and by_row:
-                call = self._call(f"number_{dtype.name}", [0, address(buffer), source.size])
-                self.targets.append((self.place[source], call[1]))
-                self._put(0, 0, [[call]])
-                self.fed[key] = buffer, 0, 1
+            integers = self._integers(source) if not how and by_row else None
+            if integers is not None and source not in self.known:
+                call = self._call(f"number_{dtype.name}", [integers, address(buffer), source.size])
+                if source in self.place:
+                    self.targets.append((self.place[source], call[1]))
+                at, after = self._there(source)
+                self._put(at, after, [[call]])
+                self.fed[key] = buffer, at, after + 1
             elif parts:
                 at, after = self._there(t)
                 for k, (rows, add) in enumerate(parts):

@@ -43,6 +43,7 @@ copy_float64 = kernel(glue.copying(REALS["float64"]))
 check = kernel(glue.check)
 take_float32 = kernel(glue.taking(REALS["float32"]))
 take_float64 = kernel(glue.taking(REALS["float64"]))
+take_int64 = kernel(glue.take_integers)
 scatter_float32 = kernel(glue.scattering(REALS["float32"]))
 scatter_float64 = kernel(glue.scattering(REALS["float64"]))
 number_float32 = kernel(glue.numbering(REALS["float32"]))
@@ -246,6 +247,16 @@ def taking(real: Real) -> Callable[..., None]:
                     k.store(to + r * ldto, j, k.load(row, j))
 
     return take
+
+
+def take_integers(k: Builder, item: Int, first: Int, last: Int) -> None:
+    """Rows of a table of 64-bit integers by number; item: as of `take`, strides in bytes."""
+    source, lds, size, index, to, ldto, columns, flag = (k.index(item, j) for j in range(8))
+    with k.when(size > 0):
+        for r in k.rows(first, last):
+            row = source + _place(k, index, r, size, flag) * lds
+            for j in k.rows(0, columns):
+                k.put_index(to + r * ldto, j, k.index(row, j))
 
 
 def scattering(real: Real) -> Callable[..., None]:

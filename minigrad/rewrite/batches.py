@@ -14,9 +14,9 @@ import numpy as np
 
 from ..graph import CONSTANT, Tensor, placeholder, toposort
 from ..ops.broadcast import reshape
+from ..ops.rows import ByRow, exit_rule, leads, on_one_row, rest, row_rule, summed_row
 from ..recur import ROW, SHARED, Block, Index, Via, proj
 from ..structure import Structure
-from .rows import ByRow, exit_rule, leads, on_one_row, rest, row_rule, summed_row
 
 
 class Batch(NamedTuple):

@@ -24,9 +24,9 @@ from ..ops.broadcast import BROADCAST, RESHAPE, reshape
 from ..ops.contract import EINSUM
 from ..ops.indexing import CHECKED
 from ..ops.movement import PLACE
+from ..ops.rows import ByRow, exit_rule, on_one_row, rest, row_rule, summed_row
 from ..recur import PROJ, RECUR, ROW, SHARED, Block, proj, recurrence
 from ..structure import Structure, independent
-from .rows import ByRow, exit_rule, on_one_row, rest, row_rule, summed_row
 
 # (an op on one row, its operands there, which of them are by row, whether rows are added up)
 Able = Callable[[Tensor, Sequence[Tensor], Sequence[bool], bool], bool]

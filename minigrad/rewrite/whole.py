@@ -14,16 +14,17 @@ from .merge import merge
 from .picked import picked
 from .regions import Able, regions
 from .reroll import reroll
+from .sink import sink
 
 
 def whole(outputs: Sequence[Tensor], able: Able | None = None) -> list[Tensor]:
     """The same outputs with all that goes row by row in blocks, and those parts of recurrences that
-    they feed or are fed by; loops over a block are rolled up first, and what a loop does
-    to each row is done to all.
+    they feed or are fed by; loops over a block are rolled up first, what a loop does to each row is
+    done to all, and rows that are taken are taken before what goes row by row.
 
     able: whether an op may be part of a block (see `regions`).
     """
     rolled = picked(reroll(outputs))
     old = {t.attrs["block"] for t in toposort(rolled) if t.op is RECUR}
-    found = fuse(regions(alike(merge(rolled)), able))
+    found = fuse(regions(merge(sink(alike(merge(rolled)))), able))
     return intern(merge(flat(found, able)), old)

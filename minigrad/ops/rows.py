@@ -4,7 +4,7 @@ The rows of a graph are time steps of sequences, examples of a batch, nodes of t
 numbered by the leading axes of a tensor, so that (T, B, H) and (T * B, H) have the same rows.  Each
 op says by its kind whether a row of its result depends on that row of its operands alone
 (`row_rule`), or whether it adds the rows up (`exit_rule`).  `on_one_row` is the op without its
-rows, the inverse of what a row axis in front does to it.
+rows, the inverse of what a row axis in front does to it; `on_rows` is the op on some of them.
 
 Nothing here is about meaning: any tensor with leading axes of n elements may enter by rows, so a
 wrong guess costs speed and never a number.
@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ..graph import Shape, Tensor, bind
-from ..ops.broadcast import BROADCAST, RESHAPE, SUM
-from ..ops.contract import EINSUM
-from ..ops.movement import PERMUTE, PLACE, SLICE
+from .broadcast import BROADCAST, RESHAPE, SUM
+from .contract import EINSUM
+from .movement import PERMUTE, PLACE, SLICE
 
 WHOLE = (None, None, None)  # a slice of everything
 
@@ -142,37 +142,44 @@ RULES: dict[str, Callable[[Tensor, int, int], tuple[bool, ...] | None]] = {
 }  # fmt: skip
 
 
-# -- the op on one row -----------------------------------------------------------------------------
+# -- the op on one row, or on some -----------------------------------------------------------------
 
 
 def on_one_row(t: Tensor, n: int, inputs: Sequence[Tensor], rule: ByRow) -> Tensor:
     """The op at one row; `inputs`: one row (shaped as `rest`) of those by row, the others whole."""
-    k, given = rule.axes, _in_place(t, inputs, rule)
+    return on_rows(t, n, inputs, rule, ())
+
+
+def on_rows(t: Tensor, n: int, inputs: Sequence[Tensor], rule: ByRow, lead: Shape) -> Tensor:
+    """The op at the rows that one axis in front numbers, `lead` = (rows,), or at one row, ();
+    `inputs`: these rows of those by row, the others whole."""
+    k, given = rule.axes, _in_place(t, inputs, rule, lead)
     if t.op is EINSUM:
-        new = _contracted(t, given, t.attrs["out"][:k])
+        new = _contracted(t, given, t.attrs["out"][:k], len(lead))
     elif t.op in (RESHAPE, BROADCAST):
-        new = _shaped(t, given[0], t.shape[k:])
+        new = _shaped(t, given[0], t.shape[k:], lead if rule.by_row[0] else (), lead)
     else:
-        new = bind(t.op, *given, **_attributes(t, k))
-    return _called(_shaped_as(new, rest(t, n)), t)
+        new = bind(t.op, *given, **_attributes(t, k, lead))
+    new = _shaped_as(new, (*lead, *rest(t, n)))
+    return new if any(new is x for x in inputs) else _called(new, t)
 
 
 def summed_row(t: Tensor, n: int, inputs: Sequence[Tensor], rule: ByRow) -> Tensor:
     """What one row adds to the sum over all rows that t is."""
-    given = _in_place(t, inputs, rule)
+    given = _in_place(t, inputs, rule, ())
     if t.op is EINSUM:
         first = t.attrs["subs"][rule.by_row.index(True)]
-        return _called(_contracted(t, given, first[: rule.axes]), t)
+        return _called(_contracted(t, given, first[: rule.axes], 0), t)
     axis = tuple(a for a in t.attrs["axis"] if a >= -given[0].ndim)
     return _called(bind(SUM, given[0], axis=axis) if axis else given[0], t)
 
 
-def _in_place(t: Tensor, inputs: Sequence[Tensor], rule: ByRow) -> list[Tensor]:
+def _in_place(t: Tensor, inputs: Sequence[Tensor], rule: ByRow, lead: Shape) -> list[Tensor]:
     """The operands with the axes that the op knows, those of length 1 in front included."""
     if t.op is RESHAPE:
         return list(inputs)
     return [
-        _shaped_as(x, old.shape[rule.axes :]) if by_row else x
+        _shaped_as(x, (*lead, *old.shape[rule.axes :])) if by_row else x
         for x, old, by_row in zip(inputs, t.inputs, rule.by_row, strict=True)
     ]
 
@@ -181,26 +188,34 @@ def _shaped_as(x: Tensor, shape: Shape) -> Tensor:
     return x if x.shape == shape else bind(RESHAPE, x, shape=shape)
 
 
-def _contracted(t: Tensor, inputs: Sequence[Tensor], letters: str) -> Tensor:
-    subs = tuple(sub.removeprefix(letters) for sub in t.attrs["subs"])
-    out = t.attrs["out"].removeprefix(letters)
+def _contracted(t: Tensor, inputs: Sequence[Tensor], letters: str, kept: int) -> Tensor:
+    """Without the letters that number rows, or with `kept` of them in their place."""
+
+    def again(sub: str) -> str:
+        has = sub.startswith(letters)
+        return letters[:kept] + sub.removeprefix(letters) if has else sub
+
+    subs, out = tuple(map(again, t.attrs["subs"])), again(t.attrs["out"])
     return inputs[0] if subs == (out,) else bind(EINSUM, *inputs, subs=subs, out=out)
 
 
-def _shaped(t: Tensor, x: Tensor, shape: Shape) -> Tensor:
-    if t.op is BROADCAST and x.ndim > len(shape):  # axes of length 1 in the place of the rows
-        x = bind(RESHAPE, x, shape=x.shape[x.ndim - len(shape) :])
+def _shaped(t: Tensor, x: Tensor, shape: Shape, given: Shape, lead: Shape) -> Tensor:
+    """given: the axes in front that number x's rows."""
+    size = len(given) + len(shape)
+    if t.op is BROADCAST and x.ndim > size:  # axes of length 1 in the place of the rows
+        x = bind(RESHAPE, x, shape=x.shape[x.ndim - size :])
+    shape = (*lead, *shape)
     return x if x.shape == shape else bind(t.op, x, shape=shape)
 
 
-def _attributes(t: Tensor, k: int) -> dict[str, Any]:
-    attrs = dict(t.attrs)
+def _attributes(t: Tensor, k: int, lead: Shape) -> dict[str, Any]:
+    attrs, more = dict(t.attrs), len(lead)
     if t.op is PERMUTE:
-        attrs["axes"] = attrs["axes"][k:]
+        attrs["axes"] = (*range(k - t.ndim - more, k - t.ndim), *attrs["axes"][k:])
     if t.op in (SLICE, PLACE):
-        attrs["index"] = attrs["index"][k:]
+        attrs["index"] = (*(WHOLE,) * more, *attrs["index"][k:])
     if t.op is PLACE:
-        attrs["shape"] = attrs["shape"][k:]
+        attrs["shape"] = (*lead, *attrs["shape"][k:])
     return attrs
 
 
