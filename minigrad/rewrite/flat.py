@@ -7,10 +7,12 @@ rows it is one block like any other: threads share them, and sums over them do n
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from ..graph import INPUT, Shape, Tensor, bind, toposort
 from ..ops.arrays import ASTYPE
 from ..ops.broadcast import BROADCAST, SUM, reshape
+from ..structure import Structure, independent
 from .regions import Able, again, by_rows
 
 LENGTHS = (512, 256, 1024, 128, 64, 32, 16)  # of a row, the one liked best first
@@ -63,6 +65,12 @@ def rows_of(shape: Shape) -> tuple[int, int] | None:
     return (size // longest, longest) if longest >= SHORT or size <= SMALL else None
 
 
+@lru_cache(256)
+def cut(n: int) -> Structure:
+    """The rows of what is cut into n: always the same, and no structure of a graph's own."""
+    return independent(n)
+
+
 def _cut(outputs: Sequence[Tensor], shape: Shape, able: Able | None) -> list[Tensor]:
     """Elementwise ops of this shape, and what sums their results up, as (n, length)."""
     rows = rows_of(shape)
@@ -93,7 +101,7 @@ def _cut(outputs: Sequence[Tensor], shape: Shape, able: Able | None) -> list[Ten
             new[t] = again(t, [new[x] for x in t.inputs])
     if not seeds:
         return list(outputs)
-    return by_rows([new[t] for t in outputs], rows[0], seeds, able)
+    return by_rows([new[t] for t in outputs], rows[0], seeds, able, cut(rows[0]))
 
 
 def _call(new: Tensor, t: Tensor) -> Tensor:

@@ -39,4 +39,6 @@ def _key(t: Tensor) -> Any:
 
 def attributes_key(t: Tensor) -> Any:
     """The attributes of an op, to compare: exactly, by identity what has no value of its own."""
-    return tuple((name, static.key(value)) for name, value in sorted(t.attrs.items()))
+    if not t.attrs:
+        return ()
+    return tuple([(name, static.key(value)) for name, value in sorted(t.attrs.items())])

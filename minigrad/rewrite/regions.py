@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -48,11 +49,13 @@ def regions(outputs: Sequence[Tensor], able: Able | None = None) -> list[Tensor]
 
 
 def by_rows(
-    outputs: Sequence[Tensor], n: int, seeds: Iterable[Tensor], able: Able | None = None
-) -> list[Tensor]:
-    """The same outputs, with what is row by row over n rows gathered into blocks, starting from
-    tensors that have these rows."""
-    return _Rows(outputs, n, seeds, able or (lambda *_: True)).rewritten()
+    outputs: Sequence[Tensor], n: int, seeds: Iterable[Tensor], able: Able | None = None,
+    structure: Structure | None = None,
+) -> list[Tensor]:  # fmt: skip
+    """The same outputs, with what is row by row over n rows (`structure`: these) gathered into
+    blocks, starting from tensors that have these rows."""
+    rows = _Rows(outputs, n, seeds, able or (lambda *_: True))
+    return rows.rewritten(structure or independent(n))
 
 
 def _rows_of_recurrences(outputs: Sequence[Tensor]) -> dict[int, list[Tensor]]:
@@ -228,7 +231,7 @@ class _Rows:
 
     # -- the graph again ---------------------------------------------------------------------------
 
-    def rewritten(self) -> list[Tensor]:
+    def rewritten(self, structure: Structure) -> list[Tensor]:
         if not self.maps and not self.exits:
             return self.outputs
         new: dict[Tensor, Tensor] = {}
@@ -243,7 +246,6 @@ class _Rows:
         for t in self.order:
             if t not in inside:
                 (recurs if t.op is RECUR else outside).setdefault(self.level[t], []).append(t)
-        structure = independent(self.n)
         for k in range(1 + max(self.level.values())):
             for t in outside.get(k, ()):
                 self._again(t, new)
@@ -297,7 +299,7 @@ class _Rows:
 
 def again(t: Tensor, inputs: Sequence[Tensor]) -> Tensor:
     """The same op on other inputs (on the same ones: itself)."""
-    if all(a is b for a, b in zip(inputs, t.inputs, strict=True)):
+    if all(map(is_, inputs, t.inputs)):
         return t
     if t.op is PROJ:
         return proj(inputs[0], t.attrs["ref"], t.attrs["via"])

@@ -12,6 +12,7 @@ from .fuse import fuse
 from .intern import intern
 from .merge import merge
 from .picked import picked
+from .recall import recalled
 from .regions import Able, regions
 from .reroll import reroll
 from .sink import sink
@@ -24,7 +25,15 @@ def whole(outputs: Sequence[Tensor], able: Able | None = None) -> list[Tensor]:
 
     able: whether an op may be part of a block (see `regions`).
     """
-    rolled = picked(reroll(outputs))
-    old = {t.attrs["block"] for t in toposort(rolled) if t.op is RECUR}
-    found = fuse(regions(merge(sink(alike(merge(rolled)))), able))
-    return intern(merge(flat(found, able)), old)
+    given = merge(sink(_at_once(merge(picked(reroll(outputs))))))
+    return recalled(given, lambda found: _in_blocks(found, able), able)
+
+
+def _at_once(outputs: Sequence[Tensor]) -> list[Tensor]:
+    """What is alike at once, in blocks met before."""
+    old = {t.attrs["block"] for t in toposort(outputs) if t.op is RECUR}
+    return intern(alike(outputs), old)
+
+
+def _in_blocks(outputs: Sequence[Tensor], able: Able | None) -> list[Tensor]:
+    return merge(flat(fuse(regions(outputs, able)), able))
