@@ -8,6 +8,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ import numpy as np
 from .options import array, flag, integers, listed, shown
 from .options import size as _size
 
-__all__ = ["Batch", "Series", "Vocabulary", "batches", "pad", "read_csv"]
+__all__ = ["Batch", "Lengths", "Series", "Vocabulary", "batches", "pad", "read_csv"]
 
 UNKNOWN = "⟨unk⟩"
 
@@ -116,19 +117,48 @@ def _tokens(who: str, what: str, given: Any, text: bool = True) -> list[Any]:
 # -- batches ---------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Lengths:
+    """How many steps each of B sequences has, in one value: what `lengths=` takes, also as an
+    argument of an `mg.function`, where an array of lengths would not be known in time.
+
+    Equal ones are one trace of the function; others cost a retrace and no compilation.
+    NumPy takes it as an array (B,) of int64.
+    """
+
+    steps: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.steps)
+
+    def __getitem__(self, k: Any) -> Any:
+        return self.steps[k]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.steps, np.int64 if dtype is None else dtype)
+
+    def tolist(self) -> list[int]:
+        return list(self.steps)
+
+
 class Batch(NamedTuple):
-    """Sequences side by side: xs (T, B, ...) and lengths (B,).
+    """Sequences side by side: xs (T, B, ...) and how long each of the B is.
 
     rows : (B,), which of the sequences given they are.
+
+    xs and lengths may be passed to an `mg.function` as they are.
     """
 
     xs: np.ndarray
-    lengths: np.ndarray
+    lengths: Lengths
     rows: np.ndarray
 
 
-def pad(sequences: Sequence[Any], fill: Any = 0) -> tuple[np.ndarray, np.ndarray]:
-    """(xs, lengths): sequences (T_k, ...) as one array (T, B, ...), and their lengths (B,) int64.
+def pad(sequences: Sequence[Any], fill: Any = 0) -> tuple[np.ndarray, Lengths]:
+    """(xs, lengths): sequences (T_k, ...) as one array (T, B, ...), and the `Lengths` of the B.
 
     T is the longest; lengths are as `unroll` takes them.
     fill : what stands behind each end, and is never looked at.
@@ -150,11 +180,11 @@ def pad(sequences: Sequence[Any], fill: Any = 0) -> tuple[np.ndarray, np.ndarray
             raise ValueError(
                 f"pad: sequence {k} has shape {a.shape}; (T{rest}) was expected, as sequence 0 has"
             )
-    lengths = np.array([len(a) for a in arrays], np.int64)
+    lengths = Lengths(tuple(len(a) for a in arrays))
     dtype = np.result_type(*arrays)
     if dtype.kind in "iub" and not np.can_cast(np.min_scalar_type(fill), dtype):
         raise ValueError(f"pad: fill is {shown(fill)}; sequences of {dtype} cannot hold it")
-    xs = np.full((int(lengths.max()), len(arrays), *arrays[0].shape[1:]), fill, dtype)
+    xs = np.full((max(lengths), len(arrays), *arrays[0].shape[1:]), fill, dtype)
     for k, a in enumerate(arrays):
         xs[: len(a), k] = a
     return xs, lengths

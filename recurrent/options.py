@@ -133,8 +133,9 @@ def integers(who: str, what: str, given: Any, wanted: str = "integers in a row")
         except TypeError:
             raise TypeError(
                 f"{who}: {what} are a Tensor of the trace, but they shape the graph and must be "
-                "known while it is traced. In an mg.function pass them as a list or tuple of "
-                "Python integers (a new value is a new trace), or make them outside of it"
+                "known while it is traced. In an mg.function pass them as rc.pad and rc.batches "
+                "give them (rc.Lengths), or as a list or tuple of Python integers (a new value is "
+                "a new trace), or make them outside of it"
             ) from None
     try:
         a = np.asarray(given)

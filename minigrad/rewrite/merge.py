@@ -38,7 +38,8 @@ def _key(t: Tensor) -> Any:
 
 
 def attributes_key(t: Tensor) -> Any:
-    """The attributes of an op, to compare: exactly, by identity what has no value of its own."""
-    if not t.attrs:
+    """The attributes of an op, to compare: exactly, by identity what has no value of its own; but
+    for a shape that is the tensor's."""
+    if not t.attrs or len(t.attrs) == 1 and t.attrs.get("shape") == t.shape:
         return ()
     return tuple([(name, static.key(value)) for name, value in sorted(t.attrs.items())])

@@ -27,10 +27,10 @@ from .intern import intern
 from .merge import attributes_key
 from .regions import bounds_of
 
-KEPT, WAYS = 64, 4  # graphs, and recipes for one
+KEPT, WAYS = 64, 4  # graphs, and memos for one
 SIZED = ("shape", "size")  # attributes that hold lengths
 
-_recipes: OrderedDict[Any, deque[Recipe]] = OrderedDict()
+_memos: OrderedDict[Any, deque[Memo]] = OrderedDict()
 _lock = Lock()
 
 
@@ -39,23 +39,23 @@ def recalled(
 ) -> list[Tensor]:
     """rewrite(outputs) over blocks met before; `key`: what else decides what it is."""
     graph = _Graph(outputs)
-    recipes = _recipes_for((key, graph.key))
-    for recipe in tuple(recipes):
-        if (again := recipe.followed(graph)) is not None:
+    memos = _memos_for((key, graph.key))
+    for memo in tuple(memos):
+        if (again := memo.followed(graph)) is not None:
             return again
     made = rewrite(outputs)
     found = intern(made, graph.blocks)
     if (written := _written(graph, made, found)) is not None:
-        recipes.appendleft(written)
+        memos.appendleft(written)
     return found
 
 
-def _recipes_for(key: Any) -> deque[Recipe]:
+def _memos_for(key: Any) -> deque[Memo]:
     with _lock:
-        found = _recipes.setdefault(key, deque(maxlen=WAYS))
-        _recipes.move_to_end(key)
-        while len(_recipes) > KEPT:
-            _recipes.popitem(last=False)
+        found = _memos.setdefault(key, deque(maxlen=WAYS))
+        _memos.move_to_end(key)
+        while len(_memos) > KEPT:
+            _memos.popitem(last=False)
     return found
 
 
@@ -139,7 +139,7 @@ class _Sizes:
         return tuple(map(self, shape))
 
 
-class Recipe(NamedTuple):
+class Memo(NamedTuple):
     """How the rewritten graph is made of a graph.
 
     sizes  : of the graph it was written for.
@@ -177,8 +177,8 @@ class Recipe(NamedTuple):
         return [new[k] for k in self.outputs]
 
 
-def _written(graph: _Graph, made: Sequence[Tensor], found: Sequence[Tensor]) -> Recipe | None:
-    """The recipe for what was made of a graph, before and after blocks met before were put in."""
+def _written(graph: _Graph, made: Sequence[Tensor], found: Sequence[Tensor]) -> Memo | None:
+    """The memo for what was made of a graph, before and after blocks met before were put in."""
     pinned: dict[int, bytes] = {}
     inside: set[int] = set()
     for r in toposort(made):
@@ -214,14 +214,14 @@ def _written(graph: _Graph, made: Sequence[Tensor], found: Sequence[Tensor]) -> 
             steps.append((_op, inputs, t.op, t.attrs, t.shape, t.name, t.site))
     kept = [t.attrs for t in graph.order if t.inputs and t.op not in (RECUR, PROJ)]
     outputs = [at[t] for t in found]
-    return Recipe(graph.sizes, list(pinned.items()), frozenset(inside), steps, outputs, kept)
+    return Memo(graph.sizes, list(pinned.items()), frozenset(inside), steps, outputs, kept)
 
 
 def _way(graph: _Graph, via: Via) -> Any:
     return via if via.rows is None else graph.parts.get(via)
 
 
-# -- the steps of a recipe -------------------------------------------------------------------------
+# -- the steps of a memo -------------------------------------------------------------------------
 
 
 def _recur(

@@ -38,9 +38,10 @@ class _Takes:
         self.outputs, self.order = list(outputs), toposort(outputs)
         self.new: dict[Tensor, Tensor] = {}
         self.known: dict[tuple[Tensor, Tensor], Tensor] = {}  # rows of a tensor
-        self.over: dict[tuple[Tensor, int], bool] = {}
         self.sizes = {t.inputs[0].shape[0] for t in self.order if _is_known(t)}
-        self.whole = self._needed_whole()
+        self.rules: dict[tuple[Tensor, int], ByRow] = {}
+        self.over: dict[int, set[Tensor]] = {n: self._over(n) for n in self.sizes}
+        self.whole = self._needed_whole() if self.sizes else set()
 
     def rewritten(self) -> list[Tensor]:
         if not self.sizes:
@@ -56,49 +57,41 @@ class _Takes:
                 self.new[t] = again(t, [self.new[x] for x in t.inputs])
         return [self.new[t] for t in self.outputs]
 
+    def _over(self, n: int) -> set[Tensor]:
+        """Where a take of some of n rows meets a scatter, or another take, further down."""
+        over: set[Tensor] = set()
+        for t in self.order:
+            if t.op is SCATTER and (found := packed(t)) is not None and found.n == n:
+                over.add(t)
+            elif t.op is TAKE and t.inputs[1].size == n:  # by the rows of an index
+                self.rules[t, n] = ByRow((False, True), t.inputs[1].ndim)
+                over.add(t)
+            elif not over.isdisjoint(t.inputs) and name_of_ours(t.op):
+                rule = row_rule(t, n)
+                if rule is not None and not over.isdisjoint(_by_row(t, rule)):
+                    self.rules[t, n] = rule
+                    over.add(t)
+        return over
+
     def _needed_whole(self) -> set[Tensor]:
         """What is needed in all its rows by something that no take is behind."""
         whole = set(self.outputs)
         for t in reversed(self.order):
             if _is_known(t) and self._sinks(t.inputs[0], t.inputs[0].shape[0]):
                 continue
-            if t in whole or not any(self._sinks(t, n) for n in self.sizes):
+            if t in whole or not any(t in over for over in self.over.values()):
                 whole.update(t.inputs)
                 continue
             for n in self.sizes:
-                rule = self._rule(t, n)
-                if rule is not None:
+                if (rule := self.rules.get((t, n))) is not None:
                     pairs = zip(t.inputs, rule.by_row, strict=True)
                     whole.update(x for x, by_row in pairs if not by_row)
         return whole
 
     # -- one tensor of n rows ----------------------------------------------------------------------
 
-    def _rule(self, t: Tensor, n: int) -> ByRow | None:
-        """How t's rows follow from rows of its inputs."""
-        if t.op is TAKE and t.inputs[1].size == n:  # the rows of a table by the rows of an index
-            return ByRow((False, True), t.inputs[1].ndim)
-        return row_rule(t, n) if t.inputs and name_of_ours(t.op) else None
-
     def _sinks(self, t: Tensor, n: int) -> bool:
-        """Whether a take of some of t's n rows meets a scatter, or another take, further down."""
-        stack = [t]
-        while stack:
-            top = stack[-1]
-            if (top, n) in self.over:
-                stack.pop()
-                continue
-            found = packed(top) if top.op is SCATTER else None
-            if found is not None and found.n == n or top.op is TAKE and top.inputs[1].size == n:
-                self.over[stack.pop(), n] = True
-                continue
-            rule = self._rule(top, n)
-            below = _by_row(top, rule) if rule is not None else []
-            waiting = [x for x in below if (x, n) not in self.over]
-            stack += waiting
-            if not waiting:
-                self.over[stack.pop(), n] = any(self.over[x, n] for x in below)
-        return self.over[t, n]
+        return t in self.over[n]
 
     def _rows(self, t: Tensor, rows: Tensor, n: int) -> Tensor:
         """Rows of t in the new graph, (rows, *rest); iterative."""
@@ -122,7 +115,7 @@ class _Takes:
         """The rule by which a take goes through t, if it does."""
         if not self._sinks(t, n) or t in self.whole and t.op.kind != "movement":
             return None
-        return self._rule(t, n)
+        return self.rules.get((t, n))
 
     def _made(
         self, t: Tensor, chosen: Tensor | None, rule: ByRow | None, rows: Tensor, n: int

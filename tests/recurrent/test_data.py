@@ -74,6 +74,36 @@ def test_a_batch_unrolls_to_what_its_sequences_do():
             close(mg.evaluate(last)[k], mg.evaluate(alone), 1e-13)
 
 
+def test_a_compiled_step_takes_batches_as_they_are():
+    rng = np.random.default_rng(0)
+    cell, table = rc.RNN(3, 4), rng.standard_normal((5, 3))
+    p = {"cell": cell.init(0), "W": rng.standard_normal((4, 5))}
+
+    @mg.function
+    def loss(p, xs, lengths):
+        _, ys = rc.unroll(cell, p["cell"], mg.take(table, xs), lengths=lengths)
+        return rc.cross_entropy(ys @ p["W"], xs, lengths=lengths)
+
+    sequences = [rng.integers(0, 5, n) for n in (4, 2, 0, 3, 4, 2, 4, 1)]
+    for xs, lengths, rows in rc.batches(sequences, 2):
+        logits = mg.evaluate(rc.unroll(cell, p["cell"], table[xs], lengths=lengths)[1] @ p["W"])
+        wanted = rc.cross_entropy(logits, xs, lengths=[len(sequences[k]) for k in rows])
+        close(loss(p, xs, lengths), wanted.numpy(), 1e-12)
+    assert len(loss.traces) == 3  # (4, 2) came twice
+    with pytest.raises(TypeError, match="pass them as rc.pad and rc.batches give them"):
+        loss(p, xs, np.array([4, 1]))
+
+
+def test_lengths_are_values():
+    _, lengths = rc.pad([[1, 2, 3], [4]])
+    assert lengths == rc.Lengths((3, 1)) and hash(lengths) == hash(rc.Lengths((3, 1)))
+    assert lengths != rc.Lengths((1, 3)) and len(lengths) == 2 and lengths[0] == 3
+    assert np.asarray(lengths).dtype == np.int64 and (np.array([3, 1]) == lengths).all()
+    assert list(lengths) == lengths.tolist() == [3, 1]
+    with pytest.raises(AttributeError):
+        lengths.steps = (1,)
+
+
 def test_padding_keeps_dtypes():
     xs, lengths = rc.pad([[1, 2, 3], [4]], fill=-1)
     assert xs.dtype == np.int64 and xs.tolist() == [[1, 4], [2, -1], [3, -1]]

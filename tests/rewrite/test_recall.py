@@ -93,7 +93,7 @@ def made(kind, drawn):
 
 @pytest.fixture(autouse=True)
 def nothing_met():
-    recall._recipes.clear()
+    recall._memos.clear()
 
 
 def count(monkeypatch):
@@ -195,8 +195,8 @@ def test_memory_is_bounded():
             args = [normal(n, 4)]
             outputs, _ = traced(lambda x, k=k: mg.sum(mg.tanh(x @ x.T)[:, : k % 3 + 1]), args)
             whole.whole(outputs)
-    assert len(recall._recipes) <= recall.KEPT
-    assert all(len(found) <= recall.WAYS for found in recall._recipes.values())
+    assert len(recall._memos) <= recall.KEPT
+    assert all(len(found) <= recall.WAYS for found in recall._memos.values())
 
 
 def test_sizes_that_fit():
