@@ -446,12 +446,12 @@ class Lowering:
                 new[r] = self.node(r.op, args, r.size, r.tensor)
         self.rows = {t: new[r] for t, r in self.rows.items()}
         self.ports = {k: new[r] for k, r in self.ports.items()}
-        moved: set[int] = set()  # a sum may be part of several
+        visited: set[int] = set()  # a sum may be part of several
         stack = list(self.sums.values())
         while stack:
             s = stack.pop()
-            if id(s) not in moved:
-                moved.add(id(s))
+            if id(s) not in visited:
+                visited.add(id(s))
                 s.left, s.right = s.left and new[s.left], s.right and new[s.right]
                 stack += s.parts
 
