@@ -18,6 +18,7 @@ from operator import mul
 from threading import Lock
 from typing import Any, NamedTuple
 
+from ..chunks import cut as cut_up
 from ..graph import CONSTANT, INPUT, Shape, Tensor, bind, toposort
 from ..ops.indexing import SCATTER, TAKE
 from ..recur import PROJ, RECUR, ROW, SHARED, Block, Via, proj, recurrence
@@ -39,6 +40,8 @@ def recalled(
 ) -> list[Tensor]:
     """rewrite(outputs) over blocks met before; `key`: what else decides what it is."""
     graph = _Graph(outputs)
+    if any(isinstance(part, Structure) and cut_up(part) for part in graph.parts):
+        return intern(rewrite(outputs), graph.blocks)  # what is fused depends on its chunks
     memos = _memos_for((key, graph.key))
     for memo in tuple(memos):
         if (again := memo.followed(graph)) is not None:
