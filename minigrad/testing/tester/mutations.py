@@ -461,7 +461,7 @@ Patch = list[tuple[Any, str, Any]]  # (owner, attribute, value in its place)
 
 def _uses(choose: Callable[[list], Any]) -> Callable[[], Patch]:
     """Several cotangents of one node, not added up."""
-    return lambda: [(autodiff, "add_n", lambda gs: choose(list(gs)))]
+    return lambda: [(autodiff, "added", lambda gs: choose(list(gs)))]
 
 
 def _structure(change: Callable[[Structure], dict[str, Any]]) -> Callable[[], Patch]:
