@@ -70,7 +70,7 @@ def hangs():
 
 
 @pytest.mark.parametrize("plant,way,number", [
-    (every_state_comes_from_the_first_port, "function", 298),
+    (every_state_comes_from_the_first_port, "function", 185),
     (a_thread_leaves_out_a_row, "threads", 168),
 ])  # fmt: skip
 def test_a_planted_fault_is_found(plant, way, number, cache):
