@@ -283,9 +283,9 @@ def pullback(
     back = Block(
         f"{block.name}'",
         (*seeds, *swap.values()),
-        tuple(t for t in (*inputs, *others) if t is not None),
-        states,
+        tuple(t for t in (*inputs, *others) if t is not None), states,
         {k: fresh[found[t]] for k, t in block.slots.items() if t in found} if wires else {},
+        {"cotangents": len(seeds)},  # of its arguments the first so many
     )
     block.cache[key] = Pullback(back, tuple(reads), inputs, others)
     return block.cache[key]

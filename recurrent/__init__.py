@@ -23,6 +23,7 @@ from . import (
     reservoir,
     seq2seq,
     sequences,
+    study,
     theory,
     tree_cells,
     treebank,
