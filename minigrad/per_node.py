@@ -91,7 +91,9 @@ def state_jacobians(later: Tensor, earlier: Any) -> Any:
 
     Raises ValueError and TypeError as `state_gradients` does.
     """
-    (out,) = float_leaves("state_jacobians", "later", [later])
+    if not isinstance(later, Tensor):
+        raise TypeError(f"state_jacobians: later must be a Tensor, not {type(later).__name__}")
+    (out,) = float_leaves("state_jacobians", "later", later)
     seed = placeholder(out.shape, out.dtype, "seed")
     wanted, spec = pytrees.tree_flatten(_by_states("state_jacobians", out, earlier, seed))
     basis = reshape(eye(out.size, dtype=out.dtype), (out.size, *out.shape))

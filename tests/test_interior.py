@@ -6,9 +6,9 @@ import pytest
 import minigrad as mg
 import recurrent as rc
 
-T, B, I, H = 5, 2, 2, 3
-CELL = rc.LSTM(I, H)
-XS = np.random.default_rng(0).standard_normal((T, B, I))
+T, B, X, H = 5, 2, 2, 3
+CELL = rc.LSTM(X, H)
+XS = np.random.default_rng(0).standard_normal((T, B, X))
 
 
 def sigmoid(x):
@@ -73,7 +73,7 @@ def test_another_shape_than_the_state():
 
     s = mg.Structure.forest([[], [], [0, 1], [2]])
     states, ys = mg.recur(lambda p, hs, x: cell(p, hs[0] + hs[1], x), s, initial=np.zeros((1, H)),
-                          shared=np.ones((H + I, 7)), inputs=np.ones((4, I)))  # fmt: skip
+                          shared=np.ones((H + X, 7)), inputs=np.ones((4, X)))  # fmt: skip
     for t in (states, ys):
         a = mg.interior(t, "attention")
         assert a.shape == (4, 7) and np.allclose(a.numpy().sum(axis=-1), 1)
@@ -88,7 +88,7 @@ def test_plain_calls_and_maps():
 
 
 def test_a_name_of_two_layers():
-    net = rc.stack(rc.LSTM(I, H), rc.LSTM(H, H))
+    net = rc.stack(rc.LSTM(X, H), rc.LSTM(H, H))
     _, ys = rc.unroll(net, net.init(0), XS)
     assert {"f.1", "f.2"} <= set(mg.interior(ys))
     assert not np.allclose(mg.interior(ys, "f.1").numpy(), mg.interior(ys, "f.2").numpy())

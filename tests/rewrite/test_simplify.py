@@ -1,4 +1,4 @@
-"""`simplify`: each rule keeps its values, and whole graphs theirs, with derivatives of any order."""
+"""`simplify`: each rule keeps its values, and whole graphs theirs, with all derivatives."""
 
 import numpy as np
 import optree
