@@ -2,11 +2,26 @@
 
 `ledger` splits a gradient by the uses of its parameters,
 `propagation` follows a perturbation through the steps of a cell,
-`gradient` computes one gradient by every algorithm that the literature has for it,
+`gradient` computes one gradient by every algorithm that the literature has for it
+(`compare` sets them side by side, `stream` runs those that need no end),
 `newton` solves all steps of a recurrence at once.
 """
 
-from .ledger import Ledger, ledger
-from .propagation import Propagation, propagation
+from . import algorithms as _algorithms
+from . import comparison as _comparison
+from . import ledger as _ledger
+from . import newton as _newton
+from . import propagation as _propagation
+from . import stream as _stream
+from .algorithms import *
+from .comparison import *
+from .ledger import *
+from .newton import *
+from .propagation import *
+from .stream import *
 
-__all__ = ["Ledger", "Propagation", "ledger", "propagation"]
+__all__ = [
+    name
+    for module in (_algorithms, _comparison, _ledger, _newton, _propagation, _stream)
+    for name in module.__all__
+]

@@ -138,8 +138,10 @@ class Ledger:
         for part, norms in zip(self.parts, self._values[1], strict=True):
             for n, norm in enumerate(norms.tolist()):
                 at = {k: int(v[n]) if part.per_node else None for k, v in part.columns.items()}
-                place = [at.get(k) for k in ("sequence", "step", "level")]
-                found.append(Entry(part.parameter, part.net, part.direction, *place, norm))
+                found.append(Entry(
+                    part.parameter, part.net, part.direction, at.get("sequence"), at.get("step"),
+                    at.get("level"), norm,
+                ))  # fmt: skip
         return found
 
     def norms(self, by: str = "step") -> dict[Any, float]:
@@ -221,7 +223,8 @@ class Ledger:
         norms = self.norms(by)
         top = max([n for n in norms.values() if np.isfinite(n)], default=0.0)
         whole = np.sqrt(sum(np.vdot(a, a) for a in self._values[0]))
-        lines = [f"norm of the gradient {whole:.3g}; of its shares by {by} {sum(norms.values()):.3g}"]
+        together = sum(norms.values())
+        lines = [f"norm of the gradient {whole:.3g}; of its shares by {by} {together:.3g}"]
         size = max((len(str(k)) for k in norms), default=1)
         for k, n in norms.items():
             bar = "#" * round(width * n / top) if top and np.isfinite(n) else ""
@@ -349,7 +352,7 @@ def places(s: Structure) -> dict[str, np.ndarray]:
 
 
 def _path_lengths(back: mg.Tensor, refs: Sequence[mg.Tensor]) -> Any:
-    """For lengths 0, 1, ...: what paths of so many edges add to each of `refs`, until none are left.
+    """For lengths 0, 1, ...: what paths of so many edges add to each of `refs`.
 
     A backward block is linear in the cotangents that it is given, so those of the outputs and those
     that arrive along edges can be sent through it one after the other.

@@ -76,7 +76,7 @@ class Propagation:
         return found
 
     def norms(self, later: int = -1) -> np.ndarray:
-        """(t + 1, B): the largest singular value of d s_t / d s_k, for every k up to t = `later`."""
+        """(t + 1, B): the largest singular value of d s_t / d s_k, for k up to t = `later`."""
         return np.linalg.norm(self.products(later), ord=2, axis=(-2, -1))
 
     @cached_property
@@ -133,7 +133,8 @@ class Propagation:
         found = self.losses(ys[:, 0] if self.steps.single else ys)
         if found.ndim != 1:
             raise ValueError(
-                f"propagation: losses(ys) must give a number for every step, (T,); got {found.shape}"
+                "propagation: losses(ys) must give a number for every step, (T,); got shape "
+                f"{found.shape}"
             )
         return found
 
@@ -159,7 +160,7 @@ class Propagation:
 
     @cached_property
     def losses_of_norm(self) -> dict[str, np.ndarray]:
-        """{"saturation", "gates", "weights"}: (T, B), whose sum is log |J_t| (Frobenius) of each step.
+        """{"saturation", "gates", "weights"}: (T, B), that sum to log |J_t| (Frobenius).
 
         saturation : what flat parts of tanh, sigmoid, relu ... take away: J against a J with each
                      function at its steepest (tanh 1, sigmoid 1/4).

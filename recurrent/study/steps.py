@@ -40,10 +40,8 @@ class Steps:
         leaves, self.spec = pytrees.tree_flatten(pytrees.tree_map(_array, state))
         self.shapes = [leaf.shape[1:] for leaf in leaves]
         self.dtype = np.result_type(*leaves, np.float32)
-        self.start = np.concatenate(
-            [np.broadcast_to(x, (self.batch, *x.shape[1:])).reshape(self.batch, -1) for x in leaves],
-            axis=1,
-        )  # fmt: skip
+        wide = [np.broadcast_to(x, (self.batch, *x.shape[1:])) for x in leaves]
+        self.start = np.concatenate([x.reshape(self.batch, -1) for x in wide], axis=1)
         self.size = self.start.shape[1]
         self.theta, self.unflat = flat_tree(self.params)
 
@@ -63,13 +61,14 @@ class Steps:
         carry, y = self.cell(params, self.state(s), x)
         return vector(carry), vector(y)
 
-    def mapped(self, f: Callable, s: np.ndarray, xs: Any) -> Any:
+    def mapped(self, f: Callable, s: np.ndarray, xs: Any, params: Any = None) -> Any:
         """f(params, s, x) at many states and inputs, (N, S) and (N, ...), evaluated."""
+        params = self.params if params is None else params
         if xs is None:
             run = mg.vmap(lambda p, s: f(p, s, None), in_axes=(None, 0))
-            return mg.evaluate(run(self.params, mg.asarray(s)))
+            return mg.evaluate(run(params, mg.asarray(s)))
         run = mg.vmap(f, in_axes=(None, 0, 0))
-        return mg.evaluate(run(self.params, mg.asarray(s), pytrees.tree_map(mg.asarray, xs)))
+        return mg.evaluate(run(params, mg.asarray(s), pytrees.tree_map(mg.asarray, xs)))
 
     # -- all steps ---------------------------------------------------------------------------------
 
@@ -168,12 +167,13 @@ def _inputs(who: str, xs: Any, steps: int | None) -> tuple[bool, Any, int, int]:
     leaves: Sequence[np.ndarray] = pytrees.tree_leaves(arrays)
     axes = {x.ndim for x in leaves}
     if not axes or not axes <= {2, 3}:
-        raise ValueError(f"{who}: xs must be (T, B, I) or (T, I); got {shown(leaves and leaves[0])}")
+        got = shown(leaves[0]) if leaves else "no array"
+        raise ValueError(f"{who}: xs must be (T, B, I) or (T, I); got {got}")
     single = axes == {2}
     arrays = pytrees.tree_map(lambda x: x[:, None], arrays) if single else arrays
     time, batch = pytrees.tree_leaves(arrays)[0].shape[:2]
     if not time or not batch:
-        raise ValueError(f"{who}: xs has {time} steps of {batch} sequences: there is nothing to run")
+        raise ValueError(f"{who}: xs has {time} steps of {batch} sequences: nothing to run")
     return single, arrays, time, batch
 
 
