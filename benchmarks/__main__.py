@@ -2,7 +2,8 @@
 
 Each system in a process of its own, in turn; medians, and ratios of the same round.
 
-The table is Markdown.  `python -m benchmarks learn [TASK ...]` trains on the classic tasks instead.
+The table is Markdown.  `python -m benchmarks learn [TASK ...]` trains on the classic tasks instead,
+`python -m benchmarks claims` measures again what the field's papers say.
 """
 
 from __future__ import annotations
@@ -206,7 +207,8 @@ def lines(row: Row, found: dict[str, Any]) -> list[str]:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("learn", nargs="*", help="learn [TASK ...]: the training runs")
+    parser.add_argument("learn", nargs="*", help="learn [TASK ...]: the training runs; claims "
+                        "[NAME ...] [--out FOLDER]: what papers say, measured again")
     parser.add_argument("--only", action="append", metavar="NAME",
                         help="rows with these words in their name; may be given several times")
     parser.add_argument("--list", action="store_true", help="the names of all rows")
@@ -216,10 +218,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=9, help="rounds in turn (default 9)")
     parser.add_argument("--seconds", type=float, default=0.7, help="length of one round")
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
-    args = parser.parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    rest = given[1:] if given[:1] == ["claims"] else []
+    args = parser.parse_args(given[:1] if rest else given)
     if args.worker:
         serve(args.worker[0], args.worker[1], int(args.worker[2]))
         return
+    if args.learn[:1] == ["claims"]:
+        sys.exit(subprocess.run([sys.executable, "-m", "benchmarks.claims", *rest]).returncode)
     if args.learn[:1] == ["learn"]:  # small products: NumPy's BLAS is slower with many threads
         env = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
         command = [sys.executable, "-m", "benchmarks.learn", *args.learn[1:]]
