@@ -176,7 +176,12 @@ class Found:
 
 @dataclass
 class Fuzzed:
-    """What a run did.  kinds: how many cases held each; more: findings that were only counted."""
+    """What a run did.
+
+    kinds       : how many cases held each.
+    more        : findings that were only counted.
+    interrupted : whether Ctrl-C ended it before its time.
+    """
 
     lanes: int
     seed: int
@@ -187,6 +192,7 @@ class Fuzzed:
     kinds: Counter = field(default_factory=Counter)
     found: list[Found] = field(default_factory=list)
     more: Counter = field(default_factory=Counter)
+    interrupted: bool = False
 
     def __str__(self) -> str:
         kinds = ", ".join(f"{k} {n}" for k, n in sorted(self.kinds.items(), key=lambda p: -p[1]))
@@ -199,7 +205,8 @@ class Fuzzed:
             lines += ["", f"# finding in case {f.number}: {f.wrong.way}", str(f)]
         lines += [f"and {n} more: {key}" for key, n in self.more.items()]
         findings = len(self.found) + sum(self.more.values())
-        return "\n".join([*lines, f"{findings} findings"])
+        early = ", interrupted before its time" if self.interrupted else ""
+        return "\n".join([*lines, f"{findings} findings{early}"])
 
 
 def choices_of(seed: int, number: int) -> Choices:
@@ -284,6 +291,8 @@ def run(
         for t in crew:
             while t.is_alive():  # so that Ctrl-C arrives
                 t.join(0.2)
+    except KeyboardInterrupt:  # what was found so far is not lost
+        result.interrupted = True
     finally:
         over.set()
         for t in crew:
@@ -404,10 +413,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(given: argparse.Namespace) -> int:
-    """The command; its exit code is 0 without a finding."""
+    """The command; its exit code is 0 without a finding, 130 if it was interrupted."""
     result = run(
         given.seconds, given.seed, lanes=given.lanes, jobs=given.jobs,
         cases=given.case or given.cases, most=given.most, folder=given.out,
     )  # fmt: skip
     print(result)
-    return 1 if result.found or result.more else 0
+    return 1 if result.found or result.more else 130 if result.interrupted else 0

@@ -6,6 +6,7 @@ and processes that die or hang are findings.
 
 import os
 import signal
+import threading
 import time
 
 import numpy as np
@@ -117,3 +118,12 @@ def test_a_donated_argument_has_a_script_of_its_own():
     text = scripts.script(fuzz.replay(0, 0), wrong)
     compile(text, "script", "exec")
     assert "mg.function(step, donate=0)" in text and "found[0][1].tobytes()" in text
+
+
+def test_ctrl_c_keeps_what_was_found(cache, monkeypatch):
+    """Its first case never ends, and the run is interrupted."""
+    timer = threading.Timer(1.0, lambda: signal.raise_signal(signal.SIGINT))
+    timer.start()
+    result = fuzz.run(1e9, cases=[1], plant=hangs, shrinking=0, cache=cache)
+    timer.join()
+    assert result.interrupted and "0 findings, interrupted" in str(result)
