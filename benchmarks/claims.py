@@ -330,7 +330,8 @@ CLAIMS: dict[str, Callable[..., Claim]] = {
               deer, snap, noise)
 }  # fmt: skip
 QUICK: dict[str, dict[str, int]] = {
-    "spectral_radius": {"size": 24, "steps": 30, "seeds": 2}, "clipping": {"steps": 12, "seeds": 1, "span": 10},
+    "spectral_radius": {"size": 24, "steps": 30, "seeds": 2},
+    "clipping": {"steps": 12, "seeds": 1, "span": 10},
     "lag": {"seeds": 1, "span": 30}, "sensitivity": {"seeds": 2},
     "irnn": {"steps": 8, "seeds": 1, "span": 10}, "forget_bias": {"seeds": 2, "span": 25},
     "truncation": {"seeds": 1, "steps": 20}, "deer": {"seeds": 1, "longest": 64},

@@ -12,10 +12,11 @@ import numpy as np
 
 from .. import pytrees
 from ..arguments import tensor_leaves
-from ..graph import Tensor, rebuild, toposort
-from ..ops.creation import zeros
+from ..graph import Shape, Tensor, rebuild, toposort
+from ..ops.broadcast import broadcast_to
 from ..ops.elementwise import add_n, stop_gradient
 from ..ops.movement import stack
+from ..ops.table import literal
 from ..recur import PROJ, RECUR, SHARED, parts_of, proj, recurrence
 from ..structure import SINGLE
 
@@ -79,6 +80,11 @@ def _written_out(
                 results = [proj(call, ref, SHARED) for ref in refs]
             values[n] = dict(zip(refs, results, strict=True))
     return [_leave([v[p.attrs["ref"]] for v in values], p) for p in asked]
+
+
+def zeros(shape: Shape, dtype: np.dtype) -> Tensor:
+    """Where nothing arrives."""
+    return broadcast_to(literal(0, dtype), shape)
 
 
 def _leave(rows: Sequence[Tensor], p: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.graph import Tensor
+from minigrad.graph import Tensor, toposort
 from minigrad.recur import SHARED, parts_of
 
 from .describe import lines
@@ -52,10 +52,15 @@ class Backward:
         return None if self._gradients is None else self._gradients.rows(r, tensors)
 
     def state(self, r: Tensor, row: int) -> float | None:
-        """The norm of the total gradient with regard to a node's state."""
+        """The norm of the total gradient with regard to a node's state.
+
+        An output that is not computed from the state counts with it: the loss may read only that.
+        """
         if r not in self._states:
             block = parts_of(r).block
-            self._states[r] = self.rows(r, block.ports.values() or block.outputs)
+            ports = set(block.ports.values())
+            apart = [y for y in block.outputs if ports.isdisjoint(toposort([y]))]
+            self._states[r] = self.rows(r, [*dict.fromkeys((*block.ports.values(), *apart))])
         norms = self._states[r]
         return None if norms is None else float(norms[row])
 
@@ -72,13 +77,13 @@ class Backward:
         """
         if self._gradients is None:
             return {}
-        parts: dict[Tensor, list[np.ndarray]] = defaultdict(list)
-        for p, g in self._gradients.back.get(consumer, {}).items():
-            via, r = p.attrs["via"], p.inputs[0]
-            rows, _ = via.index(parts_of(r).structure.n)
-            norms = norm(g) if via is SHARED else row_norms(g)
-            parts[r].append(np.append(norms, 0.0)[rows])  # -1: nothing
-        return {r: total for r, found in parts.items() if (total := together(found)) is not None}
+        return _by_maker(self._gradients.back.get(consumer, {}))
+
+    def one_reader(self, r: Tensor, k: int, row: int) -> dict[Tensor, np.ndarray]:
+        """The same of what one node of ``r`` sends back through its argument k."""
+        if self._gradients is None:
+            return {}
+        return _by_maker(self._gradients.one_reader(r, k, row))
 
     def draw(self, draft: Draft) -> None:
         """One backward edge against each forward edge along which the scalar can be reached."""
@@ -105,6 +110,17 @@ class Backward:
                 tooltip=lines(f"gradient norm {total:.6g}", way),
                 slot=edge.slot,
             )
+
+
+def _by_maker(cotangents: dict[Tensor, np.ndarray]) -> dict[Tensor, np.ndarray]:
+    """(n,) norms, per recurrence, of the cotangents of its projections."""
+    parts: dict[Tensor, list[np.ndarray]] = defaultdict(list)
+    for p, g in cotangents.items():
+        via, r = p.attrs["via"], p.inputs[0]
+        rows, _ = via.index(parts_of(r).structure.n)
+        norms = norm(g) if via is SHARED else row_norms(g)
+        parts[r].append(np.append(norms, 0.0)[rows])  # -1: nothing
+    return {r: total for r, found in parts.items() if (total := together(found)) is not None}
 
 
 def _reaching(draft: Draft) -> set[str]:

@@ -15,7 +15,7 @@ from .backward import Backward
 from .describe import lines, name_list, shape_text, tensor_text, value_text
 from .draft import Draft
 from .flow import Canonical, argument_name, bits_of, frontier, is_initial, is_source, leaf_name
-from .gradient import together
+from .gradient import norm, together
 from .lanes import Lanes
 from .steps import Unit
 from .text import shorten, subscript
@@ -61,17 +61,27 @@ class Feeds:
                 self._backward.flow(hub, here, flow)
                 continue
             for bit in feeders:
-                source, maker, at = lanes.cells[bit]
+                source, maker, _ = lanes.cells[bit]
                 own = lanes.unit_of[maker] is lanes.unit_of[r]
                 self._draft.connect(source, here, "state" if initial or own else "forward")
-                # From one reader comes all that the maker gets back, from several what each sends.
-                exact = maker in back and at >= 0 and readers[bit] == 1
-                self._backward.flow(source, here, back[maker][at] if exact else flow)
+                # From one reader comes all that the maker gets back; of several, each is asked.
+                sent = back if readers[bit] == 1 else self._backward.one_reader(r, k, row)
+                self._backward.flow(source, here, self._passed(sent, bit, flow))
             if bits & 1 and not feeders and not self._draft.boxed(here):
                 leaf = self._initial(r, k, row) if initial else self._input(r, k, row)
                 self._draft.connect(leaf, here, "state" if initial else "forward")
                 if self._backward.asked(r.inputs[k]):
                     self._backward.flow(leaf, here, flow)
+
+    def _passed(self, sent: dict[Tensor, np.ndarray], bit: int, arrived: Any) -> float | None:
+        """What of a reader's gradient reaches a cell, or the nodes that a box stands for.
+
+        Between them it may be stopped: then it is 0, whatever arrived at the reader.
+        """
+        if arrived is None:
+            return None
+        parts = [sent[r][rows] for r, rows in self._lanes.standing(bit) if r in sent]
+        return norm(np.concatenate(parts)) if parts else 0.0
 
     def _hub(
         self, r: Tensor, k: int, seen: int, feeders: list[int], back: dict[Tensor, np.ndarray]
@@ -95,10 +105,10 @@ class Feeds:
     def read(self, id: str, feeders: Sequence[int], back: dict[Tensor, np.ndarray]) -> None:
         """Edges from cells (by number) into a box that reads them; back: what they get for it."""
         for bit in feeders:
-            source, maker, at = self._lanes.cells[bit]
+            source = self._lanes.cells[bit][0]
             self._draft.connect(source, id)
-            if maker in back and at >= 0:
-                self._backward.flow(source, id, back[maker][at])
+            if back:
+                self._backward.flow(source, id, self._passed(back, bit, 0.0))
 
     # -- inputs and their words --------------------------------------------------------------------
 
@@ -226,15 +236,15 @@ class Feeds:
         names = [leaf_name(t) for t in leaves]
         norms = [self._backward.leaf(t) for t in leaves]
         parts = [what]
-        for t, name, norm in zip(leaves, names, norms, strict=True):
-            gradient = "" if norm is None else f", gradient norm {norm:.4g}"
+        for t, name, size in zip(leaves, names, norms, strict=True):
+            gradient = "" if size is None else f", gradient norm {size:.4g}"
             parts.append(f"{name}: {tensor_text(t)}{gradient}")
-        size = sum(t.size for t in leaves)
-        joint = together([np.array([norm]) for norm in norms if norm is not None])
+        total = sum(t.size for t in leaves)
+        joint = together([np.array([size]) for size in norms if size is not None])
         return self._draft.node(
             "shared",
             name_list(names),
-            detail=f"{size:,} numbers" if size > 1 else "",
+            detail=f"{total:,} numbers" if total > 1 else "",
             members=tuple(names),
             norm=None if joint is None else float(joint[0]),
             tooltip=lines(*parts[:40]),

@@ -42,10 +42,13 @@ def leaf_name(t: Tensor) -> str:
 
 
 def is_source(t: Tensor) -> bool:
-    """Whether a leaf is worth drawing: named, or an array that is not only zeros and no index."""
+    """Whether a leaf is worth drawing: named, or an array of floats; no index, no number.
+
+    What it holds makes no difference: an input of zeros is an input.
+    """
     if t.name:
         return True
-    return t.dtype.kind == "f" and t.size > 1 and (t._value is None or bool(np.any(t._value)))
+    return t.dtype.kind == "f" and t.size > 1 and "literal" not in t.attrs
 
 
 def argument_name(r: Tensor, k: int) -> str:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from minigrad.autodiff import backward
-from minigrad.graph import Tensor, placeholder, rebuild
+from minigrad.graph import Tensor, constant, placeholder, rebuild
 from minigrad.ops import ones_like
-from minigrad.recur import PROJ, parts_of, pulled_back
+from minigrad.recur import PROJ, SHARED, parts_of, pulled_back
 from minigrad.run.evaluate import evaluate
 
 from .flow import frontier
@@ -59,6 +59,21 @@ class Gradients:
                     recorded["back"][r, k] = _through(arg, g)
         values = evaluate(_listed(recorded))
         self.arrived, self.total, self.back = _unlisted(recorded, iter(values))
+
+    def one_reader(self, r: Tensor, k: int, row: int) -> dict[Tensor, np.ndarray]:
+        """As `back[r, k]`, but of what one node of r sends back through its argument k alone."""
+        block, structure, vias = parts_of(r)
+        sent = self.arrived.get(r, {}).get(block.inputs[k])
+        if sent is None:
+            return {}
+        arg, index = r.inputs[k], vias[k].index(structure.n)[0]
+        table = np.zeros(arg.shape, arg.dtype)
+        if vias[k] is SHARED:
+            table[...] = sent[row]
+        elif index[row] >= 0:
+            table[index[row]] = sent[row]
+        found = _through(arg, constant(table))
+        return dict(zip(found, evaluate(list(found.values())), strict=True))
 
     def rows(self, r: Tensor, tensors: Iterable[Tensor]) -> np.ndarray | None:
         """(N,) norms of what arrives at interior tensors of r together; None: no gradient path."""

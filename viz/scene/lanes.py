@@ -53,6 +53,14 @@ class Lanes:
         """The id of the cell or box that stands for a node of a recurrence."""
         return self.cells[int(self._numbers[r][row])][0]
 
+    def standing(self, number: int) -> list[tuple[Tensor, np.ndarray]]:
+        """The recurrences, and of each its nodes, that a cell or box stands for."""
+        found = [(r, np.flatnonzero(self._numbers[r] == number)) for r in self._unit(number).recurs]
+        return [(r, rows) for r, rows in found if len(rows)]
+
+    def _unit(self, number: int) -> Unit:
+        return self.unit_of[self.cells[number][1]]
+
     def drawn_rows(self, r: Tensor) -> list[int]:
         """The nodes of a recurrence whose edges are drawn."""
         if self.unit_of[r].calls:

@@ -1,0 +1,98 @@
+"""What the unfolded view says of gradients, against the gradients themselves."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import minigrad as mg
+import recurrent as rc
+import viz
+
+RNG = np.random.default_rng(0)
+T = 5
+BETWEEN = {
+    "as it is": lambda h: h, "stop_gradient": mg.stop_gradient, "sign": mg.sign,
+    "floor": mg.floor, "round": mg.round, "half": lambda h: mg.concat([h[:3], mg.sign(h[3:])]),
+    "both ways": lambda h: h + h[::-1], "twice": lambda h: h * h,
+    "later ones stopped": lambda h: mg.stop_gradient(h) + mg.concat([h[:2], mg.zeros((3, 3))]),
+}  # fmt: skip
+
+
+def two_layers(between, loss=lambda ys: mg.sum(ys[-1] ** 2)):
+    """(loss, states of the lower net, states of the upper net)."""
+    lower, upper = rc.RNN(2, 3), rc.GRU(3, 4)
+    _, hs = rc.unroll(lower, mg.tensors(lower.init(0)), mg.asarray(RNG.standard_normal((T, 2))))
+    _, ys = rc.unroll(upper, mg.tensors(upper.init(1)), between(hs))
+    return loss(ys), hs, ys
+
+
+def passed(drawing, above="GRU", below="RNN"):
+    """{(step above, step below): norm} of the gradient drawn from cell to cell."""
+    scene = drawing.scene
+    nodes = {n.id: n for n in scene.nodes}
+    found = {}
+    for e in scene.edges:
+        a, b = nodes[e.source], nodes[e.target]
+        if e.kind == "backward" and a.label == above and b.label == below:
+            found[a.column, b.column] = e.norm
+    return found
+
+
+@pytest.mark.parametrize("name", BETWEEN)
+def test_what_passes_between_recurrences(name):
+    """The cotangent of each lower state through each upper step's input alone."""
+    loss, hs, ys = two_layers(BETWEEN[name])
+    found = passed(viz.draw(loss, grad=loss))
+    between = BETWEEN[name](hs)
+    upper = rc.GRU(3, 4)
+    given = mg.asarray(between.numpy())
+    _, again = rc.unroll(upper, mg.tensors(upper.init(1)), given)
+    arrived = mg.grad(mg.sum(again[-1] ** 2), given).numpy()  # (T, 3), at each upper step
+    wanted = {}
+    for t in range(T):
+        alone = np.zeros_like(arrived)
+        alone[t] = arrived[t]
+        back = mg.vjp([between], [hs], [alone])[0].numpy()
+        wanted |= {(t, k): np.linalg.norm(back[k]) for k in range(T)}
+    for pair, norm in found.items():
+        assert norm == pytest.approx(wanted[pair], rel=1e-9, abs=1e-15), pair
+    assert {pair for pair, norm in wanted.items() if norm} <= set(found)
+    assert not any(norm for pair, norm in found.items() if not wanted[pair])
+
+
+def test_truncated_time_is_drawn_truncated():
+    cell = rc.RNN(2, 3)
+    _, ys = rc.unroll(cell, mg.tensors(cell.init(0)), RNG.standard_normal((6, 2)), truncate=3)
+    loss = mg.sum(ys[-1] ** 2)
+    found = passed(viz.draw(loss, grad=loss), "RNN", "RNN")
+    assert {pair for pair, norm in found.items() if norm} == {(4, 3), (5, 4)}
+
+
+@given(st.integers(0, 2**16))
+def test_a_node_that_only_an_output_reads_is_not_grey(seed):
+    """y is computed from the state before, the loss reads y of one step alone."""
+    rng = np.random.default_rng(seed)
+
+    def cell(p, h, x):
+        return mg.tanh(h @ p["U"] + x), mg.sum(x * x) + mg.sum(h * p["v"])
+
+    p = mg.tensors({"U": rng.standard_normal((3, 3)), "v": rng.standard_normal(3)})
+    _, ys = rc.unroll(cell, p, rng.standard_normal((4, 3)), carry=np.zeros(3))
+    at = int(rng.integers(0, 4))
+    loss = ys[at] ** 2
+    scene = viz.draw(loss, grad=loss).scene
+    norms = {n.column: n.norm for n in scene.nodes if n.kind == "cell"}
+    slope = 2 * float(ys[at])
+    assert norms[at] == pytest.approx(abs(slope), rel=1e-9)
+    assert all(not norms[t] for t in range(at + 1, 4))
+
+
+@pytest.mark.parametrize("fill", [0.0, 1.0])
+def test_what_is_drawn_does_not_depend_on_values(fill):
+    """An unnamed input of zeros is an input."""
+    cell = rc.GRU(2, 3)
+    _, ys = rc.unroll(cell, mg.tensors(cell.init(0)), np.full((4, 2), fill))
+    for view in ("unfolded", "folded"):
+        kinds = [n.kind for n in viz.draw(ys, view=view).scene.nodes]
+        assert kinds.count("input") == (4 if view == "unfolded" else 1)
