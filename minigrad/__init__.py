@@ -2,7 +2,7 @@
 
 import sys
 
-from . import optim
+from . import linalg, optim
 from .autodiff import grad, jvp, vjp
 from .graph import Primitive, Tensor
 from .io import load, save, tensors
