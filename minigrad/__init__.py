@@ -17,7 +17,7 @@ from .run.evaluate import evaluate
 from .run.reference import reference
 from .structure import Structure
 from .tracing import Indexed, recur
-from .transforms import block, hessian, jacobian, vmap
+from .transforms import block, hessian, hvp, jacobian, vmap
 
 reading.NAMESPACE = sys.modules[__name__]
 

@@ -98,8 +98,10 @@ def _by_column(ct: Tensor, m: Tensor) -> Tensor:
     return absorb(broadcast_to(ct, m.shape), m)
 
 
-def _inverse_gaps(row: Tensor, size: int, scale: Tensor, squares: bool) -> Tensor:
-    """1 / (v_j - v_i) off the diagonal (`squares`: of v^2), 0 on it, NaN where the two are equal.
+def _over_gaps(m: Tensor, row: Tensor, size: int, scale: Tensor, squares: bool) -> Tensor:
+    """m_ij / (v_j - v_i) off the diagonal (`squares`: of v^2), 0 on it, NaN where two are equal.
+
+    NaN whatever m is: with vectors of one choice its 0 need not be that of another.
 
     row : the values v, (..., 1, k);  scale : the largest |v|, (..., 1, 1).
     """
@@ -111,7 +113,7 @@ def _inverse_gaps(row: Tensor, size: int, scale: Tensor, squares: bool) -> Tenso
     here = broadcast_to(np.eye(k, dtype=bool), shape)
     whole_gap = multiply(gap, add(row, column)) if squares else gap
     safe = where(here | near, 1.0, whole_gap)
-    return where(here, 0.0, where(near, np.nan, divide(1.0, safe)))
+    return where(here, 0.0, where(near, np.nan, absorb(m, divide(1.0, safe))))
 
 
 # -- Cholesky --------------------------------------------------------------------------------------
@@ -216,7 +218,8 @@ def qr(x: ArrayLike, /, *, mode: str = "reduced") -> QRResult:
 
     Signs are LAPACK's (Householder).
     NaN for a matrix that is not finite, for that one alone.
-    The derivative is NaN or inf where the first min(m, n) columns are linearly dependent.
+    The derivative is that of no function where the first min(m, n) columns are linearly dependent:
+    NaN if R has a 0 on its diagonal, huge numbers if rounding left something there.
 
     Walter and Lehmann 2018, "Walter & Lehmann's formulae for the QR decomposition".
 
@@ -267,9 +270,9 @@ def _eigh_vjp(ct: Tensor, node: Tensor, wanted: Sequence[bool]) -> list[Tensor]:
         terms.append(times(_by_column(cw, v), turned))
     if cv is not None and x.shape[-1] > 1:
         ends = abs(part(w, -1, 0, 1)), abs(part(w, -1, -1, None))
-        gaps = _inverse_gaps(w, x.shape[-1], where(ends[0] > ends[1], *ends), squares=False)
-        inner = multiply(gaps, times_left(turned, cv))
-        terms.append(matmul(matmul(v, inner), turned))
+        top = where(ends[0] > ends[1], *ends)
+        inner = _over_gaps(times_left(turned, cv), w, x.shape[-1], top, squares=False)
+        terms.append(times(times_left(v, inner), turned))
     return [symmetric(add_n(terms)) if terms else zeros_like(x)]
 
 
@@ -372,26 +375,27 @@ def _svd_vjp(ct: Tensor, node: Tensor, wanted: Sequence[bool]) -> list[Tensor]:
     u, v, s = unpacked(given, _svd_sizes(x))
     terms = [] if cs is None else [_values_back(cs, u, s, v)]
     m, n = x.shape[-2:]
-    gaps = _inverse_gaps(s, max(m, n), part(s, -1, 0, 1), squares=True)
+    top = part(s, -1, 0, 1)
 
     def turned(c: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
         """F o (W - W^T) with W = own^T c, and what of c is outside of own's columns."""
         inner = times_left(matrix_transpose(own), c)
         rest = subtract(c, times_left(own, inner))
-        return multiply(gaps, subtract(inner, matrix_transpose(inner))), rest
+        skew = subtract(inner, matrix_transpose(inner))
+        return _over_gaps(skew, s, max(m, n), top, squares=True), rest
 
     def over(c: Tensor) -> Tensor:
         return divide(c, broadcast_to(s, c.shape))
 
     if cu is not None:
         inner, rest = turned(cu, u)
-        left = matmul(u, multiply(inner, broadcast_to(s, inner.shape)))
-        terms.append(matmul(add(left, over(rest)) if m > n else left, matrix_transpose(v)))
+        left = times_left(u, absorb(inner, broadcast_to(s, inner.shape)))
+        terms.append(times(add(left, over(rest)) if m > n else left, matrix_transpose(v)))
     if cv is not None:
         inner, rest = turned(cv, v)
-        left = multiply(matmul(v, matrix_transpose(inner)), broadcast_to(s, v.shape))
+        left = times_left(v, absorb(matrix_transpose(inner), broadcast_to(s, inner.shape)))
         right = add(left, over(rest)) if n > m else left
-        terms.append(matmul(u, matrix_transpose(right)))
+        terms.append(times_left(u, matrix_transpose(right)))
     return [add_n(terms) if terms else zeros_like(x)]
 
 

@@ -109,8 +109,10 @@ def of_finite(f: Callable[[Any], Any], tail: Shape, x: Any) -> Any:
 # -- a product for the rules -----------------------------------------------------------------------
 
 
-def _absorbing(a: Any, b: Any) -> Any:
+def _absorbing(a: Any, b: Any, both: bool) -> Any:
     used = np.any(a != 0, axis=(-2, -1), keepdims=True)
+    if both:
+        used = used & np.any(b != 0, axis=(-2, -1), keepdims=True)
     with np.errstate(all="ignore"):
         y = np.matmul(a, b)
     return y if used.all() else np.where(used, y, np.zeros((), y.dtype))
@@ -118,22 +120,23 @@ def _absorbing(a: Any, b: Any) -> Any:
 
 def _absorbing_vjp(ct: Tensor, node: Tensor, wanted: Sequence[bool]) -> list[Tensor | None]:
     a, b = node.inputs
-    left = bind(TIMES, ct, matrix_transpose(b)) if wanted[0] else None
-    return [left, bind(TIMES, matrix_transpose(a), ct) if wanted[1] else None]
+    left = bind(TIMES, ct, matrix_transpose(b), both=False) if wanted[0] else None
+    return [left, bind(TIMES, matrix_transpose(a), ct, both=True) if wanted[1] else None]
 
 
-def _product_shape(a: Tensor, b: Tensor) -> tuple[Shape, np.dtype]:
+def _product_shape(a: Tensor, b: Tensor, both: bool) -> tuple[Shape, np.dtype]:
     return (*a.shape[:-1], b.shape[-1]), a.dtype
 
 
 # a @ b, and exactly 0 for a matrix a of zeros whatever b is: what `absorb` is among the products.
 # A cotangent is its left operand: where nothing read a matrix, its NaN reaches no gradient.
+# both : where a is zeros or b is, as in the rule for b, whose cotangent may be the infinite one.
 TIMES = whole("absorbing_matmul", _product_shape, _absorbing, _absorbing_vjp)
 
 
 def times(a: Tensor, b: Tensor) -> Tensor:
     """a @ b of stacks with the same axes in front; zeros where a is."""
-    return bind(TIMES, a, b)
+    return bind(TIMES, a, b, both=False)
 
 
 def times_left(a: Tensor, b: Tensor) -> Tensor:

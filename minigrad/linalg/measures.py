@@ -135,7 +135,7 @@ def _pinv_rule(ct: Tensor, p: Tensor, x: Tensor) -> Tensor:
     a = times(times(ctt, p), pt)  # (I - x P) C^T P P^T
     b = times_left(pt, times_left(p, ctt))  # P^T P C^T (I - P x)
     return add_n([
-        first, a, negative(times_left(matmul(x, p), a)), b, negative(times(b, matmul(p, x)))
+        first, a, negative(times_left(times(x, p), a)), b, negative(times(b, times(p, x)))
     ])  # fmt: skip
 
 

@@ -64,6 +64,9 @@ def _cofactor_numpy(x: Any) -> Any:
 
     if not x.shape[-1]:
         return np.zeros_like(x)
+    if np.iscomplexobj(x):  # asked for by checks of gradients alone
+        turned = np.swapaxes(np.linalg.inv(x), -1, -2)
+        return np.linalg.det(x)[..., None, None] * turned
     return per_matrix(f, x.shape[-2:], x)
 
 
