@@ -59,21 +59,30 @@ Sizes = list[tuple[int, int]]
 
 
 class QRResult(NamedTuple):
-    """x = Q @ R: Q (..., m, k) with orthonormal columns, R (..., k, n) upper triangular."""
+    """x = Q @ R of matrices (..., m, n).
+
+    Q (..., m, k) has orthonormal columns, R (..., k, n) is upper triangular.
+    """
 
     Q: Tensor
     R: Tensor
 
 
 class EighResult(NamedTuple):
-    """Eigenvalues (..., n), ascending; eigenvectors (..., n, n), in columns."""
+    """x @ eigenvectors = eigenvectors * eigenvalues, for symmetric x (..., n, n).
+
+    Eigenvalues (..., n), ascending; eigenvectors (..., n, n), in columns.
+    """
 
     eigenvalues: Tensor
     eigenvectors: Tensor
 
 
 class SVDResult(NamedTuple):
-    """x = U @ diag(S) @ Vh: U (..., m, k), S (..., k) descending, Vh (..., k, n)."""
+    """x = U @ diag(S) @ Vh, for matrices (..., m, n).
+
+    U (..., m, k), S (..., k) descending, Vh (..., k, n); k = min(m, n), or m and n of full ones.
+    """
 
     U: Tensor
     S: Tensor

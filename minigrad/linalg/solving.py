@@ -24,7 +24,10 @@ from .matrices import floats, identity_like, per_matrix, square, times, times_le
 
 
 class SlogdetResult(NamedTuple):
-    """Sign and logarithm of the absolute value of determinants, (...) each."""
+    """Sign and logarithm of the absolute value of determinants, (...) each.
+
+    det = sign * exp(logabsdet).
+    """
 
     sign: Tensor
     logabsdet: Tensor
