@@ -5,17 +5,21 @@ import sys
 from . import linalg, optim
 from .autodiff import grad, jvp, vjp
 from .graph import Primitive, Tensor
+from .interior import interior
 from .io import load, save, tensors
 from .manners import interop, pickling, reading
 from .manners.namespace import *
 from .manners.text import expr, latex
 from .ops import *
 from .ops.custom import primitive
-from .per_node import contributions, state_gradients
+from .per_node import contributions, state_gradients, state_jacobians
+from .rewrite.same import same
+from .rewrite.simplify import simplify
 from .rewrite.unfold import unfold
 from .run.evaluate import evaluate
 from .run.reference import reference
 from .structure import Structure
+from .symbols import nodes, substitute, symbol
 from .tracing import Indexed, recur
 from .transforms import block, hessian, hvp, jacobian, vmap
 
