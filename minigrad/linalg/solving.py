@@ -1,7 +1,7 @@
 """Inverses, systems of equations and determinants of stacks of square matrices.
 
 An exactly singular matrix has no inverse: NaN for that matrix alone, no exception.
-Determinants are polynomials, and have their first derivative (the cofactors) there too.
+Determinants are polynomials: their first two derivatives are exact there too.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ import numpy as np
 from ..graph import Shape, Tensor, bind
 from ..ops.arrays import astype
 from ..ops.broadcast import broadcast_to, reshape
-from ..ops.contract import matmul, tril, triu
-from ..ops.elementwise import absorb, add, negative, subtract
+from ..ops.contract import matmul, trace, tril, triu
+from ..ops.elementwise import absorb, add, negative
 from ..ops.movement import matrix_transpose, moveaxis
-from ..ops.reduce import sum
 from ..ops.table import ArrayLike, flag_of, integer_of, per_input, same
 from ..sites import running
 from .matrices import floats, identity_like, per_matrix, square, times, times_left, whole
@@ -54,31 +53,84 @@ def _solve_vjp(ct: Tensor, x: Tensor, wanted: Sequence[bool]) -> list[Tensor | N
     return [left, back]
 
 
+def _others(s: Any) -> Any:
+    """Of numbers (..., n), for each the product of the others, without dividing by it."""
+    one = np.ones_like(s[..., :1])
+    before = np.cumprod(np.concatenate([one, s[..., :-1]], -1), -1)
+    behind = np.cumprod(np.concatenate([one, s[..., :0:-1]], -1), -1)[..., ::-1]
+    return before * behind
+
+
+def _by_singular_values(x: Any) -> tuple[Any, Any, Any, Any]:
+    """U, S, Vh and det(U) det(Vh)."""
+    u, s, vh = np.linalg.svd(x)
+    return u, s, vh, np.linalg.slogdet(u)[0] * np.linalg.slogdet(vh)[0]
+
+
 def _cofactor_numpy(x: Any) -> Any:
     """Through singular values: division by them would lose what is left where one is 0."""
 
     def f(a: Any) -> Any:
-        u, s, vh = np.linalg.svd(a)
-        one = np.ones_like(s[..., :1])
-        before = np.cumprod(np.concatenate([one, s[..., :-1]], -1), -1)
-        behind = np.cumprod(np.concatenate([one, s[..., :0:-1]], -1), -1)[..., ::-1]
-        turn = np.linalg.slogdet(u)[0] * np.linalg.slogdet(vh)[0]
-        return (u * (turn[..., None] * before * behind)[..., None, :]) @ vh
+        u, s, vh, turn = _by_singular_values(a)
+        return (u * (turn[..., None] * _others(s))[..., None, :]) @ vh
 
     if not x.shape[-1]:
         return np.zeros_like(x)
     if np.iscomplexobj(x):  # asked for by checks of gradients alone
-        turned = np.swapaxes(np.linalg.inv(x), -1, -2)
-        return np.linalg.det(x)[..., None, None] * turned
+        return np.linalg.det(x)[..., None, None] * np.swapaxes(np.linalg.inv(x), -1, -2)
     return per_matrix(f, x.shape[-2:], x)
 
 
-def _cofactor_rule(ct: Tensor, c: Tensor, x: Tensor) -> Tensor:
-    """d C = <B^T, dx> C - C dx^T C / det with B the inverse, C = det B^T."""
-    turned = matrix_transpose(bind(INV, x))
-    along = reshape(sum(absorb(ct, c), axis=(-2, -1)), (*x.shape[:-2], 1, 1))
-    back = times(times_left(c, matrix_transpose(ct)), turned)
-    return subtract(absorb(broadcast_to(along, x.shape), turned), back)
+def _along_numpy(x: Any, e: Any) -> Any:
+    """The derivative of the cofactors at x along e; 0 along zeros.
+
+    At diag(s), with p_ij the product of s but for s_i and s_j:
+    sum_j p_ij e_jj on the diagonal (j not i), -p_ij e_ji off it.
+    """
+
+    def f(a: Any, e: Any) -> Any:
+        u, s, vh, turn = _by_singular_values(a)
+        n = s.shape[-1]
+        here = np.eye(n, dtype=bool)
+        p = np.where(here, 0, _others(np.where(here, 1, s[..., None, :])))
+        e = np.swapaxes(u, -1, -2) @ e @ np.swapaxes(vh, -1, -2)
+        straight = p @ np.diagonal(e, axis1=-2, axis2=-1)[..., None]
+        inner = np.where(here, straight, -p * np.swapaxes(e, -1, -2))
+        return turn[..., None, None] * (u @ inner @ vh)
+
+    lead = np.broadcast_shapes(x.shape, e.shape)
+    if not x.shape[-1]:
+        return np.zeros(lead, x.dtype)
+    if np.iscomplexobj(x) or np.iscomplexobj(e):
+        b = np.linalg.inv(x)
+        along = np.trace(b @ e, axis1=-2, axis2=-1)[..., None, None]
+        y = np.linalg.det(x)[..., None, None] * (along * b - b @ e @ b)
+        return np.swapaxes(y, -1, -2)
+    y = per_matrix(f, x.shape[-2:], x, e)
+    asked = np.any(e != 0, axis=(-2, -1), keepdims=True)
+    return y if asked.all() else np.where(asked, y, np.zeros((), y.dtype))
+
+
+def _trace_of(x: Tensor) -> Tensor:
+    """Traces as (..., 1, 1)."""
+    y = trace(x)
+    return reshape(y, (*y.shape, 1, 1))
+
+
+def _along_vjp(ct: Tensor, y: Tensor, wanted: Sequence[bool]) -> list[Tensor | None]:
+    """Linear in e and its own adjoint; by x the third derivative of det, through the inverse."""
+    x, e = y.inputs
+    at = None
+    if wanted[0]:
+        b = bind(INV, x)
+        g, k = times_left(b, e), times_left(b, ct)
+        gk, tg, tk = times(g, k), _trace_of(g), _trace_of(k)
+        inner = add(gk, times(k, g)) - tg * k - tk * g
+        both = reshape(bind(DET, x), (*x.shape[:-2], 1, 1))
+        crossed = broadcast_to(tg * tk - _trace_of(gk), x.shape)
+        total = add(absorb(crossed, b), times(inner, b))
+        at = matrix_transpose(absorb(total, broadcast_to(both, x.shape)))
+    return [at, bind(ALONG, x, ct) if wanted[1] else None]
 
 
 def _inverse_rule(ct: Tensor, y: Tensor, x: Tensor) -> Tensor:
@@ -107,7 +159,10 @@ INV = whole(
     "inv", same, lambda x: per_matrix(np.linalg.inv, x.shape[-2:], x), per_input(_inverse_rule)
 )
 SOLVE = whole("solve", _solve_shape, _solve_numpy, _solve_vjp)
-COFACTOR = whole("cofactors", same, _cofactor_numpy, per_input(_cofactor_rule))
+COFACTOR = whole(
+    "cofactors", same, _cofactor_numpy, per_input(lambda ct, y, x: bind(ALONG, x, ct))
+)
+ALONG = whole("cofactors_along", lambda x, e: (x.shape, x.dtype), _along_numpy, _along_vjp)
 DET = whole(
     "det", _number, _determinant(np.linalg.det),
     per_input(lambda ct, y, x: _spread(ct, bind(COFACTOR, x))),
@@ -204,8 +259,8 @@ def solve_triangular(
 def det(x: ArrayLike, /) -> Tensor:
     """The determinants of square matrices, (..., n, n) -> (...); float32 or float64.
 
-    Its derivative is the matrix of cofactors, exact for singular matrices too.
-    The second derivative goes by the inverse, and is NaN for an exactly singular matrix.
+    Its derivative is the matrix of cofactors, and like the second one exact for singular matrices.
+    The third goes by the inverse, and is NaN for an exactly singular matrix.
 
     Jacobi's formula (Magnus and Neudecker 1999, section 8.3).
 

@@ -114,6 +114,24 @@ def test_the_cofactors_of_singular_matrices():
         close(mg.grad(L.det(x), x).numpy(), wanted, 1e-13)
 
 
+@pytest.mark.parametrize("rank", [3, 2, 1, 0])
+def test_the_second_derivative_of_det_at_singular_matrices(rank):
+    """Against the polynomial itself: the determinant of 3 x 3 matrices written out."""
+    a = RNG.standard_normal((3, rank)) @ RNG.standard_normal((rank, 3))
+    x = mg.asarray(a)
+    plain = mg.vecdot(x[0], mg.cross(x[1], x[2]))
+    u, v = RNG.standard_normal((2, 3, 3))
+    found = [mg.hvp(y, x, u) for y in (L.det(x), plain)]
+    close(*mg.evaluate(found), 1e-13)
+    close(*mg.evaluate([mg.jvp(mg.grad(y, x), x, v) for y in (L.det(x), plain)]), 1e-13)
+    third = [mg.grad(mg.sum(h * v), x).numpy() for h in found]
+    if rank == 3:
+        close(third[0], third[1], 1e-12)
+        close(*mg.evaluate([mg.jvp(h, x, v) for h in found]), 1e-12)
+    elif rank == 0:
+        assert np.isnan(third[0]).all()  # exactly singular
+
+
 def test_equal_eigenvalues_that_are_treated_alike():
     """Of eigenvalues alone: sum(w^3) = trace(x^3) has slope 3 x^2, also where they are equal."""
     a = np.diag([2.0, 2.0, -1.0])
