@@ -159,10 +159,10 @@ INV = whole(
     "inv", same, lambda x: per_matrix(np.linalg.inv, x.shape[-2:], x), per_input(_inverse_rule)
 )
 SOLVE = whole("solve", _solve_shape, _solve_numpy, _solve_vjp)
+ALONG = whole("cofactors_along", lambda x, e: (x.shape, x.dtype), _along_numpy, _along_vjp)
 COFACTOR = whole(
     "cofactors", same, _cofactor_numpy, per_input(lambda ct, y, x: bind(ALONG, x, ct))
 )
-ALONG = whole("cofactors_along", lambda x, e: (x.shape, x.dtype), _along_numpy, _along_vjp)
 DET = whole(
     "det", _number, _determinant(np.linalg.det),
     per_input(lambda ct, y, x: _spread(ct, bind(COFACTOR, x))),
