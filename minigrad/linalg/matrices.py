@@ -11,6 +11,7 @@ is NaN for that matrix alone (`per_matrix`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -75,7 +76,8 @@ def symmetric(t: Tensor) -> Tensor:
 def per_matrix(f: Callable[..., Any], tail: Shape, *arrays: Any) -> Any:
     """`f` of stacks of matrices, results of shape `tail` each; NaN for those that LAPACK refuses.
 
-    A stack in which none is refused is one call.
+    A stack in which none is refused is one call; any other is halved until those that are stand
+    alone, so that a few of many cost a few calls.
     """
     with np.errstate(all="ignore"):
         try:
@@ -83,14 +85,19 @@ def per_matrix(f: Callable[..., Any], tail: Shape, *arrays: Any) -> Any:
         except np.linalg.LinAlgError:
             pass
         lead = np.broadcast_shapes(*(a.shape[:-2] for a in arrays))
-        arrays = tuple(np.broadcast_to(a, lead + a.shape[-2:]) for a in arrays)
-        out = np.full(lead + tail, np.nan, np.result_type(*arrays))
-        for k in np.ndindex(lead):
+        n = math.prod(lead)
+        flat = [np.broadcast_to(a, lead + a.shape[-2:]).reshape(n, *a.shape[-2:]) for a in arrays]
+        out = np.full((n, *tail), np.nan, np.result_type(*arrays))
+        parts = [(0, n)]
+        while parts:
+            start, stop = parts.pop()
             try:
-                out[k] = f(*(a[k] for a in arrays))
+                out[start:stop] = f(*(a[start:stop] for a in flat))
             except np.linalg.LinAlgError:
-                continue
-        return out
+                if stop - start > 1:
+                    half = (start + stop) // 2
+                    parts += [(start, half), (half, stop)]
+        return out.reshape(lead + tail)
 
 
 def of_finite(f: Callable[[Any], Any], tail: Shape, x: Any) -> Any:

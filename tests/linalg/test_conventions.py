@@ -89,6 +89,18 @@ def test_a_matrix_that_nothing_reads_gets_zeros(name):
     assert not np.nan_to_num(second[1:]).any()
 
 
+def test_few_bad_matrices_of_many_cost_few_calls(monkeypatch):
+    calls, right = [], np.linalg.inv
+    monkeypatch.setattr(np.linalg, "inv", lambda a: calls.append(len(a)) or right(a))
+    stack = np.tile(DEFINITE, (4, 64, 1, 1))
+    stack[1, 7] = stack[3, 63] = 0
+    found = L.inv(stack).numpy()
+    assert sum(calls) < 6 * 256 and len(calls) < 40
+    bad = np.isnan(found).any(axis=(2, 3))
+    assert np.argwhere(bad).tolist() == [[1, 7], [3, 63]]
+    close(found[~bad], np.broadcast_to(right(DEFINITE), (254, 3, 3)), 1e-14)
+
+
 def test_values_at_bad_matrices():
     assert L.det(STACK).numpy()[1:4].tolist() == [0.0, -6.0, 0.0]
     sign, log = L.slogdet(STACK[:5])
