@@ -29,16 +29,16 @@ def plain(y):
     return tuple(y) if isinstance(y, tuple) else y
 
 
-UNDECIDED = {"qr wide"}  # one slope of the second order is too small for differences
-ORDER = {name: 2 for name in CASES} | {"expm": 1, "power 5": 1}  # the rest by torch alone
+TWICE = """inv,solve,det,logdet,cholesky,qr tall,eigh,eigvalsh,svd square,svd wide,svdvals,
+pinv tall,matrix_norm 2""".replace("\n", "").split(",")  # one for each primitive
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_derivatives_are_right(name):
-    """Without torch: check_grads, forward and reverse, both orders."""
+    """Without torch: check_grads, forward and reverse."""
     case = CASES[name]
-    report = check_grads(case.ours, *case.draw(), order=ORDER[name], budget=2000)
-    assert report.ok and (report.conclusive or name in UNDECIDED), str(report)
+    report = check_grads(case.ours, *case.draw(), order=1 + (name in TWICE), budget=2000)
+    assert report.ok and report.conclusive, str(report)
 
 
 @pytest.mark.parametrize("name", ["inv", "det", "eigh", "cholesky", "expm", "logdet"])
