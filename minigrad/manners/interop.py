@@ -10,6 +10,7 @@ Attached to `Tensor` when `minigrad` is imported.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from inspect import signature
 from typing import Any
 
@@ -101,6 +102,14 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
         raise _refused("linalg.norm", f"ord={ord!r} over {len(axes)} axes is not recorded")
     y = linalg.matrix_norm(_last(t, *axes), ord=ord)
     return ops.expand_dims(y, tuple(k % t.ndim for k in axes)) if keepdims else y
+
+
+def _cond(x: Any, p: Any = None) -> Tensor:
+    """The condition number: of a singular matrix inf by singular values, NaN by another norm."""
+    if p is None or p in (2, -2):
+        s = linalg.svdvals(x)
+        return ops.divide(s[..., -1], s[..., 0]) if p == -2 else ops.divide(s[..., 0], s[..., -1])
+    return ops.multiply(linalg.matrix_norm(x, ord=p), linalg.matrix_norm(linalg.inv(x), ord=p))
 
 
 def _mirrored(a: Any, UPLO: str) -> Tensor:
@@ -196,6 +205,7 @@ MATRICES: dict[str, Callable[..., Any]] = {  # those with options of NumPy's own
     "cholesky": lambda a, *, upper=False: linalg.cholesky(
         _mirrored(a, "U" if upper else "L"), upper=upper
     ),
+    "cond": _cond, "multi_dot": lambda arrays: reduce(ops.matmul, arrays),
     "eigh": lambda a, UPLO="L": linalg.eigh(_mirrored(a, UPLO)),
     "eigvalsh": lambda a, UPLO="L": linalg.eigvalsh(_mirrored(a, UPLO)),
     "matrix_rank": lambda A, *, rtol=None: linalg.matrix_rank(A, rtol=rtol),

@@ -350,6 +350,8 @@ DOOR = {
     "norm nuc": lambda x: np.linalg.norm(x, "nuc"),
     "norm 2": lambda x: np.linalg.norm(x[None], 2, axis=(2, 1), keepdims=True),
     "norm inf": lambda x: np.linalg.norm(x, np.inf),
+    "cond": lambda x: (np.linalg.cond(x), np.linalg.cond(x, -2), np.linalg.cond(x, "fro")),
+    "multi_dot": lambda x: np.linalg.multi_dot([A, x, T, T[0]]),
     "cross": lambda x: np.linalg.cross(x, A), "outer": lambda x: np.linalg.outer(x[0], A[0]),
     "diagonal": lambda x: np.linalg.diagonal(x), "trace": lambda x: np.linalg.trace(x),
     "matmul": lambda x: np.linalg.matmul(x, T), "vecdot": lambda x: np.linalg.vecdot(x, A),
