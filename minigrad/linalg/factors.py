@@ -53,7 +53,7 @@ from .matrices import (
     unpacked,
     whole,
 )
-from .solving import SOLVE
+from .solving import solved_upper
 
 Sizes = list[tuple[int, int]]
 
@@ -140,8 +140,8 @@ def _cholesky_vjp(ct: Tensor, low: Tensor, wanted: Sequence[bool]) -> list[Tenso
     up = matrix_transpose(low)
     inner = tril(times_left(up, tril(ct)))
     phi = subtract(inner, multiply(0.5, multiply(inner, np.eye(inner.shape[-1], dtype=low.dtype))))
-    left = bind(SOLVE, up, phi, absorbs=True)
-    return [symmetric(bind(SOLVE, up, matrix_transpose(left), absorbs=True))]
+    left = matrix_transpose(solved_upper(up, phi))
+    return [symmetric(solved_upper(up, left))]
 
 
 CHOLESKY = whole("cholesky", same, _cholesky_numpy, _cholesky_vjp)
@@ -195,7 +195,7 @@ def _qr_vjp(ct: Tensor, node: Tensor, wanted: Sequence[bool]) -> list[Tensor]:
     both = add(tril(m), matrix_transpose(tril(m, k=-1)))
     total = times_left(q, both)
     total = total if cq is None else add(cq, total)
-    return [matrix_transpose(bind(SOLVE, r, matrix_transpose(total), absorbs=True))]
+    return [matrix_transpose(solved_upper(r, matrix_transpose(total)))]
 
 
 def _full_q(x: Any) -> Any:

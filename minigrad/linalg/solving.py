@@ -35,12 +35,20 @@ class SlogdetResult(NamedTuple):
 # -- the primitives --------------------------------------------------------------------------------
 
 
-def _solve_shape(a: Tensor, b: Tensor, absorbs: bool) -> tuple[Shape, np.dtype]:
+TURNED = {"": "", "lower": "upper", "upper": "lower"}  # what the transpose of a triangle is
+
+
+def _solve_shape(a: Tensor, b: Tensor, triangle: str, absorbs: bool) -> tuple[Shape, np.dtype]:
     return b.shape, b.dtype
 
 
-def _solve_numpy(a: Any, b: Any, absorbs: bool) -> Any:
+def _solve_numpy(a: Any, b: Any, triangle: str, absorbs: bool) -> Any:
+    """triangle : which one a is, "" for neither; LAPACK exchanges no rows of an upper one, so that
+    it is substituted, and a lower one is an upper one read backwards."""
+    if triangle == "lower":
+        a, b = a[..., ::-1, ::-1], b[..., ::-1, :]
     y = per_matrix(np.linalg.solve, b.shape[-2:], a, b)
+    y = y[..., ::-1, :] if triangle == "lower" else y
     if not absorbs:
         return y
     asked = np.any(b != 0, axis=(-2, -1), keepdims=True)
@@ -48,7 +56,8 @@ def _solve_numpy(a: Any, b: Any, absorbs: bool) -> Any:
 
 
 def _solve_vjp(ct: Tensor, x: Tensor, wanted: Sequence[bool]) -> list[Tensor | None]:
-    back = bind(SOLVE, matrix_transpose(x.inputs[0]), ct, absorbs=True)
+    turned = TURNED[x.attrs["triangle"]]
+    back = bind(SOLVE, matrix_transpose(x.inputs[0]), ct, triangle=turned, absorbs=True)
     left = negative(times(back, matrix_transpose(x))) if wanted[0] else None
     return [left, back]
 
@@ -206,11 +215,11 @@ def solve(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
     return _solved("solve", square("solve", x1), floats("solve", x2, 1))
 
 
-def _solved(who: str, a: Tensor, b: Tensor) -> Tensor:
+def _solved(who: str, a: Tensor, b: Tensor, triangle: str = "") -> Tensor:
     dtype = np.result_type(a.dtype, b.dtype)
     a, b = astype(a, dtype), astype(b, dtype)
     if b.ndim == 1:
-        column = _solved(who, a, reshape(b, (*b.shape, 1)))
+        column = _solved(who, a, reshape(b, (*b.shape, 1)), triangle)
         return reshape(column, column.shape[:-1])
     n = a.shape[-1]
     if b.shape[-2] != n:
@@ -221,7 +230,7 @@ def _solved(who: str, a: Tensor, b: Tensor) -> Tensor:
     if a.ndim == 2 and b.ndim > 2:  # one matrix: all right sides are columns of one
         lead, k = b.shape[:-2], b.shape[-1]
         wide = reshape(moveaxis(b, -2, 0), (n, int(np.prod((*lead, k)))))
-        y = bind(SOLVE, a, wide, absorbs=False)
+        y = bind(SOLVE, a, wide, triangle=triangle, absorbs=False)
         return moveaxis(reshape(y, (n, *lead, k)), 0, -2)
     try:
         lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
@@ -230,7 +239,12 @@ def _solved(who: str, a: Tensor, b: Tensor) -> Tensor:
             f"{who}: the axes in front of {a.shape} and {b.shape} do not broadcast{running()}"
         ) from None
     a, b = broadcast_to(a, lead + a.shape[-2:]), broadcast_to(b, lead + b.shape[-2:])
-    return bind(SOLVE, a, b, absorbs=False)
+    return bind(SOLVE, a, b, triangle=triangle, absorbs=False)
+
+
+def solved_upper(a: Tensor, ct: Tensor) -> Tensor:
+    """For the rules: y with a @ y = ct, a upper triangular; zeros where the cotangent is."""
+    return bind(SOLVE, a, ct, triangle="upper", absorbs=True)
 
 
 def solve_triangular(
@@ -253,7 +267,8 @@ def solve_triangular(
     a, b = square(who, x1), floats(who, x2, 1)
     high, unit = flag_of(who, "upper", upper), flag_of(who, "unit_diagonal", unit_diagonal)
     t = triu(a, k=int(unit)) if high else tril(a, k=-int(unit))
-    return _solved(who, add(t, identity_like(t)) if unit else t, b)
+    t = add(t, identity_like(t)) if unit else t
+    return _solved(who, t, b, "upper" if high else "lower")
 
 
 def det(x: ArrayLike, /) -> Tensor:
