@@ -205,6 +205,29 @@ SECTIONS: dict[str, list[Row]] = {
         Row(48, "refused(lambda: mg.asarray(np.ma.masked_array([1.0, 2.0], [True, False])))",
             "'TypeError'", "its mask would be lost"),
     ],
+    "Matrices": [
+        Row(49, "value(mg.linalg.inv, [[[2, 0], [0, 4]], [[1, 1], [1, 1]]])[:, 0, 0]", "[0.5, nan]",
+            "a singular matrix is NaN, itself alone and quietly"),
+        Row(49, "value(mg.linalg.cholesky, [[1, 2], [2, 1]])", "[[nan, nan], [nan, nan]]",
+            "not positive definite"),
+        Row(50, "slope(lambda x: mg.linalg.inv(x)[0], [[[2, 0], [0, 4]], [[1, 1], [1, 1]]])[1]",
+            "[[0, 0], [0, 0]]", "nothing read the singular one"),
+        Row(51, "slope(mg.linalg.det, [[1, 2], [2, 4]])", "[[4, -2], [-2, 1]]",
+            "the cofactors, exact where there is no inverse"),
+        Row(52, "slope(lambda x: mg.linalg.slogdet(x).logabsdet, [[1, 1], [1, 1]])",
+            "[[nan, nan], [nan, nan]]"),
+        Row(53, "slope(lambda x: mg.linalg.eigvalsh(x) ** 2, [[3, 0], [0, 3]])",
+            "[[6, 0], [0, 6]]", "equal eigenvalues that are treated alike"),
+        Row(54, "slope(lambda x: mg.linalg.eigh(x).eigenvectors, [[3, 0], [0, 3]])",
+            "[[nan, nan], [nan, nan]]", "vectors of equal eigenvalues have no derivative; 0 would "
+            "be a wrong one"),
+        Row(55, "slope(mg.linalg.svdvals, [[2, 0], [0, 0]])", "[[1, 0], [0, 0]]",
+            "a singular value of 0 is a kink, as abs(0)"),
+        Row(56, "slope(lambda x: mg.linalg.matrix_norm(x, ord=2), [[2, 0], [0, 2]])",
+            "[[0.5, 0], [0, 0.5]]", "equal ones share the gradient of the largest"),
+        Row(57, "slope(mg.linalg.pinv, [[1, 1], [1, 1]])", "-np.ones((2, 2)) / 4",
+            "among matrices of the same rank"),
+    ],
 }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from . import optim
+from . import linalg, optim
 from .autodiff import grad, jvp, vjp
 from .graph import Primitive, Tensor
 from .interior import interior
@@ -21,7 +21,7 @@ from .run.reference import reference
 from .structure import Structure
 from .symbols import nodes, substitute, symbol
 from .tracing import Indexed, recur
-from .transforms import block, hessian, jacobian, vmap
+from .transforms import block, hessian, hvp, jacobian, vmap
 
 reading.NAMESPACE = sys.modules[__name__]
 

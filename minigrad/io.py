@@ -57,9 +57,11 @@ def save(path: str | os.PathLike, tree: Any) -> None:
     """Write a pytree as one safetensors file, all of it or nothing.
 
     Containers : dicts (and OrderedDicts) with texts as keys, lists, tuples, named tuples.
-    Leaves     : arrays and Tensors of numbers or booleans, int, float, bool, str and None.
+    Leaves     : arrays and Tensors of numbers or booleans, int, float, bool, str and None,
+                 NumPy's random generators (`np.random.default_rng(...)`), with their state.
 
-    So a whole training state, {"params": ..., "adam": state, "epoch": 3}.
+    So a whole training state, {"params": ..., "adam": state, "epoch": 3, "rng": rng}:
+    what was saved and loaded goes on as if it had not been.
 
     Raises TypeError naming another container or leaf, OSError when the place cannot be written.
     """
@@ -128,10 +130,33 @@ def _described(at: str, tree: Any, arrays: dict[str, np.ndarray], depth: int) ->
         return {"value": tree} if math.isfinite(tree) else {"float": str(tree)}
     if isinstance(tree, np.str_):
         return {"value": str(tree)}
+    if kind is np.random.Generator:
+        return {"generator": _described(at, _drawing(where, tree), arrays, depth + 1)}
     raise TypeError(
         f"save: {where} is a {kind.__name__}; only dicts, lists, tuples, named tuples, arrays, "
-        "numbers, texts and None are saved"
+        "numbers, texts, random generators and None are saved"
     )
+
+
+BIT_GENERATORS = {
+    f.__name__: f for f in (
+        np.random.MT19937, np.random.PCG64, np.random.PCG64DXSM, np.random.Philox, np.random.SFC64
+    )
+}  # fmt: skip
+
+
+def _drawing(where: str, rng: np.random.Generator) -> dict[str, Any]:
+    """What a generator will draw, and, for those that it spawns, the seed it was made of."""
+    bits = rng.bit_generator
+    state, seed = bits.state, bits.seed_seq
+    if type(bits) is not BIT_GENERATORS.get(state["bit_generator"]):
+        raise TypeError(
+            f"save: {where} draws by a {type(bits).__name__}; of generators, those of "
+            f"{', '.join(BIT_GENERATORS)} are saved"
+        )
+    names = ("entropy", "spawn_key", "pool_size", "n_children_spawned")
+    known = type(seed) is np.random.SeedSequence
+    return {"state": state, "seed": {n: getattr(seed, n) for n in names} if known else None}
 
 
 def _filed(at: str, tree: Any, arrays: dict[str, np.ndarray]) -> str:
@@ -156,7 +181,7 @@ def _filed(at: str, tree: Any, arrays: dict[str, np.ndarray]) -> str:
 
 
 def load(path: str | os.PathLike) -> Any:
-    """What `save` wrote, as NumPy arrays, numbers and texts in the same containers.
+    """What `save` wrote, as NumPy arrays, numbers, texts and generators in the same containers.
 
     A foreign safetensors file as a flat dict of arrays
     (bfloat16, which NumPy does not have, as float32).
@@ -233,6 +258,14 @@ def _pairs(content: dict, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     return {k: _restored(v, arrays) for k, v in content.items()}
 
 
+def _generator(content: Any, arrays: dict[str, np.ndarray]) -> np.random.Generator:
+    made = _restored(content, arrays)
+    seed = None if made["seed"] is None else np.random.SeedSequence(**made["seed"])
+    bits = BIT_GENERATORS[made["state"]["bit_generator"]](seed)
+    bits.state = made["state"]
+    return np.random.Generator(bits)
+
+
 def _named(content: list, arrays: dict[str, np.ndarray]) -> Any:
     """A named tuple; nothing is imported for it."""
     module, name, fields, values = content
@@ -251,7 +284,7 @@ _KINDS: dict[str, Callable[[Any, dict[str, np.ndarray]], Any]] = {
     "value": lambda value, _: value,
     "int": lambda text, _: int(text, 16),
     "float": lambda text, _: float(text),
-    "dict": _pairs,
+    "dict": _pairs, "generator": _generator,
     "OrderedDict": lambda content, arrays: collections.OrderedDict(_pairs(content, arrays)),
     "list": _inner,
     "tuple": lambda content, arrays: tuple(_inner(content, arrays)),

@@ -16,6 +16,7 @@ from . import (
     interchange,
     losses,
     lstms,
+    metrics,
     missing,
     parsing,
     patterns,
@@ -40,6 +41,7 @@ from .grids import *
 from .interchange import *
 from .losses import *
 from .lstms import *
+from .metrics import *
 from .missing import *
 from .parsing import *
 from .patterns import *
@@ -64,6 +66,7 @@ __all__ += grids.__all__
 __all__ += interchange.__all__
 __all__ += losses.__all__
 __all__ += lstms.__all__
+__all__ += metrics.__all__
 __all__ += missing.__all__
 __all__ += parsing.__all__
 __all__ += patterns.__all__

@@ -7,8 +7,9 @@ import io
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -198,6 +199,7 @@ def batches(
     buckets: bool = False,
     sort: bool = False,
     fill: Any = 0,
+    progress: bool | str = False,
 ) -> Iterator[Batch]:
     """All sequences once, `size` at a time (the last batch may be smaller): an iterator of `Batch`.
 
@@ -206,9 +208,12 @@ def batches(
               less padding.
     sort    : longest first within each batch.
     fill    : what stands behind each end, as in `pad`.
+    progress: True, or a text as its title: a bar of the batches taken, on stderr,
+              by rich, or by tqdm where that is not installed.
 
     Raises ValueError for a size or seed that is none, or flags that are no bools;
-    TypeError for what are no sequences; later what `pad` raises.
+    TypeError for what are no sequences; ImportError for progress with neither rich nor tqdm;
+    later what `pad` raises.
     """
     count = _size("batches", "size", size, kind="at least 1")
     buckets, sort = flag("batches", "buckets", buckets), flag("batches", "sort", sort)
@@ -217,7 +222,11 @@ def batches(
     for k, s in enumerate(given):
         if not hasattr(s, "__len__") or np.ndim(array("batches", f"sequence {k}", s)) < 1:
             raise TypeError(f"batches: sequence {k} must be (T, ...); got {shown(s)}")
-    return _batches(given, count, seed, buckets, sort, fill)
+    found = _batches(given, count, seed, buckets, sort, fill)
+    if not isinstance(progress, str) and not flag("batches", "progress", progress):
+        return found
+    title = progress if isinstance(progress, str) else "batches"
+    return _bar()(found, -(-len(given) // count), title)
 
 
 def _batches(
@@ -235,6 +244,42 @@ def _batches(
         if sort:
             rows = rows[np.argsort(-lengths[rows], kind="stable")]
         yield Batch(*pad([sequences[k] for k in rows], fill), rows)
+
+
+def _bar() -> Callable[[Iterator[Batch], int, str], Iterator[Batch]]:
+    """What shows a bar while an iterator is read, of what is installed."""
+    for name, bar in (("rich", _by_rich), ("tqdm", _by_tqdm)):
+        if find_spec(name) is not None:
+            return bar
+    raise ImportError(
+        "batches: progress needs rich or tqdm, and neither is installed: pip install rich, or "
+        "leave progress out"
+    )
+
+
+def _by_rich(found: Iterator[Batch], total: int, title: str) -> Iterator[Batch]:
+    from rich.console import Console
+    from rich.errors import LiveError
+    from rich.progress import Progress
+
+    bar = Progress(console=Console(stderr=True), transient=True)
+    task = bar.add_task(title.replace("[", r"\["), total=total)
+    try:
+        bar.start()
+    except LiveError:  # inside of another bar: the outer one is shown
+        pass
+    try:
+        for batch in found:
+            yield batch
+            bar.advance(task)
+    finally:
+        bar.stop()
+
+
+def _by_tqdm(found: Iterator[Batch], total: int, title: str) -> Iterator[Batch]:
+    from tqdm import tqdm  # type: ignore[import-untyped]
+
+    yield from tqdm(found, total=total, desc=title, leave=False)
 
 
 # -- series ----------------------------------------------------------------------------------------

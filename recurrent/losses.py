@@ -45,8 +45,8 @@ def cross_entropy(
             f"cross_entropy: labels must be integers of shape {z.shape[:-1]} for logits of shape "
             f"{z.shape}; got {y.dtype} of shape {y.shape}"
         )
-    known, counts = _counting("cross_entropy", y.shape, lengths, mask)
-    z, y, counts = (_taken(known, x) for x in (z, y, counts))
+    known, counts = counting("cross_entropy", y.shape, lengths, mask)
+    z, y, counts = (taken(known, x) for x in (z, y, counts))
     if counts is not None:
         y = mg.where(counts, y, mg.zeros_like(y))
     if not isinstance(labels, mg.Tensor) and not isinstance(mask, mg.Tensor):
@@ -89,7 +89,7 @@ def tree_cross_entropy(logits: Any, labels: Any, rows: Any = None) -> mg.Tensor:
     if isinstance(labels, mg.Tensor):
         return _mean_nats(z, y, y >= 0)
     known = y.numpy() >= 0
-    return _mean_nats(_taken(known, z), _taken(known, y), None)
+    return _mean_nats(taken(known, z), taken(known, y), None)
 
 
 def mean_squared_error(
@@ -122,12 +122,12 @@ def mean_squared_error(
         per_number, observed = mg.asarray(observed), None
     if per_number is not None and per_number.dtype.kind != "b":
         raise ValueError(f"mean_squared_error: observed must be booleans; got {per_number.dtype}")
-    known, counts = _counting("mean_squared_error", t.shape[:-1], lengths, observed)
+    known, counts = counting("mean_squared_error", t.shape[:-1], lengths, observed)
     if counts is not None:
         per_number = mg.broadcast_to(mg.expand_dims(counts, axis=-1), t.shape)
-    p, t, counts = (_taken(known, x) for x in (p, t, per_number))
+    p, t, counts = (taken(known, x) for x in (p, t, per_number))
     error = p - t if counts is None else mg.where(counts, p - t, mg.zeros_like(p))
-    return _mean_over(mg.square(error), counts)
+    return mean_over(mg.square(error), counts)
 
 
 def perplexity(nats: Any) -> mg.Tensor:
@@ -158,7 +158,7 @@ def within(time: int, lengths: Sequence[int] | None, batch: int, who: str = "wit
     return np.arange(time)[:, None] < given
 
 
-def _counting(
+def counting(
     who: str, shape: tuple[int, ...], lengths: Sequence[int] | None, mask: Any
 ) -> tuple[np.ndarray | None, mg.Tensor | None]:
     """The booleans of `shape` that lengths and a mask say together: those that are known now, and
@@ -184,7 +184,7 @@ def _counting(
     return given.numpy() if known is None else known & given.numpy(), None
 
 
-def _taken(known: np.ndarray | None, x: mg.Tensor | None) -> Any:
+def taken(known: np.ndarray | None, x: mg.Tensor | None) -> Any:
     """What counts of x, row by row; `known`: booleans of its leading axes (None: all count)."""
     if known is None or x is None or known.all():
         return x
@@ -198,10 +198,10 @@ def _mean_nats(z: mg.Tensor, y: mg.Tensor, counts: mg.Tensor | None) -> mg.Tenso
         z = mg.where(mg.expand_dims(counts, axis=-1), z, mg.zeros_like(z))
     hot = mg.expand_dims(y, axis=-1) == np.arange(z.shape[-1], dtype=y.dtype)
     logs = mg.log_softmax(z, axis=-1)
-    return _mean_over(-mg.sum(mg.where(hot, logs, mg.zeros_like(logs)), axis=-1), counts)
+    return mean_over(-mg.sum(mg.where(hot, logs, mg.zeros_like(logs)), axis=-1), counts)
 
 
-def _mean_over(values: mg.Tensor, counts: mg.Tensor | None) -> mg.Tensor:
+def mean_over(values: mg.Tensor, counts: mg.Tensor | None) -> mg.Tensor:
     """The sum over the number of values that count; of none: 0."""
     if counts is None:
         return mg.sum(values) / max(values.size, 1)

@@ -275,7 +275,10 @@ class TuringNet:
 
 
 def binary_increment() -> TuringMachine:
-    """Adds 1 to a binary number, most significant digit first; halts in "done"."""
+    """Adds 1 to a binary number, most significant digit first; halts in "done".
+
+    Raises nothing: it takes no arguments.
+    """
     return TuringMachine(
         {
             ("right", "0"): ("right", "0", "R"), ("right", "1"): ("right", "1", "R"),

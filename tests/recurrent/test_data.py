@@ -1,6 +1,8 @@
 """Vocabularies, ragged batches, CSV series, and what is wrong with a file."""
 
 import csv
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -72,6 +74,40 @@ def test_a_batch_unrolls_to_what_its_sequences_do():
         for k, row in enumerate(rows):
             alone, _ = rc.unroll(cell, p, table[sequences[row]])
             close(mg.evaluate(last)[k], mg.evaluate(alone), 1e-13)
+
+
+def plain(found):
+    return [[b.xs.tolist(), list(b.lengths), b.rows.tolist()] for b in found]
+
+
+@pytest.mark.parametrize("progress", [True, "epoch [3] of 5"])
+def test_a_bar_changes_nothing_and_is_left_again(progress, capsys):
+    """Also where an epoch is left early, and of one inside of another."""
+    sequences = [[1, 2], [3], [4, 5, 6]]
+    wanted = plain(rc.batches(sequences, 2, seed=0))
+    outer = rc.batches(sequences, 1, progress=progress)
+    next(outer)
+    assert plain(rc.batches(sequences, 2, seed=0, progress=progress)) == wanted
+    outer.close()
+    assert plain(rc.batches([], 2, progress=progress)) == []
+    assert capsys.readouterr().out == ""
+
+
+def test_a_bar_by_what_is_installed(monkeypatch):
+    there, calls = {"tqdm"}, []
+    monkeypatch.setattr("recurrent.data.find_spec", lambda name: name if name in there else None)
+
+    def tqdm(found, **how):
+        calls.append(how)
+        return found
+
+    monkeypatch.setitem(sys.modules, "tqdm", types.SimpleNamespace(tqdm=tqdm))
+    assert len(list(rc.batches([[1], [2], [3]], 2, progress="now"))) == 2
+    assert calls == [{"total": 2, "desc": "now", "leave": False}]
+    there.clear()
+    with pytest.raises(ImportError, match="needs rich or tqdm, and neither is installed"):
+        rc.batches([[1]], 1, progress=True)
+    assert len(list(rc.batches([[1]], 1))) == 1
 
 
 def test_a_compiled_step_takes_batches_as_they_are():
@@ -251,6 +287,7 @@ def test_what_is_no_text(tmp_path):
         (lambda: rc.pad([]), "pad: there are no sequences"),
         (lambda: rc.pad([np.ones((2, 3)), np.ones((2, 4))]), r"sequence 1 has shape \(2, 4\)"),
         (lambda: rc.pad([1.0]), r"sequence 0 has shape \(\)"),
+        (lambda: rc.batches([[1]], 1, progress=2), "batches: progress must be True or False"),
         (lambda: rc.batches([[1]], 0), "batches: size must be at least 1; got 0"),
         (lambda: rc.batches([[1]], 1.5), "batches: size must be at least 1; got 1.5"),
         (lambda: rc.batches([1], 1), r"batches: sequence 0 must be \(T, ...\); got 1"),

@@ -159,7 +159,11 @@ class Report:
 
 
 class GradientError(AssertionError):
-    """A gradient is wrong, or a function is not deterministic.  `.report` holds everything."""
+    """A gradient is wrong, or a function is not deterministic.
+
+    Its words name the input, the numbers and, where it was found, the op at fault.
+    report, location : everything that was found; where the fault lies, or None.
+    """
 
     def __init__(self, report: Report) -> None:
         self.report, self.location = report, report.location

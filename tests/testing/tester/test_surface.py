@@ -149,7 +149,11 @@ CALLS = {
                                                   "special": ["end"]}),
     "encode": (VOCABULARY.encode, (["a"],), {}), "decode": (VOCABULARY.decode, ([0, 1],), {}),
     "pad": (rc.pad, ([[1, 2], [3]],), {"fill": 0}),
-    "batches": (rc.batches, ([[1, 2], [3]], 1), {"seed": 0, "buckets": True, "sort": True}),
+    "batches": (rc.batches, ([[1, 2], [3]], 1), {"seed": 0, "buckets": True, "sort": True,
+                                                     "progress": False}),
+    "accuracy": (rc.accuracy, (Y, Y, [4, 3]), {"mask": Y > 0}),
+    "confusion_matrix": (rc.confusion_matrix, (Y, Y, [4, 3]), {"mask": Y > 0, "classes": 2}),
+    "f1": (rc.f1, (Y, Y, [4, 3]), {"mask": Y > 0, "classes": 2, "average": "macro"}),
     "read_csv": (rc.read_csv, ("series.csv",), {"columns": ["a"], "header": True, "delimiter": ",",
                                                 "decimal": ".", "missing": ["-"]}),
     "from_torch": (rc.from_torch, (STATE,), {"prefix": "", "nonlinearity": "relu"}),
@@ -175,6 +179,18 @@ CALLS = {
     "adam": (mg.optim.adam, (0.1,), {"beta1": 0.5, "beta2": 0.5, "eps": 1e-8}),
     "update": (ADAM.update, (PARAMS, PARAMS, ADAM.init(PARAMS)), {}),
     "adam's init": (ADAM.init, (PARAMS,), {}),
+    "adamw": (mg.optim.adamw, (0.1,), {"weight_decay": 0.1, "mask": None}),
+    "adamw's update": (
+        mg.optim.adamw(mask={"w": True}).update, (PARAMS, PARAMS, ADAM.init(PARAMS)), {}
+    ),
+    "rmsprop": (mg.optim.rmsprop, (0.1,), {"decay": 0.5, "eps": 1e-8, "momentum": 0.5,
+                                           "centered": True}),
+    "adagrad": (mg.optim.adagrad, (0.1,), {"eps": 1e-8}),
+    "accumulated": (mg.optim.accumulated, (ADAM, 2), {}),
+    "accumulated's update": (
+        mg.optim.accumulated(ADAM, 2).update,
+        (PARAMS, PARAMS, mg.optim.accumulated(ADAM, 2).init(PARAMS)), {},
+    ),
     "clip_by_global_norm": (mg.optim.clip_by_global_norm, (PARAMS, 1.0), {}),
     "cosine": (mg.optim.cosine, (0.1, 10), {"floor": 0.0}),
     "warmup": (mg.optim.warmup, (mg.optim.constant(0.1), 5), {}),
@@ -194,7 +210,8 @@ OPS = {
     "grad": (mg.grad, (LOSS, x), {}), "vjp": (mg.vjp, (LOSS, x, 1.0), {}),
     "jvp": (mg.jvp, (LOSS, x, np.ones((2, 3))), {}),
     "jacobian": (mg.jacobian, (mg.sum(x * y, axis=0), x), {}),
-    "hessian": (mg.hessian, (LOSS, x), {}), "stop_gradient": (mg.stop_gradient, (x,), {}),
+    "hessian": (mg.hessian, (LOSS, x), {}), "hvp": (mg.hvp, (LOSS, x, x), {}),
+    "stop_gradient": (mg.stop_gradient, (x,), {}),
     "contributions": (mg.contributions, (L2, W), {}),
     "state_gradients": (mg.state_gradients, (L2, HS), {}), "expr": (mg.expr, (LOSS,), {}),
     "latex": (mg.latex, (LOSS,), {}), "what block takes": (mg.block, (lambda a: a,), {}),
@@ -259,6 +276,21 @@ OPS = {
     "t[key]": (x.__getitem__, (0,), {}),
 }  # fmt: skip
 CALLS |= {f"mg.{name}": call for name, call in OPS.items()}
+L, SQUARE = mg.linalg, np.array([[2.0, 1.0], [1.0, 3.0]])
+MATRICES = {
+    "inv": (L.inv, (SQUARE,), {}), "det": (L.det, (SQUARE,), {}),
+    "slogdet": (L.slogdet, (SQUARE,), {}), "solve": (L.solve, (SQUARE, SQUARE), {}),
+    "solve_triangular": (L.solve_triangular, (SQUARE, np.ones(2)), {"upper": True,
+                                                                    "unit_diagonal": True}),
+    "matrix_power": (L.matrix_power, (SQUARE, 2), {}),
+    "cholesky": (L.cholesky, (SQUARE,), {"upper": True}), "eigh": (L.eigh, (SQUARE,), {}),
+    "qr": (L.qr, (x,), {"mode": "complete"}), "svd": (L.svd, (x,), {"full_matrices": False}),
+    "matrix_norm": (L.matrix_norm, (x,), {"keepdims": True, "ord": 2}),
+    "vector_norm": (L.vector_norm, (x,), {"axis": 0, "keepdims": True, "ord": 2}),
+    "matrix_rank": (L.matrix_rank, (x,), {"rtol": 0.1}), "pinv": (L.pinv, (x,), {"rtol": 0.1}),
+    "lstsq": (L.lstsq, (x, np.ones(2)), {"rtol": 0.1}), "expm": (L.expm, (SQUARE,), {}),
+}  # fmt: skip
+CALLS |= {f"linalg.{name}": call for name, call in MATRICES.items()}
 
 
 # What is no finding, and why: (call, what the error says)
@@ -290,7 +322,7 @@ def test_every_argument_exchanged_for_a_wrong_one(name):
     assert not found, "\n" + "\n".join(map(str, found))
 
 
-@pytest.mark.parametrize("module", [mg, rc, mg.optim], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", [mg, rc, mg.optim, mg.linalg], ids=lambda m: m.__name__)
 def test_every_function_of_a_module(module):
     found = _found(surface.public(module))
     assert not found, "\n" + "\n".join(map(str, found))

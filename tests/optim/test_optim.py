@@ -31,7 +31,11 @@ def test_adam_is_the_paper():
     np.testing.assert_allclose(p["w"], x, rtol=1e-12)
 
 
-@pytest.mark.parametrize("opt", [optim.sgd(0.1), optim.sgd(0.05, 0.9), optim.adam(0.2)])
+@pytest.mark.parametrize("opt", [
+    optim.sgd(0.1), optim.sgd(0.05, 0.9), optim.adam(0.2), optim.adamw(0.2, weight_decay=1e-4),
+    optim.rmsprop(2e-3, decay=0.9, momentum=0.9), optim.adagrad(1.0),
+    optim.accumulated(optim.sgd(0.3), 3),
+])  # fmt: skip
 def test_they_find_the_bottom_and_take_tensors_as_gradients(opt):
     p, state = P, opt.init(P)
     for _ in range(200):
@@ -43,9 +47,13 @@ def test_they_find_the_bottom_and_take_tensors_as_gradients(opt):
 
 def test_float32_stays_float32():
     p = {"w": np.ones(2, np.float32)}
-    for opt in (optim.sgd(0.1, 0.9), optim.adam(0.1)):
-        new, _ = opt.update(p, p, opt.init(p))
-        assert new["w"].dtype == np.float32
+    for opt in (
+        optim.sgd(0.1, 0.9), optim.adam(0.1), optim.adamw(0.1), optim.rmsprop(centered=True),
+        optim.adagrad(), optim.accumulated(optim.adam(), 1),
+    ):  # fmt: skip
+        new, state = opt.update(p, p, opt.init(p))
+        assert new["w"].dtype == np.float32 and (new["w"] != 1).all()
+        assert {x.dtype.kind for x in mg.pytrees.tree_leaves(state)} <= {"i", "f"}
 
 
 def test_clipping_keeps_the_direction():
@@ -60,7 +68,8 @@ def test_clipping_keeps_the_direction():
 @pytest.mark.parametrize(
     "make", [lambda: optim.sgd(0.0), lambda: optim.adam(-1.0), lambda: optim.adam(eps=0.0),
              lambda: optim.clip_by_global_norm(G, 0.0), lambda: optim.sgd(np.inf),
-             lambda: optim.sgd(float("nan"))],
+             lambda: optim.sgd(float("nan")), lambda: optim.rmsprop(eps=0.0),
+             lambda: optim.adagrad(-1.0), lambda: optim.adagrad(eps=0), lambda: optim.adamw(0.0)],
 )  # fmt: skip
 def test_what_must_be_positive(make):
     with pytest.raises(ValueError, match="must be positive; got"):
@@ -82,8 +91,22 @@ REFUSED = {
     ),
     "state": (lambda: optim.adam().update(P, G, P), "adam: state is what init or update returned"),
     "count": (lambda: optim.adam().update(P, G, (1.5, P, P)), "number of an update is an integer"),
+    "decay": (lambda: optim.adamw(weight_decay=-1.0), "adamw: weight_decay must be at least 0"),
+    "mask": (lambda: mask({"w": 1, "b": [True]}), "adamw: mask must be True or False; got a int"),
+    "masks": (lambda: mask({"w": True}), "adamw: mask is a function of name .* or structured as"),
+    "mask's": (lambda: mask(lambda name, p: None), "adamw: mask must be True or False; got a None"),
+    "centered": (lambda: optim.rmsprop(centered="yes"), "rmsprop: centered must be True or False"),
+    "rms": (lambda: optim.rmsprop(decay=1.0), "rmsprop: decay must be at least 0 and less than 1"),
+    "every": (lambda: optim.accumulated(optim.adam(), 0), "accumulated: every must be at least 1"),
+    "part": (lambda: optim.accumulated(optim.adam(), 1.5), "accumulated: every must be an integer"),
+    "none": (lambda: optim.accumulated(optim.adam, 2), "accumulated: opt is an optimiser; got"),
     "words": (lambda: optim.global_norm({"w": "words"}), "global_norm: a pytree of real numbers"),
 }
+
+
+def mask(marks):
+    opt = optim.adamw(mask=marks)
+    return opt.update(P, G, opt.init(P))
 
 
 @pytest.mark.parametrize("call, words", REFUSED.values(), ids=REFUSED)
@@ -92,11 +115,18 @@ def test_nonsense_is_refused(call, words):
         call()
 
 
+def bends(name, p):
+    return p.ndim > 0
+
+
 MAKE = {
     "sgd": lambda: optim.sgd(0.1, momentum=0.5),
     "adam": lambda: optim.adam(0.05),
     "scheduled": lambda: optim.scheduled(
         optim.adam, optim.warmup(optim.cosine(0.1, 6, floor=0.01), 3)
+    ),
+    "accumulated": lambda: optim.accumulated(
+        optim.scheduled(lambda lr: optim.adamw(lr, mask=bends), optim.step_decay(0.1, 1)), 2
     ),
     "stepped": lambda: optim.scheduled(optim.sgd, optim.step_decay(0.1, 2)),
 }
@@ -209,3 +239,44 @@ def test_a_scheduled_optimiser_takes_each_step_at_its_rate():
 def test_schedules_refuse_what_is_not_positive(make):
     with pytest.raises(ValueError, match="must be positive; got"):
         make()
+
+
+def test_masks_by_name_and_by_structure():
+    """What is not marked is Adam's; what is marked shrinks by lr * weight_decay first."""
+    plain, _ = optim.adam(0.1).update(P, G, optim.adam().init(P))
+    for marks in ({"w": True, "b": [False]}, lambda name, p: name == "w", bends):
+        opt = optim.adamw(0.1, weight_decay=0.5, mask=marks)
+        new, state = opt.update(P, G, opt.init(P))
+        np.testing.assert_array_equal(new["b"][0], plain["b"][0])
+        np.testing.assert_allclose(new["w"], plain["w"] - 0.05 * P["w"], rtol=1e-15)
+        assert state[0] == 1
+    everything, _ = optim.adamw(0.1, weight_decay=0.5).update(P, G, opt.init(P))
+    np.testing.assert_allclose(everything["b"][0], plain["b"][0] - 0.05 * P["b"][0], rtol=1e-15)
+
+
+def test_parts_of_a_batch_are_the_batch():
+    """Three updates with a third of a batch each are one with all of it; nothing moves before."""
+    rng = np.random.default_rng(0)
+    parts = [{"w": rng.standard_normal(2), "b": [rng.standard_normal(())]} for _ in range(6)]
+    whole, many = optim.adam(0.1), optim.accumulated(optim.adam(0.1), 3)
+    p, state, q, other = P, whole.init(P), P, many.init(P)
+    for k, g in enumerate(parts):
+        before = q
+        q, other = many.update(q, g, other)
+        if k % 3 != 2:
+            np.testing.assert_array_equal(q["w"], before["w"])
+            continue
+        mean = {"w": sum(g["w"] for g in parts[k - 2 : k + 1]) / 3,
+                "b": [sum(g["b"][0] for g in parts[k - 2 : k + 1]) / 3]}  # fmt: skip
+        p, state = whole.update(p, mean, state)
+        np.testing.assert_allclose(q["w"], p["w"], rtol=1e-14)
+        assert not other[1]["w"].any() and other[2][0] == state[0]
+
+
+def test_the_variance_of_equal_gradients():
+    """Regression to be had: rounding below 0 under the root of the centered RMSprop."""
+    opt, p = optim.rmsprop(0.01, decay=0.9, centered=True), {"w": np.ones(50)}
+    g, state = {"w": np.linspace(0.1, 7.3, 50)}, opt.init(p)
+    for _ in range(300):
+        p, state = opt.update(p, g, state)
+    assert np.isfinite(p["w"]).all()
