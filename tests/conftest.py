@@ -1,6 +1,10 @@
 """Hypothesis profiles of `minigrad.testing.plugin`, chosen by HYPOTHESIS_PROFILE: ci, dev (the
 default), thorough; and `--only-skipped`, which runs what the run before left out for want of a
-package, once that is there."""
+package, once that is there.
+
+In the profile dev LLVM optimises nothing: half of what compiling takes, and the same instructions
+as far as our kernels say which.  `.ci/run` runs the same tests on kernels as users have them.
+"""
 
 import os
 
@@ -8,7 +12,10 @@ import pytest
 
 from minigrad.testing.plugin import load_profile
 
-load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "dev")
+load_profile(PROFILE)
+if PROFILE == "dev":  # read when Numba is imported, by this process and those it starts
+    os.environ.setdefault("NUMBA_OPT", "0")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -130,6 +130,7 @@ PLACES = {  # what is blocked, what stands in its place, what is said
 def run(text: str, folder: Path, **variables: str) -> str:
     path = os.pathsep.join([str(folder), str(ROOT)])
     env = {**os.environ, "MINIGRAD_CACHE_DIR": str(folder / "c"), "PYTHONPATH": path, **variables}
+    env.pop("NUMBA_OPT", None)  # without LLVM's optimiser, code leans on Numba's runtime
     done = subprocess.run(
         [sys.executable, "-c", text], capture_output=True, text=True, env=env, cwd=folder
     )

@@ -45,6 +45,7 @@ def run(module):
 def start(text, **variables):
     root = str(Path(cache.__file__).parents[2])
     env = os.environ | {"PYTHONPATH": root} | variables
+    env.pop("NUMBA_OPT", None)  # without LLVM's optimiser, code leans on Numba's runtime
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-c", PROGRAM, text],
         env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

@@ -28,15 +28,19 @@ def place_folded(scene: Scene) -> Layout:
     rows: dict[int, list[Node]] = defaultdict(list)
     for cell in cells:
         rows[cell.level or 0].append(cell)
+    circuits: dict[str, Box] = {}  # a cell with its loops
     y = 0.0
     for level in sorted(rows):
         x, top = 0.0, y
+        guests: dict[str, dict[str, list[str]]] = {c.id: defaultdict(list) for c in rows[level]}
+        for name, at in host.items():
+            if at in guests:
+                guests[at][nodes[name].kind].append(name)
+        inputs = [size[name][1] for of in guests.values() for name in of["input"]]
+        bottom = y + (max(inputs) + ROW if inputs else 0.0)  # one line for all cells of a row
         for cell in rows[level]:
-            guests: dict[str, list[str]] = defaultdict(list)
-            for name, at in host.items():
-                if at == cell.id:
-                    guests[nodes[name].kind].append(name)
-            box = _circuit(cell.id, guests, size, boxes, x, y)
+            box = _circuit(cell.id, guests[cell.id], size, boxes, x, y, bottom)
+            circuits[cell.id] = _circle(boxes, cell.id, guests[cell.id]["delay"])
             x = box.right + COLUMN
             top = max(top, box.top)
         y = top + ROW
@@ -46,12 +50,12 @@ def place_folded(scene: Scene) -> Layout:
     ways: dict[tuple[str, str], str] = {}
     for edge in scene.edges:
         if edge.kind != "backward":
-            paths[edge.id] = _path(nodes, boxes, edge.source, edge.target)
+            paths[edge.id] = _path(nodes, boxes, edge.source, edge.target, circuits)
             ways[edge.source, edge.target] = edge.id
     for edge in scene.edges:
         if edge.kind == "backward":
             way = ways.get((edge.target, edge.source))
-            forward = paths[way] if way else _path(nodes, boxes, edge.target, edge.source)
+            forward = paths[way] if way else _path(nodes, boxes, edge.target, edge.source, circuits)
             paths[edge.id] = reversed_beside(forward, 6.0)
     return Layout(boxes, paths)
 
@@ -66,9 +70,16 @@ def _hosts(scene: Scene, nodes: dict[str, Node]) -> dict[str, str]:
     return host
 
 
+def _circle(boxes: dict[str, Box], cell: str, delays: list[str]) -> Box:
+    """A cell together with the loops to its right."""
+    box = around([boxes[name] for name in (cell, *delays)])
+    return Box(box.x + 17, box.y, box.w + 34, box.h) if delays else box
+
+
 def _circuit(
-    cell: str, guests: dict[str, list[str]], size: dict, boxes: dict[str, Box], x: float, y: float
-) -> Box:
+    cell: str, guests: dict[str, list[str]], size: dict, boxes: dict[str, Box], x: float, y: float,
+    bottom: float,
+) -> Box:  # fmt: skip
     left = [name for kind in _LEFT for name in guests[kind]]
     delays, inputs = guests["delay"], guests["input"]
     left_wide = max((size[name][0] for name in left), default=0.0)
@@ -77,7 +88,6 @@ def _circuit(
     tall = max(tall, left_tall, LOOP * len(delays) + 10)
     wide = max(wide, sum(size[name][0] + 10 for name in inputs), 84.0)
     start = len(boxes)
-    bottom = y + (max(size[n][1] for n in inputs) + ROW if inputs else 0.0)
     cx = x + (left_wide + COLUMN if left else 0.0) + wide / 2
     cy = bottom + tall / 2
     boxes[cell] = Box(cx, cy, wide, tall)
@@ -125,7 +135,27 @@ def _place_rest(
         boxes[name] = Box(centre + k * 2 * COLUMN, y, *size[name])
 
 
-def _path(nodes: dict[str, Node], boxes: dict[str, Box], source: str, target: str) -> Path:
+def _around(a: Box, b: Box, x: float, others: list[Box]) -> list[tuple[float, float]]:
+    """Where a way from a up to b, at x, has to turn so as not to run behind what lies between."""
+    low, high = sorted((a.x, x))
+    between = [o for o in others if o.bottom < b.bottom and o.top > a.top]
+    met = [o for o in between if o.left - 6 < high and o.right + 6 > low]
+    if not met:
+        return []
+    while True:  # to the right of all that is met, and of what is met there
+        beside = max(o.right for o in met) + 16
+        more = [o for o in between if o not in met and o.left - 6 < beside < o.right + 6]
+        if not more:
+            break
+        met += more
+    bottom, top = min(o.bottom for o in met), max(o.top for o in met)
+    return [(beside, max(a.top + 10, bottom)), (beside, min(b.bottom - 10, top))]
+
+
+def _path(
+    nodes: dict[str, Node], boxes: dict[str, Box], source: str, target: str,
+    circuits: dict[str, Box],
+) -> Path:  # fmt: skip
     a, b = boxes[source], boxes[target]
     if nodes[target].kind == "delay":  # out of the cell, around, into the delay from above
         high, far = b.y + LOOP / 2 - 4, b.right + 26
@@ -138,7 +168,9 @@ def _path(nodes: dict[str, Node], boxes: dict[str, Box], source: str, target: st
         return smooth([(a.right, a.y), (b.left, y)])
     if a.top <= b.bottom:
         x = min(max(a.x, b.left + 8), b.right - 8)
-        return smooth([(a.x, a.top), (x, b.bottom)], horizontal=False)
+        between = [circuits.get(name, box) for name, box in boxes.items()
+                   if name not in (source, target) and nodes[name].kind != "delay"]  # fmt: skip
+        return smooth([(a.x, a.top), *_around(a, b, x, between), (x, b.bottom)], horizontal=False)
     if a.left >= b.right:
         return straight((a.left, a.y), (b.right, b.y))
     return curve([(a.right, a.y), (b.left, b.y)])

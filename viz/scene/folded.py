@@ -13,7 +13,7 @@ from minigrad.recur import PROJ, SHARED, parts_of
 
 from .describe import lines, name_list, tensor_text
 from .draft import Draft
-from .flow import argument_name, frontier, is_initial, is_source, leaf_name, recurs_of
+from .flow import Canonical, argument_name, frontier, is_initial, is_source, leaf_name, recurs_of
 from .gradient import Gradients, norm
 from .scene import Scene, gradient_legend, norm_text
 from .text import shorten, subscript
@@ -53,10 +53,14 @@ class _Folding:
         self.draft = Draft()
         self.cell: dict[Tensor, str] = {}
         self.boxes: dict[Any, str] = {}
+        self.canonical = Canonical()
 
     def scene(self) -> Scene:
-        for level, r in enumerate(self.recurs):
-            self._circuit(r, level)
+        level: dict[Tensor, int] = {}
+        for r in self.recurs:  # those that do not read each other stand side by side
+            makers = {p.inputs[0] for arg in r.inputs for p in frontier(arg) if p.op is PROJ}
+            level[r] = 1 + max((level[maker] for maker in makers), default=-1)
+            self._circuit(r, level[r])
         for end in self.ends:
             self._end(end)
         scalar = self.scalar
@@ -126,7 +130,7 @@ class _Folding:
         leaves = list(dict.fromkeys(t for k in args for t in frontier(r.inputs[k]) if is_source(t)))
         if not leaves:
             return
-        key = kind, tuple(leaves)
+        key = kind, tuple(map(self.canonical, leaves))  # the same array given twice is one
         index = "t" if parts_of(r).structure.kind == "chain" else "n"
         if key not in self.boxes:
             names = [leaf_name(t) for t in leaves]

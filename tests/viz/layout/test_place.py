@@ -2,9 +2,11 @@
 
 import math
 
+import numpy as np
 import pytest
 
 import minigrad as mg
+import recurrent as rc
 import viz
 from viz.layout.place import place
 
@@ -50,6 +52,44 @@ def test_time_runs_to_the_right_and_layers_upwards():
     first, second = lanes.values()
     assert [b.x for b in first] == sorted(b.x for b in first) == [b.x for b in second]
     assert max(b.y for b in first) < min(b.y for b in second)
+
+
+def several_nets():
+    """Graphs of recurrences side by side, in series, and past each other."""
+    xs = np.random.default_rng(0).standard_normal((4, 2))
+
+    def run(cell, xs):
+        return rc.unroll(cell, mg.tensors(cell.init(0)), xs)[1]
+
+    both = rc.bidirectional(rc.GRU(2, 3), rc.LSTM(2, 3))
+    yield "both directions", mg.sum(both(mg.tensors(both.init(0)), xs)[1])
+    h = run(rc.RNN(2, 3), xs)
+    g = run(rc.LSTM(3, 3), h)
+    yield "in series", mg.sum(run(rc.GRU(3, 2), g))
+    yield "past a net", mg.sum(g) + mg.sum(h)
+    yield "past two", mg.sum(run(rc.GRU(3, 2), g)) + mg.sum(h) + mg.sum(run(rc.GRU(3, 2), h))
+
+
+@pytest.mark.parametrize("loss", [pytest.param(t, id=name) for name, t in several_nets()])
+def test_folded_nets_do_not_read_as_a_series(loss):
+    """No way runs behind the box of a net that it has nothing to do with."""
+    drawing = viz.draw(loss, view="folded", grad=loss)
+    boxes = drawing.layout.boxes
+    cells = [n.id for n in drawing.scene.nodes if n.kind == "cell"]
+    for edge in drawing.scene.edges:
+        points = np.array(list(sampled(drawing.layout.paths[edge.id].points)))
+        for cell in cells:
+            if cell not in (edge.source, edge.target):
+                at = np.abs(points - [boxes[cell].x, boxes[cell].y])
+                assert not (at < [boxes[cell].w / 2, boxes[cell].h / 2]).all(axis=1).any()
+
+
+def sampled(points):
+    """Points of a piecewise cubic: a start, then three for each piece."""
+    for k in range(0, len(points) - 1, 3):
+        a, b, c, d = (np.array(p) for p in points[k : k + 4])
+        for t in np.linspace(0, 1, 20):
+            yield a * (1 - t) ** 3 + 3 * b * t * (1 - t) ** 2 + 3 * c * t**2 * (1 - t) + d * t**3
 
 
 def test_trees_stand_on_their_leaves():
