@@ -70,6 +70,17 @@ class Backward:
             return None
         return norm(self._gradients.total[t])
 
+    def direct(self, leaves: Iterable[Tensor]) -> float | None:
+        """The norm of what the scalar gives leaves back with no recurrence between.
+
+        None: there is no path.
+        """
+        asked = [t for t in leaves if t.dtype.kind == "f" and self.asked(t)]
+        if self._gradients is None or not asked:
+            return None
+        found = together([np.array([norm(g)]) for g in self._gradients.direct(asked)])
+        return None if found is None else float(found[0])
+
     def through(self, consumer: Any) -> dict[Tensor, np.ndarray]:
         """(n,) norms, per recurrence, of what its projections get back through one consumer.
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.graph import Tensor
-from minigrad.recur import SHARED, parts_of
+from minigrad.recur import PROJ, SHARED, parts_of
 
 from .backward import Backward
 from .describe import lines, name_list, shape_text, tensor_text, value_text
@@ -39,6 +39,7 @@ class Feeds:
         self._made: dict[Any, str] = {}  # inputs, initial states and tables, by what they stand for
         self._repeats: dict[Unit, Counter[int]] = {}  # how many calls of a unit read an argument
         self._canonical = Canonical()
+        self.box_of: dict[Tensor, str] = {}  # of parameters
 
     # -- what one argument brings ------------------------------------------------------------------
 
@@ -201,20 +202,29 @@ class Feeds:
 
     # -- parameters --------------------------------------------------------------------------------
 
-    def parameters(self) -> None:
-        """One box for all the leaves that the same recurrences share."""
+    def parameters(self, ends: Sequence[Tensor] = ()) -> None:
+        """One box for all the leaves that the same recurrences share, and the same results read."""
         unit_of = self._lanes.unit_of
+        read: dict[Tensor, list[Tensor]] = defaultdict(list)
+        for end in ends:
+            for leaf in frontier(end):
+                if leaf.op is not PROJ and is_source(leaf):
+                    read[leaf].append(end)
         users: dict[Tensor, list[tuple[Tensor, int]]] = defaultdict(list)
         for r in self._lanes.recurs:
             for k, arg in enumerate(r.inputs):
                 if self._is_parameter(r, k, self._lanes.seen(r, k)):
                     for leaf in filter(is_source, frontier(arg)):
                         users[leaf].append((r, k))
-        groups: dict[tuple[Unit, ...], list[Tensor]] = defaultdict(list)
-        for leaf, found in users.items():
-            groups[tuple(dict.fromkeys(unit_of[r] for r, _ in found))].append(leaf)
-        for readers, leaves in groups.items():
-            id = self.parameter_box(leaves, "shared by all steps")
+        groups: dict[Any, list[Tensor]] = defaultdict(list)
+        for leaf in dict.fromkeys((*users, *read)):
+            readers = tuple(dict.fromkeys(unit_of[r] for r, _ in users.get(leaf, ())))
+            groups[readers, tuple(read[leaf])].append(leaf)
+        for (readers, results), leaves in groups.items():
+            also = ", ".join(end.name or "the result" for end in results)
+            what = ["shared by all steps"] * bool(readers) + [f"read by {also}"] * bool(also)
+            id = self.parameter_box(leaves, ", ".join(what))
+            self.box_of.update(dict.fromkeys(leaves, id))
             for r in (r for unit in readers for r in unit.recurs):
                 args = dict.fromkeys(k for leaf in leaves for user, k in users[leaf] if user is r)
                 self._shared(id, r, list(args))

@@ -54,6 +54,11 @@ class _Folding:
         self.cell: dict[Tensor, str] = {}
         self.boxes: dict[Any, str] = {}
         self.canonical = Canonical()
+        self.readers: dict[Tensor, tuple] = defaultdict(tuple)  # of leaves: recurrences and ends
+        ends = [(end, (end,)) for end in self.ends]
+        for reader, args in [*((r, r.inputs) for r in self.recurs), *ends]:
+            for t in dict.fromkeys(t for arg in args for t in frontier(arg)):
+                self.readers[t] = (*self.readers[t], reader)
 
     def scene(self) -> Scene:
         level: dict[Tensor, int] = {}
@@ -104,7 +109,9 @@ class _Folding:
                 shared = parts_of(r).vias[k] is SHARED
                 groups["shared" if shared else "initial" if is_initial(r, k) else "input"].append(k)
         for kind, args in groups.items():
-            self._leaf_box(r, cell, kind, args)
+            leaves = [t for k in args for t in frontier(r.inputs[k]) if is_source(t)]
+            for part in self._alike(leaves) if kind == "shared" else [leaves]:
+                self._leaf_box(r, cell, kind, args, part)
 
     def _loops(self, r: Tensor, cell: str, chain: bool) -> None:
         """One delay per slot that edges of the structure feed."""
@@ -125,12 +132,22 @@ class _Folding:
             self.draft.edge(cell, delay, "state", slot=slot)
             self.draft.edge(delay, cell, "state", label=", ".join(states), slot=slot)
 
-    def _leaf_box(self, r: Tensor, cell: str, kind: str, args: list[int]) -> None:
+    def _alike(self, leaves: Sequence[Tensor]) -> list[list[Tensor]]:
+        """Parameters by who reads them, so that each is drawn, and its total counted, once."""
+        groups: dict[Any, list[Tensor]] = defaultdict(list)
+        for t in dict.fromkeys(leaves):
+            groups[self.readers[t]].append(t)
+        return list(groups.values())
+
+    def _leaf_box(
+        self, r: Tensor, cell: str, kind: str, args: list[int], given: list[Tensor]
+    ) -> None:
         block = parts_of(r).block
-        leaves = list(dict.fromkeys(t for k in args for t in frontier(r.inputs[k]) if is_source(t)))
+        leaves = list(dict.fromkeys(given))
         if not leaves:
             return
-        key = kind, tuple(map(self.canonical, leaves))  # the same array given twice is one
+        # The same array given twice is one input; a parameter is one by its node.
+        key = kind, tuple(leaves if kind == "shared" else map(self.canonical, leaves))
         index = "t" if parts_of(r).structure.kind == "chain" else "n"
         if key not in self.boxes:
             names = [leaf_name(t) for t in leaves]
@@ -187,16 +204,18 @@ class _Folding:
         for maker in makers:
             self.draft.connect(maker, box)
         leaves = [t for t in reads if t.op is not PROJ and is_source(t)]
-        if leaves:
-            names = [leaf_name(t) for t in leaves]
-            more = self.draft.node(
-                "shared",
-                name_list(names),
-                members=tuple(names),
-                norm=self._norms(leaves),
-                tooltip=lines(
-                    *(f"{n}: {tensor_text(t)}" for n, t in zip(names, leaves, strict=True))
-                ),
-            )
-            self.draft.connect(more, box, "shared")
-            self._gradient(box, more)
+        for part in self._alike(leaves):
+            key = "shared", tuple(part)
+            if key not in self.boxes:
+                names = [leaf_name(t) for t in part]
+                self.boxes[key] = self.draft.node(
+                    "shared",
+                    name_list(names),
+                    members=tuple(names),
+                    norm=self._norms(part),
+                    tooltip=lines(
+                        *(f"{n}: {tensor_text(t)}" for n, t in zip(names, part, strict=True))
+                    ),
+                )
+            self.draft.connect(self.boxes[key], box, "shared")
+            self._gradient(box, self.boxes[key])

@@ -33,6 +33,7 @@ class Gradients:
     """
 
     def __init__(self, scalar: Tensor, recurs: Sequence[Tensor], leaves: Iterable[Tensor]) -> None:
+        self.scalar = scalar
         wanted = [t for t in leaves if t.dtype.kind == "f"]
         found = backward([scalar], [ones_like(scalar)], [*recurs, *wanted])
         recorded: dict[str, Any] = {
@@ -74,6 +75,15 @@ class Gradients:
             table[index[row]] = sent[row]
         found = _through(arg, constant(table))
         return dict(zip(found, evaluate(list(found.values())), strict=True))
+
+    def direct(self, leaves: Sequence[Tensor]) -> list[np.ndarray]:
+        """What the scalar's own ops, with no recurrence between, give the leaves back."""
+        ends = [t for t in frontier(self.scalar) if t.op is PROJ]
+        cut = {p: placeholder(p.shape, p.dtype, p.name) for p in ends}
+        (severed,) = rebuild([self.scalar], cut)
+        found = backward([severed], [ones_like(severed)], leaves)
+        mended = rebuild([found[t] for t in leaves if t in found], {c: p for p, c in cut.items()})
+        return evaluate(mended)
 
     def rows(self, r: Tensor, tensors: Iterable[Tensor]) -> np.ndarray | None:
         """(N,) norms of what arrives at interior tensors of r together; None: no gradient path."""

@@ -55,9 +55,9 @@ def unfolded(
         _states(draft, lanes, backward, r)
         for k in range(len(r.inputs)):
             feeds.argument(r, k)
-    feeds.parameters()
-    for end in ends:
-        rows = None if end is scalar else _per_cell(lanes, end)
+    by_row = {end: None if end is scalar else _per_cell(lanes, end) for end in ends}
+    feeds.parameters([end for end in ends if by_row[end] is None])
+    for end, rows in by_row.items():
         if rows is None:
             _end(draft, lanes, feeds, backward, end, values.get(end), end is scalar)
         else:
@@ -123,11 +123,13 @@ def _end(
     seen = int(lanes.rows.leading(end, 0)[()])
     feeds.read(id, bits_of(seen >> 1), backward.through(end) if is_loss else {})
     leaves = [t for t in frontier(end) if t.op is not PROJ and is_source(t)]
-    if leaves:
-        box = feeds.parameter_box(leaves, f"read by {name}")
+    boxes: dict[str, list[Tensor]] = {}
+    for leaf in leaves:
+        boxes.setdefault(feeds.box_of[leaf], []).append(leaf)
+    for box, inside in boxes.items():
         draft.connect(box, id, "shared")
         if is_loss:
-            backward.flow(box, id, draft.nodes[box].norm)
+            backward.flow(box, id, backward.direct(inside))
 
 
 def _per_cell(lanes: Lanes, end: Tensor) -> list[tuple[tuple[int, ...], int]] | None:

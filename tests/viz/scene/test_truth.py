@@ -96,3 +96,48 @@ def test_what_is_drawn_does_not_depend_on_values(fill):
     for view in ("unfolded", "folded"):
         kinds = [n.kind for n in viz.draw(ys, view=view).scene.nodes]
         assert kinds.count("input") == (4 if view == "unfolded" else 1)
+
+
+def shared_by_some():
+    """U in two nets, W in one, V in both and in the loss, b in the loss alone."""
+    rng = np.random.default_rng(0)
+    p = mg.tensors({k: rng.standard_normal(s) for k, s in
+                    {"U": (3, 3), "W": (3, 3), "V": (3, 3), "b": (3,)}.items()})  # fmt: skip
+
+    def first(q, h, x):
+        return ((s := mg.tanh(h @ q["U"] + x @ q["W"] + x @ q["V"])), s)
+
+    def second(q, h, x):
+        return ((s := mg.tanh(h @ q["U"] + x @ q["V"])), s)
+
+    xs = rng.standard_normal((4, 3))
+    _, hs = rc.unroll(first, {k: p[k] for k in "UWV"}, xs, carry=np.zeros(3))
+    _, ys = rc.unroll(second, {k: p[k] for k in "UV"}, hs, carry=np.zeros(3))
+    return p, mg.sum((ys[-1] @ p["V"] + p["b"]) ** 2)
+
+
+@pytest.mark.parametrize("view", ["unfolded", "folded"])
+def test_a_parameter_is_drawn_and_counted_once(view):
+    p, loss = shared_by_some()
+    boxes = [n for n in viz.draw(loss, view=view, grad=loss).scene.nodes if n.kind == "shared"]
+    assert sorted(name for n in boxes for name in n.members) == ["U", "V", "W", "b"]
+    total = mg.evaluate(mg.grad(loss, p))
+    for n in boxes:
+        wanted = np.sqrt(sum(np.vdot(total[name], total[name]) for name in n.members))
+        assert n.norm == pytest.approx(wanted, rel=1e-12)
+
+
+def test_what_a_loss_gives_a_parameter_itself():
+    """V is read by both nets too: the arrow from the loss is not its total."""
+    p, loss = shared_by_some()
+    scene = viz.draw(loss, grad=loss).scene
+    nodes = {n.id: n for n in scene.nodes}
+    found = {nodes[e.target].members: e.norm for e in scene.edges
+             if e.kind == "backward" and nodes[e.source].kind == "loss"
+             and nodes[e.target].kind == "shared"}  # fmt: skip
+    (read,) = [t for t in mg.nodes(loss) if t.op.name == "einsum"]
+    y, v = read.inputs
+    again = mg.sum((mg.asarray(y.numpy()) @ (w := mg.asarray(v.numpy())) + p["b"]) ** 2)
+    assert found["V",] == pytest.approx(np.linalg.norm(mg.grad(again, w).numpy()), rel=1e-12)
+    wanted = np.linalg.norm(mg.grad(loss, p["b"]).numpy())
+    assert found["b",] == pytest.approx(wanted, rel=1e-12)
