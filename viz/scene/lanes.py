@@ -40,6 +40,7 @@ class Lanes:
         self._calls = {r: k for u in self.units if u.calls for k, r in enumerate(u.recurs)}
         self._shown = {r: shown for unit in self.units for r, shown in unit.shown.items()}
         self._numbers = {r: np.full(parts_of(r).structure.n, -1) for r in recurs}
+        self.begins = self._continued()
         self.cells: list[tuple[str, Tensor, int]] = []  # by number: id, recurrence, row (-1: a box)
         self._lanes: dict[str, Unit] = {}
         for k, unit in enumerate(self.units):
@@ -75,10 +76,23 @@ class Lanes:
         return self._calls.get(r, row)
 
     def step(self, r: Tensor, row: int) -> int | None:
-        """The time step of a node, from 1; None where no edges order the nodes in time."""
-        if not self.is_chain(r) or not len(self.unit_of[r].structure.src):
-            return None
-        return int(self._shown[r].column[row]) + 1
+        """The time step of a node, from 1; None where no edges order the nodes in time.
+
+        Where a net goes on from the last state of the same net, its steps go on too.
+        """
+        unit = self.unit_of[r]
+        if not self.is_chain(r) or not unit.joined or unit.structure.n == 1 and not unit.calls:
+            return None if unit.structure.n > 1 or not self.begins[unit] else self.begins[unit] + 1
+        return int(self._shown[r].column[row]) + self.begins[unit] + 1
+
+    def _continued(self) -> dict[Unit, int]:
+        """How many steps the same net has made before each unit's first."""
+        begins = dict.fromkeys(self.units, 0)
+        for unit in self.units:
+            same = [b for b in self._makers(unit)[0] if b.net == unit.net]
+            if unit.whole.arrangement == "chain" and same and unit.structure.components <= 1:
+                begins[unit] = max(begins[b] + _width(b.whole) for b in same)
+        return begins
 
     def seen(self, r: Tensor, k: int) -> np.ndarray:
         """(n,) bits of what each node of ``r`` reads through argument k."""
@@ -116,7 +130,7 @@ class Lanes:
                     norm=self._backward.state(r, row),
                 )
                 self._stands_for(unit, id, [place])
-        noun = "step" if shown.arrangement == "chain" else "node"
+        noun = "step" if shown.arrangement == "chain" and unit.joined else "node"
         for band, places in shown.groups:
             id = draft.left_out(
                 len(places),
@@ -165,9 +179,11 @@ class Lanes:
 
     def _text(self, r: Tensor, row: int) -> str:
         block, structure, _ = parts_of(r)
-        column = int(self._shown[r].column[row])
-        parts = [f"{block.name}, " + (f"step {column + 1}" if self.is_chain(r) else f"node {row}")]
-        if structure.components > 1:
+        unit, column = self.unit_of[r], int(self._shown[r].column[row])
+        chain = self.is_chain(r) and unit.joined
+        step = column + self.begins[unit] + 1
+        parts = [f"{block.name}, " + (f"step {step}" if chain else f"node {row}")]
+        if structure.components > 1 and unit.joined:
             parts[0] += f" of component {int(structure.component[row]) + 1}"
         carried = block.ports.items() or [((0, -1), t) for t in block.outputs]
         for (_, leaf), t in carried:

@@ -11,7 +11,7 @@ import numpy as np
 
 from minigrad.graph import Tensor
 from minigrad.ordering import grid_width
-from minigrad.recur import PROJ, parts_of
+from minigrad.recur import PROJ, SHARED, parts_of
 from minigrad.structure import Structure
 
 from .flow import frontier
@@ -54,6 +54,21 @@ class Unit:
     whole: Shown
     shown: dict[Tensor, Shown]
     calls: bool = False
+
+    @property
+    def net(self) -> tuple:
+        """The cell by name, and what all its nodes share: another run of it has the same.
+
+        (Its block may be another: one that starts from a given state adds that.)
+        """
+        r = self.recurs[0]
+        shared = [a for a, via in zip(r.inputs, parts_of(r).vias, strict=True) if via is SHARED]
+        return self.name, frozenset(shared)
+
+    @property
+    def joined(self) -> bool:
+        """Whether edges order its places: else they stand side by side."""
+        return bool(len(self.structure.src)) or self.structure.n == 1
 
     def at(self, place: int) -> tuple[Tensor, int]:
         """The recurrence and its row at a place of the structure."""
@@ -117,6 +132,8 @@ def choose(structure: Structure, max_steps: int | None) -> Shown:
 
     max_steps: None: everything.
     """
+    if structure.n > 1 and not len(structure.src):
+        return _side_by_side(structure.n, max_steps)
     arrangement = structure.kind
     column, level = _places(structure, arrangement)
     everything = list(range(structure.components))
@@ -147,6 +164,18 @@ def choose(structure: Structure, max_steps: int | None) -> Shown:
             tail = len(rows) - (max_steps - head)
             shown.kept[band] = rows[:head] + rows[tail:]
             shown.groups.append((band, rows[head:tail]))
+    return shown
+
+
+def _side_by_side(n: int, max_steps: int | None) -> Shown:
+    """Nodes that no edge joins, such as the places of a sliding window: one row of them."""
+    shown = Shown("chain", np.arange(n), np.zeros(n, np.int64), [0])
+    if max_steps is None or n <= max_steps:
+        shown.kept[0] = list(range(n))
+    else:
+        head, tail = (max_steps + 1) // 2, n - max_steps // 2
+        shown.kept[0] = [*range(head), *range(tail, n)]
+        shown.groups.append((0, list(range(head, tail))))
     return shown
 
 

@@ -7,6 +7,7 @@ Parameters are one box per group of users.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -64,7 +65,7 @@ def unfolded(
             _end_rows(draft, lanes, end, rows, values.get(end))
     backward.draw(draft)
     legend = None if scalar is None else gradient_legend(scalar.name, draft.edges)
-    return draft.scene("unfolded", _title(lanes.units) if title is None else title, legend)
+    return draft.scene("unfolded", _title(lanes) if title is None else title, legend)
 
 
 def _values(recurs: Sequence[Tensor], ends: Sequence[Tensor]) -> dict[Tensor, np.ndarray]:
@@ -170,16 +171,31 @@ def _end_rows(
         draft.connect(cell, id)
 
 
-def _title(units: Sequence[Unit]) -> str:
-    parts = []
-    for unit in units:
-        arrangement, many = unit.whole.arrangement, unit.structure.components
-        parted = {"chain": "sequences", "tree": "trees"}.get(arrangement, "parts")
-        noun = ("step" if arrangement == "chain" else "node") + "s" * (unit.structure.n != 1)
-        text = f"{unit.name}: {unit.structure.n:,} {noun}"
-        text += f" in {many:,} {parted}" if many > 1 else ""
+def _title(lanes: Lanes) -> str:
+    """What there is: nets that go on where the same net stopped as one, equal ones counted."""
+    parts: list[str] = []
+    runs: list[list[Unit]] = []
+    for unit in lanes.units:
+        before = [run for run in runs if run[0].net == unit.net] if lanes.begins[unit] else []
+        if before:
+            before[-1].append(unit)
+        else:
+            runs.append([unit])
+    for units_of in runs:
+        unit, many = units_of[0], units_of[0].structure.components
+        n = sum(u.structure.n for u in units_of)
+        parted = {"chain": "sequences", "tree": "trees"}.get(unit.whole.arrangement, "parts")
+        steps = unit.whole.arrangement == "chain" and (unit.joined or len(units_of) > 1)
+        text = f"{unit.name}: {n:,} {'step' if steps else 'node'}{'s' * (n != 1)}"
+        if not unit.joined:
+            text += " side by side"
+        elif many > 1:
+            text += f" in {many:,} {parted}"
+        if len(units_of) > 1:
+            text += f" in {len(units_of)} runs"
         chunk = unit.structure.chunk
         if chunk is not None:
             text += f", states kept between {len(np.unique(chunk)):,} chunks"
         parts.append(text)
-    return ";  ".join(dict.fromkeys(parts[:4])) or "no recurrence"
+    counted = [f"{c} × {text}" if c > 1 else text for text, c in Counter(parts).items()]
+    return ";  ".join(counted[:4]) or "no recurrence"

@@ -141,3 +141,32 @@ def test_what_a_loss_gives_a_parameter_itself():
     assert found["V",] == pytest.approx(np.linalg.norm(mg.grad(again, w).numpy()), rel=1e-12)
     wanted = np.linalg.norm(mg.grad(loss, p["b"]).numpy())
     assert found["b",] == pytest.approx(wanted, rel=1e-12)
+
+
+def told(drawing):
+    scene = drawing.scene
+    inputs = [n.label for n in scene.nodes if n.kind == "input"]
+    return scene.title, inputs, [n.column for n in scene.nodes if n.kind == "cell"]
+
+
+def test_a_sequence_in_two_parts_is_one():
+    cell, xs = rc.RNN(2, 3), RNG.standard_normal((7, 2))
+    p = mg.tensors(cell.init(0))
+    carry, _ = rc.unroll(cell, p, xs[:4])
+    last, _ = rc.unroll(cell, p, xs[4:], carry=carry)
+    title, inputs, columns = told(viz.draw(mg.sum(last)))
+    assert title == "RNN: 7 steps in 2 runs" and columns == list(range(7))
+    assert inputs == [f"x{'₀₁₂₃₄₅₆₇'[k]}" for k in range(1, 8)]
+
+
+def test_nodes_without_edges_are_numbered_through():
+    f = mg.vmap(lambda x: mg.tanh(x))
+    title, inputs, columns = told(viz.draw(mg.sum(f(RNG.standard_normal((7, 3))))))
+    assert title == "<lambda>: 7 nodes side by side" and columns == list(range(7))
+    assert len(set(inputs)) == 7
+
+
+def test_equal_nets_are_counted():
+    net = rc.bidirectional(rc.GRU(2, 3), rc.GRU(2, 3))
+    ys = net(mg.tensors(net.init(0)), RNG.standard_normal((4, 2)))[1]
+    assert told(viz.draw(ys))[0] == "2 × GRU: 4 steps"
