@@ -250,7 +250,7 @@ def test_the_ops_view_has_every_op():
         ["matmul", "×", "tanh", "+", "Σ"]
     )
     forward = [e for e in scene.edges if e.kind == "forward"]
-    assert len(forward) == 2 + 2 + 1 + 2 + 1 + 1  # x * x is two edges; the last is into the loss
+    assert len(forward) == 2 + 1 + 1 + 2 + 1 + 1  # z * z is one arrow; the last is into the loss
     label = {n.id: n.label for n in scene.nodes}
     found = {label[e.target]: e.norm for e in scene.edges if e.kind == "backward"}
     for t in (x, w):

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from minigrad.autodiff import backward
 from minigrad.graph import INPUT, Tensor, toposort, where_recorded
 from minigrad.ops import ones_like
@@ -77,7 +79,7 @@ class _Ops:
         if all(t.op is not INPUT for t in self.order if not t.inputs):
             ordinary = [t for t in self.order if t.op is not RECUR]
             self.values = dict(zip(ordinary, evaluate(ordinary), strict=True))
-        self.flows: dict[tuple[Tensor, int], float] = {}
+        self.flows: dict[tuple[Tensor, int], np.ndarray] = {}
         self.norms: dict[Tensor, float] = {}
         if scalar is not None:
             self._differentiate(scalar)
@@ -107,15 +109,19 @@ class _Ops:
         self.id[key] = self.draft.node(kind, label, **more)
         return self.id[key]
 
-    def _edge(self, source: str, target: str, slot: int = 0, flow: float | None = None) -> None:
-        self.draft.edge(source, target, slot=slot)
+    def _edge(
+        self, source: str, target: str, slot: int = 0, flow: float | None = None, times: int = 1
+    ) -> None:
+        """One arrow, however many operands the source is: `times`."""
+        many = {"label": f"{times}×", "tooltip": f"as {times} operands"} if times > 1 else {}
+        self.draft.edge(source, target, slot=slot, **many)
         if flow is not None:
             more = {"label": norm_text(flow), "tooltip": f"gradient norm {flow:.6g}"}
             self.draft.edge(target, source, "backward", norm=flow, slot=slot, **more)
 
     def _operation(self, t: Tensor, lane: str | None = None, key: Any = None) -> str:
         value = self.values.get(t) if lane is None else None
-        norm = self.norms.get(t) if lane is None else None
+        size = self.norms.get(t) if lane is None else None
         text = lines(
             f"{t.name}: {t.op.name}" if t.name else t.op.name,
             tensor_text(t),
@@ -123,7 +129,7 @@ class _Ops:
             if "subs" in t.attrs
             else "",
             value_text(value) if value is not None else "",
-            norm_line(norm),
+            norm_line(size),
             where_recorded(t),
         )
         if t.inputs:
@@ -133,10 +139,15 @@ class _Ops:
         else:
             kind, label = "constant", _constant_label(t)
         detail = shorten(t.name, 16) if t.name and t.inputs else ""
-        id = self._node(key or t, kind, label, detail=detail, tooltip=text, norm=norm, lane=lane)
+        id = self._node(key or t, kind, label, detail=detail, tooltip=text, norm=size, lane=lane)
         if lane is None:
+            by_source: dict[str, list[int]] = {}
             for k, source in enumerate(t.inputs):
-                self._edge(self._source(source), id, k, self.flows.get((t, k)))
+                by_source.setdefault(self._source(source), []).append(k)
+            for name, operands in by_source.items():
+                sent = [self.flows[t, k] for k in operands if (t, k) in self.flows]
+                flow = norm(np.sum(sent, axis=0)) if sent else None  # what comes back by all
+                self._edge(name, id, operands[0], flow, len(operands))
         return id
 
     def _source(self, t: Tensor) -> str:
@@ -185,9 +196,9 @@ class _Ops:
                 )
             else:
                 own[t] = self._operation(t, lane, (r, t, "op"))
-            for k, source in enumerate(t.inputs if t.op is not PROJ else t.inputs[0].inputs):
-                if visible(source) in own:
-                    self._edge(own[visible(source)], own[t], k)
+            read = [own.get(visible(x)) for x in (t if t.op is not PROJ else t.inputs[0]).inputs]
+            for name in dict.fromkeys(filter(None, read)):
+                self._edge(name, own[t], read.index(name), times=read.count(name))
         for ref in dict.fromkeys(asked):
             name = ref.name or _state_name(block, ref) or "y"
             pill = self._node(
@@ -255,8 +266,8 @@ class _Ops:
                     sent[t, k] = g
         values = evaluate([list(found.values()), list(sent.values())])
         self.norms = {t: norm(v) for t, v in zip(found, values[0], strict=True)}
-        passed = {key: norm(v) for key, v in zip(sent, values[1], strict=True)}
-        for (t, k), size in passed.items():
+        passed = dict(zip(sent, values[1], strict=True))
+        for (t, k), arrived in passed.items():
             source = t.inputs[k]
             leaf = visible(source)
             if self.wanted is not None and not leaf.inputs and leaf not in self.wanted:
@@ -264,8 +275,8 @@ class _Ops:
             if is_source(leaf) or leaf.inputs:
                 # Through a hidden op the edge ends further back: show what arrives there.
                 while source.op.name in HIDDEN and (source, 0) in passed:
-                    size, source = passed[source, 0], source.inputs[0]
-                self.flows[t, k] = size
+                    arrived, source = passed[source, 0], source.inputs[0]
+                self.flows[t, k] = arrived
 
 
 def visible(t: Tensor) -> Tensor:

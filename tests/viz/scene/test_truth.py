@@ -170,3 +170,22 @@ def test_equal_nets_are_counted():
     net = rc.bidirectional(rc.GRU(2, 3), rc.GRU(2, 3))
     ys = net(mg.tensors(net.init(0)), RNG.standard_normal((4, 2)))[1]
     assert told(viz.draw(ys))[0] == "2 × GRU: 4 steps"
+
+
+@pytest.mark.parametrize("build,wanted", [
+    (lambda x, y: x * x, [6.0]), (lambda x, y: x + x, [2.0]), (lambda x, y: x - x, [0.0]),
+    (lambda x, y: x / x, [0.0]), (lambda x, y: mg.where(x > 0, x, x), [1.0]),
+    (lambda x, y: x * y, [2.0, 3.0]), (lambda x, y: mg.exp(x) * mg.exp(x), [np.exp(6)] * 2),
+])  # fmt: skip
+def test_one_arrow_for_an_operand_that_stands_twice(build, wanted):
+    """Its number is what comes back by both: 6 at x * x where x is 3, not 3 and 3 on one line."""
+    x, y = mg.asarray(3.0, name="x"), mg.asarray(2.0, name="y")
+    out = build(x, y)
+    scene = viz.draw(out, view="ops", grad=out).scene
+    pairs = [(e.source, e.target) for e in scene.edges]
+    assert len(set(pairs)) == len(pairs)
+    leaves = {n.id for n in scene.nodes if n.kind == "input"}
+    ops = {n.id for n in scene.nodes if n.kind == "op"}
+    found = [e.norm for e in scene.edges
+             if e.kind == "backward" and e.target in leaves and e.source in ops]  # fmt: skip
+    assert sorted(found) == pytest.approx(sorted(wanted), abs=1e-12)
