@@ -6,7 +6,8 @@ from . import optim
 from .autodiff import grad, jvp, vjp
 from .graph import Primitive, Tensor
 from .io import load, save, tensors
-from .manners import interop, pickling, reading
+from .manners import interop, methods, pickling, reading
+from .manners.functions import *
 from .manners.namespace import *
 from .manners.text import expr, latex
 from .ops import *
