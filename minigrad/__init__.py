@@ -1,12 +1,13 @@
 """minigrad: record a computation as a graph, differentiate it, run it, over sequences and trees."""
 
 import sys
+from types import ModuleType
 
 from . import optim
 from .autodiff import grad, jvp, vjp
 from .graph import Primitive, Tensor
 from .io import load, save, tensors
-from .manners import interop, methods, pickling, reading
+from .manners import interop, methods, pickling, reading, spellings
 from .manners.functions import *
 from .manners.namespace import *
 from .manners.text import expr, latex
@@ -20,7 +21,18 @@ from .structure import Structure
 from .tracing import Indexed, recur
 from .transforms import block, hessian, jacobian, vmap
 
+grad, vjp, jvp = spellings.of_results(grad), spellings.of_results(vjp), spellings.of_results(jvp)
+jacobian, hessian = spellings.of_results(jacobian), spellings.of_results(hessian)
+__version__ = "0.1.0"  # pyproject.toml reads it here
+SHOWN = ("function", "optim", "testing")  # beside what is imported above
+
 reading.NAMESPACE = sys.modules[__name__]
+
+
+def __dir__() -> list[str]:
+    """The public names: the modules inside the engine are not among them."""
+    names = [n for n, v in globals().items() if not isinstance(v, (ModuleType, type(SHOWN)))]
+    return sorted({*names, *SHOWN} - {"ModuleType"})
 
 
 def __getattr__(name: str):  # the compiler and the testing kit are loaded when asked for
@@ -32,4 +44,9 @@ def __getattr__(name: str):  # the compiler and the testing kit are loaded when 
         from importlib import import_module
 
         return import_module(".testing", __name__)
-    raise AttributeError(f"module 'minigrad' has no attribute {name!r}")
+    raise spellings.missing(__name__, name, __dir__())
+
+
+for _module in list(globals().values()):
+    if isinstance(_module, ModuleType) and _module not in (sys, optim):
+        _module.__class__ = spellings.Internal

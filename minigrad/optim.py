@@ -23,6 +23,7 @@ import numpy as np
 
 from . import pytrees
 from .graph import Tensor
+from .manners.spellings import answering
 from .ops.arrays import asarray, astype
 from .ops.reduce import NORM, norm
 from .run.evaluate import evaluate
@@ -335,3 +336,6 @@ def warmup(schedule: Schedule, steps: int) -> Schedule:
     """
     _positive("warmup", steps=steps)
     return lambda step: schedule(step) * np.minimum((step + 1) / steps, 1.0)
+
+
+__getattr__ = answering(__name__, lambda: __all__)

@@ -132,6 +132,13 @@ def vdot(a: Any, b: Any) -> Tensor:
     return ops.vecdot(ops.reshape(a, -1), ops.reshape(b, -1))
 
 
+def tensordot(a: Any, b: Any, axes: Any = 2) -> Tensor:
+    """`numpy.tensordot`: `axes` a number, or per operand one axis or a list."""
+    if not isinstance(axes, (int, np.integer)):
+        axes = tuple(list(np.atleast_1d(own)) for own in axes)
+    return ops.tensordot(a, b, axes=axes)
+
+
 def modf(x: Any) -> tuple[Tensor, Tensor]:
     """`numpy.modf`: what is behind the decimal point, and what is before it."""
     t = elementary.floating(x)
@@ -153,6 +160,19 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axi
     return ops.moveaxis(found, -1, axisc)
 
 
+def nan_to_num(
+    x: Any, copy: bool = True, nan: float = 0.0, posinf: float | None = None,
+    neginf: float | None = None,
+) -> Tensor:  # fmt: skip
+    """`numpy.nan_to_num`: NaN and the infinities replaced."""
+    if not copy:
+        raise TypeError(
+            "np.nan_to_num: copy=False would write into a Tensor, which is immutable; leave it "
+            "out, or give t.numpy(), or mg.evaluate(t), for the value without a gradient"
+        )
+    return ops.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf)
+
+
 # -- questions -------------------------------------------------------------------------------------
 
 
@@ -160,7 +180,7 @@ def isin(element: Any, test_elements: Any, *, invert: bool = False) -> Tensor:
     """`numpy.isin`: whether each element is one of others."""
     t, others = ops.asarray(element), ops.reshape(test_elements, -1)
     found = ops.any(ops.equal(ops.expand_dims(t, axis=t.ndim), others), axis=-1)
-    return ~found if invert else found
+    return ops.logical_not(found) if invert else found
 
 
 def array_equiv(a1: Any, a2: Any) -> Tensor:
@@ -198,6 +218,10 @@ def _rounded(a: Any, decimals: int = 0) -> Tensor:
     return f.around(a, decimals)
 
 
+def _joining(ours: _Call) -> _Call:
+    return lambda tup, *, dtype=None, casting="same_kind": ours(tup, dtype=dtype)
+
+
 def _true(a: Any) -> Tensor:
     return ops.ones_like(a, dtype=np.bool_)
 
@@ -213,11 +237,10 @@ def _read(name: str) -> _Call:
 
 
 UFUNCS: dict[np.ufunc, _Call] = {
-    np.conjugate: real, np.matvec: matvec, np.vecmat: vecmat, np.modf: modf, np.ldexp: ldexp,
-    np.radians: f.deg2rad, np.degrees: f.rad2deg,
-} if hasattr(np, "matvec") else {
-    np.conjugate: real, np.modf: modf, np.ldexp: ldexp, np.radians: f.deg2rad,
-    np.degrees: f.rad2deg,
+    getattr(np, name): ours for name, ours in {
+        "conjugate": real, "degrees": f.rad2deg, "ldexp": ldexp, "matvec": matvec, "modf": modf,
+        "radians": f.deg2rad, "reciprocal": ops.reciprocal, "vecmat": vecmat,
+    }.items() if hasattr(np, name)  # matvec and vecmat since NumPy 2.2
 }  # fmt: skip
 UFUNCS |= {
     found: getattr(f, name) for name in f.__all__
@@ -236,8 +259,9 @@ FUNCTIONS: dict[_Call, _Call] = {
 FUNCTIONS |= {
     np.reshape: reshape, np.ravel: ravel, np.resize: resize, np.rollaxis: rollaxis,
     np.block: block, np.compress: compress, np.extract: extract, np.choose: choose,
-    np.apply_along_axis: apply_along_axis, np.vdot: vdot, np.cross: cross, np.isin: isin,
-    np.array_equiv: array_equiv, np.digitize: digitize, np.round: _rounded, np.around: _rounded,
+    np.apply_along_axis: apply_along_axis, np.vdot: vdot, np.tensordot: tensordot,
+    np.cross: cross, np.isin: isin, np.array_equiv: array_equiv, np.digitize: digitize,
+    np.round: _rounded, np.around: _rounded,
     np.fix: lambda x: ops.trunc(elementary.floating(x)), np.copy: lambda a, order="K": a,
     np.linspace: lambda start, stop, num=50, endpoint=True, dtype=None: ops.linspace(
         start, stop, num, endpoint=endpoint, dtype=dtype
@@ -265,9 +289,7 @@ FUNCTIONS |= {
     np.swapaxes: f.swapaxes,
     np.amax: lambda a, axis=None, *, keepdims=False: ops.max(a, axis=axis, keepdims=keepdims),
     np.amin: lambda a, axis=None, *, keepdims=False: ops.min(a, axis=axis, keepdims=keepdims),
-    np.nan_to_num: lambda x, copy=True, nan=0.0, posinf=None, neginf=None: _copied(copy) or (
-        ops.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf)
-    ),
+    np.nan_to_num: nan_to_num,
     # known numbers of the shape
     np.tril_indices_from: lambda arr, k=0: np.tril_indices(arr.shape[-2], k, arr.shape[-1]),
     np.triu_indices_from: lambda arr, k=0: np.triu_indices(arr.shape[-2], k, arr.shape[-1]),
@@ -275,14 +297,11 @@ FUNCTIONS |= {
     np.array_repr: lambda arr: repr(arr), np.array_str: _read("array_str"),
     np.array2string: _read("array2string"),
 }  # fmt: skip
-FUNCTIONS |= {getattr(np, "row_stack", np.vstack): f.vstack}
-
-
-def _copied(copy: bool) -> None:
-    if not copy:
-        raise TypeError(
-            "np.nan_to_num: copy=False would write into a Tensor, which is immutable; leave it out"
-        )
+FUNCTIONS |= {
+    getattr(np, name): _joining(ours) for name, ours in {
+        "vstack": f.vstack, "hstack": f.hstack, "row_stack": f.vstack
+    }.items() if hasattr(np, name)
+}  # fmt: skip
 
 
 # -- the methods of ufuncs -------------------------------------------------------------------------

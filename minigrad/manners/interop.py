@@ -91,6 +91,10 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
     return ops.norm(t, axis=axis, keepdims=keepdims, ord=order)
 
 
+def _cast(t: Tensor, dtype: Any) -> Tensor:
+    return t if dtype is None else ops.astype(t, dtype)
+
+
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     # reductions
     np.sum: _total(ops.sum), np.prod: _total(ops.prod), np.mean: _total(ops.mean),
@@ -115,7 +119,6 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     # products and matrices
     np.einsum: lambda subscripts, *operands, optimize=False: ops.einsum(subscripts, *operands),
     np.dot: _dot, np.outer: lambda a, b: ops.outer(ops.reshape(a, -1), ops.reshape(b, -1)),
-    np.tensordot: lambda a, b, axes=2: ops.tensordot(a, b, axes=axes),
     np.diagonal: lambda a, offset=0, axis1=0, axis2=1: ops.diagonal(
         _last(a, axis1, axis2), offset=offset
     ),
@@ -124,8 +127,10 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     ),
     np.tril: lambda m, k=0: ops.tril(m, k=k), np.triu: lambda m, k=0: ops.triu(m, k=k),
     # joining and taking apart
-    np.concatenate: lambda arrays, axis=0: ops.concat(arrays, axis=axis),
-    np.stack: lambda arrays, axis=0: ops.stack(arrays, axis=axis),
+    np.concatenate: lambda arrays, axis=0, *, dtype=None: _cast(
+        ops.concat(arrays, axis=axis), dtype
+    ),
+    np.stack: lambda arrays, axis=0, *, dtype=None: _cast(ops.stack(arrays, axis=axis), dtype),
     np.split: lambda ary, indices_or_sections, axis=0: ops.split(
         ary, indices_or_sections, axis=axis
     ),

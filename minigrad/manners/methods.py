@@ -105,7 +105,7 @@ def _method(name: str, ours: _Method) -> _Method:
     method.__name__, method.__qualname__ = name, f"Tensor.{name}"
     method.__signature__ = plain  # type: ignore[attr-defined]
     if name in OF_NUMPY or not ours.__doc__:
-        method.__doc__ = f"`numpy.{name}` of this Tensor, recorded; arguments as of `ndarray.{name}`."
+        method.__doc__ = f"`numpy.{name}` of this Tensor, recorded; arguments as of ndarray."
     return method
 
 

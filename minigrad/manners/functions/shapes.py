@@ -77,21 +77,27 @@ def atleast_3d(*arys: ArrayLike) -> Any:
 # -- joining ---------------------------------------------------------------------------------------
 
 
-def vstack(tup: Sequence[ArrayLike]) -> Tensor:
+def vstack(tup: Sequence[ArrayLike], *, dtype: Any = None) -> Tensor:
     """The arrays one below the other, along axis 0; vectors are rows.
+
+    dtype : of the result; what they promote to unless told.
 
     Raises ValueError for no arrays or shapes that do not fit, TypeError for no list.
     """
-    return ops.concat([_two(t) for t in _several("vstack", tup)], axis=0)
+    found = ops.concat([_two(t) for t in _several("vstack", tup)], axis=0)
+    return found if dtype is None else ops.astype(found, dtype)
 
 
-def hstack(tup: Sequence[ArrayLike]) -> Tensor:
+def hstack(tup: Sequence[ArrayLike], *, dtype: Any = None) -> Tensor:
     """The arrays side by side, along axis 1; vectors (and numbers) end to end.
+
+    dtype : of the result; what they promote to unless told.
 
     Raises ValueError for no arrays or shapes that do not fit, TypeError for no list.
     """
     given = [atleast_1d(t) for t in _several("hstack", tup)]
-    return ops.concat(given, axis=0 if given[0].ndim == 1 else 1)
+    found = ops.concat(given, axis=0 if given[0].ndim == 1 else 1)
+    return found if dtype is None else ops.astype(found, dtype)
 
 
 def dstack(tup: Sequence[ArrayLike]) -> Tensor:

@@ -35,7 +35,7 @@ def _filled(a: ArrayLike, value: float) -> Tensor:
 
 def _count(t: Tensor, axis: Any, keepdims: bool = False) -> Tensor:
     """How many are no NaN, in the dtype of t."""
-    return ops.sum(ops.astype(~ops.isnan(t), t.dtype), axis=axis, keepdims=keepdims)
+    return ops.sum(ops.astype(ops.logical_not(ops.isnan(t)), t.dtype), axis=axis, keepdims=keepdims)
 
 
 def nansum(a: ArrayLike, axis: Any = None, dtype: Any = None, *, keepdims: bool = False) -> Tensor:
