@@ -139,6 +139,13 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Tensor:
     return ops.tensordot(a, b, axes=axes)
 
 
+def angle(z: Any, deg: bool = False) -> Tensor:
+    """`numpy.angle`: pi of negative numbers, else 0."""
+    t = elementary.floating(z)
+    found = ops.atan2(ops.zeros_like(t), t)
+    return f.rad2deg(found) if deg else found
+
+
 def modf(x: Any) -> tuple[Tensor, Tensor]:
     """`numpy.modf`: what is behind the decimal point, and what is before it."""
     t = elementary.floating(x)
@@ -147,9 +154,14 @@ def modf(x: Any) -> tuple[Tensor, Tensor]:
     return ops.copysign(part, t), whole
 
 
-def ldexp(x1: Any, x2: Any) -> Tensor:
-    """`numpy.ldexp`: x1 * 2 ** x2."""
-    return ops.multiply(x1, f.exp2(x2))
+def reciprocal(x: Any) -> Tensor:
+    """`numpy.reciprocal`: 1 / x in floating point."""
+    t = ops.asarray(x)
+    if t.dtype.kind != "f":
+        raise TypeError(
+            f"np.reciprocal: of {t.dtype}, NumPy rounds it to an integer; write 1 / t"
+        )
+    return ops.reciprocal(t)
 
 
 def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: Any = None):
@@ -238,8 +250,8 @@ def _read(name: str) -> _Call:
 
 UFUNCS: dict[np.ufunc, _Call] = {
     getattr(np, name): ours for name, ours in {
-        "conjugate": real, "degrees": f.rad2deg, "ldexp": ldexp, "matvec": matvec, "modf": modf,
-        "radians": f.deg2rad, "reciprocal": ops.reciprocal, "vecmat": vecmat,
+        "conjugate": real, "degrees": f.rad2deg, "matvec": matvec, "modf": modf,
+        "radians": f.deg2rad, "reciprocal": reciprocal, "vecmat": vecmat,
     }.items() if hasattr(np, name)  # matvec and vecmat since NumPy 2.2
 }  # fmt: skip
 UFUNCS |= {
@@ -262,14 +274,14 @@ FUNCTIONS |= {
     np.apply_along_axis: apply_along_axis, np.vdot: vdot, np.tensordot: tensordot,
     np.cross: cross, np.isin: isin, np.array_equiv: array_equiv, np.digitize: digitize,
     np.round: _rounded, np.around: _rounded,
-    np.fix: lambda x: ops.trunc(elementary.floating(x)), np.copy: lambda a, order="K": a,
+    np.fix: lambda x: ops.trunc(x), np.copy: lambda a, order="K": a,
     np.linspace: lambda start, stop, num=50, endpoint=True, dtype=None: ops.linspace(
         start, stop, num, endpoint=endpoint, dtype=dtype
     ),
     np.logspace: _logspace, np.geomspace: _geomspace,
     # real numbers
     np.real: real, np.imag: imag, np.real_if_close: lambda a, tol=100: real(a),
-    np.angle: lambda z, deg=False: ops.where(ops.less(z, 0), 180.0 if deg else np.pi, 0.0),
+    np.angle: angle,
     np.iscomplex: _false, np.isreal: _true, np.iscomplexobj: lambda x: False,
     np.isrealobj: lambda x: True,
     # sorted is partitioned

@@ -89,31 +89,46 @@ def gradient(f: ArrayLike, *varargs: ArrayLike, axis: Any = None, edge_order: in
 
 
 def _slopes(t: Tensor, k: int, h: Tensor, order: int) -> Tensor:
-    steps = ops.diff(t, axis=k)
-    tail = (1,) * (-1 - k)
-    gaps = ops.reshape(h, (h.size, *tail)) if h.ndim else h
-    pair = ops.divide(steps, gaps)  # slopes between neighbours
-    n = t.shape[k]
-    first, last = part(pair, k, 0, 1), part(pair, k, n - 2, n - 1)
+    n, h = t.shape[k], ops.astype(h, t.dtype)
+    gaps = ops.reshape(h, (h.size, *(1,) * (-1 - k))) if h.ndim else h
+    f = [part(t, k, i, i + 1) for i in (0, 1, min(2, n - 1))]  # the first three, the last three
+    g = [part(t, k, n - 1 - i, n - i) for i in (0, 1, min(2, n - 1))]
+    at = (lambda i: part(gaps, k, i, i + 1)) if h.ndim else (lambda i: gaps)
+    if order == 1:
+        first = ops.divide(ops.subtract(f[1], f[0]), at(0))
+        last = ops.divide(ops.subtract(g[0], g[1]), at(n - 2))
+    else:  # the slope of the parabola through three places, at its end
+        first = _weighed(f, _one_sided(at(0), at(1)))
+        last = _weighed(g, [ops.negative(w) for w in _one_sided(at(n - 2), at(n - 3))])
     if n == 2:
         return ops.concat([first, last], axis=k)
-    left, right = part(pair, k, 0, -1), part(pair, k, 1, None)
+    before, here, after = part(t, k, None, -2), part(t, k, 1, -1), part(t, k, 2, None)
     if not h.ndim:
-        inside = ops.multiply(0.5, ops.add(left, right))
-        ahead = behind = ops.asarray(0.5)
+        inside = ops.divide(ops.subtract(after, before), ops.multiply(2, h))
     else:
-        before, after = part(gaps, k, 0, -1), part(gaps, k, 1, None)
-        both = ops.add(before, after)
-        inside = ops.divide(
-            ops.add(ops.multiply(after, left), ops.multiply(before, right)), both
-        )
-        ahead = ops.divide(part(before, k, 0, 1), part(both, k, 0, 1))
-        behind = ops.divide(part(after, k, n - 3, n - 2), part(both, k, n - 3, n - 2))
-    if order == 2:  # the parabola through three places, at its end
-        second, before_last = part(pair, k, 1, 2), part(pair, k, n - 3, n - 2)
-        first = ops.add(first, ops.multiply(ahead, ops.subtract(first, second)))
-        last = ops.add(last, ops.multiply(behind, ops.subtract(last, before_last)))
+        d, e = part(gaps, k, None, -1), part(gaps, k, 1, None)
+        both = ops.add(d, e)
+        inside = _weighed([before, here, after], [
+            ops.divide(ops.negative(e), ops.multiply(d, both)),
+            ops.divide(ops.subtract(e, d), ops.multiply(d, e)),
+            ops.divide(d, ops.multiply(e, both)),
+        ])  # fmt: skip
     return ops.concat([first, inside, last], axis=k)
+
+
+def _one_sided(d: Tensor, e: Tensor) -> list[Tensor]:
+    """The weights of three values in the slope at the first; d and e are the gaps after it."""
+    both = ops.add(d, e)
+    return [
+        ops.negative(ops.divide(ops.add(d, both), ops.multiply(d, both))),
+        ops.divide(both, ops.multiply(d, e)),
+        ops.negative(ops.divide(d, ops.multiply(e, both))),
+    ]
+
+
+def _weighed(values: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
+    a, b, c = (ops.multiply(v, w) for v, w in zip(values, weights, strict=True))
+    return ops.add(ops.add(a, b), c)
 
 
 def trapezoid(
@@ -129,8 +144,9 @@ def trapezoid(
     if not t.ndim:
         raise ValueError("trapezoid: needs at least one axis; got a number")
     k = axis_of("trapezoid", t, axis)
+    gaps: ArrayLike
     if x is None:
-        gaps = floating(dx)
+        gaps = dx
     else:
         at = floating(x)
         gaps = ops.diff(at, axis=-1 if at.ndim == 1 else k)
@@ -183,6 +199,9 @@ def interp(
         x0, x1, y0, y1 = (ops.take(v, r) for v in (knots, values) for r in (row, row + 1))
         slope = ops.divide(ops.subtract(y1, y0), ops.subtract(x1, x0))
         found = ops.add(ops.multiply(slope, ops.subtract(at, x0)), y0)
+        back = ops.add(ops.multiply(slope, ops.subtract(at, x1)), y1)  # as NumPy, from an infinity
+        back = ops.where(ops.logical_and(ops.isnan(back), ops.equal(y0, y1)), y0, back)
+        found = ops.where(ops.isnan(found), back, found)
     last = ops.equal(at, knots[-1])
     found = ops.where(last, ops.broadcast_to(values[-1], at.shape), found)
     found = ops.where(ops.less(at, knots[0]), low, found)
@@ -221,12 +240,16 @@ def _two_vectors(name: str, a: ArrayLike, v: ArrayLike, mode: str) -> tuple[Tens
 def _slid(x: Tensor, y: Tensor, mode: str) -> Tensor:
     """The sums of products of y with every stretch of x, which is no shorter."""
     n, m = x.size, y.size
-    before, after = {
-        "valid": (0, 0), "full": (m - 1, m - 1), "same": (m // 2, m - 1 - m // 2)
-    }[mode]  # fmt: skip
-    padded = ops.pad(x, (before, after))
-    rows = np.arange(n + before + after - m + 1)[:, None] + np.arange(m)
-    return ops.matmul(ops.take(padded, rows), y)
+    edge = {"valid": (0, 0), "full": (m - 1, m - 1), "same": (m // 2, m - 1 - m // 2)}[mode]
+    rows = np.arange(sum(edge) + n - m + 1)[:, None] + np.arange(m) - edge[0]
+    inside = (rows >= 0) & (rows < n)
+    products = ops.multiply(ops.take(x, np.where(inside, rows, 0)), y)
+    if x.dtype == np.bool_:
+        return ops.any(ops.logical_and(products, inside), axis=1)
+    if inside.all():
+        return ops.sum(products, axis=1, dtype=x.dtype)
+    # 0 times what may be infinite is not added: there is nothing outside
+    return ops.sum(ops.where(inside, products, ops.zeros_like(products)), axis=1, dtype=x.dtype)
 
 
 def convolve(a: ArrayLike, v: ArrayLike, mode: str = "full") -> Tensor:

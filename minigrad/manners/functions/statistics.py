@@ -15,7 +15,7 @@ import numpy as np
 from ... import ops
 from ...graph import Tensor
 from ...ops.movement import part
-from ...ops.table import ArrayLike, axes_of, axis_of, choice_of, flag_of, number_of
+from ...ops.table import FLOAT, ArrayLike, axes_of, axis_of, choice_of, flag_of, number_of
 from .elementary import floating
 
 __all__ = [
@@ -128,7 +128,7 @@ def nanvar(
     t, less = floating(a), float(number_of("nanvar", "ddof", correction or ddof))
     off = ops.square(ops.subtract(t, nanmean(t, axis, keepdims=True)))
     n = ops.subtract(_count(t, axis, keepdims), less)
-    total = nansum(ops.where(ops.isnan(t), 0.0, off), axis, keepdims=keepdims)
+    total = ops.sum(ops.where(ops.isnan(t), 0.0, off), axis=axis, keepdims=keepdims)
     enough = ops.greater(n, 0)
     return ops.where(enough, ops.divide(total, ops.where(enough, n, 1.0)), np.nan)
 
@@ -219,53 +219,57 @@ PLACES: dict[str, _Place] = {
 
 
 def _quantile(
-    name: str, a: ArrayLike, q: ArrayLike, axis: Any, method: str, keepdims: bool, skip: bool
-) -> Tensor:
+    name: str, a: ArrayLike, q: ArrayLike, axis: Any, method: str, keepdims: bool, skip: bool,
+    whole: float = 1.0,
+) -> Tensor:  # fmt: skip
+    """`whole`: what q is a part of."""
     choice_of(name, "method", method, tuple(PLACES))
     t, kept = _lined_up(name, a, axis)
-    share, n = ops.astype(floating(q), t.dtype), t.shape[-1]
-    if share._value is not None and not ((share._value >= 0) & (share._value <= 1)).all():
-        raise ValueError(f"{name}: q lies in [0, 1] (a percentile in [0, 100]); got {q!r}")
+    share, n = floating(q), t.shape[-1]
+    if type(q) in (int, float):  # weak, as everywhere
+        share = ops.astype(share, t.dtype)
+    known = share._value
+    if known is not None and not ((known >= 0) & (known <= whole)).all():
+        raise ValueError(f"{name}: q lies in [0, {whole:g}]; got {q!r}")
+    t = ops.astype(t, np.result_type(t.dtype, share.dtype))
+    share = ops.astype(share, t.dtype)
+    share = share if whole == 1 else ops.divide(share, whole)
     wanted = ops.reshape(share, (share.size, *(1,) * t.ndim))  # q before all other axes
     if not n:
         found = ops.full((share.size, *t.shape[:-1], 1), np.nan, dtype=t.dtype)
     else:
         count = _count(t, -1, True) if skip else ops.asarray(float(n), dtype=t.dtype)
         place = ops.clip(PLACES[method](wanted, count), 0, ops.maximum(count - 1, 0))
-        found = _interpolated(ops.sort(t), ops.broadcast_to(
-            place, (share.size, *t.shape[:-1], 1)
-        ))  # fmt: skip
+        place = ops.broadcast_to(place, (share.size, *t.shape[:-1], 1))
+        found = _interpolated(ops.sort(t), place, count)
         if not skip:
             bad = ops.any(ops.isnan(t), axis=-1, keepdims=True)
             found = ops.where(bad, np.nan, found)
+    if n and method in ("lower", "higher", "nearest"):  # an element, in its own dtype
+        found = ops.astype(found, ops.asarray(a).dtype)
     shape = kept if flag_of(name, "keepdims", keepdims) else t.shape[:-1]
     return ops.reshape(found, (*share.shape, *shape))
 
 
-def _interpolated(ordered: Tensor, place: Tensor) -> Tensor:
-    """Elements at fractional places of the last axis: ordered (..., n), place (q, ..., 1)."""
-    n = ordered.shape[-1]
+def _interpolated(ordered: Tensor, place: Tensor, count: Tensor) -> Tensor:
+    """Elements at fractional places of the last axis, of which the first `count` matter.
+
+    ordered : (..., n).     place : (q, ..., 1).
+    """
     low = ops.floor(ops.stop_gradient(place))
     share = ops.subtract(place, low)
-    first = ops.astype(low, np.int64)
+    first, end = ops.astype(low, np.int64), ops.astype(ops.maximum(count - 1, 0), np.int64)
     below, above = (
         ops.take_along_axis(ops.expand_dims(ordered, axis=0), k, axis=-1)
-        for k in (first, ops.minimum(first + 1, n - 1))
+        for k in (first, ops.minimum(first + 1, end))
     )
     gap = ops.subtract(above, below)
-    gap = ops.where(ops.equal(above, below), 0.0, gap)  # of two equal infinities
-    near = ops.less(share, 0.5)  # from the nearer one, as NumPy rounds
-    found = ops.where(
-        near, ops.add(below, ops.multiply(gap, share)),
+    found = ops.where(  # from the nearer one, as NumPy rounds
+        ops.less(share, 0.5), ops.add(below, ops.multiply(gap, share)),
         ops.subtract(above, ops.multiply(gap, ops.subtract(1, share))),
     )  # fmt: skip
-    return ops.where(ops.equal(share, 0), _on(below, found), found)
-
-
-def _on(exact: Tensor, found: Tensor) -> Tensor:
-    """An element itself, with the slopes of what was interpolated: 0 times an infinite gap is NaN.
-    """
-    return ops.where(ops.isfinite(found), found, exact)
+    lost = ops.logical_and(ops.equal(share, 0), ops.isinf(gap))  # 0 times an infinite gap
+    return ops.where(lost, below, found)
 
 
 def quantile(
@@ -301,9 +305,7 @@ def percentile(
 
     Raises what `quantile` raises.
     """
-    return _quantile(
-        "percentile", a, ops.divide(floating(q), 100), axis, method, keepdims, False
-    )
+    return _quantile("percentile", a, q, axis, method, keepdims, False, 100.0)
 
 
 def nanpercentile(
@@ -313,9 +315,7 @@ def nanpercentile(
 
     Raises what `quantile` raises.
     """
-    return _quantile(
-        "nanpercentile", a, ops.divide(floating(q), 100), axis, method, keepdims, True
-    )
+    return _quantile("nanpercentile", a, q, axis, method, keepdims, True, 100.0)
 
 
 # -- averages and spreads --------------------------------------------------------------------------
@@ -384,11 +384,11 @@ def cov(
     ddof     : by how much the number of observations is reduced; 1, or 0 if `bias`, unless told.
     fweights : how often each observation came.     aweights : how much each one counts.
 
-    One variable gives a number.
+    In float64.  One variable gives a number.
     Raises ValueError for more than two axes, or weights that do not fit.
     """
     def rows(x: ArrayLike) -> Tensor:
-        t = floating(x)
+        t = ops.astype(x, FLOAT)
         if t.ndim > 2:
             raise ValueError(f"cov: needs a vector or a matrix; got shape {t.shape}")
         t = t if t.ndim == 2 else ops.reshape(t, (1, t.size))
@@ -400,7 +400,7 @@ def cov(
     w: Tensor | None = None
     for name, given in (("fweights", fweights), ("aweights", aweights)):
         if given is not None:
-            one = floating(given)
+            one = ops.astype(given, FLOAT)
             if one.shape != (t.shape[1],):
                 raise ValueError(
                     f"cov: {name} must be ({t.shape[1]},), one an observation; got {one.shape}"
