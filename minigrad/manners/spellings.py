@@ -102,8 +102,8 @@ SPELLINGS: dict[str, dict[str, str]] = {
             "write mg.primitive(name, shape=..., numpy=..., vjp=...)",
         "checkpoint remat": "see mg.recur: `python -c 'help(minigrad.recur)'`",
         # running
-        "jit compile pjit njit": f"write {_FUNCTION}",
-        "eval run compute session Session": "write t.numpy(), or mg.evaluate(tree) for many",
+        "jit pjit njit": f"write {_FUNCTION}",
+        "eval compute session Session": "write t.numpy(), or mg.evaluate(tree) for many",
         "scan fori_loop while_loop map_fn lax": "write mg.recur(cell, structure, "
             "initial=...), or rc.unroll(cell, params, xs) of `import recurrent as rc`",
         "cond switch": "write mg.where(condition, x, y)",
@@ -156,7 +156,7 @@ SPELLINGS: dict[str, dict[str, str]] = {
         "masked_fill": "write mg.where(mask, value, t)", "unbind": "write mg.unstack(t)",
         "chunk": "write mg.array_split(t, n)", "one_hot": "write mg.equal(labels[..., None], "
             "np.arange(n)), or index with the labels",
-        "block_diag block": "write np.block([[a, b], [c, d]])", "trapz": "write mg.trapezoid(y, x)",
+        "block_diag": "write np.block([[a, b], [c, d]])", "trapz": "write mg.trapezoid(y, x)",
         "unique nonzero argwhere flatnonzero histogram extract": _VALUES,
         "leaky_relu elu swish": "written out: mg.where(x > 0, x, 0.01 * x); mg.silu(x) is swish",
         "batch_norm layer_norm dropout": "written out, or in a cell: rc.LayerNormLSTM, rc.Dropout",
@@ -222,6 +222,8 @@ def missing(place: str, name: str, known: Iterable[str]) -> AttributeError:
     what = "a Tensor" if place == "Tensor" else f"module {place!r}"
     text = f"{what} has no attribute {name!r}"
     way = None if name.startswith("_") else _BY_NAME[place].get(name)
+    if place == "minigrad" and name in CALLED:  # not loaded yet
+        way = f"write {CALLED[name]}"
     if way:
         return AttributeError(f"{text}: {way}")
     if name.startswith("_"):  # protocols ask; nobody reads the answer

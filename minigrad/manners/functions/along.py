@@ -6,6 +6,7 @@ Positions are data without a derivative; values move by them, and their gradient
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -101,13 +102,15 @@ def topk(x: ArrayLike, k: int, /, *, axis: int = -1, largest: bool = True) -> tu
 # -- writing at positions --------------------------------------------------------------------------
 
 
-def _targets(name: str, x: ArrayLike, indices: ArrayLike, values: ArrayLike, axis: int | None):
+def _targets(
+    name: str, x: ArrayLike, indices: ArrayLike, values: ArrayLike, axis: int | None
+) -> tuple[Tensor, Tensor, Tensor]:
     """x, the values, and the row numbers of the flat x that they go to."""
     t = ops.asarray(x)
     if axis is None:
         t = ops.reshape(t, -1)
     k = _axis(name, t, -1 if axis is None else axis)
-    index = ops.asarray(indices)
+    index: Any = ops.asarray(indices)
     if index.dtype.kind not in "iu" or index.ndim != t.ndim:
         raise ValueError(
             f"{name}: the indices are integers with as many axes as {t.shape}; got {index.dtype} "
@@ -116,7 +119,8 @@ def _targets(name: str, x: ArrayLike, indices: ArrayLike, values: ArrayLike, axi
     rows = np.arange(t.size).reshape(t.shape)
     along = tuple(m if a - t.ndim != k else index.shape[k] for a, m in enumerate(t.shape))
     try:
-        index = ops.broadcast_to(index, along)
+        known = index._value  # broadcast now, so that a row that is not there is refused now
+        index = ops.broadcast_to(index, along) if known is None else np.broadcast_to(known, along)
         new = ops.broadcast_to(ops.asarray(values, dtype=t.dtype), along)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
