@@ -248,12 +248,13 @@ def _read(name: str) -> _Call:
     return lambda *args, **options: numpy(args[0].numpy(), *args[1:], **options)
 
 
-UFUNCS: dict[np.ufunc, _Call] = {
-    getattr(np, name): ours for name, ours in {
-        "conjugate": real, "degrees": f.rad2deg, "matvec": matvec, "modf": modf,
-        "radians": f.deg2rad, "reciprocal": reciprocal, "vecmat": vecmat,
-    }.items() if hasattr(np, name)  # matvec and vecmat since NumPy 2.2
+_UFUNCS: dict[str, _Call] = {
+    "conjugate": real, "degrees": f.rad2deg, "matvec": matvec, "modf": modf, "radians": f.deg2rad,
+    "reciprocal": reciprocal, "vecmat": vecmat,
 }  # fmt: skip
+UFUNCS: dict[np.ufunc, _Call] = {  # matvec and vecmat since NumPy 2.2
+    getattr(np, name): ours for name, ours in _UFUNCS.items() if hasattr(np, name)
+}
 UFUNCS |= {
     found: getattr(f, name) for name in f.__all__
     if isinstance(found := getattr(np, name, None), np.ufunc)

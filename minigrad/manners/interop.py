@@ -4,6 +4,8 @@
 `np.concatenate([...])` reaches `__array_function__`;
 both are tables from NumPy's function to ours.
 What is not in them is refused: quietly converting a Tensor to an array would lose its gradient.
+One door is NumPy's own: `np.array([t, u])` makes an array in C, of values alone.
+Of numbers it warns (`reading`); of other lists nothing can be seen, so write `mg.stack([t, u])`.
 Attached to `Tensor` when `minigrad` is imported.
 """
 

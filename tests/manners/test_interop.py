@@ -282,6 +282,28 @@ def test_a_list_of_tensors_is_not_read_in_silence(f):
     assert mg.grad(joined, x).item() == pytest.approx(6.0 + 10.5)
 
 
+@pytest.mark.parametrize("f", [
+    lambda t: np.array([t, 1.0]), lambda t: np.asarray([[t], [t]]), lambda t: np.tanh([t, 1.0]),
+    lambda t: np.array([t, t], dtype=np.float32),
+])  # fmt: skip
+def test_a_list_of_numbers_that_numpy_reads_warns(f):
+    with pytest.warns(UserWarning, match=r"without their gradients: write mg\.stack"):
+        f(mg.asarray(3.0) * 2)
+
+
+def test_reading_numbers_one_by_one_does_not_warn():
+    t = mg.asarray(3.0) * 2
+    assert [float(np.asarray(t)), float(t), np.array(t).item(), np.array([t.item(), 1.0])[0]]
+    assert [f(t) for f in (np.asarray, np.array, abs)]
+    for x in (t, t, t):
+        np.asarray(x)
+        float(x)
+    np.testing.assert_array_equal([t, t], [6.0, 6.0])
+    a = np.zeros(2)
+    a[0] = t
+    assert a[0] == 6.0 and np.full(2, 1.0).tolist() == [1.0, 1.0]
+
+
 def test_reading_by_the_user_and_by_tests_stays_possible():
     x = mg.asarray([1.0, 2.0])
     np.testing.assert_array_equal(x, [1.0, 2.0])
