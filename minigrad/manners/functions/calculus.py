@@ -292,8 +292,11 @@ def select(
 
     Shapes broadcast, dtypes promote; what is not taken gets gradient exactly 0.
     Raises ValueError for no conditions or another number of choices,
-    TypeError for conditions that are not booleans.
+    TypeError for conditions that are not booleans, or what are no lists.
     """
+    for given in (condlist, choicelist):
+        if not isinstance(given, (list, tuple)):
+            raise TypeError(f"select: conditions and choices are lists; got {str(given)[:80]!r}")
     if len(condlist) != len(choicelist) or not len(condlist):
         raise ValueError(
             f"select: as many choices as conditions, at least one; got {len(condlist)} conditions "
@@ -329,6 +332,8 @@ def piecewise(
     ):
         given = [given] if getattr(given, "ndim", 0) <= t.ndim else list(given)
     conditions = [ops.asarray(c) for c in given]
+    if not isinstance(funclist, (list, tuple)):
+        raise TypeError(f"piecewise: funclist is a list; got {str(funclist)[:80]!r}")
     functions = list(funclist)
     if len(functions) not in (len(conditions), len(conditions) + 1):
         raise ValueError(

@@ -173,12 +173,12 @@ def delete(arr: ArrayLike, obj: Any, axis: int | None = None) -> Tensor:
 
 
 def _places(name: str, obj: Any) -> Any:
-    if isinstance(obj, slice):
+    if isinstance(obj, slice) or type(obj) is int:
         return obj
-    known = ops.asarray(obj).numpy() if not isinstance(obj, int) else obj
+    known = ops.asarray(obj).numpy()
     if isinstance(known, np.ndarray) and known.dtype.kind not in "iub" and known.size:
         raise TypeError(f"{name}: places are integers, a slice or a mask; got {known.dtype}")
-    return known if isinstance(known, int) or known.size else known.astype(int)
+    return known if known.size else known.astype(int)
 
 
 # -- taking apart ----------------------------------------------------------------------------------
