@@ -23,7 +23,7 @@ import numpy as np
 
 from . import pytrees
 from .graph import Tensor
-from .manners.spellings import answering
+from .manners.spellings import answering as _answering
 from .ops.arrays import asarray, astype
 from .ops.reduce import NORM, norm
 from .run.evaluate import evaluate
@@ -338,4 +338,4 @@ def warmup(schedule: Schedule, steps: int) -> Schedule:
     return lambda step: schedule(step) * np.minimum((step + 1) / steps, 1.0)
 
 
-__getattr__ = answering(__name__, lambda: __all__)
+__getattr__ = _answering(__name__, lambda: __all__)

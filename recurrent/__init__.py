@@ -4,7 +4,7 @@ Each file lists its public names in `__all__`:
 they are the names of `recurrent`, which has no list of its own.
 """
 
-from minigrad.manners.spellings import answering
+from minigrad.manners.spellings import answering as _answering
 
 from . import (
     baselines,
@@ -77,4 +77,4 @@ __all__ += tree_cells.__all__
 __all__ += treebank.__all__
 __all__ += trees.__all__
 
-__getattr__ = answering(__name__, lambda: __all__)
+__getattr__ = _answering(__name__, lambda: __all__)
