@@ -6,6 +6,7 @@ from types import ModuleType
 from . import optim
 from .autodiff import grad, jvp, vjp
 from .graph import Primitive, Tensor
+from .interior import interior
 from .io import load, save, tensors
 from .manners import interop, methods, pickling, reading, spellings
 from .manners.functions import *
@@ -13,26 +14,29 @@ from .manners.namespace import *
 from .manners.text import expr, latex
 from .ops import *
 from .ops.custom import primitive
-from .per_node import contributions, state_gradients
+from .per_node import contributions, state_gradients, state_jacobians
+from .rewrite.same import same
+from .rewrite.simplify import simplify
 from .rewrite.unfold import unfold
 from .run.evaluate import evaluate
 from .run.reference import reference
 from .structure import Structure
+from .symbols import nodes, substitute, symbol
 from .tracing import Indexed, recur
 from .transforms import block, hessian, jacobian, vmap
 
 grad, vjp, jvp = spellings.of_results(grad), spellings.of_results(vjp), spellings.of_results(jvp)
 jacobian, hessian = spellings.of_results(jacobian), spellings.of_results(hessian)
 __version__ = "0.1.0"  # pyproject.toml reads it here
-SHOWN = ("function", "optim", "testing")  # beside what is imported above
+_MODULES = ("linalg", "optim")  # that are public; all others are inside the engine
 
 reading.NAMESPACE = sys.modules[__name__]
 
 
 def __dir__() -> list[str]:
     """The public names: the modules inside the engine are not among them."""
-    names = [n for n, v in globals().items() if not isinstance(v, (ModuleType, type(SHOWN)))]
-    return sorted({*names, *SHOWN} - {"ModuleType"})
+    inside = {n for n, v in globals().items() if isinstance(v, ModuleType) and n not in _MODULES}
+    return sorted({*globals(), "function", "testing"} - inside - {"ModuleType"})
 
 
 def __getattr__(name: str):  # the compiler and the testing kit are loaded when asked for
@@ -47,6 +51,6 @@ def __getattr__(name: str):  # the compiler and the testing kit are loaded when 
     raise spellings.missing(__name__, name, __dir__())
 
 
-for _module in list(globals().values()):
-    if isinstance(_module, ModuleType) and _module not in (sys, optim):
+for _name, _module in list(globals().items()):
+    if isinstance(_module, ModuleType) and _name not in ("sys", *_MODULES):
         _module.__class__ = spellings.Internal

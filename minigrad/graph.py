@@ -107,6 +107,7 @@ class Tensor:
     def __init__(
         self, op: Primitive, inputs: Any = None, attrs: Any = None, shape: Any = (),
         dtype: Any = None, name: str | None = None, value: Any = None,
+        site: sites.Site | None = None,
     ) -> None:  # fmt: skip
         if inputs is None:
             raise TypeError(
@@ -119,7 +120,7 @@ class Tensor:
         put(self, "shape", shape)
         put(self, "dtype", dtype)
         put(self, "name", name)
-        put(self, "site", sites.here(2))
+        put(self, "site", sites.here(2) if site is None else site)
         put(self, "_value", value)
 
     def __setattr__(self, key: str, value: Any) -> None:
@@ -140,7 +141,7 @@ class Tensor:
     def named(self, name: str) -> Tensor:
         """The same node under another name (drawings, errors and `expr` show it)."""
         t = bind(IDENTITY, self) if self.op is INPUT else self  # a placeholder is itself alone
-        return Tensor(t.op, t.inputs, t.attrs, t.shape, t.dtype, name, t._value)
+        return Tensor(t.op, t.inputs, t.attrs, t.shape, t.dtype, name, t._value, t.site)
 
     if TYPE_CHECKING:  # given by `ops.operators`, `manners.reading` and `manners.methods`
         def _op(self, *args: Any, **options: Any) -> Tensor: ...
@@ -263,6 +264,4 @@ def rebuild(outputs: Sequence[Tensor], swap: Mapping[Tensor, Tensor]) -> list[Te
 def copied(t: Tensor, inputs: Iterable[Tensor]) -> Tensor:
     """The node on other inputs of the same shapes; recorded where `t` was."""
     attrs = t.op.own(t.attrs) if t.op.own else t.attrs
-    new = Tensor(t.op, tuple(inputs), attrs, t.shape, t.dtype, t.name)
-    object.__setattr__(new, "site", t.site)
-    return new
+    return Tensor(t.op, tuple(inputs), attrs, t.shape, t.dtype, t.name, site=t.site)

@@ -20,8 +20,8 @@ CORE = ("graph", "autodiff", "structure", "recur")
 FLOORS = {
     "minigrad": (
         "sites", "lazy", "pytrees", "static", "ordering", "graph", "ops", "arguments", "autodiff",
-        "structure", "chunks", "recur", "tracing", "transforms", "per_node", "rewrite", "run",
-        "manners", "io", "optim", "kernels", "compile", "__init__", "testing",
+        "structure", "chunks", "recur", "symbols", "tracing", "transforms", "per_node", "rewrite",
+        "run", "interior", "manners", "io", "optim", "kernels", "compile", "__init__", "testing",
     ),
     "viz": ("scene", "layout", "out", "draw", "__init__", "study", "commands", "cli", "__main__"),
 }  # fmt: skip

@@ -101,3 +101,47 @@ def test_state_gradients_do_not_pass_a_users_op():
     for other in (y, states * 2, mg.concat([states, states]), mg.scatter(states, [0, 0, 1], 2)):
         with pytest.raises(ValueError, match="not the states of one recurrence"):
             mg.state_gradients(loss, other)
+
+
+# -- from state to state ---------------------------------------------------------------------------
+
+
+def test_state_jacobians_are_products_of_step_jacobians():
+    rng = np.random.default_rng(0)
+    u, w = rng.standard_normal((3, 3)), rng.standard_normal((2, 3))
+    cell = lambda p, h, x: ((s := mg.tanh(h @ p["U"] + x @ p["W"])), s)  # noqa: E731
+    _, ys = rc.unroll(cell, {"U": u, "W": w}, rng.standard_normal((6, 2)), carry=np.zeros(3))
+    steps = [np.diag(1 - h**2) @ u.T for h in ys.numpy()]
+    for k, t in [(1, 4), (0, 5), (2, 3)]:
+        wanted = np.eye(3)
+        for step in steps[k + 1 : t + 1]:
+            wanted = step @ wanted
+        close(mg.state_jacobians(ys[t], ys[k]), wanted, 1e-12)
+    close(mg.state_jacobians(ys[3], ys[3]), np.eye(3), 0)
+    close(mg.state_jacobians(ys[3], ys[4]), np.zeros((3, 3)), 0)
+    every = mg.state_jacobians(ys[5], ys)
+    assert every.shape == (3, 6, 3)
+    close(every[:, 2], mg.state_jacobians(ys[5], ys[2]), 1e-12)
+
+
+def test_state_jacobians_over_a_tree_and_both_parts_of_a_state():
+    cell = rc.TreeLSTM(2, 3)
+    p = cell.init(0)
+    states, _ = rc.fold(cell, p, [(("a", "b"), "c")], np.ones((3, 2)))
+    h, c = states
+    root = len(h) - 1
+    found = mg.state_jacobians(h[root], {"h": h[0], "c": c[0]})
+    weights = np.random.default_rng(0).standard_normal(3)
+    wanted = mg.state_gradients(mg.sum(h[root] * weights), {"h": h, "c": c})
+    for part in ("h", "c"):
+        close(weights @ found[part], wanted[part][0], 1e-12)
+
+
+@pytest.mark.parametrize("ask,words", [
+    (lambda ys: mg.state_jacobians(ys[3], mg.tanh(ys[1])), "not the states of one recurrence"),
+    (lambda ys: mg.state_jacobians(mg.ones(3), ys[1]), "not computed from"),
+])  # fmt: skip
+def test_state_jacobians_of_what_is_none(ask, words):
+    _, ys = rc.unroll(rc.GRU(2, 3), rc.GRU(2, 3).init(0), np.ones((4, 2)))
+    with pytest.raises(ValueError, match=words):
+        ask(ys)

@@ -19,7 +19,7 @@ from weakref import WeakSet
 import numpy as np
 
 from .. import pytrees, static
-from ..graph import Tensor, Trace, _trace, placeholder, refuse_mask, trace_call
+from ..graph import INPUT, Tensor, Trace, _trace, placeholder, refuse_mask, toposort, trace_call
 from ..ops.arrays import asarray
 from ..ops.table import dtype_of
 from ..tracing import name_of, path_name
@@ -232,6 +232,7 @@ class Traced:
         result = trace_call(trace, lambda: f(*pytrees.tree_unflatten(spec, given)))
         self.result = pytrees.tree_map(lambda x: asarray(x) if _is_array(x) else x, result)
         leaves_out, self.spec_out = pytrees.tree_flatten(self.result)
+        refuse_symbols(trace.name, leaves_out)
         self.leaves = [x for x in leaves if not _is_array(x)]  # what was static stays alive
         # In the order in which results are flattened, so that each stands where its like stood.
         order = pytrees.tree_leaves(pytrees.tree_unflatten(spec, range(len(leaves))))
@@ -251,6 +252,16 @@ class Traced:
             x = np.require(x, ph.dtype, ["C", "A"])  # maybe x itself: it may be donated
             plain[k] = x if type(x) is np.ndarray else x.view(np.ndarray)
         return self.way.run(plain, leaves)
+
+
+def refuse_symbols(who: str, outputs: Sequence[Any]) -> None:
+    """A Tensor from outside is a constant; one without a value cannot be."""
+    for t in toposort([t for t in outputs if isinstance(t, Tensor)]):
+        if "symbol" in t.attrs and t.op is INPUT:
+            raise TypeError(
+                f"{who} uses the symbol {t.name}, which has no value: make it an argument of the "
+                "function, or give it a value first (mg.substitute)"
+            )
 
 
 def _is_array(x: Any) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import Shape, Tensor, bind, constant
+from ..graph import Shape, Tensor, bind
 from ..sites import running
 from .arrays import asarray, astype
 from .table import (
@@ -21,6 +21,7 @@ from .table import (
     ArrayLike,
     flag_of,
     integers_of,
+    literal,
     movement_row,
     per_input,
     reduced,
@@ -159,7 +160,7 @@ def operands(op: str, *xs: ArrayLike, float_only: bool = False) -> list[Tensor]:
     out = []
     for x, w in zip(arrays, weak, strict=True):
         try:
-            t = constant(x, dtype) if w else x if x.dtype == dtype else astype(x, dtype)
+            t = literal(x, dtype) if w else x if x.dtype == dtype else astype(x, dtype)
         except OverflowError as error:
             raise OverflowError(f"{op}: {error}") from None
         out.append(t if t.shape == shape else broadcast_to(t, shape))

@@ -10,7 +10,7 @@ import numpy as np
 from ..graph import Tensor, constant
 from .arrays import asarray, check_device
 from .broadcast import broadcast_to
-from .table import FLOAT, ArrayLike, dtype_of, integer_of, number_of, shape_of
+from .table import FLOAT, ArrayLike, dtype_of, integer_of, literal, number_of, shape_of
 
 __all__ = [
     "arange", "empty", "empty_like", "eye", "from_dlpack", "full", "full_like", "ones", "ones_like",
@@ -89,7 +89,9 @@ def full_like(
     """
     check_device("full_like", device)
     x = asarray(x)
-    value = asarray(fill_value, dtype=x.dtype if dtype is None else dtype)
+    kind = x.dtype if dtype is None else dtype_of("full_like", dtype)
+    weak = type(fill_value) in (bool, int, float)
+    value = literal(fill_value, kind) if weak else asarray(fill_value, dtype=kind)
     return broadcast_to(value, x.shape)  # one number, not x.size of them
 
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import Shape, Tensor, bind, constant
+from ..graph import Shape, Tensor, bind
 from .arrays import asarray, astype
 from .broadcast import broadcast_to
 from .elementwise import absorb, multiply
 from .movement import PLACE, bounds_on, concat, part
-from .table import BOOL, ArrayLike, axis_of, dtype_of, flag_of, per_input, row, same
+from .table import BOOL, ArrayLike, axis_of, dtype_of, flag_of, literal, per_input, row, same
 
 __all__ = ["cumulative_prod", "cumulative_sum"]
 
@@ -39,7 +39,7 @@ def _next(x: Tensor, axis: int, reverse: bool) -> Tensor:
 def _single(like: Tensor, axis: int, value: int) -> Tensor:
     """A number over one row of `like` along the axis."""
     shape = tuple(1 if k - like.ndim == axis else n for k, n in enumerate(like.shape))
-    return broadcast_to(constant(value, like.dtype), shape)
+    return broadcast_to(literal(value, like.dtype), shape)
 
 
 def product_before(y: Tensor, axis: int, reverse: bool) -> Tensor:

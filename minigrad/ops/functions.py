@@ -17,7 +17,7 @@ import numpy as np
 from ..graph import Tensor, bind
 from . import analytic
 from .arrays import asarray, astype
-from .broadcast import operands
+from .broadcast import broadcast_to, operands
 from .creation import zeros_like
 from .elementwise import (
     absorb,
@@ -41,7 +41,7 @@ from .elementwise import (
     where,
 )  # fmt: skip
 from .facts import elementwise
-from .table import FLOAT, ArrayLike, per_input, row, same
+from .table import FLOAT, ArrayLike, literal, per_input, row, same, uniform
 
 __all__ = [
     "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "cos", "cosh", "erf", "exp",
@@ -130,11 +130,20 @@ xlogy = binary(
 
 
 def _power_base(ct: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    power = uniform(b)
+    if power is not None and power != 0 and a.dtype.kind == "f":  # as one would write it
+        return absorb(ct, b if power == 1 else multiply(b, _pow_of_number(a, power - 1)))
     # x ** 0 has slope 0 even at x = 0 (or NaN); elsewhere b = 0 is a number like any other,
     # for the derivative of this slope by b is 1 / a there.
     bad = logical_and(equal(b, 0), logical_or(equal(a, 0), isnan(a)))
     slope = multiply(b, _pow(where(bad, 1, a), subtract(b, 1)))
     return absorb(ct, where(bad, zeros_like(b), slope))
+
+
+def _pow_of_number(a: Tensor, power: Any) -> Tensor:
+    if power in (1, 2):
+        return a if power == 1 else square(a)
+    return _pow(a, broadcast_to(literal(power, a.dtype), a.shape))
 
 
 def _power_exponent(ct: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import Shape, Tensor, bind, constant
+from ..graph import Shape, Tensor, bind
 from ..sites import running
 from . import analytic
 from .arrays import asarray, astype
@@ -49,6 +49,7 @@ from .table import (
     axis_of,
     dtype_of,
     integer_of,
+    literal,
     number_of,
     per_input,
     reduced,
@@ -297,7 +298,7 @@ def _top(t: Tensor, axes: tuple[int, ...]) -> Tensor:
     """
     if 0 in [t.shape[a] for a in axes]:
         shape = [1 if k - t.ndim in axes else n for k, n in enumerate(t.shape)]
-        return broadcast_to(constant(0, t.dtype), shape)
+        return broadcast_to(literal(0, t.dtype), shape)
     top = stop_gradient(max(t, axis=axes, keepdims=True))
     return where(less(abs(top), np.inf), top, zeros_like(top))  # inf - inf is NaN
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import Primitive, Shape, Tensor
+from ..graph import CONSTANT, Primitive, Shape, Tensor, constant
 from . import facts
 
 ArrayLike = Any  # a Tensor, an array, a (nested list of) Python number(s)
@@ -37,12 +37,42 @@ def per_input(*rules: Callable[..., Tensor | None] | None) -> Callable[..., list
     """
 
     def vjp(ct: Tensor, node: Tensor, wanted: Sequence[bool]) -> list[Tensor | None]:
-        return [
+        found = [
             rule(ct, node, *node.inputs, **node.attrs) if want and rule else None
             for rule, want in zip(rules, wanted, strict=True)
         ]
+        one = uniform(ct)
+        return found if one is None or one != 1 else [_once(ct, g) for g in found]
 
     return vjp
+
+
+def _once(ct: Tensor, g: Tensor | None) -> Tensor | None:
+    """A slope times a cotangent of ones, as the slope."""
+    times = g is not None and g.op.name in ("multiply", "absorb") and g.inputs[0] is ct
+    return g.inputs[1] if g is not None and times else g
+
+
+_REPEATS = frozenset(["broadcast_to", "reshape"])
+
+
+def literal(value: Any, dtype: Any) -> Tensor:
+    """A number that stands in a formula, as its own node: nobody takes a gradient by it."""
+    t = constant(value, dtype)
+    t.attrs["literal"] = True
+    return t
+
+
+def uniform(t: Tensor) -> Any:
+    """The number, of t's dtype, that all elements of `t` are by the way it is written; or None.
+
+    Only a `literal` counts, repeated, cast and moved: an array may be what a gradient is asked by.
+    """
+    while t.op.name in _REPEATS and TABLE.get(t.op.name) is t.op and t.size:
+        t = t.inputs[0]
+    if t.op is not CONSTANT or "literal" not in t.attrs or not t.size:
+        return None
+    return t._value.reshape(-1)[0]
 
 
 def row(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from .. import pytrees
 from ..graph import Tensor
 from .chunkwise import run_cut
-from .reference import frozen, run
+from .reference import frozen, run, with_values
 
 
-def evaluate(tree: Any) -> Any:
+def evaluate(tree: Any, values: Mapping[Tensor, Any] | None = None) -> Any:
     """The values of all Tensors in a pytree, as read-only NumPy arrays in the same structure.
 
     Reads many at once: a loss and its gradients share one forward pass.
@@ -18,10 +19,14 @@ def evaluate(tree: Any) -> Any:
     (of those with checkpoints on the Tensors read alone).
     Leaves that are not Tensors are returned as they are.  Compiles nothing.
 
-    Raises TypeError for a Tensor of a trace, which has no value yet;
+    values : {node: its value}, for symbols (`mg.symbol`), or to put other values in the place of
+             any nodes: the graph, and what is kept on its nodes, stays as it is.
+
+    Raises TypeError for a Tensor of a trace, which has no value yet, and a symbol without one;
+    ValueError for a node that nothing is computed from, or a value of another shape;
     ValueError or IndexError for integers that turn out to lie outside of their range.
     """
-    leaves, spec = pytrees.tree_flatten(tree)
+    leaves, spec = with_values("evaluate", tree, values)
     missing = [t for t in leaves if isinstance(t, Tensor) and t._value is None]
     if missing:
         env = run(missing, run_cut, remember=True)

@@ -17,26 +17,40 @@ import numpy as np
 
 from .. import pytrees
 from ..chunks import cut, same_chunks
-from ..graph import INPUT, Tensor, toposort, where_recorded
+from ..graph import INPUT, Tensor, rebuild, toposort, where_recorded
 from ..recur import PROJ, RECUR, ROW, parts_of
+from ..symbols import exchanged
 
 Env = dict[Tensor, Any]
 # (recur node, argument values, projections, those that need not be held: `unheld`) -> their values
 Runner = Callable[[Tensor, list, list[Tensor], Collection[Tensor]], list]
 
 
-def reference(tree: Any) -> Any:
+def reference(tree: Any, values: Mapping[Tensor, Any] | None = None) -> Any:
     """The values of all Tensors in a pytree, like `evaluate`: the oracle.
 
     One structure node at a time, from the leaves, keeping nothing.
+    values : of nodes that are given theirs, as `evaluate` takes them.
     Raises what `evaluate` raises.
     """
-    leaves, spec = pytrees.tree_flatten(tree)
+    leaves, spec = with_values("reference", tree, values)
     tensors = [t for t in leaves if isinstance(t, Tensor)]
     env = run(tensors, run_nodes)
     return pytrees.tree_unflatten(
         spec, [frozen(env[t], t) if isinstance(t, Tensor) else t for t in leaves]
     )
+
+
+def with_values(
+    who: str, tree: Any, values: Mapping[Tensor, Any] | None
+) -> tuple[list[Any], Any]:
+    """(leaves, form) of a pytree whose Tensors are computed from `values` in some nodes' places."""
+    leaves, spec = pytrees.tree_flatten(tree)
+    if values is not None:
+        tensors = [t for t in leaves if isinstance(t, Tensor)]
+        new = iter(rebuild(tensors, exchanged(who, tensors, values)))
+        leaves = [next(new) if isinstance(t, Tensor) else t for t in leaves]
+    return leaves, spec
 
 
 def frozen(value: Any, t: Tensor) -> np.ndarray:
@@ -187,6 +201,11 @@ def compute(t: Tensor, env: Env) -> Any:
 def _no_value(ph: Tensor) -> TypeError:
     """The error for reading a value that does not exist while a function is traced."""
     trace = ph.attrs["trace"]
+    if "symbol" in ph.attrs:
+        return TypeError(
+            f"{ph.name} (shape {ph.shape}) is a symbol: it has no value until one is given, as in "
+            f"mg.evaluate(y, {{{ph.name}: ...}}); mg.expr(y) shows what is computed from it"
+        )
     return TypeError(
         f"the value of {ph.name or 'an input'} (shape {ph.shape}) is not known while "
         f"{'a function' if trace is None else repr(trace.name)} is traced: "

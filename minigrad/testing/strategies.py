@@ -182,7 +182,7 @@ def layouts(draw: st.DrawFn, a: np.ndarray) -> np.ndarray:
         view[...] = a
         return view
     if kind == "transposed":
-        return np.asfortranarray(a)
+        return np.array(a, order="F")  # asfortranarray gives a number an axis
     if kind == "read-only":
         a = a.copy()
         a.flags.writeable = False
