@@ -28,7 +28,7 @@ from .transforms import block, hessian, jacobian, vmap
 grad, vjp, jvp = spellings.of_results(grad), spellings.of_results(vjp), spellings.of_results(jvp)
 jacobian, hessian = spellings.of_results(jacobian), spellings.of_results(hessian)
 __version__ = "0.1.0"  # pyproject.toml reads it here
-_MODULES = ("linalg", "optim")  # that are public; all others are inside the engine
+_MODULES = ("linalg", "optim", "testing")  # that are public; all others are inside the engine
 
 reading.NAMESPACE = sys.modules[__name__]
 
