@@ -1,13 +1,15 @@
 """minigrad: record a computation as a graph, differentiate it, run it, over sequences and trees."""
 
 import sys
+from types import ModuleType
 
 from . import linalg, optim
 from .autodiff import grad, jvp, vjp
 from .graph import Primitive, Tensor
 from .interior import interior
 from .io import load, save, tensors
-from .manners import interop, pickling, reading
+from .manners import interop, methods, pickling, reading, spellings
+from .manners.functions import *
 from .manners.namespace import *
 from .manners.text import expr, latex
 from .ops import *
@@ -23,7 +25,18 @@ from .symbols import nodes, substitute, symbol
 from .tracing import Indexed, recur
 from .transforms import block, hessian, hvp, jacobian, vmap
 
+grad, vjp, jvp = spellings.of_results(grad), spellings.of_results(vjp), spellings.of_results(jvp)
+jacobian, hessian = spellings.of_results(jacobian), spellings.of_results(hessian)
+__version__ = "0.1.0"  # pyproject.toml reads it here
+_MODULES = ("linalg", "optim", "testing")  # that are public; all others are inside the engine
+
 reading.NAMESPACE = sys.modules[__name__]
+
+
+def __dir__() -> list[str]:
+    """The public names: the modules inside the engine are not among them."""
+    inside = {n for n, v in globals().items() if isinstance(v, ModuleType) and n not in _MODULES}
+    return sorted({*globals(), "function", "testing"} - inside - {"ModuleType"})
 
 
 def __getattr__(name: str):  # the compiler and the testing kit are loaded when asked for
@@ -35,4 +48,9 @@ def __getattr__(name: str):  # the compiler and the testing kit are loaded when 
         from importlib import import_module
 
         return import_module(".testing", __name__)
-    raise AttributeError(f"module 'minigrad' has no attribute {name!r}")
+    raise spellings.missing(__name__, name, __dir__())
+
+
+for _name, _module in list(globals().items()):
+    if isinstance(_module, ModuleType) and _name not in ("sys", *_MODULES):
+        _module.__class__ = spellings.Internal

@@ -105,16 +105,14 @@ class Tensor:
     _value: Any
 
     def __init__(
-        self,
-        op: Primitive,
-        inputs: tuple[Tensor, ...],
-        attrs: dict[str, Any],
-        shape: Shape,
-        dtype: np.dtype,
-        name: str | None = None,
-        value: Any = None,
+        self, op: Primitive, inputs: Any = None, attrs: Any = None, shape: Any = (),
+        dtype: Any = None, name: str | None = None, value: Any = None,
         site: sites.Site | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
+        if inputs is None:
+            raise TypeError(
+                "a Tensor is made by mg.asarray(values), mg.tensors(tree) or what computes one"
+            )
         put = object.__setattr__
         put(self, "op", op)
         put(self, "inputs", inputs)
@@ -145,9 +143,8 @@ class Tensor:
         t = bind(IDENTITY, self) if self.op is INPUT else self  # a placeholder is itself alone
         return Tensor(t.op, t.inputs, t.attrs, t.shape, t.dtype, name, t._value, t.site)
 
-    if TYPE_CHECKING:  # given by `ops.operators` and `manners.reading`
-
-        def _op(self, *args: Any) -> Tensor: ...
+    if TYPE_CHECKING:  # given by `ops.operators`, `manners.reading` and `manners.methods`
+        def _op(self, *args: Any, **options: Any) -> Tensor: ...
         def _value_of(self, *args: Any) -> Any: ...
         def numpy(self) -> np.ndarray: ...
         def __iter__(self) -> Iterator[Tensor]: ...
@@ -159,8 +156,11 @@ class Tensor:
         __rtruediv__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __neg__ = __abs__ = _op
         __lt__ = __le__ = __gt__ = __ge__ = __getitem__ = _op
         item = tolist = __array__ = _value_of
-        T: Tensor
-        mT: Tensor
+        all = any = argmax = argmin = argsort = astype = clip = compress = conj = cumprod = _op
+        cumsum = diagonal = dot = flatten = max = mean = min = prod = ptp = ravel = repeat = _op
+        reshape = round = searchsorted = squeeze = std = sum = swapaxes = take = trace = _op
+        copy = transpose = var = __round__ = _op
+        T = mT = property(_op)
 
 
 def where_recorded(t: Tensor) -> str:

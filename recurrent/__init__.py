@@ -4,6 +4,8 @@ Each file lists its public names in `__all__`:
 they are the names of `recurrent`, which has no list of its own.
 """
 
+from minigrad.manners.spellings import answering as _answering
+
 from . import (
     baselines,
     cells,
@@ -78,3 +80,5 @@ __all__ += theory.__all__
 __all__ += tree_cells.__all__
 __all__ += treebank.__all__
 __all__ += trees.__all__
+
+__getattr__ = _answering(__name__, lambda: __all__)

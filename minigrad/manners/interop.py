@@ -4,6 +4,8 @@
 `np.concatenate([...])` reaches `__array_function__`;
 both are tables from NumPy's function to ours.
 What is not in them is refused: quietly converting a Tensor to an array would lose its gradient.
+One door is NumPy's own: `np.array([t, u])` makes an array in C, of values alone.
+Of numbers it warns (`reading`); of other lists nothing can be seen, so write `mg.stack([t, u])`.
 Attached to `Tensor` when `minigrad` is imported.
 """
 
@@ -20,12 +22,13 @@ from .. import linalg, ops
 from ..graph import Tensor
 from ..ops.facts import ELEMENTWISE
 from ..ops.table import choice_of
+from . import calls
 from .namespace import can_cast, result_type
 
 UFUNCS: dict[np.ufunc, Callable[..., Any]] = {  # those of elementwise ops stand beside their rows
     f.ufunc: getattr(ops, name)
     for name, f in ELEMENTWISE.items() if f.ufunc is not None and name in ops.__all__
-} | {np.matmul: ops.matmul, np.vecdot: ops.vecdot}  # fmt: skip
+} | {np.matmul: ops.matmul, np.vecdot: ops.vecdot} | calls.UFUNCS  # fmt: skip
 
 
 def _reduction(ours: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -53,10 +56,6 @@ def _along(ours: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return f
 
 
-def _sorted(ours: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    return lambda a, axis=-1, *, stable=None: _along(ours)(a, axis)  # ours are always stable
-
-
 def _running(ours: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return lambda a, axis=None, dtype=None: _along(ours)(a, axis, dtype=dtype)
 
@@ -73,12 +72,6 @@ def _take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Tensor:
 def _transpose(a: Any, axes: Any = None) -> Tensor:
     t = ops.asarray(a)
     return ops.permute_dims(t, range(t.ndim)[::-1] if axes is None else axes)
-
-
-def _swapaxes(a: Any, axis1: int, axis2: int) -> Tensor:
-    order = list(range(ops.asarray(a).ndim))
-    order[axis1], order[axis2] = order[axis2], order[axis1]
-    return ops.permute_dims(a, order)
 
 
 def _dot(a: Any, b: Any) -> Tensor:
@@ -121,6 +114,10 @@ def _mirrored(a: Any, UPLO: str) -> Tensor:
     return ops.add(own, ops.matrix_transpose(other))
 
 
+def _cast(t: Tensor, dtype: Any) -> Tensor:
+    return t if dtype is None else ops.astype(t, dtype)
+
+
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     # reductions
     np.sum: _total(ops.sum), np.prod: _total(ops.prod), np.mean: _total(ops.mean),
@@ -133,7 +130,6 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.diff: lambda a, n=1, axis=-1, prepend=None, append=None: ops.diff(
         a, axis=axis, n=n, prepend=prepend, append=append
     ),
-    np.sort: _sorted(ops.sort), np.argsort: _sorted(ops.argsort),
     np.searchsorted: lambda a, v, side="left", sorter=None: ops.searchsorted(
         a, v, side=side, sorter=sorter
     ),
@@ -142,16 +138,10 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.clip: lambda a, a_min=None, a_max=None, *, min=None, max=None: ops.clip(
         a, a_min if min is None else min, a_max if max is None else max
     ),
-    np.nan_to_num: lambda x, *, nan=0.0, posinf=None, neginf=None: ops.nan_to_num(
-        x, nan=nan, posinf=posinf, neginf=neginf
-    ),
-    np.round: lambda a: ops.round(a), np.around: lambda a: ops.round(a),
     np.sinc: lambda x: ops.sinc(x),
     # products and matrices
-    np.einsum: lambda subscripts, *operands: ops.einsum(subscripts, *operands),
+    np.einsum: lambda subscripts, *operands, optimize=False: ops.einsum(subscripts, *operands),
     np.dot: _dot, np.outer: lambda a, b: ops.outer(ops.reshape(a, -1), ops.reshape(b, -1)),
-    np.tensordot: lambda a, b, axes=2: ops.tensordot(a, b, axes=axes),
-    np.cross: lambda a, b, *, axis=-1: ops.cross(a, b, axis=axis),
     np.diagonal: lambda a, offset=0, axis1=0, axis2=1: ops.diagonal(
         _last(a, axis1, axis2), offset=offset
     ),
@@ -160,16 +150,16 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     ),
     np.tril: lambda m, k=0: ops.tril(m, k=k), np.triu: lambda m, k=0: ops.triu(m, k=k),
     # joining and taking apart
-    np.concatenate: lambda arrays, axis=0: ops.concat(arrays, axis=axis),
-    np.stack: lambda arrays, axis=0: ops.stack(arrays, axis=axis),
+    np.concatenate: lambda arrays, axis=0, *, dtype=None: _cast(
+        ops.concat(arrays, axis=axis), dtype
+    ),
+    np.stack: lambda arrays, axis=0, *, dtype=None: _cast(ops.stack(arrays, axis=axis), dtype),
     np.split: lambda ary, indices_or_sections, axis=0: ops.split(
         ary, indices_or_sections, axis=axis
     ),
     np.take: _take, np.take_along_axis: _take_along_axis,
     # movement
-    np.reshape: lambda a, shape: ops.reshape(a, shape), np.ravel: lambda a: ops.reshape(a, -1),
     np.transpose: _transpose, np.matrix_transpose: lambda x: ops.matrix_transpose(x),
-    np.swapaxes: _swapaxes,
     np.moveaxis: lambda a, source, destination: ops.moveaxis(a, source, destination),
     np.expand_dims: lambda a, axis: ops.expand_dims(a, axis=axis),
     np.squeeze: lambda a, axis=None: ops.squeeze(a, axis=axis),
@@ -191,6 +181,7 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.result_type: result_type, np.can_cast: can_cast,
     np.shape: lambda a: a.shape, np.ndim: lambda a: a.ndim, np.size: lambda a: a.size,
 }  # fmt: skip
+FUNCTIONS |= calls.FUNCTIONS
 NEWER = {  # since NumPy 2.1
     "astype": lambda x, dtype: ops.astype(x, dtype), "unstack": ops.unstack,
     "cumulative_sum": ops.cumulative_sum, "cumulative_prod": ops.cumulative_prod,
@@ -228,30 +219,39 @@ def _refused(name: str, why: str) -> TypeError:
 
 
 def _array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-    if kwargs.get("out"):
+    name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+    if any(x is not None for x in kwargs.pop("out", ())):
         raise _refused(
-            ufunc.__name__,
+            name,
             "a Tensor cannot be written into an array (out=, or array += tensor); write a = a + t",
         )
-    if method != "__call__":
-        raise _refused(
-            f"{ufunc.__name__}.{method}", "this is not recorded for a Tensor; mg.sum and mg.max are"
-        )
-    if ufunc not in UFUNCS:
-        raise _refused(ufunc.__name__, "there is no such function of Tensors")
-    if kwargs:
-        raise _refused(ufunc.__name__, f"{', '.join(kwargs)}= is not supported for a Tensor")
-    return UFUNCS[ufunc](*inputs)
+    if method == "__call__" and ufunc in UFUNCS:
+        if kwargs:
+            raise _refused(name, f"{', '.join(kwargs)}= is not supported for a Tensor")
+        return UFUNCS[ufunc](*inputs)
+    if method == "outer" and ufunc in UFUNCS and ufunc.nin == 2 and not kwargs:
+        return calls.outer(UFUNCS[ufunc])(*inputs)
+    if (ufunc, method) in calls.UFUNC_METHODS:
+        return _bound(name, calls.UFUNC_METHODS[ufunc, method], inputs, kwargs)
+    raise _refused(name, "there is no such function of Tensors")
 
 
 def _array_function(self: Tensor, func: Callable, types: Any, args: tuple, kwargs: dict) -> Any:
     if func not in FUNCTIONS:
-        raise _refused(func.__name__, "there is no such function of Tensors")
-    ours = FUNCTIONS[func]
+        name = func.__name__
+        instead = calls.IN_PLACE.get(name)
+        why = f"it writes into its first argument; {instead} gives a new Tensor" if instead else ""
+        raise _refused(name, why or "there is no such function of Tensors")
+    return _bound(func.__name__, FUNCTIONS[func], args, kwargs)
+
+
+def _bound(name: str, ours: Callable, args: tuple, kwargs: dict) -> Any:
+    if kwargs.get("out", name) is None:
+        kwargs = {k: v for k, v in kwargs.items() if k != "out"}
     try:
         signature(ours).bind(*args, **kwargs)
     except TypeError as error:  # an option of NumPy's that ours has not
-        raise _refused(func.__name__, str(error)) from None
+        raise _refused(name, str(error)) from None
     return ours(*args, **kwargs)
 
 

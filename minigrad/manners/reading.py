@@ -9,6 +9,7 @@ The methods of `Readable` are given to `Tensor` when this module is imported.
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,10 @@ VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12")  # of the array API stan
 NAMESPACE: Any = None  # of the array API's functions: the package hands itself in
 
 
+def _testing(caller: FrameType) -> bool:
+    return caller.f_globals.get("__name__", "").startswith("numpy.testing")
+
+
 def _refuse_nested(caller: FrameType | None) -> None:
     """Refuse to be read by a function of NumPy's.
 
@@ -32,11 +37,11 @@ def _refuse_nested(caller: FrameType | None) -> None:
 
     Python's own frames are all there is to see:
     NumPy's functions in C (np.array, ufuncs), called with a list of Tensors,
-    look as if the user had read one.
+    look as if the user had read one; of 0-d ones `_warn_of_list` can tell.
     """
     name = None
     while caller is not None and caller.f_globals.get("__name__", "").startswith("numpy."):
-        if caller.f_globals["__name__"].startswith("numpy.testing"):
+        if _testing(caller):
             return
         name, caller = caller.f_code.co_qualname, caller.f_back
     if name is not None:
@@ -44,6 +49,22 @@ def _refuse_nested(caller: FrameType | None) -> None:
             f"np.{name}: a Tensor inside a list, or given to a function of NumPy's that knows "
             "arrays only, would be read and lose its gradient. Join the list first, as in "
             "mg.mean(mg.asarray([a, b])); to compute with the values, give t.numpy()"
+        )
+
+
+_seen: tuple[Any, ...] = ()  # the last 0-d Tensor that was read as an array: by which instruction
+
+
+def _warn_of_list(t: Any, caller: FrameType) -> None:
+    """Say that NumPy reads a 0-d Tensor inside a list, np.array([t, 1.0]): its gradient is lost.
+
+    There alone one and the same instruction of the caller's asks for an array and for a number.
+    """
+    if _seen == (id(t), caller.f_code, caller.f_lasti):
+        warnings.warn(
+            "np.array of a list reads the Tensors in it, without their gradients: write "
+            "mg.stack([...]), or t.numpy() to say that the values are meant",
+            stacklevel=3,
         )
 
 
@@ -69,7 +90,11 @@ class Readable:
         return self._value
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        _refuse_nested(sys._getframe(1))
+        global _seen
+        caller = sys._getframe(1)
+        _refuse_nested(caller)
+        if not self.shape and copy is None and not _testing(caller):
+            _seen = id(self), caller.f_code, caller.f_lasti
         if copy is False and dtype is not None and np.dtype(dtype) != self.dtype:
             raise ValueError(
                 f"a {self.dtype} Tensor cannot be seen as {np.dtype(dtype)} without a copy"
@@ -133,6 +158,8 @@ class Readable:
         return self.numpy().tolist()
 
     def __float__(self) -> float:
+        if _seen:
+            _warn_of_list(self, sys._getframe(1))
         return float(self.item())
 
     def __int__(self) -> int:

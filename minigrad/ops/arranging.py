@@ -1,4 +1,4 @@
-"""What turns and repeats: `flip`, `roll`, `tile`, `repeat`, `pad`, `meshgrid`.
+"""What turns and repeats: `flip`, `roll`, `tile`, `repeat`, `pad`, `meshgrid`, `linspace`.
 
 Each records a few of the primitives of `movement`, `broadcast` and `indexing`:
 a `roll` is two slices joined, a `tile` a broadcast between two reshapes,
@@ -12,15 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import CONSTANT, Tensor, bind
-from .arrays import asarray
-from .broadcast import broadcast_to, reshape
+from ..graph import CONSTANT, Tensor, bind, constant
+from .arrays import asarray, astype, check_device
+from .broadcast import broadcast_to, operands, reshape
+from .elementwise import add, divide, multiply, subtract
 from .indexing import take
 from .movement import PLACE, SLICE, concat, expand_dims, part
-from .table import ArrayLike, axes_of, axis_of, integers_of
+from .table import ArrayLike, axes_of, axis_of, dtype_of, flag_of, integers_of, shape_of
 
 __all__ = [
-    "broadcast_arrays", "flip", "meshgrid", "pad", "repeat", "roll", "tile",
+    "broadcast_arrays", "flip", "linspace", "meshgrid", "pad", "repeat", "roll", "tile",
 ]  # fmt: skip
 
 
@@ -210,3 +211,33 @@ def meshgrid(*arrays: ArrayLike, indexing: str = "xy") -> list[Tensor]:
         for x, place in zip(xs, places, strict=True)
     ]
     return broadcast_arrays(*lines) if lines else []
+
+
+def linspace(
+    start: ArrayLike, stop: ArrayLike, /, num: int, *, dtype: Any = None, device: Any = None,
+    endpoint: bool = True,
+) -> Tensor:  # fmt: skip
+    """num evenly spaced numbers from start to stop, without stop if not `endpoint`.
+
+    A vector, or (num, ...) between arrays, which broadcast; float64 unless told.
+    Bounds that are Tensors keep their gradient.
+
+    Raises ValueError for a negative num, TypeError for what is no number.
+    """
+    check_device("linspace", device)
+    sizes = shape_of("linspace", num)
+    if len(sizes) != 1:
+        raise ValueError(f"linspace: num is one number; got {num!r}")
+    kind = None if dtype is None else dtype_of("linspace", dtype)
+    closed, (n,) = flag_of("linspace", "endpoint", endpoint), sizes
+    if not any(isinstance(x, Tensor) and x.dtype.kind == "f" for x in (start, stop)):
+        first, last = (asarray(x).numpy() for x in (start, stop))
+        return constant(np.linspace(first, last, n, endpoint=closed, dtype=kind))
+    a, b = operands("linspace", start, stop, float_only=True)
+    steps = asarray(np.arange(n, dtype=a.dtype).reshape((n,) + (1,) * a.ndim))
+    gaps = n - closed
+    each = divide(subtract(b, a), gaps) if gaps > 0 else subtract(b, a)
+    y = add(multiply(steps, each), a)
+    if closed and n > 1:  # exactly, not up to rounding
+        y = concat([part(y, -y.ndim, None, -1), expand_dims(b, axis=0)])
+    return y if kind is None else astype(y, kind)

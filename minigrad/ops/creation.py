@@ -1,4 +1,4 @@
-"""Tensors made from a shape, bounds, or another library's array: `zeros`, `eye`, `linspace`, ..."""
+"""Tensors made from a shape, bounds, or another library's array: `zeros`, `eye`, `arange`, ..."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from ..graph import Tensor, constant
 from .arrays import asarray, check_device
 from .broadcast import broadcast_to
-from .table import FLOAT, ArrayLike, dtype_of, flag_of, integer_of, literal, number_of, shape_of
+from .table import FLOAT, ArrayLike, dtype_of, integer_of, literal, number_of, shape_of
 
 __all__ = [
-    "arange", "empty", "empty_like", "eye", "from_dlpack", "full", "full_like", "linspace", "ones",
-    "ones_like", "zeros", "zeros_like",
+    "arange", "empty", "empty_like", "eye", "from_dlpack", "full", "full_like", "ones", "ones_like",
+    "zeros", "zeros_like",
 ]  # fmt: skip
 
 
@@ -163,32 +163,11 @@ def eye(
     return constant(np.eye(rows, columns, diagonal, dtype_of("eye", dtype, FLOAT)))
 
 
-def linspace(
-    start: Any, stop: Any, /, num: int, *, dtype: Any = None, device: Any = None,
-    endpoint: bool = True,
-) -> Tensor:  # fmt: skip
-    """num evenly spaced numbers from start to stop, without stop if not `endpoint`.
-
-    A vector, or (num, ...) between arrays; float64 unless told.
-
-    Raises ValueError for a negative num,
-    TypeError for a floating-point Tensor, whose gradient would be lost, or what is no number.
-    """
-    check_device("linspace", device)
-    first, last = (asarray(_known("linspace", x)).numpy() for x in (start, stop))
-    sizes = shape_of("linspace", num)
-    if len(sizes) != 1:
-        raise ValueError(f"linspace: num is one number; got {num!r}")
-    kind = None if dtype is None else dtype_of("linspace", dtype)
-    closed = flag_of("linspace", "endpoint", endpoint)
-    return constant(np.linspace(first, last, sizes[0], endpoint=closed, dtype=kind))
-
-
 def _known(who: str, x: Any) -> Any:
     """A number given as an integer Tensor, read: how many there are depends on it."""
     if isinstance(x, Tensor) and x.dtype.kind == "f":
         raise TypeError(
             f"{who}: a bound that is a floating-point Tensor would lose its gradient; give a "
-            f"number, or scale what {who} gives, as in a + (b - a) * mg.linspace(0, 1, n)"
+            f"number, or use mg.linspace(a, b, n), which keeps it"
         )
     return x.item() if isinstance(x, Tensor) else x

@@ -224,6 +224,9 @@ def concat(arrays: Sequence[ArrayLike], /, *, axis: int | None = 0) -> Tensor:
 def stack(arrays: Sequence[ArrayLike], /, *, axis: int = 0) -> Tensor:
     """The arrays, all of one shape, joined along a new axis; dtypes promote.
 
+    Also for numbers, where NumPy's people write np.array([t, 1.0]): that reads the values of
+    Tensors, and their gradients are lost.
+
     Raises ValueError for no arrays or different shapes, IndexError for an axis that is not there,
     TypeError for no list.
     """

@@ -29,6 +29,15 @@ def _argsort_numpy(x: Any, axis: int, descending: bool) -> Any:
     return x.shape[axis] - 1 - np.flip(far, axis).astype(INT)
 
 
+def _last_maximum_numpy(x: Any, axis: int) -> Any:
+    """Where the largest element so far stands, the last of equal ones; the first NaN, once met."""
+    top = np.maximum.accumulate(x, axis=axis)
+    nan = np.isnan(x) if x.dtype.kind == "f" else np.zeros(x.shape, np.bool_)
+    new = (x == top) | nan & (np.cumsum(nan, axis=axis) == 1)
+    place = np.arange(x.shape[axis]).reshape((-1,) + (1,) * (-1 - axis))
+    return np.maximum.accumulate(np.where(new, place, 0), axis=axis).astype(INT)
+
+
 def _searchsorted_shape(x: Tensor, v: Tensor, side: str) -> tuple[Shape, np.dtype]:
     if x.ndim != 1:
         raise ValueError(f"the sorted array must be a vector; it has shape {x.shape}")
@@ -48,6 +57,10 @@ def _searchsorted_numpy(x: Any, v: Any, side: Any, rows: tuple[int, int] | None 
 ARGSORT = row(
     "argsort", "reduction", lambda x, axis, descending: (x.shape, INT), _argsort_numpy,
     branch=analytic.between_neighbours,
+)  # fmt: skip
+LAST_MAXIMUM = row(
+    "last_maximum", "reduction", lambda x, axis: (x.shape, INT), _last_maximum_numpy,
+    branch=lambda x, axis: analytic.between_neighbours(x, axis, False),
 )  # fmt: skip
 SEARCHSORTED = row(
     "searchsorted", "reduction", _searchsorted_shape, _searchsorted_numpy,

@@ -179,8 +179,10 @@ def shape_of(op: str, given: Any) -> tuple[int, ...]:
     return shape
 
 
-def named(f: Callable[..., Any]) -> Callable[..., Any]:
+def named(f: Callable[..., Any], home: str | None = __package__) -> Callable[..., Any]:
     """`f` as users call it: an error out of what it is made of (`stack` of `expand_dims`) names it.
+
+    home : the module that shows it, where pickle finds it.
     """
     name = f.__name__
 
@@ -196,7 +198,7 @@ def named(f: Callable[..., Any]) -> Callable[..., Any]:
                 error.args = (f"{name}: {text if inner else text[match.end() :]}", *error.args[1:])
             raise
 
-    called.__module__, called.__qualname__ = __package__, name  # where pickle finds it
+    called.__module__, called.__qualname__ = str(home), name
     return called
 
 

@@ -15,6 +15,7 @@ opt = optim.scheduled(optim.adam, optim.warmup(optim.cosine(1e-3, 10_000), 500))
 `given` checks what is handed in, `rules` has the optimisers, `around` what goes around one.
 """
 
+from ..manners.spellings import answering as _answering
 from .around import (
     accumulated,
     clip_by_global_norm,
@@ -32,3 +33,5 @@ __all__ = [
     "Optimizer", "accumulated", "adagrad", "adam", "adamw", "clip_by_global_norm", "constant",
     "cosine", "global_norm", "rmsprop", "scheduled", "sgd", "step_decay", "warmup",
 ]  # fmt: skip
+
+__getattr__ = _answering(__name__, lambda: __all__)

@@ -214,6 +214,7 @@ def _movements() -> Iterator[Sample]:
     yield s("pad", "zeros", lambda a: mg.pad(a, ((1, 0), (0, 2))), real(2, 2))
     for mode in ("edge", "reflect", "wrap"):
         yield s("pad", mode, lambda a, m=mode: mg.pad(a, ((1, 1), (2, 0)), m), real(3, 3))
+    yield s("linspace", "of Tensors", lambda a, b: mg.linspace(a, b, 4), real(2, 1), real(3))
     yield s("meshgrid", "two", mg.meshgrid, real(2), real(3))
     yield s("meshgrid", "by index", lambda a, b: mg.meshgrid(a, b, indexing="ij"), real(3), real(3))
     yield s("broadcast_arrays", "three", mg.broadcast_arrays, real(3, 1), real(3), real())
@@ -438,7 +439,7 @@ SAMPLES: tuple[Sample, ...] = (
 
 WITHOUT_DERIVATIVE = frozenset(
     """all any arange argmax argmin argsort asarray checked count_nonzero empty empty_like eye
-    from_dlpack linspace ones ones_like searchsorted zeros zeros_like""".split()
+    from_dlpack ones ones_like searchsorted zeros zeros_like""".split()
 ) | {name for name, f in ELEMENTWISE.items() if not f.smooth and name in ops.__all__}
 # creation, comparison, counting, rounding: zero or no derivative
 
