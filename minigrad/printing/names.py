@@ -1,0 +1,118 @@
+"""What variables are called: identifiers out of the names of nodes, and names for those without.
+
+A cotangent is called d and what it belongs to, as in `dW_f`, where that can be told.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+import unicodedata
+from collections.abc import Collection, Iterable, Iterator
+
+from ..graph import CONSTANT, Tensor
+from ..recur import RECUR, Block, Pullback, parts_of
+from ..sites import rule_of
+
+NOUNS = {
+    "einsum": "product", "multiply": "product", "absorb": "product", "add": "total", "sum": "total",
+    "subtract": "difference", "divide": "quotient", "negative": "minus", "slice": "part",
+    "permute_dims": "turned", "reshape": "shaped", "take": "rows", "scatter": "spread",
+    "place": "padded", "where": "chosen", "concat": "joined", "max": "top", "argmax": "best",
+    "broadcast_to": "repeated", "equal": "same", "square": "squares", "pow": "power",
+    "astype": "numbers", "constant": "k", "input": "x",
+}  # fmt: skip
+
+
+def identifier(name: str, reserved: Collection[str] = ()) -> str:
+    """`name` as an identifier of Python and JavaScript that is not reserved."""
+    found = re.sub(r"\W", "_", unicodedata.normalize("NFKC", name).replace("'", "_back"))
+    if not found.isidentifier():
+        found = "_" + found
+    if not found.isidentifier():
+        found = "_" + re.sub(r"[^0-9A-Za-z_]", "_", found)
+    taken = keyword.iskeyword(found) or keyword.issoftkeyword(found) or found in reserved
+    return found + "_" if taken else found
+
+
+class Names:
+    """The names in use in one function of the text."""
+
+    def __init__(self, reserved: Collection[str], used: Iterable[str] = ()) -> None:
+        self.reserved, self.used = reserved, set(used)
+
+    def fresh(self, base: str, *suffixes: str) -> str:
+        """`base`, or with one of the suffixes, or a number; from then on in use."""
+        plain = identifier(base, self.reserved)
+        for name in self._tried(plain, suffixes):
+            if name not in self.used and name not in self.reserved:
+                self.used.add(name)
+                return name
+        raise AssertionError("there is always another number")
+
+    @staticmethod
+    def _tried(plain: str, suffixes: tuple[str, ...]) -> Iterator[str]:
+        yield plain
+        for s in suffixes:
+            yield plain + s
+        k = 2
+        while True:
+            yield f"{plain}_{k}"
+            k += 1
+
+
+def cotangents(blocks: Iterable[Block]) -> dict[Tensor, str]:
+    """What the backward blocks among these compute, called after what it is the cotangent of."""
+    found: dict[Tensor, str] = {}
+    for block in blocks:
+        for pull in block.cache.values():
+            if isinstance(pull, Pullback):
+                for ph, g in zip(block.inputs, pull.inputs, strict=True):
+                    if g is not None and ph.name:
+                        found.setdefault(g, f"d{ph.name}")
+                for key, g in pull.block.ports.items():
+                    name = block.slots[key].name if key in block.slots else None
+                    if name:
+                        found.setdefault(g, f"d{name}")
+    return found
+
+
+def blocks_in(order: Iterable[Tensor]) -> list[Block]:
+    """Every block of these nodes, and within them."""
+    found: dict[Block, None] = {}
+    waiting = [parts_of(t).block for t in order if t.op is RECUR]
+    while waiting:
+        block = waiting.pop()
+        if block not in found:
+            found[block] = None
+            waiting += [parts_of(t).block for t in block.nodes if t.op is RECUR]
+    return list(found)
+
+
+def hint(t: Tensor, called: dict[Tensor, str], known: dict[Tensor, str]) -> str:
+    """What to call a node.
+
+    called : names of cotangents (`cotangents`).
+    known  : what the nodes before are called.
+    """
+    if t.name is not None:
+        return t.name
+    rule = rule_of(t.site)
+    if rule is not None and rule[1] is not None:
+        op, name, _ = rule
+        if t.op.name == "add" and len(t.inputs) > 1 and op != "recur":
+            return f"d{name}"
+        if op in ACTIVATIONS:  # what reaches the argument of an activation
+            return f"da_{name}"
+    if t in called:
+        return called[t]
+    inner = [known.get(i, "") for i in t.inputs if i.op is not CONSTANT]
+    if len(inner) == 1 and inner[0].isidentifier() and len(inner[0]) < 8:
+        if t.op.kind == "elementwise" and t.op.name not in NOUNS:
+            return f"{t.op.name}_{inner[0]}"
+        if t.op.name == "permute_dims" and t.ndim == 2:
+            return f"{inner[0]}_T"
+    return NOUNS.get(t.op.name, t.op.name)
+
+
+ACTIVATIONS = frozenset(["tanh", "sigmoid", "relu", "softplus", "exp", "sin", "cos", "erf"])
