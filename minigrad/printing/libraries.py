@@ -7,7 +7,7 @@ from typing import Any
 
 from .helpers import JAX, NUMPY, TORCH
 from .javascript import JAVASCRIPT
-from .spellings import TABLE, Library, Spelling, shape_text, spelled
+from .spellings import TABLE, Library, Spelling, shape_text, spelled, tuple_text
 
 SPECIAL = {"True": "True", "False": "False"}
 
@@ -44,6 +44,7 @@ def _python(prefix: str, **more: Any) -> dict[str, Any]:
         "zeros": f"{prefix}zeros({{shape}})",
         "zeros of": f"{prefix}zeros({{shape}}, dtype={{dtype}})",
         "stack": f"{prefix}stack({{x}})",
+        "full": f"{prefix}full({{shape}}, {{x}}, dtype={{dtype}})",
     } | more
 
 
@@ -60,9 +61,10 @@ WORDS = frozenset(
 def _library(
     name: str, imports: tuple[tuple[str, str], ...], words: dict, helpers: dict, **more: Any
 ) -> Library:
+    more = {"shape": shape_text} | more
     return Library(
         name, partial(_row, name), imports, words, helpers, spelled,
-        shape_text, reserved=WORDS | set(helpers), **more,
+        reserved=WORDS | set(helpers), **more,
     )  # fmt: skip
 
 
@@ -85,8 +87,9 @@ LIBRARIES: dict[str, Library] = {
             "torch.", array="torch.tensor({x}, dtype={dtype})", integers="torch.tensor({x})",
             scalar="torch.tensor({x}, dtype={dtype})",
             zeros="torch.zeros({shape}, dtype=torch.float64)",
+            full="torch.full({shape}, {x}, dtype={dtype})",
         ),
-        TORCH, literals=False,
+        TORCH, literals=False, shape=tuple_text,
     ),
     "js": JAVASCRIPT,
 }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from textwrap import wrap
 
 WIDTH = 99
 
@@ -61,7 +62,9 @@ class Lines:
         self.lines += broken(text, indent)
 
     def remark(self, note: str) -> None:
-        self.lines.append("    " * self.depth + f"{self.comment} {note}")
+        """A comment, in as many lines as it needs."""
+        before = "    " * self.depth + self.comment + " "
+        self.lines += [before + part for part in wrap(note, max(WIDTH - len(before), 40))]
 
     def blank(self) -> None:
         if self.lines and self.lines[-1]:

@@ -44,7 +44,7 @@ def seen(t: Tensor) -> Tensor:
     return t
 
 
-def _bare(t: Tensor) -> Tensor:
+def bare(t: Tensor) -> Tensor:
     """Without broadcasts."""
     t = seen(t)
     while t.op is BROADCAST:
@@ -59,9 +59,9 @@ def operands(t: Tensor) -> list[Tensor]:
     xs = [seen(i) for i in t.inputs]
     if t.op.kind != "elementwise" or not name_of_ours(t.op):
         return xs
-    bare = [_bare(x) for x in xs]
-    whole = np.broadcast_shapes(*(x.shape for x in bare)) == t.shape
-    return bare if whole else [xs[0], *bare[1:]]
+    small = [bare(x) for x in xs]
+    whole = np.broadcast_shapes(*(x.shape for x in small)) == t.shape
+    return small if whole else [xs[0], *small[1:]]
 
 
 def planned(order: list[Tensor], roots: Iterable[Tensor]) -> Plan:

@@ -24,9 +24,9 @@ from ..ops.table import name_of_ours
 from ..recur import PROJ, RECUR, ROW, Block, parts_of
 from . import loops, scans
 from .libraries import LIBRARIES
-from .lines import WIDTH, Lines
+from .lines import WIDTH, Lines, broken
 from .names import Names, blocks_in, cotangents, hint
-from .plans import Plan, is_literal, operands, planned, seen
+from .plans import Plan, bare, is_literal, operands, planned, seen
 from .spellings import COMMON, INFIX, Library
 
 __all__ = ["Source", "source"]
@@ -128,7 +128,7 @@ class Printer:
         body = self.out.lines
         head = Lines(self.words["comment"], "")
         for shape, names in self._shapes.items():
-            head.line(f"{self.words['comment']} {shape}: {', '.join(names)}")
+            head.remark(f"{shape}: {', '.join(names)}")
         head.line(self.words["define"].format(name="f", args=", ".join(self.arguments)))
         text = self._assembled("\n".join([*head.lines, *body]))
         made = Source(text)
@@ -217,6 +217,15 @@ class Printer:
             shape=self.library.shape(shape), dtype=self.library.dtype(dtype)
         )
 
+    def filled(self, shape: Sequence[int], number: Tensor) -> str:
+        value = number._value.item()
+        if value == 0 and not np.signbit(value):
+            return self.zeros(shape, number.dtype)
+        return self.words["full"].format(
+            shape=self.library.shape(shape), x=self.number(value)[0],
+            dtype=self.library.dtype(number.dtype),
+        )  # fmt: skip
+
     def array(self, scope: Scope, t: Tensor) -> str:
         """A node where a plain number would not do."""
         if is_literal(t):
@@ -265,6 +274,8 @@ class Printer:
         name, xs = t.op.name, operands(t)
         if not name_of_ours(t.op) or not (name in COMMON or self.library.row(name)):
             raise self._no_spelling(t)
+        if t.op is BROADCAST and is_literal(bare(t)):
+            return self.filled(t.shape, bare(t)), WHOLE
         need = 1 if name == "where" else 0  # what decides the dtype
         wrap = set(range(len(xs)))
         if name in INFIX or name == "add" or name == "where" or self.library.literals:
@@ -299,7 +310,7 @@ class Printer:
 
     def let(self, name: str, value: str, note: str = "") -> None:
         text = self.words["assign"].format(to=name, value=value)
-        if len(text) + 4 * self.out.depth > WIDTH:
+        if any(len(line) > WIDTH for line in broken(text, "    " * self.out.depth)):
             text = self.words["assign"].format(to=name, value=f"({value})")
         self.out.line(text, note)
 

@@ -82,6 +82,10 @@ def dtype_text(dtype: np.dtype, library: str) -> str:
                               "bool_" if dtype.kind == "b" else dtype.name)  # fmt: skip
 
 
+def tuple_text(shape: Sequence[int]) -> str:
+    return str(tuple(shape))
+
+
 def shape_text(shape: Sequence[int]) -> str:
     return str(tuple(shape)) if len(shape) != 1 else str(shape[0])
 
