@@ -16,21 +16,16 @@ def _tuple(items: list[str]) -> str:
     return f"({items[0]},)" if len(items) == 1 else f"({', '.join(items)})"
 
 
-def _several(items: list[str]) -> str:
-    text = ", ".join(items)
-    return f"({text})" if len(text) > 70 else text
-
-
 PYTHON: dict[str, Any] = {
     "comment": "#", "end": "", "gap": "\n\n\n",
-    "define": "def {name}({args}):", "return": "return {value}",
-    "assign": "{to} = {value}", "again": "{to} = {value}", "several": _several,
+    "define": "def {name}({args}):", "return": "return {to}", "grouped": "({})",
+    "assign": "{to} = {value}", "again": "{to} = {value}", "several": ", ".join,
     "count": "for {k} in range({n}):", "back": "for {k} in reversed(range({n})):",
     "each": "for {k} in {list}:", "choose": "{a} if {test} else {b}", "is": "{a} == {b}",
-    "row": "{x}[{n}]", "lists": "{names} = ([None] * {n} for _ in range({count}))",
-    "list": "{name} = [None] * {n}", "tuple": _tuple, "none": "None",
+    "row": "{x}[{n}]", "lists": "{to} = ([None] * {n} for _ in range({count}))",
+    "list": "{to} = [None] * {n}", "tuple": _tuple, "none": "None",
     "total": "sum(({x}[m] for m in {rows}), {zero})", "sum": "sum({x})",
-    "sums": "{names} = map(sum, ({lists}))", "plus": "{a} + {b}",
+    "sums": "{to} = map(sum, ({lists}))", "plus": "{a} + {b}",
     "part": "{x}[{rows}]", "carried": "{to} = {value}",
 }  # fmt: skip
 

@@ -15,10 +15,9 @@ import numpy as np
 
 from ..graph import Tensor
 from ..manners.text import WHOLE
-from ..ops.table import name_of_ours
 from ..recur import PROJ, RECUR, ROW, SHARED, Key, Via, parts_of
 from .names import blocks_in, hint, identifier
-from .plans import Inside, Plan, inside, is_literal, seen
+from .plans import Inside, Plan, inside, seen
 from .walks import described, paths_of, regular, sources, visited
 
 
@@ -68,8 +67,8 @@ def _printed(printer: Any, scope: Any, r: Tensor, part: Inside, outside: list[in
     name = scope.names.fresh(block.name)
     states = list(part.states.values())
     words = []
-    for ph in states:
-        words.append(_named(inner, ph, ph.name or "s"))
+    for (slot, _), ph in part.states.items():
+        words.append(_named(inner, ph, ph.name or "s", f"_{slot}"))
     own = [_named(inner, block.inputs[k], _argument(printer, r, k), "_in") for k in passed]
     shapes = [f"{w} {list(t.shape)}" for w, t in zip(
         [*own, *words], [*(block.inputs[k] for k in passed), *states], strict=True)]  # fmt: skip
@@ -77,8 +76,8 @@ def _printed(printer: Any, scope: Any, r: Tensor, part: Inside, outside: list[in
     printer.out.blank()
     printer.out.open(define, ", ".join(shapes))
     printer.body(inner, part.plan, part.returns)
-    value = [printer.array(inner, seen(t)) for t in part.returns]
-    printer.out.line(printer.words["return"].format(value=_several(printer, value)))
+    values = [printer.array(inner, seen(t)) for t in part.returns]
+    printer.say("return", values)
     printer.out.close()
     printer.out.blank()
     return Cell(name, passed)
@@ -95,10 +94,6 @@ def _named(scope: Any, ph: Tensor, base: str, *suffixes: str) -> str:
     name = scope.names.fresh(base, *suffixes)
     scope.text[ph], scope.called[ph] = (name, WHOLE), name
     return name
-
-
-def _several(printer: Any, values: list[str]) -> str:
-    return values[0] if len(values) == 1 else printer.words["several"](values)
 
 
 # -- the loop --------------------------------------------------------------------------------------
@@ -119,7 +114,6 @@ class Loop:
         self.part = inside(r, self.refs)
         self.plan = plan
         self.lists: dict[Tensor, str] = {}
-        self.at: dict[Any, str] = {}  # the lists of row numbers
         self.slots = set(self.block.slots.values())
         self.number = {ph: k for k, ph in enumerate(self.block.inputs)}
         self.place = {ph: k for k, ph in enumerate(self.part.states.values())}
@@ -144,9 +138,7 @@ class Loop:
             return
         names = [self.lists[t] for t in some]
         kind, n = ("lists" if len(some) > 1 else "list"), self.structure.n
-        self.out.line(self.words[kind].format(
-            names=self.words["several"](names), name=names[0], n=n, count=len(some)
-        ))  # fmt: skip
+        self.printer.say(kind, names, n=n, count=len(some))
 
     # -- what a node reads ---------------------------------------------------------------------
 
@@ -174,20 +166,19 @@ class Loop:
             if where is not None:
                 entry = self.words["row"].format(x=text, n=where)
                 return self.words["choose"].format(a=entry, test=head[0], b=none)
-        at = f"{self.numbers(rows.tolist(), self.block.inputs[k].name or 'row')}[{n}]"
+        at = f"{self.numbers(rows.tolist(), _argument(self.printer, self.r, k) + '_row')}[{n}]"
         entry = self.words["row"].format(x=text, n=at)
         if (rows >= 0).all():
             return entry
         return self.words["choose"].format(a=entry, test=f"{at} >= 0", b=none)
 
     def numbers(self, rows: Any, base: str) -> str:
-        """A list of row numbers, written before the loop."""
-        return self.at[repr(rows)] if repr(rows) in self.at else self._write(rows, base)
-
-    def _write(self, rows: Any, base: str) -> str:
-        name = self.at[repr(rows)] = self.scope.names.fresh(f"{base}_row")
-        self.printer.let(name, repr(rows))
-        return name
+        """The name of a list of row numbers, written before the loop."""
+        text, known = repr(rows), self.scope.rows
+        if text not in known:
+            known[text] = self.scope.names.fresh(base)
+            self.printer.let(known[text], text)
+        return known[text]
 
     def prepare(self) -> None:
         """The lists of row numbers that arguments need, before the loop."""
@@ -225,8 +216,7 @@ class Loop:
             else:
                 targets.append(entry)
         value = f"{cell.name}({', '.join([*args, *state])})"
-        form = "assign" if single else "again"
-        self.out.line(self.words[form].format(to=_several(self.printer, targets), value=value))
+        self.printer.say("assign" if single else "again", targets, value=value)
         for to, name in more:
             self.out.line(self.words["again"].format(to=to, value=name))
 
@@ -238,9 +228,7 @@ class Loop:
         if self.structure.n > 1 and len(shared) > 2:
             names = [self.result(p) for p in shared]
             lists = [self.list_of(p.attrs["ref"]) for p in shared]
-            self.out.line(self.words["sums"].format(
-                names=self.words["several"](names), lists=", ".join(lists)
-            ))  # fmt: skip
+            self.printer.say("sums", names, lists=", ".join(lists))
         else:
             for p in shared:
                 rows = self.list_of(p.attrs["ref"])
@@ -469,5 +457,3 @@ def _nodes(made: Loop, cell: Cell) -> None:
 def _held(text: str) -> str:
     return f"({text})" if " " in text else text
 
-
-_ = is_literal, name_of_ours

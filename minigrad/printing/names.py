@@ -27,10 +27,10 @@ NOUNS = {
 def identifier(name: str, reserved: Collection[str] = ()) -> str:
     """`name` as an identifier of Python and JavaScript that is not reserved."""
     found = re.sub(r"\W", "_", unicodedata.normalize("NFKC", name).replace("'", "_back"))
+    if found[:1].isdecimal() or not found:
+        found = "x" + found
     if not found.isidentifier():
-        found = "_" + found
-    if not found.isidentifier():
-        found = "_" + re.sub(r"[^0-9A-Za-z_]", "_", found)
+        found = "x" + re.sub(r"[^0-9A-Za-z_]", "_", found)
     taken = keyword.iskeyword(found) or keyword.issoftkeyword(found) or found in reserved
     return found + "_" if taken else found
 

@@ -88,6 +88,7 @@ class Scope:
     called: dict[Tensor, str] = field(default_factory=dict)
     cells: dict[Any, loops.Cell] = field(default_factory=dict)
     inner: bool = False  # a cell: what it returns is named
+    rows: dict[str, str] = field(default_factory=dict)  # lists of row numbers by their text
     indices: dict[str, str] = field(default_factory=dict)
 
     def index(self, base: str) -> str:
@@ -123,7 +124,7 @@ class Printer:
         self.body(scope, plan, leaves)
         texts = [self.array(scope, seen(t)) for t in leaves]
         value = self.nested(pytrees.tree_unflatten(spec, list(map(_Text, texts))))
-        self.out.line(self.words["return"].format(value=value))
+        self.out.line(self.words["return"].format(to=value))
         self.out.close()
         body = self.out.lines
         head = Lines(self.words["comment"], "")
@@ -281,7 +282,7 @@ class Printer:
         if name in INFIX or name == "add" or name == "where" or self.library.literals:
             wrap = {need} if all(map(is_literal, xs[need:])) else set()
         parts = [
-            (self.array(scope, x), WHOLE) if k in wrap else scope.text[x]
+            (self.array(scope, x), WHOLE) if k in wrap and is_literal(x) else scope.text[x]
             for k, x in enumerate(xs)
         ]
         return self.library.spelled(t, parts, self.library)
@@ -310,9 +311,20 @@ class Printer:
 
     def let(self, name: str, value: str, note: str = "") -> None:
         text = self.words["assign"].format(to=name, value=value)
-        if any(len(line) > WIDTH for line in broken(text, "    " * self.out.depth)):
+        if self._too_long(text):
             text = self.words["assign"].format(to=name, value=f"({value})")
         self.out.line(text, note)
+
+    def say(self, form: str, items: Sequence[str], **more: Any) -> None:
+        """A line about several things, in brackets where it has to be broken between them."""
+        to = items[0] if len(items) == 1 else self.words["several"](items)
+        text = self.words[form].format(to=to, **more)
+        if len(items) > 1 and self._too_long(text):
+            text = self.words[form].format(to=self.words["grouped"].format(to), **more)
+        self.out.line(text)
+
+    def _too_long(self, text: str) -> bool:
+        return any(len(line) > WIDTH for line in broken(text, "    " * self.out.depth))
 
     def nested(self, tree: Any) -> str:
         """A pytree of texts as the text of that tree."""
