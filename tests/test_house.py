@@ -21,7 +21,7 @@ FLOORS = {
     "minigrad": (
         "sites", "lazy", "pytrees", "static", "ordering", "graph", "ops", "arguments", "autodiff",
         "structure", "chunks", "recur", "tracing", "transforms", "per_node", "rewrite", "run",
-        "manners", "io", "optim", "kernels", "compile", "__init__", "testing",
+        "manners", "printing", "io", "optim", "kernels", "compile", "__init__", "testing",
     ),
     "viz": ("scene", "layout", "out", "draw", "__init__", "study", "commands", "cli", "__main__"),
 }  # fmt: skip

@@ -30,7 +30,7 @@ def linear_recurrence(a, b, axis, reverse):
     h = [None] * len(b)
     for k, t in enumerate(steps):
         h[t] = b[t] if k == 0 else a[t] * h[steps[k - 1]] + b[t]
-    return np.moveaxis(np.stack(h), 0, axis) if h else b
+    return np.moveaxis(np.stack(h) if h else b, 0, axis)
 ''',
     "sinc": '''
 def sinc(x, order):
@@ -104,6 +104,19 @@ TORCH = {
     name: text.replace("np.", "torch.").replace("keepdims", "keepdim")
     for name, text in SHARED.items()
 } | {
+    "sign": '''
+def sign(x):
+    """-1, 0 or 1; of NaN: NaN."""
+    return torch.where(torch.isnan(x), x, torch.sign(x))
+''',
+    "searchsorted": '''
+def searchsorted(x, v, side):
+    """Where v would enter the sorted vector x; NaN is larger than all."""
+    v = v[..., None]
+    before = x < v if side == "left" else x <= v
+    number = ~torch.isnan(x) if side == "left" else torch.ones_like(x, dtype=torch.bool)
+    return torch.sum(torch.where(torch.isnan(v), number, before), dim=-1)
+''',
     "cbrt": '''
 def cbrt(x):
     """The cube root, of negative numbers too."""

@@ -6,6 +6,7 @@ Only the functions that a text calls are printed with it.  Numbers are doubles, 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -93,17 +94,19 @@ const transpose = (x, axes) => build(axes.map((a) => x.shape[a]), (i) => {
     return at(x, j);
 });
 """,
+    "within": """
+const within = (i, bounds) => i.map((k, axis) => bounds[axis][0] + k * bounds[axis][2]);
+""",
     "slice": """
 // bounds: [start, count, step] of every axis.
-const slice = (x, bounds) => build(
-    bounds.map((b) => b[1]), (i) => at(x, i.map((k, axis) => bounds[axis][0] + k * bounds[axis][2])));
+const slice = (x, bounds) => build(bounds.map((b) => b[1]), (i) => at(x, within(i, bounds)));
 """,
     "place": """
 // Zeros with x in a part of it.
 const place = (x, bounds, shape) => {
     const out = zeros(shape);
     indices(x.shape).forEach((i, n) => {
-        out.data[offset(shape, i.map((k, axis) => bounds[axis][0] + k * bounds[axis][2]))] = x.data[n];
+        out.data[offset(shape, within(i, bounds))] = x.data[n];
     });
     return out;
 };
@@ -257,9 +260,9 @@ const sinc = (x, order) => each((v) => {
     "position": """
 const position = (better) => (list) => {
     let best = 0;
-    for (let k = 1; k < list.length; k++) {
-        if (!Number.isNaN(list[best]) && (Number.isNaN(list[k]) || better(list[k], list[best]))) best = k;
-    }
+    list.forEach((v, k) => {
+        if (!Number.isNaN(list[best]) && (Number.isNaN(v) || better(v, list[best]))) best = k;
+    });
     return best;
 };
 """,
@@ -295,7 +298,7 @@ EACH = {  # functions of numbers
     "sigmoid": "(x) => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x)))",
     "softplus": "(x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)))",
     "to_bool": "(x) => Number(x) !== 0", "to_int": "(x) => Math.trunc(Number(x))",
-    "to_float": "(x) => Number(x)",
+    "to_float": "(x) => Number(x)", "to_single": "(x) => Math.fround(Number(x))",
 } | {
     name: f"Math.{name}" for name in (
         "abs", "acosh", "asinh", "atanh", "cbrt", "ceil", "cos", "cosh", "exp", "expm1", "floor",
@@ -307,7 +310,7 @@ ALONG = {  # functions of the numbers along some axes
     "prod": "(list) => list.reduce((a, b) => a * b, 1)",
     "max": "(list) => list.reduce((a, b) => Math.max(a, b), -Infinity)",
     "any": "(list) => list.some(Boolean)", "all": "(list) => list.every(Boolean)",
-    "norm": "(list) => Math.hypot(...list)",
+    "norm": "(list) => (list.some(Number.isNaN) ? NaN : Math.hypot(...list))",
     "argmax": "position((a, b) => a > b)", "argmin": "position((a, b) => a < b)",
 }
 RUNNING = {"cumulative_sum": "(a, b) => a + b", "cumulative_prod": "(a, b) => a * b"}
@@ -379,7 +382,7 @@ TABLE: dict[str, Words] = {
     "identity": lambda t, words: words[0], "checked": lambda t, words: words[0],
     "sinc": _call("sinc", lambda t: t.attrs["order"]),
     "astype": lambda t, words: "to_{}({})".format(
-        {"b": "bool", "f": "float"}.get(t.dtype.kind, "int"), words[0]
+        {"bool": "bool", "float64": "float", "float32": "single"}.get(t.dtype.name, "int"), words[0]
     ),
     "reshape": _call("reshape", _shape), "broadcast_to": _call("broadcast_to", _shape),
     "permute_dims": _call("transpose", lambda t: [a % t.ndim for a in t.attrs["axes"]]),
@@ -411,6 +414,7 @@ WORDS: dict[str, Any] = {
     "part": "take({x}, {rows})", "stack": "stack({x})", "array": "array({x})",
     "integers": "array({x})", "scalar": "array({x})", "zeros": "zeros({shape})",
     "zeros of": "zeros({shape})", "full": "full({shape}, {x})",
+    "key": lambda key: json.dumps(str(key)),
     "special": {"True": "true", "False": "false", "nan": "NaN", "inf": "Infinity"},
 }  # fmt: skip
 RESERVED = frozenset(

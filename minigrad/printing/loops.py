@@ -161,9 +161,10 @@ class Loop:
             return self.words["row"].format(x=text, n=rows[0])
         if head is not None and set(np.flatnonzero(rows >= 0).tolist()) == set(head[2]):
             first = rows[head[2]]
-            where = str(first[0]) if len(set(first.tolist())) == 1 else None
-            where = head[1] if where is None and (first == np.arange(len(first))).all() else where
-            if where is not None:
+            where = str(first[0]) if len(set(first.tolist())) == 1 else ""
+            if not where and (first == np.arange(len(first))).all():
+                where = head[1]
+            if where:
                 entry = self.words["row"].format(x=text, n=where)
                 return self.words["choose"].format(a=entry, test=head[0], b=none)
         at = f"{self.numbers(rows.tolist(), _argument(self.printer, self.r, k) + '_row')}[{n}]"
@@ -193,30 +194,26 @@ class Loop:
         """One node's call; `carried`: the variables that take what it returns."""
         args = [self.argument(k, n, self.head) for k in cell.passed]
         single = self.structure.n == 1
+        form = "assign" if single else "again"
         for ref, name in self.lists.items():  # what merely passes through
-            value = None
-            if ref in self.place:
-                value = state[self.place[ref]]
-            elif ref in self.number:
-                value = self.argument(self.number[ref], n, self.head)
-            if value is not None:
+            if ref in self.place or ref in self.number:
+                at = self.place.get(ref)
+                value = (
+                    self.argument(self.number[ref], n, self.head) if at is None else state[at]
+                )
                 to = name if single else f"{name}[{n}]"
-                form = "assign" if single else "again"
                 self.out.line(self.words[form].format(to=to, value=value))
         if not cell.name:
             return
         targets, more = [], []
         for t in self.part.returns:
-            name = self.lists.get(seen(t))
-            entry = name if single or name is None else f"{name}[{n}]"
-            if t in carried:
-                targets.append(carried[t])
-                if entry is not None:
-                    more.append((entry, carried[t]))
-            else:
-                targets.append(entry)
+            kept = self.lists.get(seen(t), "")
+            entry = kept if single else f"{kept}[{n}]"
+            targets.append(carried.get(t, entry))
+            if t in carried and kept:
+                more.append((entry, carried[t]))
         value = f"{cell.name}({', '.join([*args, *state])})"
-        self.printer.say("assign" if single else "again", targets, value=value)
+        self.printer.say(form, targets, value=value)
         for to, name in more:
             self.out.line(self.words["again"].format(to=to, value=name))
 

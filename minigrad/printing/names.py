@@ -8,7 +8,8 @@ from __future__ import annotations
 import keyword
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable
 
 from ..graph import CONSTANT, Tensor
 from ..recur import RECUR, Block, Pullback, parts_of
@@ -40,25 +41,21 @@ class Names:
 
     def __init__(self, reserved: Collection[str], used: Iterable[str] = ()) -> None:
         self.reserved, self.used = reserved, set(used)
+        self.count: Counter[str] = Counter()
 
     def fresh(self, base: str, *suffixes: str) -> str:
         """`base`, or with one of the suffixes, or a number; from then on in use."""
         plain = identifier(base, self.reserved)
-        for name in self._tried(plain, suffixes):
+        for name in (plain, *(plain + s for s in suffixes)):
             if name not in self.used and name not in self.reserved:
                 self.used.add(name)
                 return name
-        raise AssertionError("there is always another number")
-
-    @staticmethod
-    def _tried(plain: str, suffixes: tuple[str, ...]) -> Iterator[str]:
-        yield plain
-        for s in suffixes:
-            yield plain + s
-        k = 2
         while True:
-            yield f"{plain}_{k}"
-            k += 1
+            self.count[plain] += 1
+            name = f"{plain}_{self.count[plain] + 1}"
+            if name not in self.used and name not in self.reserved:
+                self.used.add(name)
+                return name
 
 
 def cotangents(blocks: Iterable[Block]) -> dict[Tensor, str]:

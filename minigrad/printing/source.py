@@ -329,11 +329,16 @@ class Printer:
     def nested(self, tree: Any) -> str:
         """A pytree of texts as the text of that tree."""
         if isinstance(tree, dict):
-            return "{" + ", ".join(f"{k!r}: {self.nested(v)}" for k, v in tree.items()) + "}"
+            key = self.words["key"]
+            return "{" + ", ".join(f"{key(k)}: {self.nested(v)}" for k, v in tree.items()) + "}"
         if isinstance(tree, list):
             return "[" + ", ".join(map(self.nested, tree)) + "]"
         if isinstance(tree, tuple):
             return self.words["tuple"](list(map(self.nested, tree)))
+        if tree is not None and not isinstance(tree, _Text):
+            raise TypeError(
+                f"source: f returns tuples, lists and dicts of arrays; got a {type(tree).__name__}"
+            )
         return self.words["none"] if tree is None else tree.text
 
 

@@ -61,7 +61,7 @@ def _context(t: Tensor) -> dict[str, Any]:
         over = axes(t)
         whole = len(over) == t.inputs[0].ndim and t.op.name not in ("argmax", "argmin")
         inner = over[0] if len(over) == 1 else tuple(over)
-        found |= {"k": over[0], "axis": "" if whole else f", axis={inner}"}
+        found |= {"k": over[0], "over": tuple(over), "axis": "" if whole else f", axis={inner}"}
     elif "axis" in t.attrs:
         found |= {"k": 0, "axis": ""}
     return found
@@ -241,10 +241,6 @@ def contraction(t: Tensor, parts: Sequence[Part], prefix: str) -> Part:
     return f"{prefix}einsum({text})", WHOLE
 
 
-def _searched(t: Tensor, parts: Sequence[Part], library: str) -> str:
-    return f"{PREFIX[library]}searchsorted({parts[0][0]}, {parts[1][0]}, side={t.attrs['side']!r})"
-
-
 def _cast(t: Tensor, parts: Sequence[Part], library: str) -> str:
     how = "to" if library == "torch" else "astype"
     return f"{_bracket(parts[0], WHOLE, False)}.{how}({dtype_text(t.dtype, library)})"
@@ -271,7 +267,7 @@ def _broadcast(t: Tensor, parts: Sequence[Part], library: str) -> str:
 # -- the table -------------------------------------------------------------------------------------
 
 
-def same(name: str, numpy: str, torch: str | None = None, jax: str | None = None) -> Row:
+def same(numpy: str, torch: str | None = None, jax: str | None = None) -> Row:
     """A function of one name and all operands."""
     return Row(
         f"{numpy}({{all}})", jax and f"{jax}({{all}})", torch and f"{torch}({{all}})"
@@ -279,22 +275,22 @@ def same(name: str, numpy: str, torch: str | None = None, jax: str | None = None
 
 
 TABLE: dict[str, Row] = {
-    name: same(name, f"np.{name}") for name in (
+    name: same(f"np.{name}") for name in (
         "abs", "ceil", "cos", "cosh", "exp", "expm1", "floor", "isfinite", "isinf", "isnan", "log",
         "log10", "log1p", "log2", "logical_and", "logical_not", "logical_or", "logical_xor",
-        "maximum", "minimum", "nextafter", "remainder", "round", "sign", "signbit", "sin", "sinh",
+        "maximum", "minimum", "nextafter", "remainder", "round", "signbit", "sin", "sinh",
         "sqrt", "tan", "tanh", "trunc", "where", "floor_divide", "hypot", "copysign", "logaddexp",
         "bitwise_and", "bitwise_or", "bitwise_xor",
     )
 } | {
-    name: same(name, f"np.arc{name[1:]}", f"torch.{name}")
+    name: same(f"np.arc{name[1:]}", f"torch.{name}")
     for name in ("acos", "acosh", "asin", "asinh", "atan", "atanh")
 } | {
-    "atan2": same("atan2", "np.arctan2", "torch.atan2"),
-    "bitwise_left_shift": same("", "np.left_shift", "torch.bitwise_left_shift"),
-    "bitwise_right_shift": same("", "np.right_shift", "torch.bitwise_right_shift"),
-    "bitwise_invert": same("", "np.invert", "torch.bitwise_not"),
-    "cbrt": same("cbrt", "np.cbrt", "cbrt"),
+    "atan2": same("np.arctan2", "torch.atan2"),
+    "bitwise_left_shift": same("np.left_shift", "torch.bitwise_left_shift"),
+    "bitwise_right_shift": same("np.right_shift", "torch.bitwise_right_shift"),
+    "bitwise_invert": same("np.invert", "torch.bitwise_not"),
+    "cbrt": same("np.cbrt", "cbrt"),
     "relu": Row("np.maximum({0}, 0)", torch="torch.relu({0})"),
     "stop_gradient": Row("{0}", "lax.stop_gradient({0})", "{x}.detach()"),
     "absorb": Row("absorb({0}, {1})"),
@@ -312,7 +308,7 @@ TABLE: dict[str, Row] = {
     "sum": Row(summed), "prod": Row(_product),
     "max": Row("np.max({0}{axis})", torch="torch.amax({0}{axis})"),
     "any": Row("np.any({0}{axis})"), "all": Row("np.all({0}{axis})"),
-    "norm": Row("norm({0}{axis})"),
+    "norm": Row("norm({0}, {over})"),
     "argmax": Row("np.argmax({0}, axis={k})"), "argmin": Row("np.argmin({0}, axis={k})"),
     "cumulative_sum": Row(_running("cumsum")), "cumulative_prod": Row(_running("cumprod")),
     "linear_recurrence": Row("linear_recurrence({0}, {1}, {k}, {reverse})"),
@@ -321,7 +317,10 @@ TABLE: dict[str, Row] = {
         "jnp.argsort({0}, axis={k}, stable=True, descending={descending})",
         "torch.argsort({0}, dim={k}, stable=True, descending={descending})",
     ),
-    "searchsorted": Row(_searched),
+    "searchsorted": Row(
+        "np.searchsorted({0}, {1}, side={side!r})", torch="searchsorted({0}, {1}, {side!r})"
+    ),
+    "sign": same("np.sign", "sign"),
 }  # fmt: skip
 
 
