@@ -426,5 +426,5 @@ RESERVED = frozenset(
 )
 JAVASCRIPT = Library(
     "js", TABLE.get, (), WORDS, HELPERS, spelled, lambda shape: str(list(shape)),
-    reserved=RESERVED | set(HELPERS),
+    literals=EACH.__contains__, reserved=RESERVED | set(HELPERS),
 )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 
 from .helpers import JAX, NUMPY, TORCH
 from .javascript import JAVASCRIPT
-from .spellings import TABLE, Library, Spelling, shape_text, spelled, tuple_text
+from .spellings import INFIX, TABLE, Library, Spelling, shape_text, spelled, tuple_text
 
 SPECIAL = {"True": "True", "False": "False"}
 
@@ -84,7 +84,8 @@ LIBRARIES: dict[str, Library] = {
             zeros="torch.zeros({shape}, dtype=torch.float64)",
             full="torch.full({shape}, {x}, dtype={dtype})",
         ),
-        TORCH, literals=False, shape=tuple_text,
+        TORCH, literals=lambda name: name in INFIX or name in ("add", "where"),
+        shape=tuple_text,
     ),
     "js": JAVASCRIPT,
 }  # fmt: skip

@@ -27,7 +27,7 @@ from .libraries import LIBRARIES
 from .lines import WIDTH, Lines, broken
 from .names import Names, blocks_in, cotangents, hint
 from .plans import Plan, bare, is_literal, operands, planned, seen
-from .spellings import COMMON, INFIX, Library
+from .spellings import COMMON, Library
 
 __all__ = ["Source", "source"]
 
@@ -279,7 +279,7 @@ class Printer:
             return self.filled(t.shape, bare(t)), WHOLE
         need = 1 if name == "where" else 0  # what decides the dtype
         wrap = set(range(len(xs)))
-        if name in INFIX or name == "add" or name == "where" or self.library.literals:
+        if self.library.literals(name):
             wrap = {need} if all(map(is_literal, xs[need:])) else set()
         parts = [
             (self.array(scope, x), WHOLE) if k in wrap and is_literal(x) else scope.text[x]

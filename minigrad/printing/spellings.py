@@ -334,7 +334,7 @@ class Library:
     helpers  : functions of ours by name; those that a text calls are printed before it.
     spelled  : (node, operands, library) -> what is written for an ordinary node.
     shape    : a shape as text.
-    literals : whether functions take plain numbers for arrays.
+    literals : which ops take plain numbers beside arrays.
     reserved : what no variable may be called.
     """
 
@@ -345,7 +345,7 @@ class Library:
     helpers: dict[str, str]
     spelled: Callable[[Tensor, Sequence[Part], Library], Part]
     shape: Callable[[Sequence[int]], str]
-    literals: bool = True
+    literals: Callable[[str], bool] = lambda name: True
     reserved: frozenset[str] = frozenset()
 
     def dtype(self, dtype: np.dtype) -> str:

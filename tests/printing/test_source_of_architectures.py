@@ -115,7 +115,8 @@ def graph(title: str) -> Any:
     leaves = [t for t in optree.tree_leaves(made) if isinstance(t, mg.Tensor)]
     rng, swap = np.random.default_rng(len(title)), {}
     for t in toposort(leaves):
-        if t.op is CONSTANT and t.dtype.kind == "f" and t.size > 1 and (t.name or not t._value.any()):
+        drawn = t.op is CONSTANT and t.dtype.kind == "f" and t.size > 1
+        if drawn and (t.name or not t._value.any()):
             swap[t] = constant(0.5 * rng.standard_normal(t.shape), name=t.name)
     leaves = rebuild(leaves, swap)
     floats = [t for t in leaves if t.dtype.kind == "f"]
