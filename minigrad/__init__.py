@@ -12,6 +12,7 @@ from .manners.text import expr, latex
 from .ops import *
 from .ops.custom import primitive
 from .per_node import contributions, state_gradients
+from .printing.show import show
 from .printing.source import source
 from .rewrite.unfold import unfold
 from .run.evaluate import evaluate

@@ -77,7 +77,7 @@ def cotangents(blocks: Iterable[Block]) -> dict[Tensor, str]:
 def blocks_in(order: Iterable[Tensor]) -> list[Block]:
     """Every block of these nodes, and within them."""
     found: dict[Block, None] = {}
-    waiting = [parts_of(t).block for t in order if t.op is RECUR]
+    waiting = [parts_of(t).block for t in order if t.op is RECUR][::-1]
     while waiting:
         block = waiting.pop()
         if block not in found:

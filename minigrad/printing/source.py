@@ -26,16 +26,16 @@ from . import loops, scans
 from .libraries import LIBRARIES
 from .lines import WIDTH, Lines, broken
 from .names import Names, blocks_in, cotangents, hint
-from .plans import Plan, bare, is_literal, operands, planned, seen
+from .plans import Wanted, bare, is_literal, operands, planned, seen
 from .spellings import COMMON, Library
 
-__all__ = ["Source", "source"]
+__all__ = ["SourceText", "source"]
 
 LITERAL = 16  # a constant with more elements becomes an argument
 INLINE = 44  # characters of an unnamed part that is written where it is used
 
 
-class Source(str):
+class SourceText(str):
     """A program as text; prints itself.
 
     arguments : the function's arguments by name, with the values of the graph's leaves;
@@ -50,7 +50,7 @@ class Source(str):
         return str(self)
 
 
-def source(outputs: Any, library: str = "numpy") -> Source:
+def source(outputs: Any, library: str = "numpy") -> SourceText:
     """The graph of `outputs` as the text of a function `f` that computes them.
 
     outputs : a Tensor, or a tuple, list or dict of them (nested as you like), which f returns.
@@ -86,7 +86,7 @@ class Scope:
     names: Names
     text: dict[Tensor, Part] = field(default_factory=dict)
     called: dict[Tensor, str] = field(default_factory=dict)
-    cells: dict[Any, loops.Cell] = field(default_factory=dict)
+    cells: dict[Any, loops.CellText] = field(default_factory=dict)
     inner: bool = False  # a cell: what it returns is named
     rows: dict[str, str] = field(default_factory=dict)  # lists of row numbers by their text
     indices: dict[str, str] = field(default_factory=dict)
@@ -113,7 +113,7 @@ class Printer:
         self.cotangents: dict[Tensor, str] = {}
         self.given: dict[Tensor, str] = {}  # what nodes are called, wherever they are
 
-    def program(self, leaves: Sequence[Tensor], spec: Any) -> Source:
+    def program(self, leaves: Sequence[Tensor], spec: Any) -> SourceText:
         order = toposort(leaves)
         blocks = blocks_in(order)
         self.cotangents = cotangents(blocks)
@@ -132,7 +132,7 @@ class Printer:
             head.remark(f"{shape}: {', '.join(names)}")
         head.line(self.words["define"].format(name="f", args=", ".join(self.arguments)))
         text = self._assembled("\n".join([*head.lines, *body]))
-        made = Source(text)
+        made = SourceText(text)
         made.arguments, made.library = self.arguments, self.library.name
         return made
 
@@ -155,7 +155,7 @@ class Printer:
 
     # -- leaves ------------------------------------------------------------------------------------
 
-    def _take_arguments(self, scope: Scope, plan: Plan, blocks: Sequence[Block]) -> None:
+    def _take_arguments(self, scope: Scope, plan: Wanted, blocks: Sequence[Block]) -> None:
         """The leaves that are arguments, named; those within blocks too."""
         outer = [t for t in plan.order if t in plan.wanted and t.op in (CONSTANT, INPUT)]
         inner = [t for b in blocks for t in b.nodes if t.op is CONSTANT]
@@ -236,7 +236,7 @@ class Printer:
 
     # -- nodes -------------------------------------------------------------------------------------
 
-    def body(self, scope: Scope, plan: Plan, roots: Sequence[Tensor]) -> None:
+    def body(self, scope: Scope, plan: Wanted, roots: Sequence[Tensor]) -> None:
         """Everything that is wanted, in order."""
         names = {seen(t): t.name for t in plan.order if t.name and seen(t) is not t}
         atoms = {seen(i) for r in plan.asked for i in r.inputs}
@@ -267,7 +267,7 @@ class Printer:
                     called = base or hint(t, self.cotangents, scope.called)
                     self.assign(scope, t, part[0], called, "_new" if base else "_sum")
 
-    def recurrence(self, scope: Scope, plan: Plan, r: Tensor) -> None:
+    def recurrence(self, scope: Scope, plan: Wanted, r: Tensor) -> None:
         scan = self.library.name == "jax" and scans.fits(r)
         (scans.scan if scan else loops.loop)(self, scope, plan, r)
 

@@ -28,7 +28,7 @@ SILENT = frozenset(["identity", "checked"])  # their operand
 
 
 @dataclass(frozen=True)
-class Row:
+class Spellings:
     """An op's spellings; None: NumPy's, with the library's prefix."""
 
     numpy: Spelling
@@ -267,14 +267,14 @@ def _broadcast(t: Tensor, parts: Sequence[Part], library: str) -> str:
 # -- the table -------------------------------------------------------------------------------------
 
 
-def same(numpy: str, torch: str | None = None, jax: str | None = None) -> Row:
+def same(numpy: str, torch: str | None = None, jax: str | None = None) -> Spellings:
     """A function of one name and all operands."""
-    return Row(
+    return Spellings(
         f"{numpy}({{all}})", jax and f"{jax}({{all}})", torch and f"{torch}({{all}})"
     )
 
 
-TABLE: dict[str, Row] = {
+TABLE: dict[str, Spellings] = {
     name: same(f"np.{name}") for name in (
         "abs", "ceil", "cos", "cosh", "exp", "expm1", "floor", "isfinite", "isinf", "isnan", "log",
         "log10", "log1p", "log2", "logical_and", "logical_not", "logical_or", "logical_xor",
@@ -291,33 +291,33 @@ TABLE: dict[str, Row] = {
     "bitwise_right_shift": same("np.right_shift", "torch.bitwise_right_shift"),
     "bitwise_invert": same("np.invert", "torch.bitwise_not"),
     "cbrt": same("np.cbrt", "cbrt"),
-    "relu": Row("np.maximum({0}, 0)", torch="torch.relu({0})"),
-    "stop_gradient": Row("{0}", "lax.stop_gradient({0})", "{x}.detach()"),
-    "absorb": Row("absorb({0}, {1})"),
-    "xlogy": Row("xlogy({0}, {1})", torch="torch.xlogy({0}, {1})"),
-    "sigmoid": Row("sigmoid({0})", "jax.nn.sigmoid({0})", "torch.sigmoid({0})"),
-    "softplus": Row("np.logaddexp({0}, 0.0)", torch="softplus({0})"),
-    "erf": Row("erf({0})", "jax.scipy.special.erf({0})", "torch.erf({0})"),
-    "sinc": Row(lambda t, parts, library: (
+    "relu": Spellings("np.maximum({0}, 0)", torch="torch.relu({0})"),
+    "stop_gradient": Spellings("{0}", "lax.stop_gradient({0})", "{x}.detach()"),
+    "absorb": Spellings("absorb({0}, {1})"),
+    "xlogy": Spellings("xlogy({0}, {1})", torch="torch.xlogy({0}, {1})"),
+    "sigmoid": Spellings("sigmoid({0})", "jax.nn.sigmoid({0})", "torch.sigmoid({0})"),
+    "softplus": Spellings("np.logaddexp({0}, 0.0)", torch="softplus({0})"),
+    "erf": Spellings("erf({0})", "jax.scipy.special.erf({0})", "torch.erf({0})"),
+    "sinc": Spellings(lambda t, parts, library: (
         f"sinc({parts[0][0]}, {t.attrs['order']})" if t.attrs["order"]
         else f"{PREFIX[library]}sinc({parts[0][0]})"
     )),
-    "astype": Row(_cast), "reshape": Row(_reshaped), "broadcast_to": Row(_broadcast),
-    "permute_dims": Row(_permuted), "slice": Row(_sliced), "place": Row(_placed),
-    "concat": Row(_joined), "take": Row(_taken), "scatter": Row(_scattered),
-    "sum": Row(summed), "prod": Row(_product),
-    "max": Row("np.max({0}{axis})", torch="torch.amax({0}{axis})"),
-    "any": Row("np.any({0}{axis})"), "all": Row("np.all({0}{axis})"),
-    "norm": Row("norm({0}, {over})"),
-    "argmax": Row("np.argmax({0}, axis={k})"), "argmin": Row("np.argmin({0}, axis={k})"),
-    "cumulative_sum": Row(_running("cumsum")), "cumulative_prod": Row(_running("cumprod")),
-    "linear_recurrence": Row("linear_recurrence({0}, {1}, {k}, {reverse})"),
-    "argsort": Row(
+    "astype": Spellings(_cast), "reshape": Spellings(_reshaped), "broadcast_to": Spellings(_broadcast),
+    "permute_dims": Spellings(_permuted), "slice": Spellings(_sliced), "place": Spellings(_placed),
+    "concat": Spellings(_joined), "take": Spellings(_taken), "scatter": Spellings(_scattered),
+    "sum": Spellings(summed), "prod": Spellings(_product),
+    "max": Spellings("np.max({0}{axis})", torch="torch.amax({0}{axis})"),
+    "any": Spellings("np.any({0}{axis})"), "all": Spellings("np.all({0}{axis})"),
+    "norm": Spellings("norm({0}, {over})"),
+    "argmax": Spellings("np.argmax({0}, axis={k})"), "argmin": Spellings("np.argmin({0}, axis={k})"),
+    "cumulative_sum": Spellings(_running("cumsum")), "cumulative_prod": Spellings(_running("cumprod")),
+    "linear_recurrence": Spellings("linear_recurrence({0}, {1}, {k}, {reverse})"),
+    "argsort": Spellings(
         "argsort({0}, {k}, {descending})",
         "jnp.argsort({0}, axis={k}, stable=True, descending={descending})",
         "torch.argsort({0}, dim={k}, stable=True, descending={descending})",
     ),
-    "searchsorted": Row(
+    "searchsorted": Spellings(
         "np.searchsorted({0}, {1}, side={side!r})", torch="searchsorted({0}, {1}, {side!r})"
     ),
     "sign": same("np.sign", "sign"),

@@ -26,7 +26,7 @@ def library(name: str, *marks: Any) -> Any:
     return pytest.param(name, marks=[skip, *marks], id=name)
 
 
-def run(text: mg.printing.source.Source) -> Any:
+def run(text: mg.printing.source.SourceText) -> Any:
     """What the text's function returns for the leaves' values, as arrays."""
     if text.library == "js":
         return run_all_in_node([text])[0]
@@ -91,7 +91,7 @@ def equal(found: Any, outputs: Any, exact: bool = True) -> None:
         np.testing.assert_allclose(a.astype(float), b.astype(float), rtol=tol, atol=tol)
 
 
-def check(outputs: Any, name: str) -> mg.printing.source.Source:
+def check(outputs: Any, name: str) -> mg.printing.source.SourceText:
     """The text, which computes what the graph means."""
     text = mg.source(outputs, name)
     equal(run(text), outputs, exact=name != "js")
