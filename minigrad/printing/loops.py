@@ -17,12 +17,12 @@ from ..graph import Tensor
 from ..manners.text import WHOLE
 from ..recur import PROJ, RECUR, ROW, SHARED, Key, Via, parts_of
 from .names import blocks_in, hint, identifier
-from .plans import Inside, Wanted, inside, seen
+from .plans import Inside, PrintPlan, inside, seen
 from .walks import described, paths_of, regular, sources, visited
 
 
 @dataclass(frozen=True, eq=False)
-class CellText:
+class PrintedCell:
     """A printed block.
 
     name    : the function; "" where there is nothing to compute.
@@ -37,7 +37,7 @@ def refs_of(projections: Sequence[Tensor]) -> tuple[Tensor, ...]:
     return tuple(dict.fromkeys(p.attrs["ref"] for p in projections))
 
 
-def cell_of(printer: Any, scope: Any, plan: Wanted, r: Tensor, part: Inside) -> CellText:
+def cell_of(printer: Any, scope: Any, plan: PrintPlan, r: Tensor, part: Inside) -> PrintedCell:
     """The recurrence's cell; printed unless an equal one is known here.
 
     What all nodes share is read from outside where only this recurrence uses the block.
@@ -51,11 +51,11 @@ def cell_of(printer: Any, scope: Any, plan: Wanted, r: Tensor, part: Inside) -> 
     return scope.cells[key]
 
 
-def _printed(printer: Any, scope: Any, r: Tensor, part: Inside, outside: list[int]) -> CellText:
+def _printed(printer: Any, scope: Any, r: Tensor, part: Inside, outside: list[int]) -> PrintedCell:
     block = parts_of(r).block
     passed = [k for k in part.inputs if k not in outside]
     if not part.returns:
-        return CellText("", passed)
+        return PrintedCell("", passed)
     text = {block.inputs[k]: scope.text[seen(r.inputs[k])] for k in outside}
     within = [t for b in blocks_in([r]) for t in b.nodes]
     held = {w for w, _ in text.values()} | {printer.leaves.get(printer.key(t), "") for t in within}
@@ -80,7 +80,7 @@ def _printed(printer: Any, scope: Any, r: Tensor, part: Inside, outside: list[in
     printer.say("return", values)
     printer.out.close()
     printer.out.blank()
-    return CellText(name, passed)
+    return PrintedCell(name, passed)
 
 
 def _argument(printer: Any, r: Tensor, k: int) -> str:
@@ -99,13 +99,13 @@ def _named(scope: Any, ph: Tensor, base: str, *suffixes: str) -> str:
 # -- the loop --------------------------------------------------------------------------------------
 
 
-class LoopText:
+class Loop:
     """One recurrence as it is printed.
 
     lists : what each row holds, by interior tensor: the names of lists (of variables for one node).
     """
 
-    def __init__(self, printer: Any, scope: Any, plan: Wanted, r: Tensor) -> None:
+    def __init__(self, printer: Any, scope: Any, plan: PrintPlan, r: Tensor) -> None:
         self.printer, self.scope, self.r = printer, scope, r
         self.words, self.out = printer.words, printer.out
         self.block, self.structure, self.vias = parts_of(r)
@@ -190,7 +190,7 @@ class LoopText:
 
     # -- one node ------------------------------------------------------------------------------
 
-    def call(self, cell: CellText, n: str, state: Sequence[str], carried: dict[Tensor, str]) -> None:
+    def call(self, cell: PrintedCell, n: str, state: Sequence[str], carried: dict[Tensor, str]) -> None:
         """One node's call; `carried`: the variables that take what it returns."""
         args = [self.argument(k, n, self.head) for k in cell.passed]
         single = self.structure.n == 1
@@ -297,9 +297,9 @@ def scattered(printer: Any, rows: str, p: Tensor, via: Via) -> str:
     return f"scatter({some}, {index}, {via.size})"
 
 
-def loop(printer: Any, scope: Any, plan: Wanted, r: Tensor) -> None:
+def loop(printer: Any, scope: Any, plan: PrintPlan, r: Tensor) -> None:
     """Print a recurrence as a loop."""
-    made = LoopText(printer, scope, plan, r)
+    made = Loop(printer, scope, plan, r)
     s = made.structure
     if not s.n:
         for p in made.projections:
@@ -316,7 +316,7 @@ def loop(printer: Any, scope: Any, plan: Wanted, r: Tensor) -> None:
     made.leave()
 
 
-def _chains(made: LoopText, cell: CellText, paths: list[list[int]]) -> None:
+def _chains(made: Loop, cell: PrintedCell, paths: list[list[int]]) -> None:
     """Path by path, the state carried from step to step in variables."""
     words, out, printer, names = made.words, made.out, made.printer, made.scope.names
     made.new_lists(made.refs)
@@ -379,7 +379,7 @@ def _chains(made: LoopText, cell: CellText, paths: list[list[int]]) -> None:
         out.close()
 
 
-def _passing(made: LoopText, before: dict[Tensor, list[Key]], n: str, state: dict) -> list[Any]:
+def _passing(made: Loop, before: dict[Tensor, list[Key]], n: str, state: dict) -> list[Any]:
     """States that leave as what merely came in (an input, another state): moved on afterwards."""
     moved = []
     for t, keys in before.items():
@@ -395,7 +395,7 @@ def _passing(made: LoopText, before: dict[Tensor, list[Key]], n: str, state: dic
     return moved
 
 
-def _nodes(made: LoopText, cell: CellText) -> None:
+def _nodes(made: Loop, cell: PrintedCell) -> None:
     """Node by node, the states of those before looked up in lists."""
     s, words, out, names = made.structure, made.words, made.out, made.scope.names
     sent = made.part.sent

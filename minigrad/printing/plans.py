@@ -20,7 +20,7 @@ from .spellings import SILENT
 
 
 @dataclass(eq=False)
-class Wanted:
+class PrintPlan:
     """What of a part of the graph is printed.
 
     order  : its nodes, inputs first.
@@ -64,9 +64,9 @@ def operands(t: Tensor) -> list[Tensor]:
     return small if whole else [xs[0], *small[1:]]
 
 
-def planned(order: list[Tensor], roots: Iterable[Tensor]) -> Wanted:
+def planned(order: list[Tensor], roots: Iterable[Tensor]) -> PrintPlan:
     wanted = {seen(t) for t in roots}
-    plan = Wanted(order, wanted, Counter(map(seen, roots)), {})
+    plan = PrintPlan(order, wanted, Counter(map(seen, roots)), {})
     for t in reversed(order):
         if t not in wanted:
             continue
@@ -100,7 +100,7 @@ class Inside(NamedTuple):
     returns : what a call of the cell returns: states first, no placeholders.
     """
 
-    plan: Wanted
+    plan: PrintPlan
     inputs: list[int]
     states: dict[Key, Tensor]
     sent: dict[Key, Tensor]

@@ -12,8 +12,8 @@ import numpy as np
 from ..graph import Tensor
 from ..manners.text import WHOLE
 from ..recur import ROW, SHARED, parts_of
-from .loops import CellText, LoopText, cell_of, scattered
-from .plans import Wanted, seen
+from .loops import Loop, PrintedCell, cell_of, scattered
+from .plans import PrintPlan, seen
 from .walks import described, paths_of
 
 
@@ -26,9 +26,9 @@ def fits(r: Tensor) -> bool:
     return not len(s.src) or (paths is not None and len({len(p) for p in paths}) == 1)
 
 
-def scan(printer: Any, scope: Any, plan: Wanted, r: Tensor) -> None:
+def scan(printer: Any, scope: Any, plan: PrintPlan, r: Tensor) -> None:
     """Print a recurrence as a `vmap` or a `lax.scan`."""
-    made = LoopText(printer, scope, plan, r)
+    made = Loop(printer, scope, plan, r)
     cell = cell_of(printer, scope, plan, r, made.part)
     printer.out.remark(f"{made.block.name}: {described(made.structure)}")
     rows = _mapped(made, cell) if not made.part.sent else _scanned(made, cell)
@@ -36,7 +36,7 @@ def scan(printer: Any, scope: Any, plan: Wanted, r: Tensor) -> None:
         _leave(made, p, rows[seen(p.attrs["ref"])])
 
 
-def _leave(made: LoopText, p: Tensor, rows: str) -> None:
+def _leave(made: Loop, p: Tensor, rows: str) -> None:
     via = p.attrs["via"]
     if via is ROW:
         made.scope.text[p] = rows, WHOLE
@@ -45,7 +45,7 @@ def _leave(made: LoopText, p: Tensor, rows: str) -> None:
         made.printer.let(made.result(p), text, str(list(p.shape)))
 
 
-def _entering(made: LoopText, k: int) -> str:
+def _entering(made: Loop, k: int) -> str:
     """What every node reads of an argument, a row a node."""
     x, via = seen(made.r.inputs[k]), made.vias[k]
     text = made.printer.array(made.scope, x)
@@ -62,7 +62,7 @@ def _entering(made: LoopText, k: int) -> str:
     return f"jnp.where({there}.reshape(-1{ones}) == 1, {text}[{index}], 0)"
 
 
-def _arguments(made: LoopText, cell: CellText) -> tuple[list[int], dict[int, str]]:
+def _arguments(made: Loop, cell: PrintedCell) -> tuple[list[int], dict[int, str]]:
     """The block's inputs that differ from node to node, and those that do not, as text.
 
     Among the former what merely passes through.
@@ -76,13 +76,13 @@ def _arguments(made: LoopText, cell: CellText) -> tuple[list[int], dict[int, str
     return own, same
 
 
-def _called(made: LoopText, cell: CellText, own: list[int], same: dict[int, str], words: Any) -> str:
+def _called(made: Loop, cell: PrintedCell, own: list[int], same: dict[int, str], words: Any) -> str:
     """A call of the cell on rows at once; what is shared is held."""
     args = [same.get(k) or words[k] for k in cell.passed] + words["states"]
     return f"{cell.name}({', '.join(args)})"
 
 
-def _mapped(made: LoopText, cell: CellText) -> dict[Tensor, str]:
+def _mapped(made: Loop, cell: PrintedCell) -> dict[Tensor, str]:
     names, n = made.scope.names, made.structure.n
     own, same = _arguments(made, cell)
     zeros = [made.printer.zeros(ph.shape, ph.dtype) for ph in made.part.states.values()]
@@ -110,7 +110,7 @@ def _mapped(made: LoopText, cell: CellText) -> dict[Tensor, str]:
     return found
 
 
-def _scanned(made: LoopText, cell: CellText) -> dict[Tensor, str]:
+def _scanned(made: Loop, cell: PrintedCell) -> dict[Tensor, str]:
     names, out, printer = made.scope.names, made.out, made.printer
     rows = np.array(paths_of(made.structure)).T  # (steps, chains)
     steps, chains = rows.shape

@@ -26,7 +26,7 @@ from . import loops, scans
 from .libraries import LIBRARIES
 from .lines import WIDTH, Lines, broken
 from .names import Names, blocks_in, cotangents, hint
-from .plans import Wanted, bare, is_literal, operands, planned, seen
+from .plans import PrintPlan, bare, is_literal, operands, planned, seen
 from .spellings import COMMON, Library
 
 __all__ = ["SourceText", "source"]
@@ -86,7 +86,7 @@ class Scope:
     names: Names
     text: dict[Tensor, Part] = field(default_factory=dict)
     called: dict[Tensor, str] = field(default_factory=dict)
-    cells: dict[Any, loops.CellText] = field(default_factory=dict)
+    cells: dict[Any, loops.PrintedCell] = field(default_factory=dict)
     inner: bool = False  # a cell: what it returns is named
     rows: dict[str, str] = field(default_factory=dict)  # lists of row numbers by their text
     indices: dict[str, str] = field(default_factory=dict)
@@ -155,7 +155,7 @@ class Printer:
 
     # -- leaves ------------------------------------------------------------------------------------
 
-    def _take_arguments(self, scope: Scope, plan: Wanted, blocks: Sequence[Block]) -> None:
+    def _take_arguments(self, scope: Scope, plan: PrintPlan, blocks: Sequence[Block]) -> None:
         """The leaves that are arguments, named; those within blocks too."""
         outer = [t for t in plan.order if t in plan.wanted and t.op in (CONSTANT, INPUT)]
         inner = [t for b in blocks for t in b.nodes if t.op is CONSTANT]
@@ -236,7 +236,7 @@ class Printer:
 
     # -- nodes -------------------------------------------------------------------------------------
 
-    def body(self, scope: Scope, plan: Wanted, roots: Sequence[Tensor]) -> None:
+    def body(self, scope: Scope, plan: PrintPlan, roots: Sequence[Tensor]) -> None:
         """Everything that is wanted, in order."""
         names = {seen(t): t.name for t in plan.order if t.name and seen(t) is not t}
         atoms = {seen(i) for r in plan.asked for i in r.inputs}
@@ -267,7 +267,7 @@ class Printer:
                     called = base or hint(t, self.cotangents, scope.called)
                     self.assign(scope, t, part[0], called, "_new" if base else "_sum")
 
-    def recurrence(self, scope: Scope, plan: Wanted, r: Tensor) -> None:
+    def recurrence(self, scope: Scope, plan: PrintPlan, r: Tensor) -> None:
         scan = self.library.name == "jax" and scans.fits(r)
         (scans.scan if scan else loops.loop)(self, scope, plan, r)
 

@@ -28,7 +28,7 @@ SILENT = frozenset(["identity", "checked"])  # their operand
 
 
 @dataclass(frozen=True)
-class Spellings:
+class Spelt:
     """An op's spellings; None: NumPy's, with the library's prefix."""
 
     numpy: Spelling
@@ -267,14 +267,14 @@ def _broadcast(t: Tensor, parts: Sequence[Part], library: str) -> str:
 # -- the table -------------------------------------------------------------------------------------
 
 
-def same(numpy: str, torch: str | None = None, jax: str | None = None) -> Spellings:
+def same(numpy: str, torch: str | None = None, jax: str | None = None) -> Spelt:
     """A function of one name and all operands."""
-    return Spellings(
+    return Spelt(
         f"{numpy}({{all}})", jax and f"{jax}({{all}})", torch and f"{torch}({{all}})"
     )
 
 
-TABLE: dict[str, Spellings] = {
+TABLE: dict[str, Spelt] = {
     name: same(f"np.{name}") for name in (
         "abs", "ceil", "cos", "cosh", "exp", "expm1", "floor", "isfinite", "isinf", "isnan", "log",
         "log10", "log1p", "log2", "logical_and", "logical_not", "logical_or", "logical_xor",
@@ -291,33 +291,33 @@ TABLE: dict[str, Spellings] = {
     "bitwise_right_shift": same("np.right_shift", "torch.bitwise_right_shift"),
     "bitwise_invert": same("np.invert", "torch.bitwise_not"),
     "cbrt": same("np.cbrt", "cbrt"),
-    "relu": Spellings("np.maximum({0}, 0)", torch="torch.relu({0})"),
-    "stop_gradient": Spellings("{0}", "lax.stop_gradient({0})", "{x}.detach()"),
-    "absorb": Spellings("absorb({0}, {1})"),
-    "xlogy": Spellings("xlogy({0}, {1})", torch="torch.xlogy({0}, {1})"),
-    "sigmoid": Spellings("sigmoid({0})", "jax.nn.sigmoid({0})", "torch.sigmoid({0})"),
-    "softplus": Spellings("np.logaddexp({0}, 0.0)", torch="softplus({0})"),
-    "erf": Spellings("erf({0})", "jax.scipy.special.erf({0})", "torch.erf({0})"),
-    "sinc": Spellings(lambda t, parts, library: (
+    "relu": Spelt("np.maximum({0}, 0)", torch="torch.relu({0})"),
+    "stop_gradient": Spelt("{0}", "lax.stop_gradient({0})", "{x}.detach()"),
+    "absorb": Spelt("absorb({0}, {1})"),
+    "xlogy": Spelt("xlogy({0}, {1})", torch="torch.xlogy({0}, {1})"),
+    "sigmoid": Spelt("sigmoid({0})", "jax.nn.sigmoid({0})", "torch.sigmoid({0})"),
+    "softplus": Spelt("np.logaddexp({0}, 0.0)", torch="softplus({0})"),
+    "erf": Spelt("erf({0})", "jax.scipy.special.erf({0})", "torch.erf({0})"),
+    "sinc": Spelt(lambda t, parts, library: (
         f"sinc({parts[0][0]}, {t.attrs['order']})" if t.attrs["order"]
         else f"{PREFIX[library]}sinc({parts[0][0]})"
     )),
-    "astype": Spellings(_cast), "reshape": Spellings(_reshaped), "broadcast_to": Spellings(_broadcast),
-    "permute_dims": Spellings(_permuted), "slice": Spellings(_sliced), "place": Spellings(_placed),
-    "concat": Spellings(_joined), "take": Spellings(_taken), "scatter": Spellings(_scattered),
-    "sum": Spellings(summed), "prod": Spellings(_product),
-    "max": Spellings("np.max({0}{axis})", torch="torch.amax({0}{axis})"),
-    "any": Spellings("np.any({0}{axis})"), "all": Spellings("np.all({0}{axis})"),
-    "norm": Spellings("norm({0}, {over})"),
-    "argmax": Spellings("np.argmax({0}, axis={k})"), "argmin": Spellings("np.argmin({0}, axis={k})"),
-    "cumulative_sum": Spellings(_running("cumsum")), "cumulative_prod": Spellings(_running("cumprod")),
-    "linear_recurrence": Spellings("linear_recurrence({0}, {1}, {k}, {reverse})"),
-    "argsort": Spellings(
+    "astype": Spelt(_cast), "reshape": Spelt(_reshaped), "broadcast_to": Spelt(_broadcast),
+    "permute_dims": Spelt(_permuted), "slice": Spelt(_sliced), "place": Spelt(_placed),
+    "concat": Spelt(_joined), "take": Spelt(_taken), "scatter": Spelt(_scattered),
+    "sum": Spelt(summed), "prod": Spelt(_product),
+    "max": Spelt("np.max({0}{axis})", torch="torch.amax({0}{axis})"),
+    "any": Spelt("np.any({0}{axis})"), "all": Spelt("np.all({0}{axis})"),
+    "norm": Spelt("norm({0}, {over})"),
+    "argmax": Spelt("np.argmax({0}, axis={k})"), "argmin": Spelt("np.argmin({0}, axis={k})"),
+    "cumulative_sum": Spelt(_running("cumsum")), "cumulative_prod": Spelt(_running("cumprod")),
+    "linear_recurrence": Spelt("linear_recurrence({0}, {1}, {k}, {reverse})"),
+    "argsort": Spelt(
         "argsort({0}, {k}, {descending})",
         "jnp.argsort({0}, axis={k}, stable=True, descending={descending})",
         "torch.argsort({0}, dim={k}, stable=True, descending={descending})",
     ),
-    "searchsorted": Spellings(
+    "searchsorted": Spelt(
         "np.searchsorted({0}, {1}, side={side!r})", torch="searchsorted({0}, {1}, {side!r})"
     ),
     "sign": same("np.sign", "sign"),
