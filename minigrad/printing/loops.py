@@ -190,7 +190,9 @@ class Loop:
 
     # -- one node ------------------------------------------------------------------------------
 
-    def call(self, cell: PrintedCell, n: str, state: Sequence[str], carried: dict[Tensor, str]) -> None:
+    def call(
+        self, cell: PrintedCell, n: str, state: Sequence[str], carried: dict[Tensor, str]
+    ) -> None:
         """One node's call; `carried`: the variables that take what it returns."""
         args = [self.argument(k, n, self.head) for k in cell.passed]
         single = self.structure.n == 1
