@@ -18,7 +18,7 @@ CORE = {  # in this order: the later ones are made with the earlier ones
     "indices": """
 // Every index of an array of this shape, in order.
 const indices = (shape) => shape.reduce(
-    (all, n) => all.flatMap((i) => Array.from({ length: n }, (_, k) => [...i, k])), [[]]);
+    (found, n) => found.flatMap((i) => Array.from({ length: n }, (_, k) => [...i, k])), [[]]);
 """,
     "offset": """
 const offset = (shape, index) => index.reduce((at, k, axis) => at * shape[axis] + k, 0);
@@ -114,7 +114,7 @@ const place = (x, bounds, shape) => {
     "concat": """
 const concat = (xs, axis) => {
     const shape = [...xs[0].shape];
-    shape[axis] = xs.reduce((sum, x) => sum + x.shape[axis], 0);
+    shape[axis] = xs.reduce((n, x) => n + x.shape[axis], 0);
     return build(shape, (i) => {
         let j = [...i], n = 0;
         while (j[axis] >= xs[n].shape[axis]) { j[axis] -= xs[n].shape[axis]; n += 1; }
@@ -206,11 +206,11 @@ const einsum = (spec, ...xs) => {
     subs.forEach((sub, k) => [...sub].forEach((c, axis) => { size[c] = xs[k].shape[axis]; }));
     const free = [...out], summed = Object.keys(size).filter((c) => !out.includes(c));
     const inner = indices(summed.map((c) => size[c]));
-    return build(free.map((c) => size[c]), (i) => inner.reduce((sum, j) => {
+    return build(free.map((c) => size[c]), (i) => inner.reduce((so_far, j) => {
         const value = {};
         free.forEach((c, k) => { value[c] = i[k]; });
         summed.forEach((c, k) => { value[c] = j[k]; });
-        return sum + xs.reduce((p, x, k) => p * at(x, [...subs[k]].map((c) => value[c])), 1);
+        return so_far + xs.reduce((p, x, k) => p * at(x, [...subs[k]].map((c) => value[c])), 1);
     }, 0));
 };
 """,
@@ -233,9 +233,9 @@ const bits = (f) => (x, y) => {
 // The error function by its series, whose terms are all positive.
 const erfOf = (x) => {
     if (!(Math.abs(x) < 6)) return Number.isNaN(x) ? x : Math.sign(x);
-    let term = x, sum = x;
-    for (let n = 1; n < 200; n++) { term *= (2 * x * x) / (2 * n + 1); sum += term; }
-    return (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x) * sum;
+    let term = x, series = x;
+    for (let n = 1; n < 200; n++) { term *= (2 * x * x) / (2 * n + 1); series += term; }
+    return (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x) * series;
 };
 """,
     "sinc": """
@@ -243,14 +243,14 @@ const erfOf = (x) => {
 const sinc = (x, order) => each((v) => {
     const u = Math.PI * v, scale = Math.PI ** order;
     if (Math.abs(u) < order + 1) {
-        let sum = 0;
+        let series = 0;
         for (let k = Math.floor((order + 1) / 2); k < order + 16; k++) {
             let c = (-1) ** k;
             for (let j = 1; j <= 2 * k + 1; j++) c /= j;
             for (let j = 0; j < order; j++) c *= 2 * k - j;
-            sum += c * u ** (2 * k - order);
+            series += c * u ** (2 * k - order);
         }
-        return scale * sum;
+        return scale * series;
     }
     let y = Math.sin(u) / u;
     for (let n = 1; n <= order; n++) y = (Math.sin(u + (n * Math.PI) / 2) - n * y) / u;
@@ -409,7 +409,7 @@ WORDS: dict[str, Any] = {
     "each": "for (const {k} of {list}) {{", "choose": "({test} ? {a} : {b})", "is": "{a} === {b}",
     "row": "row({x}, {n})", "lists": "let {to} = lists({count}, {n});",
     "list": "let {to} = new Array({n});", "none": "null",
-    "total": "{rows}.reduce((sum, m) => add(sum, {x}[m]), {zero})", "sum": "sumOf({x})",
+    "total": "{rows}.reduce((so_far, m) => add(so_far, {x}[m]), {zero})", "sum": "sumOf({x})",
     "sums": "let {to} = [{lists}].map(sumOf);", "plus": "add({a}, {b})",
     "part": "take({x}, {rows})", "stack": "stack({x})", "array": "array({x})",
     "integers": "array({x})", "scalar": "array({x})", "zeros": "zeros({shape})",
@@ -422,7 +422,7 @@ RESERVED = frozenset(
     "eval export extends false finally for function if implements import in instanceof interface "
     "let new null package private protected public return static super switch this throw true try "
     "typeof undefined var void while with yield Array BigInt Boolean Infinity Math NaN Number "
-    "Object sum m".split()
+    "Object so_far m".split()
 )
 JAVASCRIPT = Library(
     "js", TABLE.get, (), WORDS, HELPERS, spelled, lambda shape: str(list(shape)),

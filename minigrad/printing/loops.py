@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,6 +31,18 @@ class PrintedCell:
 
     name: str
     passed: list[int]
+
+
+class End(NamedTuple):
+    """Where chains begin, or end.
+
+    test : is it such a node.   path : the number of the chain, in the loop.
+    rows : the rows, chain after chain.
+    """
+
+    test: str
+    path: str
+    rows: list[int]
 
 
 def refs_of(projections: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -114,6 +126,7 @@ class Loop:
         self.part = inside(r, self.refs)
         self.plan = plan
         self.lists: dict[Tensor, str] = {}
+        self.ends: list[End] = []
         self.slots = set(self.block.slots.values())
         self.number = {ph: k for k, ph in enumerate(self.block.inputs)}
         self.place = {ph: k for k, ph in enumerate(self.part.states.values())}
@@ -142,11 +155,8 @@ class Loop:
 
     # -- what a node reads ---------------------------------------------------------------------
 
-    def argument(self, k: int, n: str, head: tuple[str, str, Any] | None) -> str:
-        """Input k of the block at row `n`.
-
-        head : (condition, path, rows) of a chain's first node.
-        """
+    def argument(self, k: int, n: str) -> str:
+        """Input k of the block at row `n`."""
         x, via = seen(self.r.inputs[k]), self.vias[k]
         text = self.printer.array(self.scope, x)
         if via is SHARED:
@@ -159,14 +169,15 @@ class Loop:
             return none
         if len(set(rows.tolist())) == 1:
             return self.words["row"].format(x=text, n=rows[0])
-        if head is not None and set(np.flatnonzero(rows >= 0).tolist()) == set(head[2]):
-            first = rows[head[2]]
-            where = str(first[0]) if len(set(first.tolist())) == 1 else ""
-            if not where and (first == np.arange(len(first))).all():
-                where = head[1]
-            if where:
-                entry = self.words["row"].format(x=text, n=where)
-                return self.words["choose"].format(a=entry, test=head[0], b=none)
+        for end in self.ends:
+            if set(np.flatnonzero(rows >= 0).tolist()) == set(end.rows):
+                first = rows[end.rows]
+                where = str(first[0]) if len(set(first.tolist())) == 1 else ""
+                if not where and (first == np.arange(len(first))).all():
+                    where = end.path
+                if where:
+                    entry = self.words["row"].format(x=text, n=where)
+                    return self.words["choose"].format(a=entry, test=end.test, b=none)
         at = f"{self.numbers(rows.tolist(), _argument(self.printer, self.r, k) + '_row')}[{n}]"
         entry = self.words["row"].format(x=text, n=at)
         if (rows >= 0).all():
@@ -184,9 +195,7 @@ class Loop:
     def prepare(self) -> None:
         """The lists of row numbers that arguments need, before the loop."""
         for k in self.part.inputs:
-            self.argument(k, "0", self.head)
-
-    head: tuple[str, str, Any] | None = None
+            self.argument(k, "0")
 
     # -- one node ------------------------------------------------------------------------------
 
@@ -194,14 +203,14 @@ class Loop:
         self, cell: PrintedCell, n: str, state: Sequence[str], carried: dict[Tensor, str]
     ) -> None:
         """One node's call; `carried`: the variables that take what it returns."""
-        args = [self.argument(k, n, self.head) for k in cell.passed]
+        args = [self.argument(k, n) for k in cell.passed]
         single = self.structure.n == 1
         form = "assign" if single else "again"
         for ref, name in self.lists.items():  # what merely passes through
             if ref in self.place or ref in self.number:
                 at = self.place.get(ref)
                 value = (
-                    self.argument(self.number[ref], n, self.head) if at is None else state[at]
+                    self.argument(self.number[ref], n) if at is None else state[at]
                 )
                 to = name if single else f"{name}[{n}]"
                 self.out.line(self.words[form].format(to=to, value=value))
@@ -348,8 +357,7 @@ def _chains(made: Loop, cell: PrintedCell, paths: list[list[int]]) -> None:
     heads = [p[0] for p in paths]
     if how is None:
         n, b = made.scope.index("n"), made.scope.index("steps")
-        first = f"{b}[0]"
-        made.head = words["is"].format(a=n, b=first), "", heads
+        made.ends = [End(words["is"].format(a=n, b=f"{b}[0]"), "", heads)]
         made.prepare()
         out.open(words["each"].format(k=b, list=repr(paths)))
         start()
@@ -360,8 +368,11 @@ def _chains(made: Loop, cell: PrintedCell, paths: list[list[int]]) -> None:
         return
     t = made.scope.index("t")
     b = made.scope.index("b") if how.paths > 1 else ""
-    first = str(how.steps - 1) if how.back else "0"
-    made.head = words["is"].format(a=t, b=first), b, heads
+    both = (how.steps - 1, 0) if how.back else (0, how.steps - 1)
+    made.ends = [
+        End(words["is"].format(a=t, b=str(k)), b, rows)
+        for k, rows in zip(both, (heads, [p[-1] for p in paths]), strict=True)
+    ]
     made.prepare()
     if b:
         out.open(words["count"].format(k=b, n=how.paths))
@@ -389,7 +400,7 @@ def _passing(made: Loop, before: dict[Tensor, list[Key]], n: str, state: dict) -
         if ph in made.place:
             value = list(state.values())[made.place[ph]]
         else:
-            value = made.argument(made.number[ph], n, made.head)
+            value = made.argument(made.number[ph], n)
         if any(value != state[key] for key in keys):
             name = made.scope.names.fresh(f"{identifier(ph.name or 's')}_old")
             made.printer.let(name, value)

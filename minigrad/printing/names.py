@@ -103,7 +103,7 @@ def hint(t: Tensor, called: dict[Tensor, str], known: dict[Tensor, str]) -> str:
             return f"da_{name}"
     if t in called:
         return called[t]
-    inner = [known.get(i, "") for i in t.inputs if i.op is not CONSTANT]
+    inner = [known.get(i, "").removesuffix("_new") for i in t.inputs if i.op is not CONSTANT]
     if len(inner) == 1 and inner[0].isidentifier() and len(inner[0]) < 8:
         if t.op.kind == "elementwise" and t.op.name not in NOUNS:
             return f"{t.op.name}_{inner[0]}"

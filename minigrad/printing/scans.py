@@ -94,7 +94,9 @@ def _mapped(made: Loop, cell: PrintedCell) -> dict[Tensor, str]:
         found = dict(zip(made.part.returns, targets, strict=True))
         if params:
             given = ", ".join(_entering(made, k) for k in own)
-            value = f"jax.vmap(lambda {', '.join(params.values())}: {call})({given})"
+            plain = not zeros and own == cell.passed
+            each = cell.name if plain else f"lambda {', '.join(params.values())}: {call}"
+            value = f"jax.vmap({each})({given})"
             made.printer.say("assign", targets, value=value)
         else:
             value = f"jax.vmap(lambda _: {call})(jnp.zeros({n}))"
@@ -142,8 +144,9 @@ def _scanned(made: Loop, cell: PrintedCell) -> dict[Tensor, str]:
         value |= dict(zip(map(seen, made.part.returns), targets, strict=True))
         call = _called(made, cell, own, same, {**params, "states": state})
         if chains > 1:
-            free = [*params.values(), *state]
-            call = f"jax.vmap(lambda {', '.join(free)}: {call})({', '.join(free)})"
+            free = ", ".join([*(params[k] for k in cell.passed if k in params), *state])
+            same_order = all(k in params for k in cell.passed)
+            call = f"jax.vmap({cell.name if same_order else f'lambda {free}: {call}'})({free})"
         printer.say("assign", targets, value=call)
     leaf_of = {leaf: t for (_, leaf), t in made.part.sent.items()}
     after = []

@@ -65,14 +65,14 @@ def source(outputs: Any, library: str = "numpy") -> SourceText:
         exec(text, space)
         space["f"](**text.arguments)
 
-    torch takes and returns tensors, JavaScript {shape, data} (see `array` in its text).
+    torch takes and returns tensors, JavaScript {shape: [2, 3], data: [...]}, flat in C order.
     Recurrences are loops, of chains in JAX `lax.scan`; all of them are printed for one node,
     so the text is for reading and checking, and slower than `mg.function`.
 
     Raises TypeError for a leaf that is no Tensor,
     ValueError for another library, or an op that has no spelling in it.
     """
-    if library not in LIBRARIES:
+    if not isinstance(library, str) or library not in LIBRARIES:
         known = ", ".join(map(repr, LIBRARIES))
         raise ValueError(f"source: library is one of {known}; got {library!r}")
     leaves, spec = tensor_leaves("source", "outputs", outputs)
@@ -140,7 +140,8 @@ class Printer:
         """With the helpers that are called, and the imports that are needed, in front."""
         helpers, found, waiting = self.library.helpers, {}, [function]
         while waiting:
-            for name in re.findall(r"\b[A-Za-z_]\w*", waiting.pop()):
+            text = re.sub(rf"{self.words['comment']}.*", "", waiting.pop())
+            for name in re.findall(r"(?<![\w.])[A-Za-z_]\w*", text):
                 if name in helpers and name not in found:
                     found[name] = helpers[name].strip("\n")
                     waiting.append(found[name])
