@@ -402,7 +402,7 @@ def spelled(t: Tensor, parts: Sequence[Part], library: Library) -> Part:
 WORDS: dict[str, Any] = {
     "comment": "//", "end": "}", "gap": "\n\n", "grouped": "{}",
     "define": "function {name}({args}) {{", "return": "return {to};",
-    "assign": "let {to} = {value};", "again": "{to} = {value};", "carried": "let {to} = {value};",
+    "assign": "let {to} = {value};", "again": "{to} = {value};",
     "several": lambda items: f"[{', '.join(items)}]", "tuple": lambda xs: f"[{', '.join(xs)}]",
     "count": "for (let {k} = 0; {k} < {n}; {k}++) {{",
     "back": "for (let {k} = {n} - 1; {k} >= 0; {k}--) {{",

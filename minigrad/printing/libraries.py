@@ -26,7 +26,7 @@ PYTHON: dict[str, Any] = {
     "list": "{to} = [None] * {n}", "tuple": _tuple, "none": "None",
     "total": "sum(({x}[m] for m in {rows}), {zero})", "sum": "sum({x})",
     "sums": "{to} = map(sum, ({lists}))", "plus": "{a} + {b}",
-    "key": repr, "part": "{x}[{rows}]", "carried": "{to} = {value}",
+    "key": repr, "part": "{x}[{rows}]",
 }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from ..graph import Tensor
 from ..manners.text import WHOLE
 from ..recur import PROJ, RECUR, ROW, SHARED, Key, Via, parts_of
-from .names import blocks_in, hint, identifier
+from .names import Names, Scope, blocks_in, hint, identifier
 from .plans import Inside, PrintPlan, inside, seen
 from .walks import described, paths_of, regular, sources, visited
 
@@ -49,7 +49,7 @@ def refs_of(projections: Sequence[Tensor]) -> tuple[Tensor, ...]:
     return tuple(dict.fromkeys(p.attrs["ref"] for p in projections))
 
 
-def cell_of(printer: Any, scope: Any, plan: PrintPlan, r: Tensor, part: Inside) -> PrintedCell:
+def cell_of(printer: Any, scope: Scope, plan: PrintPlan, r: Tensor, part: Inside) -> PrintedCell:
     """The recurrence's cell; printed unless an equal one is known here.
 
     What all nodes share is read from outside where only this recurrence uses the block.
@@ -63,7 +63,9 @@ def cell_of(printer: Any, scope: Any, plan: PrintPlan, r: Tensor, part: Inside) 
     return scope.cells[key]
 
 
-def _printed(printer: Any, scope: Any, r: Tensor, part: Inside, outside: list[int]) -> PrintedCell:
+def _printed(
+    printer: Any, scope: Scope, r: Tensor, part: Inside, outside: list[int]
+) -> PrintedCell:
     block = parts_of(r).block
     passed = [k for k in part.inputs if k not in outside]
     if not part.returns:
@@ -71,8 +73,8 @@ def _printed(printer: Any, scope: Any, r: Tensor, part: Inside, outside: list[in
     text = {block.inputs[k]: scope.text[seen(r.inputs[k])] for k in outside}
     within = [t for b in blocks_in([r]) for t in b.nodes]
     held = {w for w, _ in text.values()} | {printer.leaves.get(printer.key(t), "") for t in within}
-    inner = type(scope)(
-        type(scope.names)(scope.names.reserved, held | {c.name for c in scope.cells.values()}),
+    inner = Scope(
+        Names(scope.names.reserved, held | {c.name for c in scope.cells.values()}),
         dict(text), {ph: words for ph, (words, _) in text.items()}, dict(scope.cells),
         True,
     )  # fmt: skip
@@ -102,7 +104,7 @@ def _argument(printer: Any, r: Tensor, k: int) -> str:
     return ph.name or given or "x"
 
 
-def _named(scope: Any, ph: Tensor, base: str, *suffixes: str) -> str:
+def _named(scope: Scope, ph: Tensor, base: str, *suffixes: str) -> str:
     name = scope.names.fresh(base, *suffixes)
     scope.text[ph], scope.called[ph] = (name, WHOLE), name
     return name
@@ -117,7 +119,7 @@ class Loop:
     lists : what each row holds, by interior tensor: the names of lists (of variables for one node).
     """
 
-    def __init__(self, printer: Any, scope: Any, plan: PrintPlan, r: Tensor) -> None:
+    def __init__(self, printer: Any, scope: Scope, plan: PrintPlan, r: Tensor) -> None:
         self.printer, self.scope, self.r = printer, scope, r
         self.words, self.out = printer.words, printer.out
         self.block, self.structure, self.vias = parts_of(r)
@@ -308,7 +310,7 @@ def scattered(printer: Any, rows: str, p: Tensor, via: Via) -> str:
     return f"scatter({some}, {index}, {via.size})"
 
 
-def loop(printer: Any, scope: Any, plan: PrintPlan, r: Tensor) -> None:
+def loop(printer: Any, scope: Scope, plan: PrintPlan, r: Tensor) -> None:
     """Print a recurrence as a loop."""
     made = Loop(printer, scope, plan, r)
     s = made.structure
@@ -342,7 +344,7 @@ def _chains(made: Loop, cell: PrintedCell, paths: list[list[int]]) -> None:
     def start() -> None:
         for key, ph in made.part.states.items():
             zeros = printer.zeros(ph.shape, ph.dtype)
-            out.line(words["carried"].format(to=state[key], value=zeros), str(list(ph.shape)))
+            out.line(words["assign"].format(to=state[key], value=zeros), str(list(ph.shape)))
 
     def step(n: str) -> None:
         before = {t: keys for t, keys in again.items() if t not in carried}
@@ -366,24 +368,24 @@ def _chains(made: Loop, cell: PrintedCell, paths: list[list[int]]) -> None:
         out.close()
         out.close()
         return
-    t = made.scope.index("t")
+    k = made.scope.index("t")
     b = made.scope.index("b") if how.paths > 1 else ""
     both = (how.steps - 1, 0) if how.back else (0, how.steps - 1)
     made.ends = [
-        End(words["is"].format(a=t, b=str(k)), b, rows)
-        for k, rows in zip(both, (heads, [p[-1] for p in paths]), strict=True)
+        End(words["is"].format(a=k, b=str(at)), b, rows)
+        for at, rows in zip(both, (heads, [p[-1] for p in paths]), strict=True)
     ]
     made.prepare()
     if b:
         out.open(words["count"].format(k=b, n=how.paths))
     start()
-    out.open(words["back" if how.back else "count"].format(k=t, n=how.steps))
-    terms = [(how.first, ""), (how.across, b), (how.along, t)]
+    out.open(words["back" if how.back else "count"].format(k=k, n=how.steps))
+    terms = [(how.first, ""), (how.across, b), (how.along, k)]
     text = " + ".join(
         (v or str(c)) if c == 1 or not v else f"{c} * {v}" for c, v in terms if c and (v or c)
     )
-    n = t
-    if text != t:
+    n = k
+    if text != k:
         n = made.scope.index("n")
         printer.let(n, text)
     step(n)

@@ -10,8 +10,11 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Any
 
 from ..graph import CONSTANT, Tensor
+from ..manners.text import Part
 from ..recur import RECUR, Block, Pullback, parts_of
 from ..sites import rule_of
 
@@ -56,6 +59,25 @@ class Names:
             if name not in self.used and name not in self.reserved:
                 self.used.add(name)
                 return name
+
+
+@dataclass(eq=False)
+class Scope:
+    """A function of the text: its names, and what stands for each node in it."""
+
+    names: Names
+    text: dict[Tensor, Part] = field(default_factory=dict)
+    called: dict[Tensor, str] = field(default_factory=dict)
+    cells: dict[Any, Any] = field(default_factory=dict)
+    inner: bool = False  # a cell: what it returns is named
+    rows: dict[str, str] = field(default_factory=dict)  # lists of row numbers by their text
+    indices: dict[str, str] = field(default_factory=dict)
+
+    def index(self, base: str) -> str:
+        """What loops count with; each loop anew."""
+        if base not in self.indices:
+            self.indices[base] = self.names.fresh(base)
+        return self.indices[base]
 
 
 def cotangents(blocks: Iterable[Block]) -> dict[Tensor, str]:

@@ -13,6 +13,7 @@ from ..graph import Tensor
 from ..manners.text import WHOLE
 from ..recur import ROW, SHARED, parts_of
 from .loops import Loop, PrintedCell, cell_of, scattered
+from .names import Names, Scope
 from .plans import PrintPlan, seen
 from .walks import described, paths_of
 
@@ -26,7 +27,7 @@ def fits(r: Tensor) -> bool:
     return not len(s.src) or (paths is not None and len({len(p) for p in paths}) == 1)
 
 
-def scan(printer: Any, scope: Any, plan: PrintPlan, r: Tensor) -> None:
+def scan(printer: Any, scope: Scope, plan: PrintPlan, r: Tensor) -> None:
     """Print a recurrence as a `vmap` or a `lax.scan`."""
     made = Loop(printer, scope, plan, r)
     cell = cell_of(printer, scope, plan, r, made.part)
@@ -128,7 +129,7 @@ def _scanned(made: Loop, cell: PrintedCell) -> dict[Tensor, str]:
         return text if chains == 1 else f"{text}.reshape{(steps, chains, *shape)}"
 
     xs = [arranged(_held(_entering(made, k)), made.block.inputs[k].shape) for k in own]
-    inner = type(names)(names.reserved, names.used)
+    inner = Names(names.reserved, names.used)
     step, carry, row = names.fresh("step"), inner.fresh("carry"), inner.fresh("row")
     state = [inner.fresh(ph.name or "s") for ph in made.part.states.values()]
     params = {k: inner.fresh(made.block.inputs[k].name or "x", "_in") for k in own}

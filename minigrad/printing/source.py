@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from ..recur import PROJ, RECUR, ROW, Block, parts_of
 from . import loops, scans
 from .libraries import LIBRARIES
 from .lines import WIDTH, Lines, broken
-from .names import Names, blocks_in, cotangents, hint
+from .names import Names, Scope, blocks_in, cotangents, hint
 from .plans import PrintPlan, bare, is_literal, operands, planned, seen
 from .spellings import COMMON, Library
 
@@ -77,25 +77,6 @@ def source(outputs: Any, library: str = "numpy") -> SourceText:
         raise ValueError(f"source: library is one of {known}; got {library!r}")
     leaves, spec = tensor_leaves("source", "outputs", outputs)
     return Printer(LIBRARIES[library]).program(leaves, spec)
-
-
-@dataclass(eq=False)
-class Scope:
-    """A function of the text: its names, and what stands for each node in it."""
-
-    names: Names
-    text: dict[Tensor, Part] = field(default_factory=dict)
-    called: dict[Tensor, str] = field(default_factory=dict)
-    cells: dict[Any, loops.PrintedCell] = field(default_factory=dict)
-    inner: bool = False  # a cell: what it returns is named
-    rows: dict[str, str] = field(default_factory=dict)  # lists of row numbers by their text
-    indices: dict[str, str] = field(default_factory=dict)
-
-    def index(self, base: str) -> str:
-        """What loops count with; each loop anew."""
-        if base not in self.indices:
-            self.indices[base] = self.names.fresh(base)
-        return self.indices[base]
 
 
 # -- the printer -----------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ INFIX = frozenset([
     "less_equal", "greater", "greater_equal",
 ])  # fmt: skip
 PREFIX = {"numpy": "np.", "jax": "jnp.", "torch": "torch."}
+MANY = 50  # terms of a sum that is written with +
 SILENT = frozenset(["identity", "checked"])  # their operand
 
 
@@ -356,6 +357,8 @@ def spelled(t: Tensor, parts: Sequence[Part], library: Library) -> Part:
     """What a Python library writes for an ordinary node."""
     name, prefix = t.op.name, PREFIX[library.name]
     if name == "add":
+        if len(parts) > MANY:  # Python reads no chain of thousands
+            return f"sum([{', '.join(text for text, _ in parts)}])", WHOLE
         first, *rest = parts
         terms = [_bracket(first, ADDS, False), *(_bracket(p, MULTIPLIES, False) for p in rest)]
         return " + ".join(terms), ADDS
