@@ -412,6 +412,7 @@ WORDS: dict[str, Any] = {
     "total": "{rows}.reduce((so_far, m) => add(so_far, {x}[m]), {zero})", "sum": "sumOf({x})",
     "sums": "let {to} = [{lists}].map(sumOf);", "plus": "add({a}, {b})",
     "part": "take({x}, {rows})", "stack": "stack({x})", "array": "array({x})",
+    "plain array": "array({x})",
     "integers": "array({x})", "scalar": "array({x})", "zeros": "zeros({shape})",
     "zeros of": "zeros({shape})", "full": "full({shape}, {x})",
     "key": lambda key: json.dumps(str(key)),

@@ -34,7 +34,7 @@ def _python(prefix: str, **more: Any) -> dict[str, Any]:
     return PYTHON | {
         "special": SPECIAL | {"nan": f"{prefix}nan", "inf": f"{prefix}inf"},
         "array": f"{prefix}array({{x}}, dtype={{dtype}})",
-        "integers": f"{prefix}array({{x}})",
+        "plain array": f"{prefix}array({{x}})", "integers": f"{prefix}array({{x}})",
         "scalar": "{dtype}({x})",
         "zeros": f"{prefix}zeros({{shape}})",
         "zeros of": f"{prefix}zeros({{shape}}, dtype={{dtype}})",

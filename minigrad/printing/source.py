@@ -25,7 +25,7 @@ from ..recur import PROJ, RECUR, ROW, Block, parts_of
 from . import loops, scans
 from .libraries import LIBRARIES
 from .lines import WIDTH, Lines, broken
-from .names import Names, Scope, blocks_in, cotangents, hint
+from .names import ACTIVATIONS, Names, Scope, blocks_in, cotangents, hint
 from .plans import PrintPlan, bare, is_literal, operands, planned, seen
 from .spellings import COMMON, Library
 
@@ -187,7 +187,9 @@ class Printer:
         if not flat.size or not np.any(flat) and not np.any(np.signbit(flat)):
             return self.zeros(shape, dtype)
         text = self.listed(value.tolist())
-        return self.words["array"].format(x=text, dtype=self.library.dtype(dtype))
+        natural = dtype.name in ("int64", "bool", "float64")
+        form = "plain array" if natural and self.library.name != "torch" else "array"
+        return self.words[form].format(x=text, dtype=self.library.dtype(dtype))
 
     def listed(self, value: Any) -> str:
         if isinstance(value, list):
@@ -229,6 +231,9 @@ class Printer:
                 if ph.name and seen(x) not in names and not x.name:
                     self.cotangents.setdefault(seen(x), ph.name + "s" * (via is ROW))
         for t in plan.order:
+            if t in plan.wanted and t.name and t.op.name in ACTIVATIONS and name_of_ours(t.op):
+                self.cotangents.setdefault(operands(t)[0], f"a_{t.name}")
+        for t in plan.order:
             if t not in plan.wanted or t in scope.text or t.op is PROJ:
                 continue
             if t.op in (CONSTANT, INPUT):
@@ -247,7 +252,8 @@ class Printer:
                     scope.text[t] = part
                 else:
                     called = base or hint(t, self.cotangents, scope.called)
-                    self.assign(scope, t, part[0], called, "_new" if base else "_sum")
+                    more = "_new" if base else "_sum" if called.startswith("d") else "_2"
+                    self.assign(scope, t, part[0], called, more)
 
     def recurrence(self, scope: Scope, plan: PrintPlan, r: Tensor) -> None:
         scan = self.library.name == "jax" and scans.fits(r)

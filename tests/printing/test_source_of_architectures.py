@@ -137,7 +137,7 @@ def test_every_architecture(title, name):
     check(graph(title), name)
 
 
-SCANNED = ["Elman RNN", "N-ary Tree-LSTM", "Limited look-ahead", "Sliding window"]
+SCANNED = ["Elman RNN", "Sliding window"]  # by a scan, by a vmap; the others are slow
 
 
 @pytest.mark.parametrize("title", SCANNED)
