@@ -209,6 +209,11 @@ def cases():
         initial=(np.ones((2, 2)), np.ones((1, 2))), shared=p,
         inputs=mg.asarray(words[:5], name="x"),
     )  # fmt: skip
+    yield "one state twice", p, mg.recur(
+        lambda s, h, x: (((n := mg.tanh(x @ s["U_n"] + h[0] * h[1])), n), n + h[1]),
+        mg.Structure.chain(3), initial=(np.ones((1, 3)), np.full((1, 3), 2.0)), shared=p,
+        inputs=mg.asarray(words[:3, :1] * np.ones(3), name="x"),
+    )  # fmt: skip
 
 
 CASES = {name: (params, out) for name, params, out in cases()}
@@ -235,7 +240,7 @@ def test_structures_in_one_program(name):
         equal(found, outputs, exact=False)
 
 
-@pytest.mark.parametrize("case", ["batch", "backwards", "delay"])
+@pytest.mark.parametrize("case", ["batch", "backwards", "delay", "one state twice"])
 @pytest.mark.parametrize("name", [library("jax", pytest.mark.slow)])
 def test_scans(case, name):
     check(outcome(case), name)
