@@ -81,6 +81,16 @@ def _called(f: Any, args: Sequence[Any]) -> Any:
     graph = getattr(f, "graph", None)
     if callable(graph):  # an mg.function
         return graph(*args)
+    try:
+        inspect.signature(f).bind(*args)
+    except ValueError:  # it has no signature to look at
+        pass
+    except TypeError as error:
+        called = getattr(f, "__name__", type(f).__name__)
+        raise TypeError(
+            f"show: {called} cannot be called with {len(args)} arguments: {error}; "
+            "the order is show(f, *args)"
+        ) from None
     names = _parameters(f, len(args))
     return f(*(_named(name, arg) for name, arg in zip(names, args, strict=True)))
 

@@ -134,6 +134,8 @@ def test_bad_input():
         mg.show([x, 2])
     with pytest.raises(TypeError, match="further arguments are those of a function"):
         mg.show(x, x)
+    with pytest.raises(TypeError, match=r"show: <lambda> cannot be called with 1 arguments: miss"):
+        mg.show(lambda a, b: a, x)
 
 
 def test_a_long_graph():
