@@ -84,7 +84,7 @@ def cotangents(blocks: Iterable[Block]) -> dict[Tensor, str]:
     """What the backward blocks among these compute, called after what it is the cotangent of."""
     found: dict[Tensor, str] = {}
     for block in blocks:
-        for pull in block.cache.values():
+        for pull in list(block.cache.values()):  # others may add meanwhile
             if isinstance(pull, Pullback):
                 for ph, g in zip(block.inputs, pull.inputs, strict=True):
                     if g is not None and ph.name:
