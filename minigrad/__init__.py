@@ -15,6 +15,8 @@ from .manners.text import expr, latex
 from .ops import *
 from .ops.custom import primitive
 from .per_node import contributions, state_gradients, state_jacobians
+from .printing.show import show
+from .printing.source import source
 from .rewrite.same import same
 from .rewrite.simplify import simplify
 from .rewrite.unfold import unfold

@@ -21,8 +21,8 @@ FLOORS = {
     "minigrad": (
         "sites", "lazy", "pytrees", "static", "ordering", "graph", "ops", "linalg", "arguments",
         "autodiff", "structure", "chunks", "recur", "symbols", "tracing", "transforms", "per_node",
-        "rewrite", "run", "interior", "manners", "io", "optim", "kernels", "compile", "__init__",
-        "testing",
+        "rewrite", "run", "interior", "manners", "printing", "io", "optim", "kernels", "compile",
+        "__init__", "testing",
     ),
     "viz": ("scene", "layout", "out", "draw", "__init__", "study", "commands", "cli", "__main__"),
 }  # fmt: skip

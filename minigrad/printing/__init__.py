@@ -1,0 +1,9 @@
+"""Graphs as text: `source` writes a program in another library, `show` lists a graph line by line.
+
+source                : the printer, a node at a time: `plans` what is printed, `names` what it is
+                        called, `lines` how long lines are broken.
+loops, scans, walks   : recurrences: loops over chains and other structures, JAX's scans.
+spellings, javascript : how each library writes each op, a row an op; `helpers` what it has no
+                        word for, `libraries` the rest of its grammar.
+show, html            : the listing, as text and in a notebook, and the card of a Tensor.
+"""
