@@ -32,6 +32,18 @@ def linear_recurrence(a, b, axis, reverse):
         h[t] = b[t] if k == 0 else a[t] * h[steps[k - 1]] + b[t]
     return np.moveaxis(np.stack(h) if h else b, 0, axis)
 ''',
+    "last_maximum": '''
+def last_maximum(x, axis):
+    """Where the largest so far stands along an axis: the last of equal ones, the first NaN."""
+    x = np.moveaxis(x, axis, 0)
+    best, found = x[0] if len(x) else x, []
+    at = np.zeros(best.shape, dtype=np.int64)
+    for t in range(len(x)):
+        new = (x[t] >= best) | (np.isnan(x[t]) & ~np.isnan(best))
+        best, at = np.where(new, x[t], best), np.where(new, t, at)
+        found.append(at)
+    return np.moveaxis(np.stack(found) if found else at, 0, axis)
+''',
     "sinc": '''
 def sinc(x, order):
     """The derivative of that order of sin(pi x) / (pi x): its series near 0, else recursively."""

@@ -192,6 +192,17 @@ const argsort = (x, axis, descending) => lines((list) => list.map((_, k) => k).s
     return order || j - k;
 }))(axis, x);
 """,
+    "last_maximum": """
+// Where the largest so far stands: the last of equal ones, the first NaN.
+const last_maximum = (x, axis) => lines((list) => {
+    let at = 0;
+    return list.map((v, k) => {
+        const best = list[at];
+        if (v >= best || (Number.isNaN(v) && !Number.isNaN(best))) at = k;
+        return at;
+    });
+})(axis, x);
+""",
     "searchsorted": """
 const searchsorted = (x, v, side) => each((y) => {
     const before = (a) => a < y || (side === "right" && a === y) || (
@@ -390,6 +401,7 @@ TABLE: dict[str, Words] = {
     "concat": lambda t, words: f"concat([{', '.join(words)}], {t.attrs['axis'] % t.ndim})",
     "take": _call("take"), "scatter": _call("scatter", lambda t: t.attrs["size"]),
     "einsum": _einsum,
+    "last_maximum": _call("last_maximum", _axis),
     "argsort": _call("argsort", _axis, lambda t: t.attrs["descending"]),
     "searchsorted": _call("searchsorted", lambda t: t.attrs["side"]),
 }  # fmt: skip

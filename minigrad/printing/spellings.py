@@ -313,6 +313,7 @@ TABLE: dict[str, Spelt] = {
     "argmax": Spelt("np.argmax({0}, axis={k})"), "argmin": Spelt("np.argmin({0}, axis={k})"),
     "cumulative_sum": Spelt(_running("cumsum")), "cumulative_prod": Spelt(_running("cumprod")),
     "linear_recurrence": Spelt("linear_recurrence({0}, {1}, {k}, {reverse})"),
+    "last_maximum": Spelt("last_maximum({0}, {k})"),
     "argsort": Spelt(
         "argsort({0}, {k}, {descending})",
         "jnp.argsort({0}, axis={k}, stable=True, descending={descending})",
