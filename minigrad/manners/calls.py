@@ -280,6 +280,9 @@ FUNCTIONS |= {
         start, stop, num, endpoint=endpoint, dtype=dtype
     ),
     np.logspace: _logspace, np.geomspace: _geomspace,
+    # of a length that is read
+    np.unique: f.counted.unique, np.flatnonzero: lambda a: f.nonzero(ops.reshape(a, -1))[0],
+    np.argwhere: lambda a: ops.stack(f.nonzero(a), axis=1),
     # real numbers
     np.real: real, np.imag: imag, np.real_if_close: lambda a, tol=100: real(a),
     np.angle: angle,

@@ -63,7 +63,8 @@ def _astype(
 
 # NumPy's functions of the same name, and arguments.
 OF_NUMPY = """all any argmax argmin argpartition argsort choose clip cumprod cumsum diagonal dot max
-    mean min prod ravel repeat round searchsorted squeeze std sum swapaxes take trace var""".split()
+    mean min nonzero prod ravel repeat round searchsorted squeeze std sum swapaxes take trace
+    var""".split()
 METHODS: dict[str, _Method] = {name: FUNCTIONS[getattr(np, name)] for name in OF_NUMPY} | {
     "astype": _astype, "conj": real, "conjugate": real, "copy": _copy, "flatten": _flatten,
     "ptp": f.ptp, "reshape": _reshape, "transpose": _transpose,

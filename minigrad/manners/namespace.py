@@ -5,9 +5,9 @@ Code written against the standard asks an array for its namespace,
 `xp = x.__array_namespace__()`, and calls `xp.exp(x)`:
 with a Tensor it is recorded, and has a gradient.
 
-What the standard has and Tensors have not: complex numbers,
-results whose shape depends on values (`unique_values`, `nonzero`, a mask that is computed),
+What the standard has and Tensors have not: complex numbers, a mask that is computed,
 and assignment, `x[i] = v`.
+Results whose shape depends on values (`unique_values`, `nonzero`) are there outside of a trace.
 """
 
 from __future__ import annotations
@@ -187,9 +187,9 @@ class __array_namespace_info__:
     def capabilities(self) -> dict[str, Any]:
         """Boolean indexing: by a mask known when recorded (an array or a constant Tensor).
 
-        No shape depends on values that are computed.
+        Shapes that depend on values (`nonzero`, `unique_values`) only outside of a trace.
         """
-        return {"boolean indexing": True, "data-dependent shapes": False, "max dimensions": 64}
+        return {"boolean indexing": True, "data-dependent shapes": True, "max dimensions": 64}
 
     def default_device(self) -> str:
         return "cpu"

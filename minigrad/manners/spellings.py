@@ -82,7 +82,7 @@ SPELLINGS: dict[str, dict[str, str]] = {
         "resize": f"{_IMMUTABLE}: t.reshape(shape), or np.resize(t, shape)",
         "setflags byteswap newbyteorder flags strides base ctypes getfield":
             "a Tensor shows no memory; its value is t.numpy(), a read-only array",
-        "flat": "write t.ravel()", "nonzero": _VALUES,
+        "flat": "write t.ravel()", "unique": "write mg.unique_values(t)",
         "tobytes tofile dump dumps": "write t.numpy().tobytes(), or mg.save(path, tree)",
         "median quantile nanmean nansum": "it is a function: mg.median(t, axis), ...",
     },
@@ -157,7 +157,8 @@ SPELLINGS: dict[str, dict[str, str]] = {
         "chunk": "write mg.array_split(t, n)", "one_hot": "write mg.equal(labels[..., None], "
             "np.arange(n)), or index with the labels",
         "block_diag": "write np.block([[a, b], [c, d]])", "trapz": "write mg.trapezoid(y, x)",
-        "unique nonzero argwhere flatnonzero histogram extract": _VALUES,
+        "unique": "write mg.unique_values(t)", "argwhere flatnonzero": "write mg.nonzero(t)",
+        "histogram": _VALUES,
         "leaky_relu elu swish": "written out: mg.where(x > 0, x, 0.01 * x); mg.silu(x) is swish",
         "batch_norm layer_norm dropout": "written out, or in a cell: rc.LayerNormLSTM, rc.Dropout",
         "tree tree_map tree_util pytree": "any nested dict, list or tuple is one: optree.tree_map",

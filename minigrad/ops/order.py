@@ -1,7 +1,7 @@
 """Order: sorting and searching.  Positions are data; values move by them, so gradients move back.
 
-What has a shape that depends on values (`unique_values`, `nonzero`) is not recorded:
-take it of `t.numpy()`.
+What has a shape that depends on values (`unique_values`, `nonzero`) is no op of a graph:
+`manners.functions.counted` has it.
 """
 
 from __future__ import annotations

@@ -223,7 +223,7 @@ def test_shape_questions_do_not_evaluate():
     ("call", "name"),
     [
         (lambda t: np.gcd(t, 2), "gcd"),
-        (lambda t: np.unique(t), "unique"),
+        (lambda t: np.histogram(t), "histogram"),
         (lambda t: np.sort(t, order="x"), "sort"),
         (lambda t: np.std(t, mean=1.0), "std"),
         (lambda t: np.pad(t, 1, mode="edge", end_values=0), "pad"),

@@ -32,6 +32,7 @@ ROWS = {
     "max": [lambda a: a.max(), lambda a: a.max(1), lambda a: a.max(axis=(0, 1), keepdims=True)],
     "mean": [lambda a: a.mean(), lambda a: a.mean(0), lambda a: a.mean(axis=-1, keepdims=True)],
     "min": [lambda a: a.min(), lambda a: a.min(axis=1)],
+    "nonzero": [lambda a: (a > 0).nonzero()[1]],
     "prod": [lambda a: a.prod(), lambda a: a.prod(0)],
     "ptp": [lambda a: np.ptp(a) if isinstance(a, np.ndarray) else a.ptp()],
     "ravel": [lambda a: a.ravel(), lambda a: a.ravel(order="F")],

@@ -118,8 +118,9 @@ def test_constants_and_dtypes():
 def test_info():
     info = mg.__array_namespace_info__()
     said = info.capabilities()
-    assert said["boolean indexing"] is True and said["data-dependent shapes"] is False
+    assert said["boolean indexing"] is True and said["data-dependent shapes"] is True
     assert mg.asarray(A)[A[:, 0] > 0].shape[0] == (A[:, 0] > 0).sum()  # as said
+    assert mg.nonzero(mg.asarray(A) * 2)[0].shape == (A.size,)  # as said
     assert info.default_device() == "cpu" and info.devices() == ["cpu"]
     defaults = info.default_dtypes(device="cpu")
     assert defaults["real floating"] == mg.zeros(1).dtype == mg.asarray(1.5).dtype

@@ -131,6 +131,16 @@ ROWS = {
     "trapezoid": [(np.trapezoid, M), (lambda a: np.trapezoid(a, dx=0.3, axis=0), M),
                   (lambda a, x: np.trapezoid(a, x), M, W), (lambda a, x: np.trapezoid(
                       a, x, axis=1), C, C**2)],
+    # counted
+    "nonzero": [(lambda a: np.nonzero(a > 0), M), (lambda a: np.nonzero(np.round(a)), V)],
+    **{f"unique_{k}": [(lambda a, f=f: f(np.round(a * 2) / 2), M), (f, V)] for k in (
+        "all", "counts", "inverse") for f in [getattr(np, f"unique_{k}")]},
+    "unique_values": [(lambda a: np.sort(np.unique_values(np.round(a * 2) / 2)), M)],
+    "unique": [(lambda a: np.unique(np.round(a)), M), (lambda a: np.unique(
+        a, return_index=True, return_counts=True), M), (lambda a: np.unique(
+            a, return_inverse=True, equal_nan=False), M)],
+    "argwhere": [(lambda a: np.argwhere(a > 0), M)],
+    "flatnonzero": [(lambda a: np.flatnonzero(a > 0), M)],
     # said in NumPy alone
     "amax": [(lambda a: np.amax(a, 0), M)], "amin": [(np.amin, M)], "angle": [(np.angle, M)],
     "apply_along_axis": [(lambda a: np.apply_along_axis(lambda r: r[:2] * r[2], 1, a), C)],
@@ -225,8 +235,8 @@ KINDS = {
 }
 NOT_OURS = {  # NumPy's booleans are int8 or float16 there, and its own peculiarities
     "bool": "exp2 deg2rad rad2deg degrees radians heaviside logaddexp2 modf divmod fabs fix around "
-            "float_power fmod conjugate reciprocal piecewise trapezoid argpartition quantile "
-            "percentile nanquantile nanpercentile",
+            "nonzero unique float_power fmod conjugate reciprocal piecewise trapezoid "
+            "argpartition quantile percentile nanquantile nanpercentile",
     "none": "cov nanquantile nanpercentile", "all NaN": "argpartition geomspace interp",
     "NaN": "interp",  # at one point alone NaN is that point
     "int64": "reciprocal",
@@ -244,7 +254,7 @@ FLAT = {  # what has no derivative, or text
     "allclose", "array_equal", "isclose", "isneginf", "isposinf", "tri", "angle", "argsort",
     "argpartition", "array2string", "array_equiv", "array_repr", "array_str", "diag_indices_from",
     "digitize", "imag", "iscomplex", "iscomplexobj", "isin", "isreal", "isrealobj",
-    "tril_indices_from", "triu_indices_from",
+    "tril_indices_from", "triu_indices_from", "nonzero", "argwhere", "flatnonzero",
 }  # fmt: skip
 
 
@@ -257,3 +267,11 @@ def test_derivatives_are_right(name, call, arrays):
 
     report = check_grads(leaves, *arrays, order=2)
     assert report.ok, str(report)
+
+
+def test_positions_are_not_read_inside_a_trace():
+    for f in (mg.nonzero, mg.unique_values, mg.unique_all):
+        with pytest.raises(TypeError, match=f"{f.__name__}: the shape of the result depends on"):
+            mg.function(lambda x, f=f: f(x))(V)
+    with pytest.raises(ValueError, match="nonzero: a number has no positions"):
+        mg.nonzero(1.0)
