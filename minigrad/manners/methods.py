@@ -25,8 +25,7 @@ _Method = Callable[..., Any]
 
 
 def _reshape(t: Tensor, *shape: Any, order: str = "C", copy: bool | None = None) -> Tensor:
-    """The same elements at another shape: t.reshape(2, 3) or t.reshape((2, 3)); one -1 is worked
-    out."""
+    """The same elements at another shape: t.reshape(2, 3), or t.reshape((2, -1))."""
     if not shape:
         raise TypeError("t.reshape: give the new shape, as in t.reshape(2, -1)")
     return calls.reshape(t, shape[0] if len(shape) == 1 else shape, order)

@@ -81,16 +81,13 @@ def around(x: ArrayLike, /, decimals: int = 0) -> Tensor:
     t, n = ops.asarray(x), integer_of("around", "decimals", decimals)
     if not n or t.dtype.kind != "f" and n > 0:
         return ops.round(t)
-    scale = 10.0 ** builtins_abs(n)
+    scale = 10.0 ** abs(n)
     wide = floating(t)
     if n > 0:
         found = ops.divide(ops.round(ops.multiply(wide, scale)), scale)
     else:
         found = ops.multiply(ops.round(ops.divide(wide, scale)), scale)
     return ops.astype(found, t.dtype)
-
-
-builtins_abs = abs
 
 
 # -- remainders ------------------------------------------------------------------------------------

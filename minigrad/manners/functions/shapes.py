@@ -185,8 +185,9 @@ def _places(name: str, obj: Any) -> Any:
 
 
 def array_split(ary: ArrayLike, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
-    """x cut along an axis into so many parts, the first ones one longer if it does not come out
-    even; or before each of the given positions, as `split`.
+    """x cut along an axis into so many parts, or before each of the given positions, as `split`.
+
+    Where the parts cannot be equal, the first ones are one longer.
 
     Raises ValueError for such an axis or number of parts, TypeError for what are no integers.
     """
