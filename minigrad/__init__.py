@@ -1,6 +1,7 @@
 """minigrad: record a computation as a graph, differentiate it, run it, over sequences and trees."""
 
 import sys
+from importlib import import_module
 from types import ModuleType
 
 from . import linalg, optim
@@ -15,8 +16,7 @@ from .manners.text import expr, latex
 from .ops import *
 from .ops.custom import primitive
 from .per_node import contributions, state_gradients, state_jacobians
-from .printing.show import show
-from .printing.source import source
+from .printing import html
 from .rewrite.same import same
 from .rewrite.simplify import simplify
 from .rewrite.unfold import unfold
@@ -31,6 +31,10 @@ grad, vjp, jvp = spellings.of_results(grad), spellings.of_results(vjp), spelling
 jacobian, hessian = spellings.of_results(jacobian), spellings.of_results(hessian)
 __version__ = "0.1.0"  # pyproject.toml reads it here
 _MODULES = ("linalg", "optim", "testing")  # that are public; all others are inside the engine
+_LATER = {  # what is loaded when it is asked for: the compiler, the printers, the testing kit
+    "function": ".compile.function", "show": ".printing.show", "source": ".printing.source",
+    "testing": ".testing",
+}  # fmt: skip
 
 reading.NAMESPACE = sys.modules[__name__]
 
@@ -38,19 +42,14 @@ reading.NAMESPACE = sys.modules[__name__]
 def __dir__() -> list[str]:
     """The public names: the modules inside the engine are not among them."""
     inside = {n for n, v in globals().items() if isinstance(v, ModuleType) and n not in _MODULES}
-    return sorted({*globals(), "function", "testing"} - inside - {"ModuleType"})
+    return sorted({*globals(), *_LATER} - inside - {"ModuleType", "import_module"})
 
 
-def __getattr__(name: str):  # the compiler and the testing kit are loaded when asked for
-    if name == "function":
-        from .compile.function import function
-
-        return function
-    if name == "testing":
-        from importlib import import_module
-
-        return import_module(".testing", __name__)
-    raise spellings.missing(__name__, name, __dir__())
+def __getattr__(name: str):
+    if name not in _LATER:
+        raise spellings.missing(__name__, name, __dir__())
+    module = import_module(_LATER[name], __name__)
+    return module if name == "testing" else getattr(module, name)
 
 
 for _name, _module in list(globals().items()):

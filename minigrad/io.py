@@ -138,18 +138,16 @@ def _described(at: str, tree: Any, arrays: dict[str, np.ndarray], depth: int) ->
     )
 
 
-BIT_GENERATORS = {
-    f.__name__: f for f in (
-        np.random.MT19937, np.random.PCG64, np.random.PCG64DXSM, np.random.Philox, np.random.SFC64
-    )
-}  # fmt: skip
+# By name: NumPy imports its random generators when they are asked for.
+BIT_GENERATORS = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
 
 
 def _drawing(where: str, rng: np.random.Generator) -> dict[str, Any]:
     """What a generator will draw, and, for those that it spawns, the seed it was made of."""
     bits = rng.bit_generator
     state, seed = bits.state, bits.seed_seq
-    if type(bits) is not BIT_GENERATORS.get(state["bit_generator"]):
+    name = state["bit_generator"]
+    if name not in BIT_GENERATORS or type(bits) is not getattr(np.random, name):
         raise TypeError(
             f"save: {where} draws by a {type(bits).__name__}; of generators, those of "
             f"{', '.join(BIT_GENERATORS)} are saved"
@@ -261,7 +259,10 @@ def _pairs(content: dict, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
 def _generator(content: Any, arrays: dict[str, np.ndarray]) -> np.random.Generator:
     made = _restored(content, arrays)
     seed = None if made["seed"] is None else np.random.SeedSequence(**made["seed"])
-    bits = BIT_GENERATORS[made["state"]["bit_generator"]](seed)
+    name = made["state"]["bit_generator"]
+    if name not in BIT_GENERATORS:
+        raise ValueError(f"load: there is no random generator {name!r:.40}")
+    bits = getattr(np.random, name)(seed)
     bits.state = made["state"]
     return np.random.Generator(bits)
 

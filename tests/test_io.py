@@ -298,7 +298,7 @@ def test_tensors_are_named_by_their_path():
 # -- whole training states -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bits", mg.io.BIT_GENERATORS.values())
+@pytest.mark.parametrize("bits", [getattr(np.random, n) for n in mg.io.BIT_GENERATORS])
 @pytest.mark.parametrize("seed", [7, [1, 2**70], np.random.SeedSequence(3, spawn_key=(1, 4))])
 def test_a_random_generator_goes_on_where_it_was(place, bits, seed):
     """What it draws, whole words and halves, and what it spawns."""
