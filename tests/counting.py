@@ -1,9 +1,18 @@
-"""Work, counted: what no busy machine changes."""
+"""Work, counted: what no busy machine changes, and how much of it a profile wants."""
 
 import sys
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
+
+from hypothesis import settings
+
+from minigrad.testing.plugin import PROFILES
+
+
+def examples(number: int) -> int:
+    """So many of Hypothesis's examples in the profile ci, half of them in dev, more in thorough."""
+    return max(2, round(number * settings.default.max_examples / PROFILES["ci"]))
 
 
 def calls(f: Callable[[], Any]) -> int:

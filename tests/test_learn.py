@@ -22,10 +22,12 @@ def test_temporal_order():
     check(learn.temporal_order(span=50, hidden=16, steps=1500, enough=0.03))
 
 
+@pytest.mark.slow
 def test_copying():
     check(learn.copying(span=12, symbols=3, hidden=48, steps=3000, enough=0.05, rnn=False))
 
 
+@pytest.mark.slow
 def test_reversal():
     check(learn.reversal(longest=4, hidden=32, steps=500, wanted="> 0.95"))
 

@@ -14,6 +14,7 @@ import minigrad as mg
 import recurrent as rc
 from minigrad.compile import runner, ways
 from minigrad.kernels import compiler, threads
+from tests.counting import examples
 from tests.interrupts import interrupt, points
 
 SHAPE = (3, 4)
@@ -158,7 +159,7 @@ def test_any_arguments():
 
     functions = {}
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=examples(150), deadline=None)
     @given(arguments())
     def holds(case):
         args, donate = case

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from minigrad.kernels import cache, gemm
 
+from ..counting import examples
+
 LANES = (16, 8, 4)
 widths = pytest.mark.parametrize("lanes", LANES)
 dtypes = pytest.mark.parametrize("dtype", ("float32", "float64"))
@@ -50,7 +52,7 @@ def product(a, b, cin, lanes, **kwargs):
 
 @widths
 @dtypes
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(m=size, depth=size, n=st.integers(0, 150), seed=st.integers(0, 9))
 @example(m=0, depth=3, n=3, seed=0)
 @example(m=13, depth=0, n=5, seed=0)

@@ -12,6 +12,7 @@ import minigrad as mg
 import recurrent as rc
 from minigrad.testing.laws import close
 
+from ..counting import examples
 from .nets import graph_laws, tangents_and_cotangents_agree
 
 SOURCE, TARGET, M, H, D = 5, 6, 4, 4, 2  # tokens, and the sizes of memory, state and embedding
@@ -97,7 +98,7 @@ def torch_net(torch, net, p, xs, ys):
     return logits
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(problems())
 def test_against_a_naive_torch_implementation(problem):
     torch = pytest.importorskip("torch")
@@ -122,14 +123,14 @@ def test_against_a_naive_torch_implementation(problem):
 # -- the laws --------------------------------------------------------------------------------------
 
 
-@settings(max_examples=12)
+@settings(max_examples=examples(12))
 @given(problems())
 def test_compiled_evaluated_and_unfolded(problem):
     net, params, xs, ys, sources, targets = problem
     graph_laws(lambda p: net(p, xs, ys, sources, targets), params)
 
 
-@settings(max_examples=8)
+@settings(max_examples=examples(8))
 @given(problems())
 def test_forward_and_second_derivatives(problem):
     net, params, xs, ys, sources, targets = problem
@@ -160,7 +161,7 @@ def test_nothing_to_say_and_single_precision():
     assert mg.evaluate(net.free(p, X, 0, 3)[0]).dtype == np.float32
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(problems(), st.integers(0, 2**16))
 def test_batched_is_one_by_one_and_padding_never_matters(problem, seed):
     net, params, xs, ys, sources, targets = problem
@@ -176,7 +177,7 @@ def test_batched_is_one_by_one_and_padding_never_matters(problem, seed):
         assert not logits[t:, b].any()
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(problems())
 def test_the_decoder_is_a_plain_loop_over_one_step(problem):
     net, params, xs, ys, sources, _ = problem
@@ -240,7 +241,7 @@ def test_the_memory_is_not_copied_per_step():
 # -- free running ----------------------------------------------------------------------------------
 
 
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(problems(), st.integers(0, 2**16))
 def test_free_running_reads_its_own_choices(problem, seed):
     net, params, xs, _, sources, _ = problem

@@ -80,14 +80,20 @@ def test_verdicts_are_counted(run, options):
     result.stdout.no_fnmatch_line("decided nothing*")
 
 
-@pytest.mark.parametrize("options", [("-p", "no:xdist"), ("-n", "2")], ids=["alone", "xdist"])
+@pytest.mark.parametrize("options", [
+    pytest.param(("-p", "no:xdist"), id="alone"),
+    pytest.param(("-n", "2"), id="xdist", marks=pytest.mark.slow),
+])  # fmt: skip
 def test_a_wrong_gradient_fails_and_is_counted(run, options):
     result = run(USER + WRONG, *options)
     result.assert_outcomes(passed=5, failed=2)
     result.stdout.fnmatch_lines(["*factor 1.001*", "*= gradients =*", "7 correct, 2 wrong"])
 
 
-@pytest.mark.parametrize("options", [("-p", "no:xdist"), ("-n", "2")], ids=["alone", "xdist"])
+@pytest.mark.parametrize("options", [
+    pytest.param(("-p", "no:xdist"), id="alone"),
+    pytest.param(("-n", "2"), id="xdist", marks=pytest.mark.slow),
+])  # fmt: skip
 def test_what_decided_nothing_is_listed(run, options):
     result = run(USER + ROUGH, *options)
     result.assert_outcomes(passed=6)

@@ -19,7 +19,9 @@ from minigrad.testing import strategies as mgst
 from minigrad.testing.examples.expressions import RULES, Rule, random_expression
 from minigrad.testing.examples.problems import KNOT, Seeded, make_problem, source_of
 
-many = settings(max_examples=3000, database=None, suppress_health_check=list(HealthCheck))
+from ..counting import examples
+
+many = settings(max_examples=examples(3000), database=None, suppress_health_check=list(HealthCheck))
 
 
 def example(strategy, condition):

@@ -157,7 +157,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "mg.concat([{a}[1:], {b}[:1]])", "mg.flip({a})", "mg.roll({a}, 1) * {b}",
         "mg.where(mg.arange({a}.size) < 2, {a}, {b})", "{a}[np.arange({a}.size) // 2]",
         "mg.concat([{a}, {b}])[::2]", "mg.concat([{a}, {P}])[-{a}.size:]",
-        "mg.repeat({a}, 2)[1:-1][:{a}.size]", "mg.sum(mg.stack([{a}, {b}, {w}]), axis=0)",
+        "mg.repeat({a}, 2)[1:][:{a}.size]", "mg.sum(mg.stack([{a}, {b}, {w}]), axis=0)",
         "mg.concat([{w}[:1], {a}[:-1]])", "mg.concat([{a} * {a}, {b}])[{a}.size:] + {c}",
         "mg.astype(mg.flip({m}), {F}) * {b}", "mg.sum({a}[np.arange(3) % {a}.size]) * {b}",
         "mg.concat([{a}[:1], {b}[1:]]) + mg.flip({b})",

@@ -101,7 +101,7 @@ def test_trees_of_every_shape(text, tmp_path):
         "${title} $mark $$",
     ],
 )
-@pytest.mark.parametrize("tokens", ["auto", "char"])
+@pytest.mark.parametrize("tokens", ["auto", pytest.param("char", marks=pytest.mark.slow)])
 def test_hostile_texts(text, tokens):
     assert run(text, "--tokens", tokens, "--steps", 1, "--hidden", 3) == 0
     page = Path("minigrad-report/index.html").read_text(encoding="utf-8")
@@ -362,7 +362,9 @@ def test_version_and_help():
 
 @needs_graphviz
 @pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("wait", [0.1, 0.8, 1.4, 4.0])  # before, while and after it compiles
+@pytest.mark.parametrize("wait", [  # before, while and after it compiles
+    0.1, 0.8, pytest.param(1.4, marks=pytest.mark.slow), pytest.param(4.0, marks=pytest.mark.slow),
+])  # fmt: skip
 def test_signals_end_cleanly(sent, status, wait):
     job = process("study", SENTENCE, "--steps", "1000000")
     deadline = time.monotonic() + 60

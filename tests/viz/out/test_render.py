@@ -16,6 +16,7 @@ from viz.out import render
 from viz.out.dot import drawn_edges, drawn_nodes
 from viz.scene.text import LIMIT, clean, quote, shorten, subscript, width
 
+from ...counting import examples
 from ..graphs import chain, labelled, slots
 
 HOSTILE = [
@@ -102,7 +103,8 @@ def test_hostile_labels_are_drawn_literally(engine):
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(60), deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(labels=st.lists(st.text(st.characters(codec=None), max_size=40), min_size=25, max_size=40))
 def test_any_label_is_drawn_literally(graphviz, labels):
