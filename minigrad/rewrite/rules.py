@@ -7,6 +7,9 @@ Operands of `+`, `*`, `&`, `|`, `^`, maximum and minimum are met in either order
 
 Every rule keeps the values, to the bit unless `gives_up` says otherwise,
 and NaN and infinities in their places; the tests try each on special numbers.
+It keeps the derivatives too, by every variable, where they are conventions as well:
+maximum(x, x) is no rule, for at NaN its slope is 0; nor is x ** 2 as x * x, for at infinity a
+cotangent of 0 stays 0 in the one and becomes NaN in the other.
 """
 
 from __future__ import annotations
@@ -86,7 +89,6 @@ RULES = (
     Equation("x + 0", "x", SIGN),
     Equation("0 - x", "-x", SIGN),
     Equation("x ** 1", "x"),
-    Equation("x ** 2", "square(x)"),
     Equation("x ** 0", "1"),
     Equation("1 ** x", "1"),
     Equation("absorb(x, 1)", "x"),
@@ -106,12 +108,7 @@ RULES = (
     Equation("abs(-x)", "abs(x)"),
     # done twice is done once
     Equation("abs(abs(x))", "abs(x)"),
-    Equation("abs(square(x))", "square(x)"),
     Equation("relu(relu(x))", "relu(x)"),
-    Equation("maximum(x, x)", "x"),
-    Equation("minimum(x, x)", "x"),
-    Equation("maximum(x, maximum(x, y))", "maximum(x, y)"),
-    Equation("minimum(x, minimum(x, y))", "minimum(x, y)"),
     Equation("stop_gradient(stop_gradient(x))", "stop_gradient(x)"),
     *(Equation(f"{f}({g}(x))", f"{g}(x)") for f in ("floor", "ceil", "trunc", "round")
       for g in ("floor", "ceil", "trunc", "round", "sign")),
