@@ -21,7 +21,9 @@ from minigrad.testing.examples.problems import KNOT, Seeded, make_problem, sourc
 
 from ..counting import examples
 
-many = settings(max_examples=examples(3000), database=None, suppress_health_check=list(HealthCheck))
+many = settings(
+    max_examples=min(examples(3000), 6000), database=None, suppress_health_check=list(HealthCheck)
+)
 
 
 def example(strategy, condition):

@@ -67,8 +67,9 @@ class Unit:
 
     @property
     def joined(self) -> bool:
-        """Whether edges order its places: else they stand side by side."""
-        return bool(len(self.structure.src)) or self.structure.n == 1
+        """Whether edges order its places, or could: else they stand side by side."""
+        stateful = bool(parts_of(self.recurs[0]).block.slots)
+        return stateful or bool(len(self.structure.src)) or self.structure.n == 1
 
     def at(self, place: int) -> tuple[Tensor, int]:
         """The recurrence and its row at a place of the structure."""
@@ -88,7 +89,7 @@ def units(recurs: Sequence[Tensor], max_steps: int | None) -> list[Unit]:
     for members in families.values():
         block, structure, _ = parts_of(members[0])
         if len(members) == 1:
-            whole = choose(structure, max_steps)
+            whole = choose(structure, max_steps, bool(block.slots))
             found.append(Unit(block.name, members, structure, whole, {members[0]: whole}))
             continue
         number = {r: k for k, r in enumerate(members)}
@@ -101,7 +102,7 @@ def units(recurs: Sequence[Tensor], max_steps: int | None) -> list[Unit]:
             if maker in number
         ]
         structure = Structure.edges(len(members), [a for a, _ in pairs], [b for _, b in pairs])
-        whole = choose(structure, max_steps)
+        whole = choose(structure, max_steps, bool(block.slots))
         drawn = {place for kept in whole.kept.values() for place in kept}
         shown = {
             r: Shown(
@@ -127,12 +128,13 @@ def check_labels(labels: Sequence[str] | None, sizes: Sequence[int]) -> None:
         )
 
 
-def choose(structure: Structure, max_steps: int | None) -> Shown:
+def choose(structure: Structure, max_steps: int | None, stateful: bool = True) -> Shown:
     """The first and last steps of chains, the tops of trees, the ends of other structures.
 
-    max_steps: None: everything.
+    max_steps: None: everything.  stateful: whether the cell has a state: of those, nodes without
+    edges are sequences of one step.
     """
-    if structure.n > 1 and not len(structure.src):
+    if structure.n > 1 and not len(structure.src) and not stateful:
         return _side_by_side(structure.n, max_steps)
     arrangement = structure.kind
     column, level = _places(structure, arrangement)

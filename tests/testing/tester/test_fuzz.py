@@ -15,10 +15,11 @@ from hypothesis import settings
 
 import minigrad.testing.tester.worker as worker
 from minigrad.compile import layout
+from minigrad.testing.plugin import PROFILES
 from minigrad.testing.tester import fuzz, scripts
 from minigrad.testing.tester.worker import Outcome, Wrong
 
-THOROUGH = settings.default.max_examples >= 1000
+EXAMPLES = settings.default.max_examples  # of the profile
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,8 @@ def cache(tmp_path_factory):
 def test_a_short_run_finds_nothing(lanes, cache):
     """Every call also with 2 and 3 threads, however small the work."""
     few = (28, 56, 90, 240)  # with few kernels of their own
-    cases = range(100) if THOROUGH else few[lanes == 8 :: 1 + (lanes > 4)]
+    thin = few[lanes == 8 :: 2] if EXAMPLES < PROFILES["ci"] and lanes > 4 else few
+    cases = range(100) if EXAMPLES >= PROFILES["thorough"] else thin
     result = fuzz.run(1e9, cases=cases, lanes=lanes, cache=cache)
     assert not result.found and not result.more, str(result)
     assert result.cases == len(cases) and result.calls >= 2 * len(cases), str(result)

@@ -361,11 +361,13 @@ def test_version_and_help():
 
 
 @needs_graphviz
-@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("wait", [  # before, while and after it compiles
-    0.1, 0.8, pytest.param(1.4, marks=pytest.mark.slow), pytest.param(4.0, marks=pytest.mark.slow),
+@pytest.mark.parametrize(("wait", "sent", "status"), [  # before, while and after it compiles
+    (0.1, signal.SIGINT, 130), (0.1, signal.SIGTERM, 143), (0.8, signal.SIGINT, 130),
+    (4.0, signal.SIGINT, 130), *(pytest.param(*case, marks=pytest.mark.slow) for case in [
+        (0.8, signal.SIGTERM, 143), (1.4, signal.SIGINT, 130), (1.4, signal.SIGTERM, 143),
+        (4.0, signal.SIGTERM, 143)]),
 ])  # fmt: skip
-def test_signals_end_cleanly(sent, status, wait):
+def test_signals_end_cleanly(wait, sent, status):
     job = process("study", SENTENCE, "--steps", "1000000")
     deadline = time.monotonic() + 60
     while not list(Path().iterdir()) and time.monotonic() < deadline:
