@@ -129,12 +129,12 @@ def _spline(path: Path, style: EdgeStyle) -> dict[str, str]:
     if not path.arrow:
         return {"pos": _given(*map(_xy, path.points)), "arrowhead": "none"}
     # Graphviz draws the head from the curve's end to the tip: the curve stops one head short of it.
+    # (The outline of the head has a width too.)  It never stops before its last control point:
+    # a stroke that turns back is lost in PNG and PDF.
     *body, tip = path.points
     before = body[-1]
-    distance = math.dist(before, tip) or 1.0
-    tip = _back(tip, before, 0.6 * style.width)  # the outline of the head has a width too
-    head = min(10 * style.arrow, distance * 0.8)
-    end = _back(tip, before, head)
+    tip = _back(tip, before, min(0.6 * style.width, math.dist(before, tip) / 2))
+    end = _back(tip, before, min(10 * style.arrow, 0.8 * math.dist(before, tip)))
     return {"pos": _given(f"e,{_xy(tip)}", *map(_xy, [*body, end]))}
 
 
