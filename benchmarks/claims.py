@@ -166,12 +166,12 @@ def irnn(steps: int = 1500, span: int = 40, seeds: int = 2) -> Claim:
     for seed in range(seeds):
         errors = {}
         for name in ("tanh", "IRNN"):
-            kind = {"activation": "relu"} if name == "IRNN" else {}
+            irnn = {"activation": "relu", "recurrent": "identity"}
+            kind = irnn if name == "IRNN" else {}
             cell, rng = rc.RNN(2, 48, **kind), np.random.default_rng(seed)
             net = rc.ManyToOne(cell, 1)
             params = net.init(seed)
             if name == "IRNN":
-                params["cell"]["U"] = np.eye(48)
                 params["cell"]["W"] = 0.001 * rng.standard_normal((2, 48))
 
             def loss(p: Any, xs: Any, ys: Any, net: Any = net) -> Any:

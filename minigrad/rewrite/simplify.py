@@ -67,15 +67,18 @@ class _Simplifier:
 
     new   : what each node has become.
     known : the expressions met so far, by what decides their value.
+    given : the nodes of the graph as it came, which stay as they are.
     """
 
     def __init__(self) -> None:
         self.new: dict[Tensor, Tensor] = {}
+        self.given: set[Tensor] = set()
         self.known: dict[Any, Tensor] = {}
         self.refs: dict[Tensor, dict[Tensor, Tensor]] = {}  # of each recurrence, by old ref
 
     def run(self, outputs: Sequence[Tensor]) -> None:
         order = toposort(outputs)
+        self.given.update(order)
         asked: dict[Tensor, list[Tensor]] = {}
         for t in order:
             if t.op is PROJ:
@@ -111,7 +114,7 @@ class _Simplifier:
 
     def _named(self, found: Tensor, t: Tensor) -> Tensor:
         """A name is kept where what has become of the node has none and is new."""
-        if t.name and found.name is None and found is not t and found.inputs:
+        if t.name and found.name is None and found.inputs and found not in self.given:
             object.__setattr__(found, "name", t.name)
         return found
 

@@ -102,7 +102,6 @@ def _factors(t: mg.Tensor) -> tuple[mg.Tensor, mg.Tensor] | None:
 
 KEYS = ("step", "sequence", "level", "node", "net", "direction", "parameter", "gate", "layer",
         "length")  # fmt: skip
-OF_NODES = ("step", "sequence", "level", "node")
 
 
 @dataclass(eq=False)

@@ -174,6 +174,15 @@ def test_leaves_are_never_folded_or_merged():
     assert not any(t.op.name == "broadcast_to" for t in mg.nodes(found))
 
 
+def test_names_are_kept_and_no_node_of_the_users_is_touched():
+    x = mg.symbol("x", (2,))
+    h = mg.exp(x)
+    named = (h * 1).named("f")
+    assert mg.simplify(named) is h and h.name is None
+    made = mg.simplify((mg.tanh(x + 0) * 2).named("twice"))
+    assert made.name == "twice"
+
+
 def test_a_stopped_gradient_stays_stopped():
     x = mg.symbol("x", (2,))
     y = mg.simplify(mg.sum(mg.stop_gradient(mg.stop_gradient(x)) * x * 1))
