@@ -73,9 +73,9 @@ class Runner:
             at = k % self.threads
             first[at].append((common.prepare.address, tables[at], k, k + 1))
         found = [first]
+        gathers = self.program.text.gather and None in self.buffers.dense.values()
         for stage, name in ((0, "pre"), (1, "core"), (2, "post")):
-            gathers = stage == 1 and None in self.buffers.dense.values()
-            if (plan.places(stage) or gathers) and self.n:
+            if (plan.places(stage) or stage == 1 and gathers) and self.n:
                 work = self._levels() if stage == 1 else self._shares(stage)
                 f = getattr(kernels, name).address
                 found.append([[(f, tables[k], a, b)] for k, (a, b) in enumerate(work)])

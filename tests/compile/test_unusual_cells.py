@@ -295,3 +295,24 @@ def test_a_reduction_that_leaves_by_row_and_in_sum(how):
     args = arguments(S.chain(4))
     args["p"] = {"U": args["p"]["U"]}
     compare(step, args)
+
+
+@pytest.mark.parametrize("structure", [S.chain(4), S.chain([1, 3]), S.forest([[], [], [0, 1]])])
+def test_a_slot_that_is_read_and_cut_away_again(structure):
+    """The graph leads to the slot, no number does: there is nothing to gather, and no loop."""
+
+    def cell(p, carry, x):
+        h = carry[0] + carry[1] if structure.slots > 1 else carry
+        kept = mg.concat([h @ p["U"], x])[5:]
+        return kept, mg.tanh(kept)
+
+    args = arguments(structure)
+    args["p"] = {"U": args["p"]["U"]}
+
+    def step(args):
+        states, y = mg.recur(
+            cell, structure, initial=np.zeros((1, 5)), shared=args["p"], inputs=args["x"]
+        )
+        return states, y, gradients([states, y], {"x": args["x"]})
+
+    compare(step, args)
