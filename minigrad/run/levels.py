@@ -58,14 +58,20 @@ class Stages(NamedTuple):
     demands: dict[Tensor, list[Tensor]]  # of recurrences inside the block
 
 
-def stages_of(block: Block, wires: Any, vias: Sequence[Via], rows: tuple, summed: tuple) -> Stages:
-    """The stages that compute the tensors `rows` per node and the sums over nodes of `summed`."""
-    key = ("stages", rows, summed, domain_kinds(vias), wires)
+def stages_of(
+    block: Block, wires: Any, vias: Sequence[Via], rows: tuple, summed: tuple,
+    finite: bool = True,
+) -> Stages:  # fmt: skip
+    """The stages that compute the tensors `rows` per node and the sums over nodes of `summed`.
+
+    finite : whether what all nodes share is, where a sum goes through a product with it.
+    """
+    key = ("stages", rows, summed, domain_kinds(vias), wires, finite)
     if key in block.cache:
         return block.cache[key]
     order = block.live((*rows, *summed), wires)
     domain = domains(block, vias, order)
-    sums = _sum_rules(order, summed, domain)
+    sums = _sum_rules(order, summed, domain, finite)
     live = set(order)  # the domains are those of all slots, also of those that nothing reads
     ports = [t for t in block.ports.values() if t in live] if wires else []
     roots = [*rows, *ports]
@@ -112,13 +118,15 @@ def summands(t: Tensor, domain: dict) -> list[Tensor] | None:
 
 
 def _sum_rules(
-    order: Sequence[Tensor], summed: Sequence[Tensor], domain: dict
+    order: Sequence[Tensor], summed: Sequence[Tensor], domain: dict, finite: bool
 ) -> dict[Tensor, str]:
     """How each wanted sum over the nodes is found.
 
     linear   : the op applied to the sums of its inputs.
     contract : a product of two per-node operands, the node letter contracted.
     rows     : computed per node, then summed.
+               So is a product with what all share, where that is not `finite`:
+               inf * a + inf * b may be NaN where inf * (a + b) is not.
 
     A rule that pushes the sum on adds wants of its own.
     """
@@ -131,6 +139,8 @@ def _sum_rules(
             rules[t] = "rows"
         elif t.op is EINSUM and len(per_node) > 1:
             rules[t] = "contract"
+        elif t.op is EINSUM and not finite:
+            rules[t] = "rows"
         elif t.op is EINSUM:
             rules[t] = "linear"
             wanted.update(per_node)
@@ -155,16 +165,18 @@ def execute(
     args: list,
     leaving: list[tuple[Tensor, Via]],
     entering: tuple[Piece, dict[Key, np.ndarray]] | None = None,
+    finite: bool = True,
 ) -> list:
     """Run `block` over `structure`.
 
     Rows are kept level after level inside, and put back in order on leaving.
     entering: of a chunk, which edges come from others and the states that they bring.
+    finite  : as for `stages_of`; found out here.
     """
     n = structure.n
     per_row = tuple(dict.fromkeys(ref for ref, via in leaving if via is not SHARED))
     summed = tuple(dict.fromkeys(ref for ref, via in leaving if via is SHARED))
-    p = stages_of(block, structure.wires, vias, per_row, summed)
+    p = stages_of(block, structure.wires, vias, per_row, summed, finite)
     levels = structure.levels
     order = np.concatenate(levels) if n else np.zeros(0, np.int64)
     # Whether rows are level after level already.
@@ -205,6 +217,8 @@ def execute(
 
     for t in p.shared:
         _step(t, shared, p, [(shared.get(i), False) for i in t.inputs], None)
+    if finite and not all(np.isfinite(shared[t]).all() for t in _pushed_through(p)):
+        return execute(block, structure, vias, args, leaving, entering, finite=False)
     for t in p.table:
         if t not in tables:
             operands = [
@@ -420,6 +434,12 @@ def _inner(
         v.reshape(m, *via.shape(n, ref.shape))
         for v, (ref, via) in zip(values, leaving, strict=True)
     ]
+
+
+def _pushed_through(p: Stages) -> list[Tensor]:
+    """What all nodes share and a sum over them is multiplied by, after it was taken."""
+    products = [t for t, how in p.sums.items() if how == "linear" and t.op is EINSUM]
+    return [i for t in products for i in t.inputs if p.domain[i] is None]
 
 
 def _sums(p: Stages, shared: Env, look: Any, n: int) -> Env:

@@ -188,3 +188,21 @@ def test_an_untouched_state_that_nobody_reads_is_left_out():
     (first, rest), _ = mg.recur(lambda p, h, x: (h, ()), mg.Structure.chain(2), initial=start)
     del rest  # else it would be computed along with the first
     np.testing.assert_array_equal(mg.evaluate(first), mg.reference(first))
+
+
+@pytest.mark.parametrize("shared", [np.inf, -np.inf, np.nan, 2.0])
+def test_a_sum_over_nodes_does_not_go_through_an_infinite_product(shared):
+    """inf * a + inf * b is NaN where a and b differ in sign; inf * (a + b) is not."""
+
+    def cell(p, h, x):
+        return h, (p["v"] * p["k"]) @ p["A"]
+
+    arrays = {"v": np.array([shared, 1.0]), "k": np.array(1.0), "A": np.ones((2, 3))}
+    p = mg.tensors(arrays)
+    _, y = mg.recur(cell, mg.Structure.chain(3), initial=np.zeros((1, 1)), shared=p,
+                    inputs=np.zeros((3, 1)))  # fmt: skip
+    weights = np.array([[1.0, 1.0, 0.0], [-2.0, 1.0, 0.0], [3.0, 1.0, 0.0]])
+    slope = mg.grad(mg.sum(y * weights), p["A"])
+    np.testing.assert_array_equal(mg.evaluate(slope), mg.reference(slope))
+    if not np.isfinite(shared):
+        assert np.isnan(mg.reference(slope)[0, 0])
