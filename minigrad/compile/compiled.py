@@ -92,15 +92,16 @@ class Compiled:
 
     def explain(self) -> str:
         """In words: what is compiled and how, and what runs op by op."""
-        ops = [s.t.op.name for s in self.steps if not s.asked and s.t.op is not RESHAPE]
-        names = f": {', '.join(sorted(set(ops)))}" if ops else ""
+        ops = sum(not s.asked and s.t.op is not RESHAPE for s in self.steps)
+        names = self.lane.by_numpy
+        outside = f", {len(names)} of them in NumPy: {', '.join(sorted(set(names)))}" if names else ""
         count = sum(bool(s.asked) for s in self.steps)
         items = sum(len(s.items) for s in self.lane.segments)
         lists = sum(bool(s.phases) for s in self.lane.segments)
         native = "one native list" if lists == 1 else f"{lists} native lists"
         between = f", with {items} steps of Python" if items else ""
         return "\n".join([
-            f"{count} recurrences and {len(ops)} other ops, run one by one in NumPy{names}",
+            f"{count} recurrences and {ops} other ops{outside}",
             *self.notes,
             *([self.lane.donation.explain()] if self.lane.donation.count else []),
             f"called through {native}{between}",

@@ -24,6 +24,7 @@ from ..ops.arrays import asarray
 from ..ops.table import dtype_of
 from ..tracing import name_of, path_name
 from .donate import positions, refuse_missing
+from .unpack import unpacker
 from .ways import way_of
 
 KEPT = 64  # traces of one function
@@ -100,13 +101,15 @@ class Function:
         if self.lock._is_owned():  # type: ignore[attr-defined]
             # A signal handler, or an op's own code, amid a call of ours: its workspace is in use.
             return Function(self.f)(*args)
+        latest = self.latest
+        known = None if latest is None else latest.leaves_of(args)
+        if latest is not None and known is not None:
+            with self.lock:
+                results = latest.way.express(known) if self.latest is latest else None
+            if results is not None:
+                return pytrees.tree_unflatten(latest.spec_out, results)
         leaves, spec = static.flatten(args)
         with self.lock:
-            latest = self.latest
-            if latest is not None and spec == latest.spec and latest.has_form(spec):
-                results = latest.way.express(leaves)
-                if results is not None:
-                    return pytrees.tree_unflatten(latest.spec_out, results)
             self.latest = None  # an interrupt may come at any step: what is left is right
             traced = self._traced(args, leaves, spec)
             traced.way.take_workspace()
@@ -215,6 +218,7 @@ class Traced:
     ):  # fmt: skip
         trace = Trace(name_of(f))
         self.spec, self.form = spec, form
+        self.unpack = unpacker(spec)
         self.inputs: list[tuple[int, Tensor]] = []
         paths = spec.paths()
         given: list[Any] = []
@@ -239,9 +243,13 @@ class Traced:
         donated = [k for k in order if paths[k][0] in donate] if donate else []
         self.way = way_of(leaves, self.inputs, leaves_out, pools, donated)
 
-    def has_form(self, spec: Any) -> bool:
-        """Whether a form that is equal to ours is the same."""
-        return self.form is self.spec or static.spec_key(spec) == self.form
+    def leaves_of(self, args: tuple) -> list[Any] | None:
+        """The leaves of arguments of our form; None where theirs is another."""
+        if self.unpack is not None:
+            return self.unpack(args)
+        leaves, spec = static.flatten(args)
+        same = spec == self.spec and (self.form is self.spec or static.spec_key(spec) == self.form)
+        return leaves if same else None
 
     def run(self, leaves: Sequence[Any]) -> list[Any]:
         """A call with arguments of any kind and layout."""

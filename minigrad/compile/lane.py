@@ -13,9 +13,6 @@ items alternate in *segments*, as few as the graph allows: an item runs as early
 
 from __future__ import annotations
 
-import ctypes
-import struct
-import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,21 +23,22 @@ import numpy as np
 
 from .. import static
 from ..graph import Tensor, toposort
-from ..kernels import glue
+from ..kernels import glue, singles
 from ..kernels.glue import address
+from ..ops.arrays import ASTYPE
 from ..ops.broadcast import RESHAPE
 from ..ops.indexing import CHECKED, SCATTER, TAKE, check_rows
 from ..run import chunkwise
 from ..run.levels import run_levels
 from ..run.reference import compute
 from .donate import Donation
+from .entrance import LARGE, Entrance
 from .layout import Rows, by_place
 from .results import fresh, plain
 from .runner import Runner, shared_value
 from .sequence import Calls, Schedule
 
 MOVES = (RESHAPE, CHECKED, TAKE, SCATTER)  # ops that kernels may do, or that do nothing
-LARGE = 2**16  # bytes of a result from which memory of dropped results is used again
 
 Env = dict[Tensor, Any]
 Phase = list[list[tuple[int, int, int, int]]]
@@ -103,6 +101,7 @@ class Lane:
         self.alive: list[Any] = []
         self.alias: dict[Tensor, Tensor] = {}  # what is only looked at: the same numbers
         self.held: dict[Tensor, np.ndarray] = {}  # (n, width) results of ops that kernels compute
+        self.by_numpy: list[str] = []  # names of the ops that have no kernel
         self.guarded: list[Tensor] = []  # ops whose kernels refuse data
         self.flag = np.zeros(1, np.int64)  # set by those
         self.runner_of: dict[Tensor, Runner] = {}
@@ -113,10 +112,11 @@ class Lane:
         self.donation = Donation(inputs, donated)
         threads = max((s.runner.threads for s in steps if s.runner is not None), default=1)
         self.threads = threads
-        self.by_python = {  # what ordinary ops read, whatever its shape
-            self.source(x) for s in steps if s.runner is None and s.t.op not in MOVES
-            for x in s.t.inputs
-        }  # fmt: skip
+        self.by_python: set[Tensor] = set()  # what ordinary ops read, whatever its shape
+        for step in reversed(steps):
+            single = not step.asked and step.t not in self.by_python and _single(step.t)
+            if step.runner is None and step.t.op not in MOVES and not single:
+                self.by_python.update(map(self.source, step.t.inputs))
         for step in steps:
             self._add(step)
         self._results()
@@ -149,6 +149,7 @@ class Lane:
             run = partial(self._chunkwise if step.chunks else self._evaluated, step)
             at = self._item(run, [i for i in t.inputs if self._is_there(i)])
         else:
+            self.by_numpy.append(t.op.name)
             at = self._item(partial(self._op, t), list(t.inputs))
         self.segment_of.update(dict.fromkeys(step.asked or [t], at))
 
@@ -168,6 +169,8 @@ class Lane:
         """Integers looked over, rows taken and rows scattered by number, where they lie ready."""
         if t.op is CHECKED:
             return self._checked(t)
+        if (single := _single(t)) is not None:
+            return t not in self.by_python and self._computed(t, *single)
         real = t.dtype.kind == "f" and t.dtype.itemsize >= 4
         if real and t.op in (TAKE, SCATTER) or t.op is TAKE and t.dtype == np.int64:
             return self._moved(t)
@@ -185,6 +188,46 @@ class Lane:
         self._put(*self._there(source), [[item]])
         self.alias[t] = source
         return True
+
+    def _computed(self, t: Tensor, kernel: str, number: int) -> bool:
+        """An op on single numbers, where they lie ready."""
+        found = [self._number_at(x) for x in t.inputs]
+        if None in found:
+            return False
+        buffer = np.zeros((1, 1), t.dtype)
+        items = np.array([[number, address(buffer), *[0] * 2]], np.int64)
+        start = address(items)
+        when = [(0, 0)]
+        for k, (x, (array, place)) in enumerate(zip(t.inputs, found, strict=True)):  # type: ignore
+            if array is None:
+                self.targets.append((place, start + (2 + k) * 8))
+            else:
+                items[0, 2 + k] = address(array)
+                self.alive.append(array)
+            when.append(self._there(x))
+        if len(found) == 1:  # not read, but there
+            items[0, 3] = address(buffer)
+        self.alive += [items, buffer]
+        at, after = max(when)
+        self._put(at, after, [[(getattr(singles.kernels(), kernel).address, start, 0, 1)]])
+        self.held[t], self.segment_of[t], self.phase_of[t] = buffer, at, after + 1
+        return True
+
+    def _number_at(self, t: Tensor) -> tuple[np.ndarray | None, int] | None:
+        """Where a single number lies: an array, or the number of an argument."""
+        source = self.source(t)
+        if source in self.place:
+            return None, self.place[source]
+        if (known := self._value_of(source)) is not None:
+            return np.array(known, t.dtype), -1
+        parts = self._parts(source)
+        if len(parts) == 1 and not parts[0][1]:
+            return parts[0][0], -1
+        if not parts:
+            return None
+        buffer, (at, after) = self._fed(t, (1, 1), t.dtype, _shared_into, None)
+        self.held[source], self.segment_of[source], self.phase_of[source] = buffer, at, after
+        return buffer, -1
 
     def _moved(self, t: Tensor) -> bool:
         """A table's rows by number, or rows added into a table, as one buffer."""
@@ -537,72 +580,19 @@ class Lane:
                         item.dead.append(t)
                     seen.add(t)
 
-    # -- from Python to kernels --------------------------------------------------------------------
-
     def _native(self, threads: int) -> None:
-        rows = []
-        width = glue.CHECK - 3
-        for k, (_, ph) in enumerate(self.inputs):
-            if ph.ndim <= width:  # what has more axes is looked at in Python
-                rows.append([k, id(ph.dtype), ph.ndim, *ph.shape, *[0] * (width - ph.ndim)])
-        self.wide = [(k, ph) for k, (_, ph) in enumerate(self.inputs) if ph.ndim > width]
-        self.checks = np.array(rows, np.int64).reshape(-1, glue.CHECK)
-        self.to_write = np.array(self.targets, np.int64).reshape(-1, 2)
-        self.wrong = np.zeros(1, np.int64)
-        self.objects: Any = np.zeros(len(self.inputs) + len(self.empty), np.int64)
-        self.from_python = (
-            address(self.objects), address(self.checks), len(self.checks), address(self.to_write),
-            len(self.to_write), address(self.wrong),
-        )  # fmt: skip
-        self.rooms: dict[int, np.ndarray] = {}
-        self.makers: list[tuple] = []  # of each native result: lender, what makes an array, of what
-        for k, (shape, dtype) in enumerate(self.empty):
-            size = int(np.prod(shape)) * dtype.itemsize
-            lender = self.lender[k]
-            if size < LARGE or lender is not None:  # what is to be donated next has to own its data
-                self.makers.append((lender, np.empty, shape, dtype))
-            else:
-                self.makers.append((None, self._room, k, size, shape, dtype))
-        self.pack = struct.Struct(f"{len(self.objects)}q").pack_into
-        module = glue.kernels()
-        self.bind = module.bind.run
-        self.reads_objects = glue.reads_objects()
+        """How a call begins, and whether kernels are all there is to it."""
+        first = self.segments[0] if self.segments else None
         self.only_kernels = (
-            self.reads_objects and not self.wide and len(self.segments) == 1
-            and not self.segments[0].items and None not in self.returned
+            glue.reads_objects() and len(self.segments) == 1 and first is not None
+            and not first.items and None not in self.returned
         )  # fmt: skip
-        if self.only_kernels and threads == 1:
-            schedule = self.segments[0].schedule
-            assert schedule is not None
-            self.box = np.array([*self.from_python, *schedule.work[0]], np.int64)
-            self.run_alone: Any = module.bind_and_run.run
-            self.box_at = address(self.box)
-        else:
-            self.run_alone = None
-
-    def _room(self, k: int, size: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        """An array for a large result, in an earlier result's memory if nobody holds that any more.
-
-        (Memory that is new to the process costs more to touch than to fill.)
-        """
-        room = self.rooms.pop(k, None)
-        if room is None or sys.getrefcount(room) > 2:  # ours and the call's own; more: in use
-            room = np.empty(size, np.uint8)
-        self.rooms[k] = room
-        return room.view(dtype).reshape(shape)
-
-    def _write(self, arrays: Sequence[np.ndarray], results: Sequence[np.ndarray]) -> bool:
-        """`glue.bind` in Python, where array objects look unfamiliar."""
-        for x, (_, ph) in zip(arrays, self.inputs, strict=True):
-            flags = x.flags
-            if x.shape != ph.shape or x.dtype != ph.dtype or not flags.c_contiguous:
-                return False
-            if not flags.aligned or not x.dtype.isnative:
-                return False
-        addresses = [address(x) for x in (*arrays, *results)]
-        for k, at in self.targets:
-            ctypes.c_int64.from_address(at).value = addresses[k]
-        return True
+        self.alone = self.only_kernels and threads == 1
+        made = [(*what, lender) for what, lender in zip(self.empty, self.lender, strict=True)]
+        self.entrance = Entrance(
+            [ph for _, ph in self.inputs], made, self.targets, self.donation,
+            first.schedule if self.alone and first else None,
+        )  # fmt: skip
 
     def take_tables(self) -> None:
         """Write what a call does not, should another lane have worked with the runners since."""
@@ -623,33 +613,13 @@ class Lane:
             arrays = [x for x, yes in zip(leaves, self.is_array, strict=True) if yes]
         else:
             arrays = leaves  # type: ignore[assignment]
-        for x in arrays:
-            if type(x) is not np.ndarray:
-                return None
-        lent: set[int] | tuple = ()
-        if self.donation.used:
-            lent = self.donation.lent(arrays, arrays if given is None else given)
-        results = [
-            arrays[lender] if lender in lent else make(*what) for lender, make, *what in self.makers
-        ]
-        if self.reads_objects:
-            self.pack(self.objects, 0, *map(id, arrays), *map(id, results))
-            if self.run_alone is not None:
-                self.run_alone(self.box_at)
-                if self.flag[0]:
-                    self._refuse(arrays)
-                if self.wrong[0]:
-                    return None
-                if self.finish is not None:
-                    self.finish.run()
-                return results
-            self.bind(*self.from_python)
-            if self.wrong[0] or any(_unlike(arrays[k], ph) for k, ph in self.wide):
-                return None
-        elif not self._write(arrays, results):
+        entered = self.entrance.enter(arrays, given)
+        if entered is None:
             return None
+        results, lent = entered
         if self.only_kernels:
-            self.segments[0].schedule.run()  # type: ignore[union-attr]
+            if not self.alone:
+                self.segments[0].schedule.run()  # type: ignore[union-attr]
             if self.flag[0]:
                 self._refuse(arrays)
             if self.finish is not None:
@@ -748,10 +718,14 @@ class Lane:
         _shared_into(shared_value(t, runner.numbers, args), buffer, turned)
 
 
-def _unlike(x: np.ndarray, ph: Tensor) -> bool:
-    flags = x.flags
-    lies_well = flags.c_contiguous and flags.aligned
-    return x.shape != ph.shape or x.dtype is not ph.dtype or not lies_well
+def _single(t: Tensor) -> tuple[str, int] | None:
+    """The kernel of an op on single numbers, and the op's number there."""
+    if t.size != 1 or any(x.size != 1 for x in t.inputs):
+        return None
+    text = "astype" if t.op is ASTYPE else t.op.scalar
+    if text is None or t.attrs and t.op is not ASTYPE:
+        return None
+    return singles.call_of(text, [x.dtype.name for x in t.inputs], t.dtype.name)
 
 
 def _numbers_read(runner: Runner, t: Tensor) -> list[int]:

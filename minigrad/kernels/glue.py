@@ -1,14 +1,14 @@
 """Native glue between Python and the stages, so that a call costs microseconds.
 
-One kernel looks at the arrays that Python hands over
-(by their object's address: dtype, lengths, contiguity),
+One kernel looks at the arrays in a list that Python hands over
+(as the objects lie in memory: type, dtype, lengths, contiguity),
 writes their data addresses into the runners' tables,
 and one runs a list of kernels, with barriers where threads must meet.
 
 Lists of calls are int64 rows (kernel address, a, b, c).
 Address 0 is a barrier, a its number from 1, b how many threads meet there;
 with a = 0 a thread says that it came, and waits for nobody.
-Arrays are checked by rows (argument, dtype object, ndim, four lengths).
+Arrays are checked by rows (dtype object, flags, flags of one that is lent, ndim, four lengths).
 """
 
 from __future__ import annotations
@@ -16,16 +16,19 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Sequence
 from functools import cache as once
+from typing import Any
 
 import numpy as np
 
 from . import cache
 from .vectors import I32, I64, Builder, Int, Real
 
-CHECK, CALL, COPY = 7, 4, 7  # numbers in a row of each kind of list
-# Offsets in a NumPy array object (the C struct is NumPy's public ABI)
-DATA, NDIM, DIMENSIONS, DTYPE, FLAGS = 16, 24, 32, 56, 64
-C_CONTIGUOUS_ALIGNED = 0x101
+LENGTHS = 4  # of an array that are looked at here
+CHECK, CALL, COPY = 4 + LENGTHS, 4, 7  # numbers in a row of each kind of list
+BIND = 7  # arguments of `bind` but for the lists
+# Offsets in a NumPy array object (the C struct is NumPy's public ABI), and in a list
+TYPE, DATA, NDIM, DIMENSIONS, DTYPE, FLAGS = 8, 16, 24, 32, 56, 64
+ITEMS = 24
 SPINS = 200  # looks at a barrier before the thread offers its core to others
 
 _SOURCE = '''"""Glue kernels, see minigrad.kernels.glue."""
@@ -40,6 +43,7 @@ sequence = kernel(glue.sequence)
 zero = kernel(glue.zero)
 copy_float32 = kernel(glue.copying(REALS["float32"]))
 copy_float64 = kernel(glue.copying(REALS["float64"]))
+copy_int64 = kernel(glue.copying(REALS["float64"]))
 check = kernel(glue.check)
 take_float32 = kernel(glue.taking(REALS["float32"]))
 take_float64 = kernel(glue.taking(REALS["float64"]))
@@ -62,20 +66,24 @@ def address(a: np.ndarray) -> int:
 
 @once
 def reads_objects() -> bool:
-    """Whether array objects look here as the kernels expect: tried on an array."""
+    """Whether arrays and lists look here as the kernels expect: tried on one of each."""
     a = np.arange(6.0, dtype=np.float32).reshape(2, 3)[:, :2]
+    both = [None, a]
 
-    def word(offset: int, kind: type = ctypes.c_int64) -> int:
-        return kind.from_address(id(a) + offset).value  # type: ignore[attr-defined]
+    def word(offset: int, kind: type = ctypes.c_int64, of: object = a) -> int:
+        return kind.from_address(id(of) + offset).value  # type: ignore[attr-defined]
 
     try:
         dims = (ctypes.c_int64 * 2).from_address(word(DIMENSIONS))
+        items = (ctypes.c_int64 * 2).from_address(word(ITEMS, of=both))
         return (
-            word(DATA) == address(a)
+            tuple(items) == (id(None), id(a))
+            and word(TYPE) == id(np.ndarray)
+            and word(DATA) == address(a)
             and word(NDIM, ctypes.c_int32) == 2
             and tuple(dims) == (2, 2)
             and word(DTYPE) == id(a.dtype)
-            and word(FLAGS, ctypes.c_int32) & C_CONTIGUOUS_ALIGNED == 0x100
+            and word(FLAGS, ctypes.c_int32) & 0xFFFF == a.flags.num
         )
     except ValueError:
         return False
@@ -103,45 +111,65 @@ def _low32(k: Builder, x: Int) -> Int:
 
 
 def bind(
-    k: Builder, objects: Int, checks: Int, n_checks: Int, targets: Int, n_targets: Int, wrong: Int
-) -> None:
+    k: Builder, given: Int, made: Int, kind: Int, count: Int, checks: Int, targets: Int,
+    n_targets: Int, lent: Int, wrong: Int,
+) -> None:  # fmt: skip
     """Check the arrays; if all are as they should be, write data addresses to where `targets` says.
 
-    objects : addresses of array objects.
-    targets : rows (argument, address to write to).
-    *wrong  : 1 if not.
+    given, made : lists of Python's: `count` arguments, results.
+    kind        : the type object of arrays.
+    targets     : rows (argument, or results counted on behind them; address to write to).
+    lent        : whether the memory of some is to be written to:
+                  then each owns what it has, and none is given twice.
+    *wrong      : 1 if not.
     """
+    arrays, results = k.index(given + ITEMS, 0), k.index(made + ITEMS, 0)
     bad = k.var(k.integer(0))
-    for i in k.rows(0, n_checks):
-        row = checks + i * (CHECK * 8)
-        array = k.index(objects, k.index(row, 0))
-        ndim = _low32(k, k.index(array + NDIM, 0))
-        with k.when(k.index(array + DTYPE, 0).differs(k.index(row, 1))):
-            bad.value = 1
-        with k.when(ndim.differs(k.index(row, 2))):
-            bad.value = 1
-        flags = Int(k, k.ir.and_(k.index(array + FLAGS, 0).value, I64(C_CONTIGUOUS_ALIGNED)))
-        with k.when(flags.differs(C_CONTIGUOUS_ALIGNED)):
+    for i in k.rows(0, count):
+        row, array = checks + i * (CHECK * 8), k.index(arrays, i)
+        with k.when(k.index(array + TYPE, 0).differs(kind)):
             bad.value = 1
         with k.when(bad.value.equals(0)):
-            dims = k.index(array + DIMENSIONS, 0)
-            for d in k.rows(0, ndim):
-                with k.when(k.index(dims, d).differs(k.index(row, d + 3))):
+            _look(k, array, row, lent, bad)
+    with k.when(lent.differs(0)):
+        for i in k.rows(0, count):
+            for j in k.rows(i + 1, count):
+                with k.when(k.index(arrays, i).equals(k.index(arrays, j))):
                     bad.value = 1
     k.put_index(wrong, 0, bad.value)
     with k.when(bad.value.equals(0)):
         for i in k.rows(0, n_targets):
             row = targets + i * 16
-            array = k.index(objects, k.index(row, 0))
+            which = k.index(row, 0)
+            behind = results + (which - count) * 8
+            array = k.index(k.choose(which < count, arrays + which * 8, behind), 0)
             k.put_index(k.index(row, 1), 0, k.index(array + DATA, 0))
 
 
-def bind_and_run(k: Builder, box: Int) -> None:
+def _look(k: Builder, array: Int, row: Int, lent: Int, bad: Any) -> None:
+    """One array against a row of `checks`."""
+    ndim, wanted = _low32(k, k.index(array + NDIM, 0)), k.index(row, 3)
+    with k.when(k.index(array + DTYPE, 0).differs(k.index(row, 0))):
+        bad.value = 1
+    with k.when(ndim.differs(wanted)):
+        bad.value = 1
+    mask = k.choose(lent.differs(0), k.index(row, 2), k.index(row, 1))
+    flags = Int(k, k.ir.and_(k.index(array + FLAGS, 0).value, mask.value))
+    with k.when(flags.differs(mask)):
+        bad.value = 1
+    with k.when(bad.value.equals(0)):
+        dims = k.index(array + DIMENSIONS, 0)
+        for d in k.rows(0, k.choose(ndim < LENGTHS, ndim, LENGTHS)):
+            with k.when(k.index(dims, d).differs(k.index(row, d + 4))):
+                bad.value = 1
+
+
+def bind_and_run(k: Builder, given: Int, made: Int, box: Int) -> None:
     """`bind` and, if nothing is wrong, `sequence`: their arguments one after the other in `box`."""
-    words = [k.index(box, i) for i in range(10)]
-    bind(k, *words[:6])
-    with k.when(k.index(words[5], 0).equals(0)):
-        sequence(k, *words[6:])
+    words = [k.index(box, i) for i in range(BIND + CALL)]
+    bind(k, given, made, *words[:BIND])
+    with k.when(k.index(words[BIND - 1], 0).equals(0)):
+        sequence(k, *words[BIND:])
 
 
 def sequence(k: Builder, items: Int, count: Int, arrived: Int, give_way: Int) -> None:
