@@ -94,14 +94,14 @@ class Compiled:
         """In words: what is compiled and how, and what runs op by op."""
         ops = sum(not s.asked and s.t.op is not RESHAPE for s in self.steps)
         names = self.lane.by_numpy
-        outside = f", {len(names)} of them in NumPy: {', '.join(sorted(set(names)))}" if names else ""
+        words = f", {len(names)} of them in NumPy: {', '.join(sorted(set(names)))}"
         count = sum(bool(s.asked) for s in self.steps)
         items = sum(len(s.items) for s in self.lane.segments)
         lists = sum(bool(s.phases) for s in self.lane.segments)
         native = "one native list" if lists == 1 else f"{lists} native lists"
         between = f", with {items} steps of Python" if items else ""
         return "\n".join([
-            f"{count} recurrences and {ops} other ops{outside}",
+            f"{count} recurrences and {ops} other ops{words if names else ''}",
             *self.notes,
             *([self.lane.donation.explain()] if self.lane.donation.count else []),
             f"called through {native}{between}",

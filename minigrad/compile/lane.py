@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from operator import setitem
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,7 +33,7 @@ from ..run.levels import run_levels
 from ..run.reference import compute
 from .donate import Donation
 from .entrance import LARGE, Entrance
-from .layout import Rows, by_place
+from .layout import Layout, Rows, by_place
 from .results import fresh, plain
 from .runner import Runner, shared_value
 from .sequence import Calls, Schedule
@@ -53,6 +53,21 @@ class Step:
     asked: list[Tensor] = field(default_factory=list)
     runner: Runner | None = None
     chunks: chunkwise.OneChunk | None = None
+
+
+class Lies(NamedTuple):
+    """Where a tensor lies as rows: an array, or the number of an argument.
+
+    layout: whose order the rows have; None: the user's.
+    """
+
+    array: np.ndarray | None
+    place: int
+    layout: Layout | None = None
+
+    @property
+    def key(self) -> bytes:
+        return b"" if self.layout is None else self.layout.key
 
 
 @dataclass
@@ -246,10 +261,7 @@ class Lane:
         start = 0 if array is None else address(array)
         if t.op is TAKE:
             call = self._call(f"take_{t.dtype.name}", [start, lds, x.shape[0], first, *ends])
-            cuts = [count * k // self.threads for k in range(self.threads + 1)]
-            share = self.threads if count * row > LARGE else 1
-            cuts = cuts if share > 1 else [0, count]
-            phase = [[(*call[:2], a, b)] for a, b in zip(cuts, cuts[1:], strict=False)]
+            phase = self._shared_out(call, count, row)
         else:
             call = self._call(
                 f"scatter_{t.dtype.name}", [start, lds, count, first, *ends, t.attrs["size"]]
@@ -286,24 +298,66 @@ class Lane:
         self.held[p], self.phase_of[p] = buffer[:-1], after + 1
 
     def _rows_of(
-        self, t: Tensor, n: int, width: int, dtype: np.dtype
+        self, t: Tensor, n: int, width: int, dtype: np.dtype, layout: Layout | None = None
     ) -> tuple[np.ndarray | None, int] | None:
-        """Where t lies as n rows for kernels: an array, or the number of an argument."""
+        """Where t lies as n rows for kernels: an array, or the number of an argument.
+
+        layout: whose order of rows is wanted; None: the user's.
+        """
+        lies = self._lies(t, n, width, dtype)
+        if lies is None or lies.key != (b"" if layout is None else layout.key):
+            return None
+        return lies.array, lies.place
+
+    def _lies(self, t: Tensor, n: int, width: int, dtype: np.dtype) -> Lies | None:
+        """Where t lies as n rows, in whatever order."""
         source = self.source(t)
         if source.dtype != dtype:
             return None
         if source in self.place:
-            return None, self.place[source]
+            return Lies(None, self.place[source])
+        layout = None
         if source in self.held:
             rows = self.held[source]
         elif source in self.runner_of:
-            other = self.runner_of[source]
-            if source.attrs["via"].kind != "row" or other.layout.order is not None:
+            runner = self.runner_of[source]
+            if source.attrs["via"].kind != "row":
                 return None
-            rows = other._rows(other.program.low.rows[source.attrs["ref"]])
+            rows = runner._rows(runner.program.low.rows[source.attrs["ref"]])
+            layout = runner.layout
         else:
             return None
-        return (rows, -1) if rows.shape == (n, width) else None
+        return Lies(rows, -1, layout) if rows.shape == (n, width) else None
+
+    def _gathered(
+        self, t: Tensor, n: int, width: int, index: np.ndarray, to: np.ndarray
+    ) -> tuple[int, int] | None:
+        """Rows of t by the user's numbers, negative ones zero, as a kernel's work; from when on
+        they are there.  None: t does not lie ready."""
+        lies = self._lies(t, n, width, t.dtype)
+        if lies is None or not n or t.dtype.name not in ("float32", "float64", "int64"):
+            return None
+        if lies.layout is not None and lies.layout.order is not None:
+            index = np.where(index < 0, -1, lies.layout.place[index])
+        index = np.ascontiguousarray(index, np.int64)
+        row = to.strides[0] if to.size else 0
+        item = [0, width * t.dtype.itemsize, address(index), address(to), row, width]
+        if lies.array is not None:
+            item[:2] = address(lies.array), lies.array.strides[0]
+            self.alive.append(lies.array)
+        call = self._call(f"gather_{t.dtype.name}", item)
+        if lies.array is None:
+            self.targets.append((lies.place, call[1]))
+        self.alive += [index, to]
+        at, after = self._there(t)
+        self._put(at, after, self._shared_out(call, len(index), width))
+        return at, after + 1
+
+    def _shared_out(self, call: tuple[int, int, int, int], count: int, width: int) -> Phase:
+        """A kernel's rows, among the threads where there are many."""
+        share = self.threads if count * width > LARGE else 1
+        cuts = [count * k // share for k in range(share + 1)]
+        return [[(*call[:2], a, b)] for a, b in zip(cuts, cuts[1:], strict=False)]
 
     def _integers(self, source: Tensor) -> int | None:
         """Where 64-bit integers lie for kernels (0: where an argument does, which is not known);
@@ -382,20 +436,23 @@ class Lane:
         number, dtype, found = runner.numbers, runner.program.dtype, []
         for entry, stride, row in runner.of_input:
             t = r.inputs[number[row.tensor]]
-            if runner.layout.order is None and self._direct(t, runner, entry, stride, row.size):
+            if self._direct(t, runner, entry, stride, row.size):
                 found.append(self._there(t))
                 continue
-            into = partial(_rows_into, layout=runner.layout)
             buffer, when = self._fed(
-                t, (runner.n, row.size), dtype, into, runner.layout.key, by_row=True
-            )
+                t, (runner.n, row.size), dtype, partial(_rows_into, layout=runner.layout),
+                runner.layout.key, runner.layout,
+            )  # fmt: skip
             found.append(when)
             self._hold(runner, entry, stride, buffer)
         for row, buffer in runner.indexed.items():
             k = number[row.tensor]
-            index = runner.layout.to_rows(runner.vias[k].rows)
+            index, t = runner.layout.to_rows(runner.vias[k].rows), r.inputs[k]
+            ready = None
+            if t.dtype == dtype:
+                ready = self._gathered(t, t.shape[0], row.size, index, buffer)
             into = partial(_gathered_into, index=index)
-            found.append((self._feed(r.inputs[k], buffer, into), 0))
+            found.append(ready or (self._feed(t, buffer, into), 0))
         for entry, tensor, turned, stride in runner.of_shared:
             width = tensor.shape[-1] if tensor.shape else 1
             if tensor in number:
@@ -424,19 +481,22 @@ class Lane:
         """Whether kernels read t where it lies: an argument, what is known, another runner's rows.
         """
         source, dtype = self.source(t), runner.program.dtype
-        if source in self.place and source.dtype == dtype:
+        order = None if shared else runner.layout.order
+        if source in self.place and source.dtype == dtype and order is None:
             for table in runner.table:
                 self.targets.append((self.place[source], address(table[entry:])))
             if stride >= 0:
                 self._fix(runner, stride, width * dtype.itemsize)
             return True
         if (value := self._value_of(source)) is not None:
-            value = np.array(value, dtype, order="C")
-            self._hold(runner, entry, -1, value)
+            value = np.asarray(value, dtype)
+            if order is not None:
+                value = value.reshape(runner.n, width)[order]
+            self._hold(runner, entry, -1, np.array(value, order="C"))
             if stride >= 0:
                 self._fix(runner, stride, width * dtype.itemsize)
             return True
-        given = None if shared else self._rows_of(t, runner.n, width, dtype)
+        given = None if shared else self._rows_of(t, runner.n, width, dtype, runner.layout)
         if given is None or given[0] is None:
             return False
         self._hold(runner, entry, stride, given[0])
@@ -454,38 +514,66 @@ class Lane:
 
     def _fed(
         self, t: Tensor, shape: tuple[int, ...], dtype: np.dtype, into: Callable[..., None],
-        how: Any, by_row: bool = False,
+        how: Any, layout: Layout | None = None,
     ) -> tuple[np.ndarray, tuple[int, int]]:  # fmt: skip
-        """A buffer that holds t as kernels read it, and from when on: copied by a kernel where it
-        lies in one piece of some runner's memory, else by an item; once for all who read it so."""
+        """A buffer that holds t as kernels read it, and from when on: brought there by kernels
+        where it lies in their reach, else by an item; once for all who read it so.
+
+        layout: whose order its rows are to have.
+        """
         source = self.source(t)
         key = (source, shape, dtype, how)
         if key not in self.fed:
             buffer = np.zeros(shape, dtype)
-            parts = []
-            if source.dtype == dtype and source not in self.place and not how:
-                parts = self._parts(source) if "via" not in source.attrs or (
-                    source.attrs["via"].kind == "shared") else []
-            integers = self._integers(source) if not how and by_row else None
-            if integers is not None and source not in self.known:
-                call = self._call(f"number_{dtype.name}", [integers, address(buffer), source.size])
-                if source in self.place:
-                    self.targets.append((self.place[source], call[1]))
-                at, after = self._there(source)
-                self._put(at, after, [[call]])
-                self.fed[key] = buffer, at, after + 1
-            elif parts:
-                at, after = self._there(t)
-                for k, (rows, add) in enumerate(parts):
-                    width = rows.shape[1] * rows.itemsize
-                    item = [address(rows), rows.strides[0], address(buffer), width, *rows.shape]
-                    self._put(at, after, [[self._call(f"copy_{dtype.name}", [*item, add])]])
-                    after += k + 1 < len(parts)
-                self.fed[key] = buffer, at, after + 1
-            else:
-                self.fed[key] = buffer, self._feed(t, buffer, into), 0
+            when = None
+            if layout is not None and source not in self.known:
+                when = self._rows_brought(source, buffer, layout)
+            if when is None and not how and source.dtype == dtype:
+                when = self._parts_added(t, source, buffer)
+            self.fed[key] = buffer, *(when or (self._feed(t, buffer, into), 0))
         buffer, at, after = self.fed[key]
         return buffer, (at, after)
+
+    def _parts_added(self, t: Tensor, source: Tensor, buffer: np.ndarray) -> tuple[int, int] | None:
+        """A result of kernels as one piece."""
+        parts = []
+        if source not in self.place and ("via" not in source.attrs or _is_shared(source)):
+            parts = self._parts(source)
+        at, after = self._there(t)
+        for k, (rows, add) in enumerate(parts):
+            width = rows.shape[1] * rows.itemsize
+            item = [address(rows), rows.strides[0], address(buffer), width, *rows.shape]
+            self._put(at, after, [[self._call(f"copy_{buffer.dtype.name}", [*item, add])]])
+            after += k + 1 < len(parts)
+        return (at, after + 1) if parts else None
+
+    def _rows_brought(
+        self, source: Tensor, buffer: np.ndarray, layout: Layout
+    ) -> tuple[int, int] | None:
+        """Rows in the order of a layout; integers as floats."""
+        n, width = buffer.shape
+        if source.size != buffer.size:
+            return None
+        if source.dtype == buffer.dtype:
+            order = np.arange(n) if layout.order is None else layout.order
+            return self._gathered(source, n, width, order, buffer)
+        integers = self._integers(source)
+        if integers is None:
+            return None
+        at, after = self._there(source)
+        place = self.place.get(source, -1)
+        if layout.order is not None:
+            ordered = np.zeros((n, width), np.int64)
+            when = self._gathered(source, n, width, layout.order, ordered)
+            if when is None:
+                return None
+            integers, place, (at, after) = address(ordered), -1, when
+        item = [integers, address(buffer), source.size]
+        call = self._call(f"number_{buffer.dtype.name}", item)
+        if place >= 0:
+            self.targets.append((place, call[1]))
+        self._put(at, after, [[call]])
+        return at, after + 1
 
     def _feed(self, t: Tensor, buffer: np.ndarray, into: Callable[..., None]) -> int:
         """An item that writes t into a buffer that kernels read."""
@@ -726,6 +814,10 @@ def _single(t: Tensor) -> tuple[str, int] | None:
     if text is None or t.attrs and t.op is not ASTYPE:
         return None
     return singles.call_of(text, [x.dtype.name for x in t.inputs], t.dtype.name)
+
+
+def _is_shared(t: Tensor) -> bool:
+    return t.attrs["via"].kind == "shared"
 
 
 def _numbers_read(runner: Runner, t: Tensor) -> list[int]:

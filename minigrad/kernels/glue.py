@@ -48,6 +48,9 @@ check = kernel(glue.check)
 take_float32 = kernel(glue.taking(REALS["float32"]))
 take_float64 = kernel(glue.taking(REALS["float64"]))
 take_int64 = kernel(glue.take_integers)
+gather_float32 = kernel(glue.gathering(REALS["float32"]))
+gather_float64 = kernel(glue.gathering(REALS["float64"]))
+gather_int64 = kernel(glue.gathering(REALS["float64"]))
 scatter_float32 = kernel(glue.scattering(REALS["float32"]))
 scatter_float64 = kernel(glue.scattering(REALS["float64"]))
 number_float32 = kernel(glue.numbering(REALS["float32"]))
@@ -285,6 +288,25 @@ def take_integers(k: Builder, item: Int, first: Int, last: Int) -> None:
             row = source + _place(k, index, r, size, flag) * lds
             for j in k.rows(0, columns):
                 k.put_index(to + r * ldto, j, k.index(row, j))
+
+
+def gathering(real: Real) -> Callable[..., None]:
+    def gather(k: Builder, item: Int, first: Int, last: Int) -> None:
+        """Rows by numbers that are known to be right; zeros where one is negative.
+
+        item: (from, stride, index, to, stride, columns).
+        """
+        source, lds, index, to, ldto, columns = (k.index(item, j) for j in range(6))
+        for r in k.rows(first, last):
+            at = k.index(index, r)
+            with k.when(at >= 0):
+                for j in k.lanes(columns, real):
+                    k.store(to + r * ldto, j, k.load(source + at * lds, j))
+            with k.when(at < 0):
+                for j in k.lanes(columns, real):
+                    k.store(to + r * ldto, j, k.const(0.0, real))
+
+    return gather
 
 
 def scattering(real: Real) -> Callable[..., None]:
