@@ -1,0 +1,169 @@
+"""Ops around recurrences that have kernels of their own.
+
+Integers looked over, rows taken and scattered by number, single numbers: each a call in the list
+where what it reads lies ready; else, as any other op, a step of Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..graph import Tensor
+from ..kernels import singles
+from ..kernels.glue import address
+from ..ops.arrays import ASTYPE
+from ..ops.broadcast import RESHAPE
+from ..ops.indexing import CHECKED, SCATTER, TAKE
+from .entrance import LARGE
+from .feeds import Feeds, shared_into
+from .places import Phase, Step
+from .runner import Runner
+
+MOVES = (RESHAPE, CHECKED, TAKE, SCATTER)  # ops that kernels may do, or that do nothing
+
+
+class Moves(Feeds):
+    """Which op has a kernel, and its call."""
+
+    def _start(self, steps: Sequence[Step]) -> None:
+        """Before any op has its place: what Python reads, whatever its shape."""
+        self.guarded: list[Tensor] = []  # ops whose kernels refuse data
+        self.flag = np.zeros(1, np.int64)  # set by those
+        self.by_python: set[Tensor] = set()
+        for step in reversed(steps):
+            single = not step.asked and step.t not in self.by_python and _single(step.t)
+            if step.runner is None and step.t.op not in MOVES and not single:
+                self.by_python.update(map(self.source, step.t.inputs))
+
+    def _by_kernel(self, t: Tensor) -> bool:
+        """Integers looked over, rows taken and rows scattered by number, where they lie ready."""
+        if t.op is CHECKED:
+            return self._checked(t)
+        if (single := _single(t)) is not None:
+            return t not in self.by_python and self._computed(t, *single)
+        real = t.dtype.kind == "f" and t.dtype.itemsize >= 4
+        if real and t.op in (TAKE, SCATTER) or t.op is TAKE and t.dtype == np.int64:
+            return self._moved(t)
+        return False
+
+    def _checked(self, t: Tensor) -> bool:
+        source = self.source(t.inputs[0])
+        start = self._integers(source)
+        if start is None or t in self.by_python:
+            return False  # an op in NumPy that reads it runs before the kernels
+        ends = [t.attrs["start"], t.attrs["stop"], self._flag_of(t)]
+        item = self._call("check", [start, t.size, *ends])
+        if source in self.place:
+            self.targets.append((self.place[source], item[1]))
+        self._put(*self._there(source), [[item]])
+        self.alias[t] = source
+        return True
+
+    def _computed(self, t: Tensor, kernel: str, number: int) -> bool:
+        """An op on single numbers, where they lie ready."""
+        found = [self._number_at(x) for x in t.inputs]
+        if None in found:
+            return False
+        buffer = np.zeros((1, 1), t.dtype)
+        items = np.array([[number, address(buffer), *[0] * 2]], np.int64)
+        start = address(items)
+        when = [(0, 0)]
+        for k, (x, (array, place)) in enumerate(zip(t.inputs, found, strict=True)):  # type: ignore
+            if array is None:
+                self.targets.append((place, start + (2 + k) * 8))
+            else:
+                items[0, 2 + k] = address(array)
+                self.alive.append(array)
+            when.append(self._there(x))
+        if len(found) == 1:  # not read, but there
+            items[0, 3] = address(buffer)
+        self.alive += [items, buffer]
+        at, after = max(when)
+        self._put(at, after, [[(getattr(singles.kernels(), kernel).address, start, 0, 1)]])
+        self.held[t], self.segment_of[t], self.phase_of[t] = buffer, at, after + 1
+        return True
+
+    def _number_at(self, t: Tensor) -> tuple[np.ndarray | None, int] | None:
+        """Where a single number lies: an array, or the number of an argument."""
+        source = self.source(t)
+        if source in self.place:
+            return None, self.place[source]
+        if (known := self._value_of(source)) is not None:
+            return np.array(known, t.dtype), -1
+        parts = self._parts(source)
+        if len(parts) == 1 and not parts[0][1]:
+            return parts[0][0], -1
+        if not parts:
+            return None
+        buffer, (at, after) = self._fed(t, (1, 1), t.dtype, shared_into, None)
+        self.held[source], self.segment_of[source], self.phase_of[source] = buffer, at, after
+        return buffer, -1
+
+    def _moved(self, t: Tensor) -> bool:
+        """A table's rows by number, or rows added into a table, as one buffer."""
+        x, index = t.inputs
+        numbers, row = self.source(index), int(np.prod(x.shape[index.ndim :]))
+        row = int(np.prod(x.shape[1:])) if t.op is TAKE else row
+        given = self._rows_of(x, x.size // row if row else 0, row, t.dtype)
+        first = self._integers(numbers)
+        if given is None or first is None or t.dtype.kind == "i" and t in self.by_python:
+            return False
+        array, place = given
+        lds = row * t.dtype.itemsize if array is None else array.strides[0]
+        count = index.size
+        buffer = np.zeros((count if t.op is TAKE else t.attrs["size"], row), t.dtype)
+        ends = [address(buffer), buffer.strides[0], row, self._flag_of(t)]
+        start = 0 if array is None else address(array)
+        if t.op is TAKE:
+            call = self._call(f"take_{t.dtype.name}", [start, lds, x.shape[0], first, *ends])
+            phase = self._shared_out(call, count, row)
+        else:
+            call = self._call(
+                f"scatter_{t.dtype.name}", [start, lds, count, first, *ends, t.attrs["size"]]
+            )
+            phase = [[call]]
+        if array is None:
+            self.targets.append((place, call[1]))
+        if numbers in self.place:
+            self.targets.append((self.place[numbers], call[1] + 3 * 8))
+        self.alive.append(buffer)
+        at, after = max(self._there(x), self._there(index))
+        self._put(at, after, phase)
+        self.held[t], self.segment_of[t], self.phase_of[t] = buffer, at, after + 1
+        return True
+
+    def _into_a_table(self, p: Tensor, runner: Runner, at: int, after: int) -> None:
+        """Rows of a recurrence added up by the number of a table's row; those of none in one row
+        more."""
+        via, rows = p.attrs["via"], runner._rows(runner.program.low.rows[p.attrs["ref"]])
+        numbers = runner.layout.to_rows(via.rows)
+        numbers = np.where(numbers < 0, via.size, numbers).astype(np.int64)
+        buffer = np.zeros((via.size + 1, rows.shape[1]), p.dtype)
+        shares = self.threads if rows.size > LARGE else 1
+        cuts = [rows.shape[1] * k // shares for k in range(shares + 1)]
+        phase: Phase = []
+        for a, b in zip(cuts, cuts[1:], strict=False):
+            part, to = rows[:, a:b], buffer[:, a:b]
+            phase.append([self._call(f"scatter_{p.dtype.name}", [
+                address(part), rows.strides[0], len(rows), address(numbers), address(to),
+                buffer.strides[0], b - a, address(self.flag), len(buffer),
+            ])])  # fmt: skip
+        self.alive += [numbers, buffer]
+        self._put(at, after, phase)
+        self.held[p], self.phase_of[p] = buffer[:-1], after + 1
+
+    def _flag_of(self, t: Tensor) -> int:
+        self.guarded.append(t)
+        return address(self.flag)
+
+
+def _single(t: Tensor) -> tuple[str, int] | None:
+    """The kernel of an op on single numbers, and the op's number there."""
+    if t.size != 1 or any(x.size != 1 for x in t.inputs):
+        return None
+    text = "astype" if t.op is ASTYPE else t.op.scalar
+    if text is None or t.attrs and t.op is not ASTYPE:
+        return None
+    return singles.call_of(text, [x.dtype.name for x in t.inputs], t.dtype.name)
