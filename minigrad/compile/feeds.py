@@ -15,12 +15,12 @@ import numpy as np
 from ..graph import Tensor, toposort
 from ..kernels.glue import address
 from .layout import Layout, by_place
-from .places import Env, Places
 from .results import plain
 from .runner import Runner, shared_value
+from .timetable import Env, Timetable
 
 
-class Feeds(Places):
+class Feeds(Timetable):
     """Tables of runners, and who writes which entry."""
 
     def __init__(

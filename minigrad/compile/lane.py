@@ -32,9 +32,9 @@ from .donate import Donation
 from .entrance import LARGE, Entrance
 from .layout import Rows
 from .moves import Moves
-from .places import Env, Step
 from .results import fresh, plain
 from .sequence import Calls, Schedule
+from .timetable import Env, Step
 
 
 class Lane(Moves):

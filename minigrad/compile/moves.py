@@ -18,8 +18,8 @@ from ..ops.broadcast import RESHAPE
 from ..ops.indexing import CHECKED, SCATTER, TAKE
 from .entrance import LARGE
 from .feeds import Feeds, shared_into
-from .places import Phase, Step
 from .runner import Runner
+from .timetable import Phase, Step
 
 MOVES = (RESHAPE, CHECKED, TAKE, SCATTER)  # ops that kernels may do, or that do nothing
 

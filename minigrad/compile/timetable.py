@@ -71,8 +71,8 @@ class Stretch:
     schedule: Schedule | None = None
 
 
-class Places:
-    """Places and times of all that a trace computes.
+class Timetable:
+    """Timetable and times of all that a trace computes.
 
     inputs: (position among the leaves, placeholder); known: the values that no argument reaches.
     """
