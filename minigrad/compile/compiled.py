@@ -18,7 +18,7 @@ from .layout import layout_of
 from .lower import Unsupported, able
 from .memory import Pool
 from .program import program_for
-from .results import settled, varying
+from .results import plain, settled, varying
 from .runner import Runner
 
 
@@ -70,7 +70,7 @@ class Compiled:
         except Unsupported as why:
             how = f"runs in NumPy, level by level, because there is no code for {why}"
             self.notes.append(f"{block.name} over {structure}{cuts}: {how}")
-            return Step(r, asked, None, in_numpy(r, asked) if between else None)
+            return Step(r, asked, None, in_numpy(r, asked, plain) if between else None)
         how = f"compiled for {program.dtype}\n{program.explain()}"
         self.notes.append(f"{block.name} over {structure}{cuts}: {how}")
         if between:

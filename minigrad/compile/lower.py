@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from ..ops.table import TABLE, name_of_ours
 from ..recur import ROW, SHARED, Block, Via, domains
 from ..run.levels import summands
 from ..run.reference import reference
-from .tensors import COMPOSED, RUNNING, Nest, Places, added, einsum, fold, moved, running
+from .tensors import COMPOSED, RUNNING, Nest, Places, added, fold, moved, nest, running
 
 LOGIC = frozenset("logical_and logical_or logical_xor logical_not".split())
 MASKS = LOGIC.union(
@@ -311,12 +312,14 @@ class Lowering:
         return tuple(kept)
 
     def _nest(self, t: Tensor, how: Nest | None) -> Row:
+        return self._loops(t, how, [self._whole(self.of[i], i.size) for i in t.inputs], t.size)
+
+    def _loops(self, t: Tensor, how: Nest | None, operands: Sequence[Row], size: int) -> Row:
         if how is None:
             shapes = ", ".join(str(i.shape) for i in t.inputs)
             raise Unsupported(f"{t.op.name} of shapes {shapes}: too many loops")
         _some(t)
-        operands = tuple(self._held(self._whole(self.of[i], i.size)) for i in t.inputs)
-        return self.node("nest", operands, t.size, how)
+        return self.node("nest", tuple(map(self._held, operands)), size, how)
 
     def _given(self, t: Tensor) -> Row:
         """What the block is given: integers as numbers of its type, if they are exact as such."""
@@ -366,7 +369,26 @@ class Lowering:
             if subs[0] == subs[1] and len(subs[0]) == 1 and out == "":
                 product = self.node("multiply", args, _joint(args))
                 return self.node("sum", (self._whole(product, t.inputs[0].size),), 1)
-        return self._nest(t, einsum(t))
+        return self._contracted(t)
+
+    def _contracted(self, t: Tensor) -> Row:
+        """An einsum as loops.
+
+        What one operand alone has is summed first, as everywhere here:
+        inf * (a + b) need not be inf * a + inf * b.
+        """
+        subs, out, sizes = list(t.attrs["subs"]), t.attrs["out"], {}
+        rows = [self._whole(self.of[i], i.size) for i in t.inputs]
+        for term, x in zip(subs, t.inputs, strict=True):
+            sizes.update(zip(term, x.shape, strict=True))
+        for k, term in enumerate(subs if len(subs) == 2 else []):
+            used = "".join(dict.fromkeys(c for c in term if c in subs[1 - k] or c in out))
+            if set(used) != set(term):
+                how = nest("sum", (term,), used, [t.inputs[k].shape])
+                rows[k] = self._loops(t, how, [rows[k]], prod(sizes[c] for c in used))
+                subs[k] = used
+        shapes = [tuple(sizes[c] for c in term) for term in subs]
+        return self._loops(t, nest("sum", subs, out, shapes), rows, t.size)
 
     # -- sums over the nodes -----------------------------------------------------------------------
 

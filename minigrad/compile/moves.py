@@ -62,26 +62,27 @@ class Moves(Feeds):
         return True
 
     def _computed(self, t: Tensor, kernel: str, number: int) -> bool:
-        """An op on single numbers, where they lie ready."""
+        """An op on single numbers, where they lie ready; a sum of several in their order."""
         found = [self._number_at(x) for x in t.inputs]
         if None in found:
             return False
         buffer = np.zeros((1, 1), t.dtype)
-        items = np.array([[number, address(buffer), *[0] * 2]], np.int64)
-        start = address(items)
-        when = [(0, 0)]
-        for k, (x, (array, place)) in enumerate(zip(t.inputs, found, strict=True)):  # type: ignore
-            if array is None:
-                self.targets.append((place, start + (2 + k) * 8))
-            else:
-                items[0, 2 + k] = address(array)
-                self.alive.append(array)
-            when.append(self._there(x))
-        if len(found) == 1:  # not read, but there
-            items[0, 3] = address(buffer)
-        self.alive += [items, buffer]
-        at, after = max(when)
-        self._put(at, after, [[(getattr(singles.kernels(), kernel).address, start, 0, 1)]])
+        calls, f = [], getattr(singles.kernels(), kernel).address
+        for k in range(1, max(len(found), 2)):
+            # What there is only one of stands in both places.
+            pair = [found[0] if k == 1 else (buffer, -1), found[min(k, len(found) - 1)]]
+            items = np.array([number, address(buffer), 0, 0])
+            for j, (array, place) in enumerate(pair, 2):  # type: ignore[misc]
+                if array is None:
+                    self.targets.append((place, address(items) + j * 8))
+                else:
+                    items[j] = address(array)
+                    self.alive.append(array)
+            self.alive.append(items)
+            calls.append((f, address(items), 0, 1))
+        at, after = max(map(self._there, t.inputs))
+        self.alive.append(buffer)
+        self._put(at, after, [calls])
         self.held[t], self.segment_of[t], self.phase_of[t] = buffer, at, after + 1
         return True
 

@@ -146,11 +146,6 @@ def _value(t: Tensor) -> Any:
     return t._value
 
 
-def einsum(t: Tensor) -> Nest | None:
-    """The loops of an einsum of one or two operands; None where they are too many."""
-    return nest("sum", t.attrs["subs"], t.attrs["out"], [i.shape for i in t.inputs])
-
-
 def fold(t: Tensor, how: str) -> Nest | None:
     """The loops of a sum or maximum along axes."""
     (x,) = t.inputs

@@ -125,8 +125,10 @@ def vias_of(chunk: Chunk, vias: Sequence[Via]) -> list[Via]:
     return [known.get(id(via), via) for via in vias]
 
 
-def in_numpy(r: Tensor, asked: Sequence[Tensor]) -> OneChunk:
-    """Chunks computed level by level in NumPy."""
+def in_numpy(
+    r: Tensor, asked: Sequence[Tensor], plain: Callable[[Any], Any] = lambda value: value
+) -> OneChunk:
+    """Chunks computed level by level in NumPy; plain: as for `Chunkwise`, None left alone."""
     block, structure, vias = parts_of(r)
     leaving = [(p.attrs["ref"], p.attrs["via"]) for p in asked]
     rows = tuple(dict.fromkeys(ref for ref, via in leaving if via is not SHARED))
@@ -139,7 +141,7 @@ def in_numpy(r: Tensor, asked: Sequence[Tensor]) -> OneChunk:
         chunk = order[number]
         piece = chunk.piece
         want = [*((t, ROW) for t in (*rows, *ports.values())), *((t, SHARED) for t in sums)]
-        mine = vias_of(chunk, vias)
+        mine, args = vias_of(chunk, vias), [plain(a) for a in args]
         values = iter(execute(block, piece.structure, mine, args, want, (piece, given)))
         by_row = {t: next(values) for t, via in want if via is ROW}
         sent = {k: by_row[t][piece.sending] for k, t in ports.items()}

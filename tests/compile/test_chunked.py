@@ -220,3 +220,25 @@ def test_a_language_model_whose_loss_is_part_of_the_net():
     close(compiled(p, xs, labels), mg.reference(f(*mg.tensors((p, xs, labels)))), 1e-10)
     said = compiled.explain(p, xs, labels)
     assert said.startswith("2 recurrences") and "LSTM + rows" in said and "in 3 chunks" in said
+
+
+def test_rows_of_a_compiled_recurrence_read_by_one_without_code():
+    """What the way there computes in kernels, the way back may read in NumPy, chunk by chunk."""
+
+    def cell(p, states, x):
+        a, b = states
+        v = mg.cumulative_prod(1 + 0.1 * b)
+        return (mg.sigmoid(a + v), v), v
+
+    def step(start, w):
+        zeros = np.zeros((1, 1))  # the slope of a product of one number has no code
+        _, y = mg.recur(
+            cell, Structure.chain(5), initial=(start, zeros), inputs=None, checkpoint=2
+        )
+        return y, mg.vjp(y, (start,), w)
+
+    args = RNG.standard_normal((1, 1)), RNG.standard_normal((5, 1))
+    f = mg.function(step)
+    for _ in range(2):
+        close(f(*args), mg.reference(step(*mg.tensors(args))), 1e-12)
+    assert "there is no code" in f.explain(*args) and "compiled for" in f.explain(*args)

@@ -3,9 +3,12 @@ axes over every kind of structure, in whatever way they are passed on."""
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad.testing.laws import close
+from tests.counting import examples
 
 RNG = np.random.default_rng(0)
 STRUCTURES = {
@@ -219,3 +222,37 @@ def test_a_choice_among_constants_has_the_type_it_is_cast_to():
     args = normal(D, dtype=np.float32), x
     assert "because" not in mg.function(step).explain(*args)
     close(mg.function(step)(*args), mg.reference(step(*mg.tensors(args))), 1e-5)
+
+
+@st.composite
+def products(draw):
+    """Two operands' letters and a result's: shared, lone, repeated, kept or not."""
+    terms = [draw(st.text("ijk", min_size=1, max_size=3)) for _ in range(2)]
+    letters = sorted(set("".join(terms)))
+    out = "".join(draw(st.permutations(letters))[: draw(st.integers(0, 2))])
+    return terms, out
+
+
+@given(products(), st.data())
+@settings(max_examples=examples(60))
+def test_products_sum_what_one_operand_alone_has_first(product, data):
+    """inf * (a + b) is not inf * a + inf * b: the kernels sum as the reference does."""
+    terms, out = product
+    size = {"i": 2, "j": 3, "k": 2}
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    x = [rng.standard_normal((4, *(size[c] for c in term))) for term in terms]
+    for a in x:
+        plant = data.draw(st.sampled_from([None, np.inf, -np.inf, np.nan, 0.0]))
+        if plant is not None:
+            a.reshape(-1)[data.draw(st.integers(0, a.size - 1))] = plant
+
+    def step(*x):
+        def cell(p, h, x):
+            return h, mg.einsum(f"{terms[0]},{terms[1]}->{out}", *x)
+
+        _, y = mg.recur(cell, mg.Structure.chain(4), initial=np.zeros((1, 1)), inputs=x)
+        return y
+
+    wanted = mg.reference(step(*mg.tensors(tuple(x))))
+    np.testing.assert_allclose(mg.function(step)(*x), wanted, rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(mg.evaluate(step(*mg.tensors(tuple(x)))), wanted, 1e-12, 1e-13)
