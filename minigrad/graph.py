@@ -231,21 +231,20 @@ def toposort(
     Inputs of a `stop` node are skipped.
     """
     done: set[Tensor] = set()
+    begun: set[Tensor] = set()  # their inputs lie above them on the stack
     order: list[Tensor] = []
     stack = list(outputs)[::-1]
     while stack:
         t = stack[-1]
         if t in done:
             stack.pop()
-            continue
-        if not (stop and stop(t)):
-            waiting = [i for i in t.inputs if i not in done]
-            if waiting:
-                stack.extend(reversed(waiting))
-                continue
-        stack.pop()
-        done.add(t)
-        order.append(t)
+        elif t in begun or not t.inputs or stop is not None and stop(t):
+            stack.pop()
+            done.add(t)
+            order.append(t)
+        else:
+            begun.add(t)
+            stack.extend(t.inputs[::-1])
     return order
 
 

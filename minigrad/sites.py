@@ -18,13 +18,14 @@ Site = tuple[Any, ...]  # (code, instruction), and the Rule for what a vjp rule 
 Rule = tuple[str, str | None, Site | None]  # op, name and site of the node that was differentiated
 _rule: ContextVar[Rule | None] = ContextVar("rule", default=None)  # that is running here
 OURS = ("minigrad", "recurrent", "viz")  # packages whose frames are never "the user's line"
+_ours: dict[int, dict[str, Any]] = {}  # namespaces of theirs by identity, kept so that it stays so
 
 
 def here(depth: int = 1) -> Site | None:
     """The innermost running frame that is not ours, `depth` frames out or further."""
     frame = sys._getframe(depth)
     while frame is not None:
-        if not _is_ours(frame):
+        if id(frame.f_globals) not in _ours and not _is_ours(frame):
             rule = _rule.get()
             place = frame.f_code, frame.f_lasti
             return place if rule is None else (*place, rule)
@@ -41,7 +42,13 @@ def distance() -> int:
 
 
 def _is_ours(frame: FrameType) -> bool:
-    return frame.f_globals.get("__name__", "").partition(".")[0] in OURS
+    names = frame.f_globals
+    if id(names) in _ours:
+        return True
+    ours = names.get("__name__", "").partition(".")[0] in OURS
+    if ours:
+        _ours[id(names)] = names
+    return ours
 
 
 def line(site: Site) -> str:

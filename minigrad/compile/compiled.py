@@ -38,7 +38,8 @@ class Compiled:
         self.notes: list[str] = []
         self.loose: set[Tensor] = set()  # rows that are computed again where they are read
         known = self._schedule([t for t in outputs if isinstance(t, Tensor)], pools)
-        self.lane = Lane(leaves, inputs, self.steps, outputs, known, donated, self.loose)
+        pool = pools.setdefault(-1, Pool())  # the lane's own
+        self.lane = Lane(leaves, inputs, self.steps, outputs, known, donated, self.loose, pool)
         self.express = self.lane.run
 
     def _schedule(self, outputs: list[Tensor], pools: dict[int, Pool]) -> dict[Tensor, Any]:

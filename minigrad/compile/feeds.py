@@ -15,6 +15,7 @@ import numpy as np
 from ..graph import Tensor, toposort
 from ..kernels.glue import address
 from .layout import Layout, by_place
+from .memory import Pool
 from .results import plain
 from .runner import Runner, shared_value
 from .timetable import Env, Timetable
@@ -24,9 +25,10 @@ class Feeds(Timetable):
     """Tables of runners, and who writes which entry."""
 
     def __init__(
-        self, inputs: Sequence[tuple[int, Tensor]], known: dict[Tensor, Any], threads: int
-    ):
-        super().__init__(inputs, known, threads)
+        self, inputs: Sequence[tuple[int, Tensor]], known: dict[Tensor, Any], threads: int,
+        pool: Pool,
+    ):  # fmt: skip
+        super().__init__(inputs, known, threads, pool)
         self.fixed: list[tuple[np.ndarray, int]] = []  # entries of tables, and what they hold
         self.fed: dict[tuple, tuple[np.ndarray, int, int]] = {}  # buffers, and from when on filled
 
@@ -73,7 +75,7 @@ class Feeds(Timetable):
                 buffer = np.array(value, dtype, order="C")
             else:
                 shape = tensor.shape[::-1] if turned else tensor.shape
-                buffer = np.zeros(shape, dtype)
+                buffer = self.arena.array(shape, dtype)
                 run = partial(self._shared, r, runner, tensor, turned, buffer)
                 found.append((self._item(run, _leaves_read(r, runner, tensor)), 0))
             self._hold(runner, entry, stride, buffer)
@@ -127,7 +129,7 @@ class Feeds(Timetable):
         source = self.source(t)
         key = (source, shape, dtype, how)
         if key not in self.fed:
-            buffer = np.zeros(shape, dtype)
+            buffer = self.arena.array(shape, dtype)
             when = None
             if layout is not None and source not in self.known:
                 when = self._rows_brought(source, buffer, layout)
@@ -143,11 +145,7 @@ class Feeds(Timetable):
         if source not in self.place and ("via" not in source.attrs or _is_shared(source)):
             parts = self._parts(source)
         at, after = self._there(t)
-        for k, (rows, add) in enumerate(parts):
-            width = rows.shape[1] * rows.itemsize
-            item = [address(rows), rows.strides[0], address(buffer), width, *rows.shape]
-            self._put(at, after, [[self._call(f"copy_{buffer.dtype.name}", [*item, add])]])
-            after += k + 1 < len(parts)
+        self._put(at, after, [[self._copy(rows, add, address(buffer)) for rows, add in parts]])
         return (at, after + 1) if parts else None
 
     def _rows_brought(
@@ -166,7 +164,7 @@ class Feeds(Timetable):
         at, after = self._there(source)
         place = self.place.get(source, -1)
         if layout.order is not None:
-            ordered = np.zeros((n, width), np.int64)
+            ordered = self.arena.array((n, width), np.int64)
             when = self._gathered(source, n, width, layout.order, ordered)
             if when is None:
                 return None

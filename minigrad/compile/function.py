@@ -143,7 +143,9 @@ class Function:
             self.traces[key] = known
             while len(self.traces) > KEPT:
                 self.traces.popitem(last=False)
-            self.plain = {t.spec for t in self.traces.values() if t.form is t.spec}
+            if known.form is known.spec:
+                self.plain = self.plain if len(self.plain) < KEPT else set()
+                self.plain.add(known.spec)
         elif len(self.traces) > 1:
             self.traces.move_to_end(key)
         return known

@@ -22,7 +22,6 @@ import numpy as np
 from .. import static
 from ..graph import Tensor
 from ..kernels import glue
-from ..kernels.glue import address
 from ..ops.broadcast import RESHAPE
 from ..ops.indexing import TAKE, check_rows
 from ..run import chunkwise
@@ -31,6 +30,7 @@ from ..run.reference import compute
 from .donate import Donation
 from .entrance import LARGE, Entrance
 from .layout import Rows
+from .memory import Pool
 from .moves import Moves
 from .results import fresh, plain
 from .sequence import Calls, Schedule
@@ -50,9 +50,10 @@ class Lane(Moves):
         known: dict[Tensor, Any],
         donated: Collection[int] = (),
         loose: Collection[Tensor] = (),
+        pool: Pool | None = None,
     ):
         threads = max((s.runner.threads for s in steps if s.runner is not None), default=1)
-        super().__init__(inputs, known, threads)
+        super().__init__(inputs, known, threads, Pool() if pool is None else pool)
         self.outputs = outputs
         self.loose = loose  # rows that are computed again where they are read
         self.is_array = [False] * len(leaves)
@@ -133,16 +134,13 @@ class Lane(Moves):
             self.lender.append(self.donation.take(t))
             calls = []
             for rows, add in parts:
-                width = rows.shape[1] * rows.itemsize
-                item = [address(rows), rows.strides[0], 0, width, *rows.shape, add]
-                calls.append(self._call(f"copy_{t.dtype.name}", item))
+                calls.append(self._copy(rows, add, 0))
                 self.targets.append((len(self.place) + number, calls[-1][1] + 2 * 8))
             if self.lender[-1] is not None:
                 last.append((t.size * t.dtype.itemsize, [calls]))
                 continue
             at, after = self._there(source)
-            for k, call in enumerate(calls):
-                self._put(at, after + k, [[call]])
+            self._put(at, after, [calls])
         parties = self.threads if sum(size for size, _ in last) > LARGE else 1
         shares: Calls = [[] for _ in range(parties)]
         busy = [0] * parties

@@ -377,7 +377,8 @@ class Lowering:
         What one operand alone has is summed first, as everywhere here:
         inf * (a + b) need not be inf * a + inf * b.
         """
-        subs, out, sizes = list(t.attrs["subs"]), t.attrs["out"], {}
+        subs, out = list(t.attrs["subs"]), t.attrs["out"]
+        sizes: dict[str, int] = {}
         rows = [self._whole(self.of[i], i.size) for i in t.inputs]
         for term, x in zip(subs, t.inputs, strict=True):
             sizes.update(zip(term, x.shape, strict=True))

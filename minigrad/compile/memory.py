@@ -10,7 +10,7 @@ import numpy as np
 from ..graph import Tensor
 from ..kernels import gemm
 from ..kernels.glue import address
-from ..kernels.stages import BLOCK
+from ..kernels.stages import COLUMN
 from ..recur import Key, Via
 from .layout import Layout
 from .lower import Row, Sum
@@ -188,7 +188,7 @@ class Buffers:
         self.outer_sums: list[Any] = [
             self._array(o.width) if o.want_sums else None for o in plan.outers
         ]
-        chunks = -(-self.n // BLOCK)
+        chunks = -(-self.n // COLUMN)
         columns = [r for rows in plan.columns.values() for r in rows]
         self.columns = {r: self._array(chunks, r.size) for r in columns}
         self.zeros = self.zeroed(max((o.width for o in plan.outers), default=1))

@@ -66,7 +66,7 @@ class Moves(Feeds):
         found = [self._number_at(x) for x in t.inputs]
         if None in found:
             return False
-        buffer = np.zeros((1, 1), t.dtype)
+        buffer = self.arena.array((1, 1), t.dtype)
         calls, f = [], getattr(singles.kernels(), kernel).address
         for k in range(1, max(len(found), 2)):
             # What there is only one of stands in both places.
@@ -114,7 +114,7 @@ class Moves(Feeds):
         array, place = given
         lds = row * t.dtype.itemsize if array is None else array.strides[0]
         count = index.size
-        buffer = np.zeros((count if t.op is TAKE else t.attrs["size"], row), t.dtype)
+        buffer = self.arena.array((count if t.op is TAKE else t.attrs["size"], row), t.dtype)
         ends = [address(buffer), buffer.strides[0], row, self._flag_of(t)]
         start = 0 if array is None else address(array)
         if t.op is TAKE:
@@ -141,7 +141,7 @@ class Moves(Feeds):
         via, rows = p.attrs["via"], runner._rows(runner.program.low.rows[p.attrs["ref"]])
         numbers = runner.layout.to_rows(via.rows)
         numbers = np.where(numbers < 0, via.size, numbers).astype(np.int64)
-        buffer = np.zeros((via.size + 1, rows.shape[1]), p.dtype)
+        buffer = self.arena.array((via.size + 1, rows.shape[1]), p.dtype)
         shares = self.threads if rows.size > LARGE else 1
         cuts = [rows.shape[1] * k // shares for k in range(shares + 1)]
         phase: Phase = []

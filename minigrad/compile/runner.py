@@ -11,7 +11,7 @@ import numpy as np
 from ..graph import Tensor, toposort
 from ..kernels import glue, threads
 from ..kernels.glue import address
-from ..kernels.stages import BLOCK
+from ..kernels.stages import COLUMN
 from ..ops.indexing import add_rows
 from ..recur import ROW, SHARED, Key, Via
 from ..run.reference import compute
@@ -92,7 +92,7 @@ class Runner:
 
         Whole chunks, where column sums are kept by chunk.
         """
-        unit = BLOCK if any(place[0] == stage for place in self.program.plan.columns) else 8
+        unit = COLUMN if any(place[0] == stage for place in self.program.plan.columns) else 8
         share = -(-self.n // (self.threads * unit)) * unit
         cuts = [(k * share, min(self.n, (k + 1) * share)) for k in range(self.threads)]
         return [c for c in cuts if c[0] < c[1]]

@@ -20,6 +20,7 @@ from ..ops.broadcast import RESHAPE
 from ..run import chunkwise
 from .entrance import LARGE
 from .layout import Layout
+from .memory import Arena, Pool
 from .runner import Runner
 from .sequence import Schedule
 
@@ -78,8 +79,9 @@ class Timetable:
     """
 
     def __init__(
-        self, inputs: Sequence[tuple[int, Tensor]], known: dict[Tensor, Any], threads: int
-    ):
+        self, inputs: Sequence[tuple[int, Tensor]], known: dict[Tensor, Any], threads: int,
+        pool: Pool,
+    ):  # fmt: skip
         self.inputs, self.known, self.threads = inputs, known, threads
         self.place = {ph: k for k, (_, ph) in enumerate(inputs)}
         self.targets: list[tuple[int, int]] = []  # (argument or result, where its address goes)
@@ -90,6 +92,7 @@ class Timetable:
         self.segment_of: dict[Tensor, int] = {}  # of what is computed: where
         self.phase_of: dict[Tensor, int] = {}  # of what kernels compute: behind which phase there
         self.segments: list[Stretch] = []
+        self.arena = Arena(pool)  # what kernels fill before anybody reads it
 
     # -- of what is computed -----------------------------------------------------------------------
 
@@ -135,7 +138,8 @@ class Timetable:
             sums = runner.outer_sums[plan.outers.index(outer)]
             return [(sums[None, at : at + s.left.size], 0)]
         if s.how == "column":
-            return [(row[None], int(k > 0)) for k, row in enumerate(runner.columns[s.left])]
+            rows = runner.columns[s.left]
+            return [(rows[:1], 0), (rows[1:], 1)][: len(rows)]
         return []
 
     def _lies(self, t: Tensor, n: int, width: int, dtype: np.dtype) -> Lies | None:
@@ -228,6 +232,12 @@ class Timetable:
         items = np.array([item], np.int64)
         self.alive.append(items)
         return getattr(glue.kernels(), name).address, address(items), 0, 1
+
+    def _copy(self, rows: np.ndarray, add: int, to: int) -> tuple[int, int, int, int]:
+        """A call that copies rows to an address, or adds them all to the one row there."""
+        line = 0 if add else rows.shape[1] * rows.itemsize
+        item = [address(rows), rows.strides[0], to, line, *rows.shape, add]
+        return self._call(f"copy_{rows.dtype.name}", item)
 
     def _shared_out(self, call: tuple[int, int, int, int], count: int, width: int) -> Phase:
         """A kernel's rows, among the threads where there are many."""

@@ -19,7 +19,8 @@ from .tensors import EMPTY, JOIN
 from .values import Truth
 from .vectors import Builder, Int, Real
 
-BLOCK = 256  # rows of a chunk; column sums are kept per chunk, so thread counts do not change them
+BLOCK = 256  # rows that go through the steps of a stage together
+COLUMN = 64  # rows of one partial column sum: thread counts do not change which are added first
 
 
 def vector_functions(k: Builder, real: Real) -> dict[str, Any]:
@@ -162,10 +163,10 @@ def _one(
     elif op == "put":
         k.put(t[rest[0]] + r * t[rest[1]], 0, known[v])
     elif op == "column":
-        row = t[rest[0]] + (r // BLOCK) * t[rest[1]]
+        row = t[rest[0]] + (r // COLUMN) * t[rest[1]]
         k.store(row, j, k.load(row, j) + known[v].rounded())
     elif op == "column_scalar":
-        row = t[rest[0]] + (r // BLOCK) * t[rest[1]]
+        row = t[rest[0]] + (r // COLUMN) * t[rest[1]]
         k.put(row, 0, k.broadcast(row, 0, real) + known[v].rounded())
     elif op == scalar.TOTAL:
         total = known[rest[0]]

@@ -130,6 +130,13 @@ def kept(y: Tensor, x: Tensor, axis: tuple[int, ...], keepdims: bool) -> Tensor:
     return reshape(y, tuple(1 if k - x.ndim in axis else n for k, n in enumerate(x.shape)))
 
 
+def _number(op: str, x: Any, dtype: np.dtype) -> Tensor:
+    try:
+        return literal(x, dtype)
+    except OverflowError as error:
+        raise OverflowError(f"{op}: {error}") from None
+
+
 def operands(op: str, *xs: ArrayLike, float_only: bool = False) -> list[Tensor]:
     """The operands as Tensors of one dtype (NumPy promotion, Python numbers weak) and one shape."""
     tensors = [x for x in xs if isinstance(x, Tensor)]
@@ -139,6 +146,12 @@ def operands(op: str, *xs: ArrayLike, float_only: bool = False) -> list[Tensor]:
             not float_only or first.dtype.kind == "f"
         ):
             return tensors
+    elif len(xs) == 2 and len(tensors) == 1 and tensors[0].dtype.kind == "f":
+        (t,), second = tensors, xs[0] is tensors[0]
+        number = xs[second]
+        if type(number) is float or type(number) is int:  # as most often: the array's dtype it is
+            other = broadcast_to(_number(op, number, t.dtype), t.shape)
+            return [t, other] if second else [other, t]
     weak = [type(x) in (bool, int, float) for x in xs]
     arrays = [
         x if w or isinstance(x, Tensor) else asarray(x) for x, w in zip(xs, weak, strict=True)
@@ -159,9 +172,6 @@ def operands(op: str, *xs: ArrayLike, float_only: bool = False) -> list[Tensor]:
         raise ValueError(f"{op}: shapes {shapes} do not broadcast to one shape{at}") from None
     out = []
     for x, w in zip(arrays, weak, strict=True):
-        try:
-            t = literal(x, dtype) if w else x if x.dtype == dtype else astype(x, dtype)
-        except OverflowError as error:
-            raise OverflowError(f"{op}: {error}") from None
+        t = _number(op, x, dtype) if w else x if x.dtype == dtype else astype(x, dtype)
         out.append(t if t.shape == shape else broadcast_to(t, shape))
     return out
