@@ -18,6 +18,9 @@ from .lower import Lowering, Unsupported
 from .plan import Plan
 
 
+ELEMENT = 8.0  # multiply-adds of a product in the time of an elementwise op on one element
+
+
 class Program:
     """The kernels for interior tensors of a block: `rows` per node, `sums` over the nodes.
 
@@ -50,6 +53,7 @@ class Program:
             o.left.size * o.width for o in self.plan.outers
         )
         self.flops += 2.0 * sum(r.tensor.work for r in self.plan.moved if r.op == "nest")
+        self.flops += ELEMENT * sum(r.size for s in self.plan.segments.values() for r in s.nodes)
 
     def explain(self) -> str:
         """What was hoisted, packed and deferred, in words."""
