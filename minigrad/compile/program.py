@@ -17,7 +17,6 @@ from .emit import Description
 from .lower import Lowering, Unsupported
 from .plan import Plan
 
-
 ELEMENT = 8.0  # multiply-adds of a product in the time of an elementwise op on one element
 
 

@@ -31,7 +31,8 @@ from typing import Any
 
 import numpy as np
 
-from .cases import Case, Choices, random_case
+from .cases import Case, random_case
+from .choices import Choices
 from .options import at_least, check_at_least
 from .scripts import script
 from .worker import Outcome, Wrong, judge

@@ -45,7 +45,8 @@ from ...ops.table import TABLE
 from ...recur import PROJ, RECUR, parts_of
 from ..checking.verdicts import GradientError
 from ..examples.samples import SAMPLES, Sample, primitives
-from .mutations import DETACHED, FAULTS, MUTATIONS, SLIPS, Change, Patch, Rule, Site
+from .faults import FAULTS, Patch
+from .mutations import DETACHED, MUTATIONS, SLIPS, Change, Rule, Site
 from .options import at_least, check_at_least
 
 __all__ = ["Mutant", "Fate", "Survey", "mutants", "run"]

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.testing.tester import cases
-from minigrad.testing.tester.cases import Choices, random_case
+from minigrad.testing.tester import cases, cells, structures
+from minigrad.testing.tester.cases import random_case
+from minigrad.testing.tester.choices import Choices
 from minigrad.testing.tester.fuzz import choices_of
 from minigrad.testing.tester.worker import program_of
 
 KINDS = {
-    *cases.STRUCTURES, *cases.RULES, *cases.FORMS, *(f"initial {k}" for k in cases.INITIAL),
+    *structures.STRUCTURES, *cells.RULES, *cases.FORMS, *(f"initial {k}" for k in cases.INITIAL),
     *(f"input {k}" for k in cases.ENTER), "float32", "float64", "two recurrences", "head",
     "planted", "truncated", "checkpoint", "unread leaf", "state untouched", "state swapped",
     "state shared", "state constant", "state zeros", "state input",

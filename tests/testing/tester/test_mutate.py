@@ -11,7 +11,8 @@ from minigrad.testing import GradientError, Report, check_grads
 from minigrad.testing.__main__ import main
 from minigrad.testing.laws import close, dot
 from minigrad.testing.tester import mutate
-from minigrad.testing.tester.mutations import FAULTS, MUTATIONS, SLIPS
+from minigrad.testing.tester.faults import FAULTS
+from minigrad.testing.tester.mutations import MUTATIONS, SLIPS
 
 from ...ops.test_every_op import derivatives, leaves, random
 
