@@ -155,7 +155,7 @@ class Checked(Function):
     """A Function that never returns NaN or infinity: what `function(f, nan_check=...)` gives."""
 
     def __init__(self, f: Callable, kinds: str | Sequence[str]):
-        from ..run.nonfinite import classes_of
+        from ..run.origins import classes_of
 
         super().__init__(f)
         self.kinds, self.classes = kinds, classes_of(kinds)
@@ -167,7 +167,7 @@ class Checked(Function):
         return results
 
     def _bad(self, x: Any) -> bool:
-        from ..run.nonfinite import bad_elements
+        from ..run.origins import bad_elements
 
         return isinstance(x, np.ndarray) and bool(bad_elements(x, self.classes).any())
 

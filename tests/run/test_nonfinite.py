@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 import minigrad as mg
 import recurrent as rc
 from minigrad.graph import toposort
-from minigrad.run.nonfinite import Origin, Place, first_nonfinite
+from minigrad.run.nonfinite import first_nonfinite
+from minigrad.run.origins import Origin
+from minigrad.run.places import Place
 
 NAN, INF = float("nan"), float("inf")
 
