@@ -38,7 +38,7 @@ class Case(Printed):
 INITIAL = ("zeros", "row", "component", "zeros", "row", "component", "full", "shared", "computed",
            "zeros")  # fmt: skip
 FORMS = ("values", "vjp", "grad", "vjp", "grad", "grad", "both", "vjp", "grad", "some", "jvp",
-         "second", "states", "contributions")  # fmt: skip
+         "second", "states", "contributions", "trained", "trained")  # fmt: skip
 ENTER = ("row", "row", "row", "indexed", "take", "rearranged", "computed", "padded", "called")
 ENDS = ("{}", "mg.square({})", "mg.sin({})", "mg.astype({0} > 0.1, {0}.dtype)")
 PLANTS = ("0.0", "1.0", "-0.0", "np.nan", "np.inf", "-np.inf", "{tiny}", "1e20", "-1.0", "np.nan",
@@ -298,6 +298,16 @@ def _ending(
             "named.values()]"
         lines.append(f"inner = sum(mg.sum(mg.sin(a) * a) for a in {leaves})")
         lines.append("return loss, g, mg.grad(inner + loss, t)")
+    elif form == "trained":  # a step of an optimiser: numbers between blocks, memory to donate
+        lines.append("g = mg.grad(loss, t)")
+        lines.append("norm = mg.sqrt(sum(mg.sum(mg.square(a)) for named in g.values() "
+                     "for a in named.values()))")  # fmt: skip
+        rate = choice(source, ("0.1 / mg.maximum(norm, 1.0)", "mg.exp(-norm) - 0.5 * norm ** 0.3",
+                               "mg.minimum(0.1, 1 / (1 + norm * norm))", "0 * norm + 0.1"))
+        lines.append(f"rate = {rate}")
+        lines.append("new = {k: {i: a - rate * g[k][i] for i, a in named.items()} "
+                     "for k, named in t.items()}")  # fmt: skip
+        lines.append("return loss, rate, new")
     elif form == "both":
         lines.append(f"return outs, loss, mg.grad(loss, {wrt})")
     elif form == "some":
