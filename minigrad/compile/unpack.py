@@ -7,6 +7,7 @@ It knows tuples, lists, None and dicts; for a form with anything else there is n
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import optree
@@ -15,6 +16,7 @@ Unpack = Callable[[tuple], list[Any] | None]
 _LONGEST = 2000  # leaves: code for more is not worth its making
 
 
+@lru_cache(maxsize=256)
 def unpacker(spec: optree.PyTreeSpec) -> Unpack | None:
     """`unpack(args)`: the leaves in the order of `spec`; None where the form may be another.
 

@@ -305,8 +305,9 @@ def again(t: Tensor, inputs: Sequence[Tensor]) -> Tensor:
         return proj(inputs[0], t.attrs["ref"], t.attrs["via"])
     if t.op is RECUR:
         return recurrence(t.attrs["block"], t.attrs["structure"], inputs, t.attrs["vias"])
-    new = Tensor(t.op, tuple(inputs), t.attrs, t.shape, t.dtype, t.name)
-    object.__setattr__(new, "site", t.site)
+    new = Tensor(t.op, tuple(inputs), t.attrs, t.shape, t.dtype, t.name, site=t.site)
+    if t.site is None:  # not the line that is running now
+        object.__setattr__(new, "site", None)
     return new
 
 
