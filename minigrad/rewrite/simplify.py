@@ -176,6 +176,7 @@ def _simpler(block: Block, refs: tuple[Tensor, ...]) -> tuple[Block, dict[Tensor
                 block.name, block.inputs, tuple(found[t] for t in block.outputs), block.slots,
                 {k: found[t] for k, t in block.ports.items()},
             )  # fmt: skip
+            made.cache["before"] = block, {b: a for a, b in found.items()}  # for who reads it
         block.cache[key] = made, found
         made.cache["simplified", tuple(dict.fromkeys(found[t] for t in refs))] = (
             made, {t: t for t in found.values()}
