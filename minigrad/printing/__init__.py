@@ -5,7 +5,8 @@ source                : the printer, a node at a time: `plans` what is printed, 
                         called, `lines` how long lines are broken.
 loops, scans, walks   : recurrences: loops over chains and other structures, JAX's scans.
 spellings, javascript : how each library writes each op, a row an op; `helpers` what it has no
-                        word for, `libraries` the rest of its grammar.
+                        word for, `matrices` those of `mg.linalg`, `libraries` the rest of its
+                        grammar.
 expression, latex     : one expression, `expr` and `latex`, made by the engine `writer`;
                         `through` knows gradients through time.
 show, html            : the listing, as text and in a notebook, and the card of a Tensor.

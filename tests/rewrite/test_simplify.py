@@ -11,6 +11,8 @@ import recurrent as rc
 from minigrad.ops.table import TABLE, literal
 from minigrad.rewrite import simplify as engine
 from minigrad.rewrite.rules import RULES, SIGN, TRUTHS, Equation, Op
+from minigrad.testing.examples.expressions import random_expression
+from minigrad.testing.examples.problems import Seeded
 from minigrad.testing.laws import close
 from minigrad.testing.strategies import expressions, problems
 
@@ -109,13 +111,16 @@ def test_a_wrong_rule_is_noticed(rule):
 # -- whole graphs ----------------------------------------------------------------------------------
 
 
-def laws(outputs, wrt, tol=1e-12):
+def laws(outputs, wrt, tol=1e-12, slopes_too=True):
     """Same values and derivatives, no longer, and simple once and for all."""
     leaves = optree.tree_leaves(outputs)
     found = mg.simplify(outputs)
     close(mg.reference(found), mg.reference(outputs), tol)
     assert len(mg.nodes(found)) <= len(mg.nodes(leaves))
     assert mg.same(mg.simplify(found), found)
+
+    if not slopes_too:
+        return found
 
     def slopes(ts):
         total = sum((mg.sum(mg.sin(t)) for t in ts if t.dtype.kind == "f"), mg.asarray(0.0))
@@ -132,6 +137,22 @@ def test_random_expressions_and_their_gradients(e):
     floats = [t for t in wrt if t.dtype.kind == "f"]
     g = mg.grad(mg.sum(y), floats) if y.dtype.kind == "f" else []
     laws([y, *g], floats, 1e-9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(20))
+def test_twenty_thousand_expressions_and_their_gradients(part):
+    """Half of them at special numbers; at some of those the slope of x ** 0 becomes a number."""
+    for k in range(1000):
+        e = random_expression(Seeded([part, k]), specials=k % 2 == 1)
+        wrt = [mg.asarray(a) for a in e.args]
+        y = e.f(*wrt)
+        g = mg.grad(mg.sum(y), wrt) if y.dtype.kind == "f" else []
+        given_up = k % 2 == 1 and "** 0" in e.text
+        try:
+            laws([y, *g], wrt, 1e-9, slopes_too=not given_up)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{e.script}") from None
 
 
 @pytest.mark.parametrize("kind", ["chain", "ragged", "forest", "dag"])
@@ -159,7 +180,7 @@ def test_the_gradient_of_an_lstm_cell():
     _, y = cell(p, (h, c), x)
     g = optree.tree_leaves(mg.grad(mg.sum(y), (p, h, c, x)))
     ops = [t for t in mg.nodes(mg.simplify(g)) if t.inputs]
-    assert len(ops) <= 58  # of 76 when rules wrote `1 *` and every number apart
+    assert len(ops) <= 51  # of 76 when rules wrote `1 *` and every number apart, of 66 today
 
 
 # -- what must stay --------------------------------------------------------------------------------
@@ -199,7 +220,7 @@ def test_a_stopped_gradient_stays_stopped():
     lambda x: mg.sum(x[:1], axis=0, keepdims=True),
     lambda x: mg.astype(mg.astype(x, np.float64), np.float32),
     lambda x: mg.astype(mg.astype(x, np.int64), np.float32),
-    lambda x: 2 * (3 * x) + 1e-30 * (1e30 * x),
+    lambda x: 2 * (3 * x) + 1e-30 * (1e30 * x), lambda x: -(2 * x) + 3 * -x + -(x * 0.0),
     lambda x: mg.einsum("ij,kj->ik", x.T, x.T),
     lambda x: (x @ x.T).T,
     lambda x: mg.concat([x, mg.zeros((0, 3), dtype=x.dtype)], axis=0)[:],
