@@ -33,7 +33,7 @@ MATRICES: dict[str, Spelt] = {
     "cholesky": Spelt("np.linalg.cholesky(symmetric({0}))"),
     "qr": Spelt("packed(np.linalg.qr({0}))"),
     "complete_q": Spelt('np.linalg.qr({0}, mode="complete")[0]'),
-    "eigh": Spelt("eigh({0})"),
+    "eigh": Spelt("eigh({0}, {upper})"),
     "eigvalsh": Spelt("np.linalg.eigvalsh(symmetric({0}))[..., None, :]"),
     "svd": Spelt("svd({0}, {full})"),
     "svdvals": Spelt(
@@ -69,9 +69,9 @@ def packed(parts):
     return np.concatenate([np.concatenate(pair, axis=-1) for pair in zip(parts, fill)], axis=-2)
 ''',
     "eigh": '''
-def eigh(x):
+def eigh(x, upper):
     """Eigenvectors of symmetric matrices in columns, below them the eigenvalues in a row."""
-    w, v = np.linalg.eigh(symmetric(x))
+    w, v = np.linalg.eigh(symmetric(x), UPLO="U" if upper else "L")
     return packed([v, w[..., None, :]])
 ''',
     "svd": '''

@@ -21,7 +21,7 @@ from typing import Any
 from ..graph import Primitive
 from ..ops.table import TABLE
 
-SIGN = "the sign of a zero"
+SIGN = "the sign of a zero"  # and what copysign, atan2 or 1 / x make of it
 ROUNDING = "the last digit"
 SUBNORMAL = "a slope of NaN where 1 / x overflows (the slope is 0)"
 TRUTHS = frozenset("bd")

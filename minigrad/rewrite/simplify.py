@@ -46,9 +46,11 @@ def simplify(outputs: Any) -> Any:
     What several products share is computed once, and many products of matrices that are summed
     are one of joined matrices (`minigrad.rewrite.sharing`).
 
-    Values are the same to rounding, NaN and infinities in the same places
-    (the sign of a zero may differ; a product of three or more may overflow or vanish on the way
-    where it did not, and the other way round), and so are derivatives of any order by any leaf.
+    Values are the same to rounding, NaN and infinities in the same places,
+    and so are derivatives of any order by any leaf.
+    But the sign of a zero may differ, and what copysign, atan2 or 1 / x make of it;
+    and a product of three or more may overflow or vanish on the way where it did not, or not
+    where it did.
     Never more nodes than before; simplified again, nothing changes.
     A derived node that is no longer needed is no ancestor of the result:
     differentiate by leaves, or before simplifying.

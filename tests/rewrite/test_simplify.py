@@ -111,7 +111,12 @@ def test_a_wrong_rule_is_noticed(rule):
 # -- whole graphs ----------------------------------------------------------------------------------
 
 
-def laws(outputs, wrt, tol=1e-12, slopes_too=True):
+def places(x):
+    """Where numbers, infinities and NaN are."""
+    return optree.tree_map(lambda a: np.where(np.isfinite(a), 0.0, a), x)
+
+
+def laws(outputs, wrt, tol=1e-12, of_slopes=lambda x: x):
     """Same values and derivatives, no longer, and simple once and for all."""
     leaves = optree.tree_leaves(outputs)
     found = mg.simplify(outputs)
@@ -119,14 +124,12 @@ def laws(outputs, wrt, tol=1e-12, slopes_too=True):
     assert len(mg.nodes(found)) <= len(mg.nodes(leaves))
     assert mg.same(mg.simplify(found), found)
 
-    if not slopes_too:
-        return found
-
     def slopes(ts):
         total = sum((mg.sum(mg.sin(t)) for t in ts if t.dtype.kind == "f"), mg.asarray(0.0))
         return mg.grad(total, wrt)
 
-    close(mg.reference(slopes(optree.tree_leaves(found))), mg.reference(slopes(leaves)), tol)
+    both = (mg.reference(slopes(ts)) for ts in (optree.tree_leaves(found), leaves))
+    close(*map(of_slopes, both), tol)
     return found
 
 
@@ -142,15 +145,18 @@ def test_random_expressions_and_their_gradients(e):
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(20))
 def test_twenty_thousand_expressions_and_their_gradients(part):
-    """Half of them at special numbers; at some of those the slope of x ** 0 becomes a number."""
+    """Half at special numbers, where slopes of what cancels are rounding times 1e300: of these
+    the places of NaN and infinities; but the slope of x ** 0 becomes a number at subnormal x."""
     for k in range(1000):
         e = random_expression(Seeded([part, k]), specials=k % 2 == 1)
+        if k % 2 and ("copysign" in e.text or "atan2" in e.text):
+            continue  # they read the sign of a zero, which is given up
         wrt = [mg.asarray(a) for a in e.args]
         y = e.f(*wrt)
         g = mg.grad(mg.sum(y), wrt) if y.dtype.kind == "f" else []
-        given_up = k % 2 == 1 and "** 0" in e.text
+        given_up = (lambda x: 0.0) if "** 0" in e.text else places
         try:
-            laws([y, *g], wrt, 1e-9, slopes_too=not given_up)
+            laws([y, *g], wrt, 1e-9, given_up if k % 2 else lambda x: x)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{e.script}") from None
 
