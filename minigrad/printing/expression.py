@@ -35,7 +35,9 @@ from .writer import (
     jacobian_of,
     key_text,
     made_of,
+    number_in,
     peeled,
+    plain,
     records,
     step_of,
     value_of,
@@ -145,8 +147,11 @@ class _Plain(Writer):
     def spelled(self, t: Tensor) -> Spelled:
         if name_of_ours(t.op) in SILENT:
             return _silent(t)
-        if name_of_ours(t.op) == "einsum":
+        name = name_of_ours(t.op) or ""
+        if name == "einsum":
             return _product(t)
+        if name in FORMS and all(number_in(x, shaped=True) is not None for x in t.inputs):
+            return by_form(FORMS[name][0], next(choices(t.inputs, True)))
         for said in self._candidates(t):
             if self._holds(t, said):
                 return said
@@ -176,7 +181,8 @@ class _Plain(Writer):
 
     def _otherwise(self, t: Tensor) -> Spelled:
         """What Python would record as something near, or not at all."""
-        name, xs = t.op.name, [peeled(x) for x in t.inputs]
+        wide = t.op.kind == "elementwise"
+        name, xs = t.op.name, [(peeled if wide else plain)(x) for x in t.inputs]
         if t.op is PROJ:
             return self._projected(t)
         rows = _jacobian(t) if t.op is RESHAPE else None
@@ -187,8 +193,6 @@ class _Plain(Writer):
             return added([choices([x], True).__next__()[0] for x in t.inputs])
         if ours in FORMS:
             return by_form(FORMS[name][0], next(choices(t.inputs, True)))
-        if ours == "broadcast_to":
-            return _silent(t)
         if ours == "reshape" and [n for n in t.shape if n != 1] == [
             n for n in t.inputs[0].shape if n != 1
         ]:
@@ -258,7 +262,7 @@ class _Exact(_Plain):
 
 
 def _silent(t: Tensor) -> Spelled:
-    return Spelled("{}", AS_IT, (0,), (peeled(t.inputs[0]),))
+    return Spelled("{}", AS_IT, (0,), (plain(t.inputs[0]),))
 
 
 # -- spellings -------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ import numpy as np
 
 from .. import ops
 from ..graph import CONSTANT, Tensor, placeholder, rebuild, toposort
+from ..linalg.matrices import PRIMITIVES
 from ..manners.text import ADDS, COMPARES, FORMS, MULTIPLIES, NEGATES, RAISES, WHOLE, _axes
 from ..ops.broadcast import RESHAPE
 from ..ops.table import name_of_ours
@@ -40,6 +41,7 @@ from .writer import (
     made_of,
     number_in,
     peeled,
+    plain,
     records,
     step_of,
 )
@@ -80,6 +82,17 @@ TEX: dict[str, tuple[str, int, tuple[int, ...]]] = {
     "hypot": (r"\sqrt{{{}^{{2}} + {}^{{2}}}}", WHOLE, (WHOLE, WHOLE)),
     "remainder": (r"{} \,\mathrm{{mod}}\, {}", MULTIPLIES, (NEGATES, NEGATES)),
     "floor_divide": (r"\left\lfloor \frac{{{}}}{{{}}} \right\rfloor", WHOLE, (0, 0)),
+}
+
+
+MATRICES: dict[str, tuple[str, int, tuple[int, ...]]] = {
+    "inv": (r"{}^{{-1}}", RAISES, (WHOLE,)),
+    "solve": (r"{}^{{-1}} {}", JOINED, (WHOLE, JOINED)),
+    "det": (r"\det\left({}\right)", WHOLE, (COMPARES,)),
+    "log_of_det": (r"\log\left|\det\left({}\right)\right|", WHOLE, (COMPARES,)),
+    "expm": (r"\exp\left({}\right)", WHOLE, (COMPARES,)),
+    "pinv": (r"{}^{{+}}", RAISES, (WHOLE,)),
+    "absorbing_matmul": ("{} {}", JOINED, (JOINED, JOINED)),
 }
 
 
@@ -163,8 +176,10 @@ class _Tex(Writer):
 
     def spelled(self, t: Tensor) -> Spelled:
         name = name_of_ours(t.op)
-        if name in SILENT or name == "broadcast_to":
-            return Spelled("{}", AS_IT, (0,), (peeled(t.inputs[0]),))
+        if PRIMITIVES.get(t.op.name) is t.op and t.op.name in MATRICES:
+            return Spelled(*MATRICES[t.op.name], t.inputs)
+        if name in SILENT:
+            return Spelled("{}", AS_IT, (0,), (plain(t.inputs[0]),))
         if t.op is PROJ:
             return self._projected(t)
         if t.op.kind == "elementwise" or t.op is RESHAPE:
@@ -176,7 +191,8 @@ class _Tex(Writer):
             found = SPECIAL[name](self, t)
             if found is not None:
                 return found
-        xs = [_operand(x) for x in t.inputs]
+        elementwise = t.op.kind == "elementwise"
+        xs = [_operand(x) if elementwise else plain(x) for x in t.inputs]
         if name in TEX:
             return Spelled(*TEX[name], tuple(xs))
         if name in FORMS:
@@ -240,7 +256,7 @@ def matrix(rows: Sequence[str]) -> str:
 
 def _operand(x: Tensor) -> Any:
     """As it is written: a number, or without being repeated."""
-    value = number_in(x)
+    value = number_in(x, shaped=True)
     return peeled(x) if value is None else Number(value)
 
 
@@ -285,6 +301,9 @@ def _times(w: _Tex, t: Tensor) -> Spelled | None:
         return Spelled("-{}", ADDS, (MULTIPLIES,), (b,))
     if _is_number(a) and a.value < 0:
         return Spelled(r"-{} \, {}", ADDS, (MULTIPLIES, NEGATES), (Number(-a.value), b))
+    if _single(a) and not w.ends(b) and name_of_ours(b.op) in ("multiply", "absorb"):
+        if any(number_in(x, shaped=True) is not None for x in b.inputs):  # 1/2 2 x is misread
+            return Spelled(r"{} \cdot {}", MULTIPLIES, (MULTIPLIES, MULTIPLIES), (a, b))
     if _single(a):
         return Spelled(r"{} \, {}", MULTIPLIES, (MULTIPLIES, NEGATES), (a, b))
     return Spelled(r"{} \odot {}", MULTIPLIES, (MULTIPLIES, MULTIPLIES), (a, b))
@@ -304,7 +323,7 @@ def _plus(w: _Tex, t: Tensor) -> Spelled:
 def _sum(w: _Tex, t: Tensor) -> Spelled:
     axis, _ = _over(t)
     below = "" if axis is None else rf"_{{{{\mathrm{{{{axis}}}}\,{axis}}}}}"
-    return Spelled(rf"\sum{below} {{}}", MULTIPLIES, (MULTIPLIES,), (peeled(t.inputs[0]),), True)
+    return Spelled(rf"\sum{below} {{}}", MULTIPLIES, (MULTIPLIES,), (plain(t.inputs[0]),), True)
 
 
 def _scaled(w: _Tex, t: Tensor) -> Spelled | None:
@@ -334,7 +353,7 @@ def _cases(w: _Tex, t: Tensor) -> Spelled:
     c, a, b = (_operand(x) for x in t.inputs)
     return Spelled(
         r"\begin{{cases}} {} & \mathrm{{if}}\ {} \\ {} & \mathrm{{otherwise}} \end{{cases}}",
-        WHOLE, (0, 0, 0), (a, c, b),
+        COMPARES, (0, 0, 0), (a, c, b),
     )  # fmt: skip
 
 
@@ -356,9 +375,24 @@ def _indexed(w: _Tex, t: Tensor) -> Spelled | None:
         return None
     x, keys = found
     if t.op is RESHAPE and x is t.inputs[0] and all(k in (":", "None", "0") for k in keys):
-        return Spelled("{}", AS_IT, (0,), (peeled(x),))  # axes of length 1 say nothing
+        return Spelled("{}", AS_IT, (0,), (plain(x),))  # axes of length 1 say nothing
     keys = [k for k in keys if k != "None"]
     return Spelled(rf"{{}}\left[{key_text(keys)}\right]", WHOLE, (WHOLE,), (x,))
+
+
+def _repeated(w: _Tex, t: Tensor) -> Spelled:
+    """Where it is no operand of an elementwise op, which would repeat it by itself."""
+    value, shape = number_in(t, shaped=True), r" \times ".join(map(str, t.shape))
+    if value is None:
+        word = rf"\mathrm{{{{broadcast}}}}_{{{{{shape}}}}}\left({{}}\right)"
+        return Spelled(word, WHOLE, (0,), (plain(t.inputs[0]),))
+    ones = rf"\mathbf{{{{{int(value == 1)}}}}}_{{{{{shape}}}}}"
+    if value in (0, 1):
+        return Spelled(ones, WHOLE, (), ())
+    ones = ones.replace("0", "1", 1)
+    sign, number = ("-", Number(-value)) if value < 0 else ("", Number(value))
+    binds = ADDS if sign else MULTIPLIES
+    return Spelled(rf"{sign}{{}} \, {ones}", binds, (MULTIPLIES,), (number,))
 
 
 def _rows_of(w: _Tex, t: Tensor) -> Spelled | None:
@@ -395,11 +429,8 @@ def _are_rows(order: Sequence[Tensor]) -> bool:
 
 
 def _product(w: _Tex, t: Tensor) -> Spelled:
-    subs, out, xs = t.attrs["subs"], t.attrs["out"], [peeled(x, True) for x in t.inputs]
-    if any(x.ndim != y.ndim for x, y in zip(xs, t.inputs, strict=True)):
-        xs = list(t.inputs)
-    plain = all(len(set(s)) == len(s) <= 2 for s in subs)
-    if len(subs) == 2 and plain:
+    subs, out, xs = t.attrs["subs"], t.attrs["out"], [plain(x) for x in t.inputs]
+    if len(subs) == 2 and all(len(set(s)) == len(s) <= 2 for s in subs):
         found = _of_matrices(w, subs, out, xs, rule_of(t.site) is None)
         if found is not None:
             return found
@@ -481,4 +512,5 @@ SPECIAL: dict[str, Callable[[_Tex, Tensor], Spelled | None]] = {
     "add": _plus, "multiply": _times, "absorb": _times, "sum": _sum, "divide": _scaled,
     "pow": _power, "exp": _exp, "where": _cases, "permute_dims": _permuted, "slice": _indexed,
     "reshape": _indexed, "concat": _rows_of, "take": _taken, "einsum": _product,
+    "broadcast_to": _repeated,
 }  # fmt: skip

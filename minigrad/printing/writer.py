@@ -310,17 +310,39 @@ def _alike(a: Tensor, b: Tensor, loose: bool) -> bool:
 
 # -- operands as they are written ------------------------------------------------------------------
 
-def number_in(x: Tensor) -> Any:
-    """The number that stands, perhaps repeated, in an operand; else None."""
-    while x.op is BROADCAST and x.name is None:
+def number_in(x: Tensor, shaped: bool = False) -> Any:
+    """The number that stands, perhaps repeated (`shaped`: with other axes), in an operand.
+
+    None: there is none.
+    """
+    while (x.op is BROADCAST or shaped and x.op is RESHAPE) and x.name is None:
         x = x.inputs[0]
     plain = x.op is CONSTANT and x.name is None and x.size == 1 and not x.ndim
     return x._value.item() if plain else None
 
 
 def peeled(x: Tensor, silent: bool = True) -> Tensor:
-    """An operand without being repeated (and cast), which operators do by themselves."""
-    while x.name is None and (x.op is BROADCAST or silent and name_of_ours(x.op) in SILENT):
+    """An operand of an elementwise op without being repeated, which operators do by themselves.
+
+    silent : and without what says nothing to a reader.
+    """
+    while x.name is None:
+        if x.op is BROADCAST:
+            x = x.inputs[0]
+            inner = x.inputs[0] if x.op is RESHAPE and x.name is None else x
+            in_front = x.ndim - inner.ndim
+            if silent and in_front > 0 and x.shape == (1,) * in_front + inner.shape:
+                x = inner
+        elif silent and name_of_ours(x.op) in SILENT:
+            x = x.inputs[0]
+        else:
+            break
+    return x
+
+
+def plain(x: Tensor) -> Tensor:
+    """An operand without what says nothing to a reader."""
+    while x.name is None and name_of_ours(x.op) in SILENT:
         x = x.inputs[0]
     return x
 
@@ -330,7 +352,7 @@ def ways(x: Tensor, bare: bool) -> list[Any]:
 
     bare : without being repeated and cast is enough.
     """
-    value = number_in(x)
+    value = number_in(x, shaped=bare)
     found: list[Any] = []
     if value is not None:
         whole = isinstance(value, float) and value.is_integer() and abs(value) < 1e15

@@ -122,7 +122,7 @@ def factors(outputs: list[Tensor]) -> list[Tensor]:
     pairs: dict[Any, tuple[Any, ...]] = {}  # a pair multiplied, by its own token
     changed: set[Tensor] = set()
     held = {frozenset(some): t for t, some in roots.items() if len(_once(some)) == len(some) == 2}
-    table = _Table(roots)
+    table = _PairsOfFactors(roots)
     while (best := table.best()) is not None:
         token: Any = held.get(best)
         if token is None:
@@ -165,7 +165,7 @@ def factors(outputs: list[Tensor]) -> list[Tensor]:
     return _rebuilt_by(outputs, made, roots, changed, pairs)
 
 
-class _Table:
+class _PairsOfFactors:
     """Which products have which pairs of factors; the most frequent pair first."""
 
     def __init__(self, roots: dict[Tensor, list[Any]]) -> None:

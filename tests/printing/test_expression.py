@@ -44,6 +44,7 @@ FORMS = [
     (mg.concat([X, B]), "concat([x, b_1], axis=0)"),
     (mg.stack([X, B]), "stack([x, b_1])"),
     (mg.grad(mg.sum(mg.sqrt(X)), X), "0.5 / sqrt(x)"),
+    (mg.grad(mg.sum((W @ X - B) ** 2) / 2, W), "outer(1 / 2 * (2 * (W @ x - b_1)), x)"),
 ]
 
 

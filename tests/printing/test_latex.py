@@ -52,14 +52,25 @@ FORMS = [
     (A[1:, 0], r"a\left[1:, 0\right]"),
     (mg.stack([X, B]), r"\begin{bmatrix} x \\ b_{1} \end{bmatrix}"),
     (mg.concat([A, C], axis=1), r"\begin{bmatrix} a & c \end{bmatrix}"),
-    (A @ np.eye(2, 3).T, r"a \left(\begin{bmatrix} 1 & 0 & 0 \\ 0 & 1 & 0 \end{bmatrix}\right)"),
+    (A @ np.eye(3, 2), r"a \begin{bmatrix} 1 & 0 \\ 0 & 1 \\ 0 & 0 \end{bmatrix}"),
+    (mg.sum(mg.broadcast_to(X, (2, 3))), r"\sum \mathrm{broadcast}_{2 \times 3}\left(x\right)"),
+    (mg.grad(mg.sum(X), X), r"\mathbf{1}_{3}"),
+    (mg.sum(2 * mg.ones_like(A), axis=0), r"\sum_{\mathrm{axis}\,0} 2 \cdot 1"),
+    (mg.full_like(A, -2.5) @ X, r"\left(-2.5 \, \mathbf{1}_{3 \times 3}\right) x"),
     (mg.where(X > 0, X, 0),
      r"\begin{cases} x & \mathrm{if}\ x > 0 \\ 0 & \mathrm{otherwise} \end{cases}"),
+    (mg.sum(mg.where(X > 0, X, 0) * B),
+     r"\sum \left(\begin{cases} x & \mathrm{if}\ x > 0 \\ 0 & \mathrm{otherwise} \end{cases}"
+     r"\right) \odot b_{1}"),
+    (mg.linalg.inv(A @ C) @ X, r"\left(a c\right)^{-1} x"),
+    (mg.linalg.solve(A, X), r"a^{-1} x"),
+    (mg.linalg.slogdet(A).logabsdet, r"\log\left|\det\left(a\right)\right|"),
+    (mg.grad(mg.sum((W @ X - B) ** 2) / 2, W),
+     r"\left(\frac{1}{2} \cdot 2 \, \left(W x - b_{1}\right)\right) x^{\top}"),
     (mg.softmax(X @ W), r"\mathrm{softmax}\left(x W\right)"),
     (X * 1e-5 + 2.5e300, r"10^{-5} \, x + 2.5 \cdot 10^{300}"),
     (mg.grad(mg.sum(X**3), X), r"3 \, x^{2}"),
 ]  # fmt: skip
-del FORMS[-5]
 
 
 @pytest.mark.parametrize("t,tex", FORMS, ids=lambda x: str(x)[:40])
