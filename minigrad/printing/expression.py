@@ -19,7 +19,7 @@ from ..ops.broadcast import BROADCAST, RESHAPE
 from ..ops.table import TABLE, name_of_ours
 from ..recur import PROJ, RECUR
 from .names import Names, identifier
-from .through import through_time, through_words
+from .through import through_time, through_words, unrolled
 from .writer import (
     AS_IT,
     SILENT,
@@ -90,6 +90,7 @@ def expr(t: Tensor, *, exact: bool = False) -> ExpressionText:
     exact : nothing is left out, and the text is Python for this graph:
             `mg.same(eval(text, text.names), t)`.
             Names that are no identifiers, or are taken, are changed for that.
+            (Python itself reads some 200 brackets within each other at most.)
 
     Raises TypeError for what is no Tensor;
     of exact texts ValueError for what a recurrence computes, which no expression does
@@ -112,6 +113,12 @@ class _Plain(Writer):
         super().__init__(root)
         self.names: dict[str, Any] = {"nan": np.nan, "inf": np.inf, "linalg": linalg, **PUBLIC}
         self.names["ops"] = OpsByName()
+
+    def written(self) -> str:
+        """Of a long sum over the steps of a loop the formula, not its first terms."""
+        text = super().written()
+        found = unrolled(self.root) if "..." in text and not self.exact else None
+        return through_words(found) if found else text
 
     # -- leaves ------------------------------------------------------------------------------------
 

@@ -225,6 +225,14 @@ def test_the_gradient_of_a_loop_is_a_sum_of_outer_products():
     )
 
 
+def test_the_gradient_of_a_long_loop_is_the_sum_through_time():
+    w, h = mg.symbol("W", (3, 3)), mg.symbol("h_0", (3,))
+    for _ in range(50):
+        h = mg.tanh(w @ h)
+    words = "sum(dL/dh[50] @ prod(dh[j]/dh[j-1]) @ dh[k]/dW for k in 1..50)"
+    assert mg.expr(mg.grad(mg.sum(h), w)) == words
+
+
 def test_recurrences():
     cell = rc.RNN(2, 3)
     p = mg.tensors(cell.init(0))

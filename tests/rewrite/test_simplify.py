@@ -1,5 +1,7 @@
 """`simplify`: each rule keeps its values, and whole graphs theirs, with all derivatives."""
 
+import pickle
+
 import numpy as np
 import optree
 import pytest
@@ -187,6 +189,14 @@ def test_the_gradient_of_an_lstm_cell():
     g = optree.tree_leaves(mg.grad(mg.sum(y), (p, h, c, x)))
     ops = [t for t in mg.nodes(mg.simplify(g)) if t.inputs]
     assert len(ops) <= 51  # of 76 when rules wrote `1 *` and every number apart, of 66 today
+
+
+def test_what_is_simplified_pickles():
+    cell = rc.RNN(2, 3)
+    p = mg.tensors(cell.init(0))
+    _, ys = rc.unroll(cell, p, np.ones((4, 2)))
+    g = mg.simplify(mg.grad(mg.sum(ys), p))
+    close(mg.reference(pickle.loads(pickle.dumps(g))), mg.reference(g), 0)
 
 
 # -- what must stay --------------------------------------------------------------------------------
