@@ -7,7 +7,7 @@ loops, scans, walks   : recurrences: loops over chains and other structures, JAX
 spellings, javascript : how each library writes each op, a row an op; `helpers` what it has no
                         word for, `matrices` those of `mg.linalg`, `libraries` the rest of its
                         grammar.
-expression, latex     : one expression, `expr` and `latex`, made by the engine `writer`;
-                        `through` knows gradients through time.
+expression, latex     : one expression, `expr` and `latex`, made by the engine `writer` of what
+                        `standins` finds; `through` knows gradients through time, `letters` names.
 show, html            : the listing, as text and in a notebook, and the card of a Tensor.
 """

@@ -19,17 +19,7 @@ from ..ops.broadcast import BROADCAST, RESHAPE
 from ..ops.table import TABLE, name_of_ours
 from ..recur import PROJ, RECUR
 from .names import Names, identifier
-from .through import through_time, through_words, unrolled
-from .writer import (
-    AS_IT,
-    SILENT,
-    Number,
-    Spelled,
-    Writer,
-    Written,
-    _state,
-    added,
-    by_form,
+from .standins import (
     choices,
     index_of,
     jacobian_of,
@@ -41,6 +31,18 @@ from .writer import (
     records,
     step_of,
     value_of,
+)
+from .through import through_time, through_words, unrolled
+from .writer import (
+    AS_IT,
+    SILENT,
+    Number,
+    Spelled,
+    Writer,
+    Written,
+    added,
+    by_form,
+    state_name,
 )
 
 __all__ = ["ExpressionText", "expr"]
@@ -216,7 +218,8 @@ class _Plain(Writer):
         step = step_of(t)
         if step is not None and t is self.root:
             return Spelled("{}", COMPARES, (0,), (_Plain(step).written(),))
-        return Spelled("{}", WHOLE, (0,), ((self.leaf(t) if _state(t) else self.elided(t)).text,))
+        said = self.leaf(t) if state_name(t) else self.elided(t)
+        return Spelled("{}", WHOLE, (0,), (said.text,))
 
 
 class _Exact(_Plain):

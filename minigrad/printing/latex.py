@@ -7,7 +7,6 @@ through time the sum over steps with the product of the steps' Jacobians.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -23,18 +22,8 @@ from ..ops.broadcast import RESHAPE
 from ..ops.table import name_of_ours
 from ..recur import PROJ
 from ..sites import rule_of
-from .through import through_formula, through_time, unrolled
-from .writer import (
-    AS_IT,
-    LONGEST,
-    SILENT,
-    Number,
-    Spelled,
-    Writer,
-    Written,
-    _state,
-    added,
-    by_form,
+from .letters import matrix, symbol, verbatim
+from .standins import (
     index_of,
     jacobian_of,
     key_text,
@@ -45,19 +34,24 @@ from .writer import (
     records,
     step_of,
 )
+from .through import through_formula, through_time, unrolled
+from .writer import (
+    AS_IT,
+    LONGEST,
+    SILENT,
+    Number,
+    Spelled,
+    Writer,
+    Written,
+    added,
+    by_form,
+    state_name,
+)
 
 __all__ = ["latex"]
 
 JOINED = NEGATES  # how a product without a sign binds: tighter than \odot
 MATRIX = 4  # rows and columns of a matrix that is written out
-GREEK = frozenset(
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau "
-    "upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega".split()
-)
-ESCAPED = {
-    **{c: f"\\{c}" for c in "{}%#&$_"}, "\\": r"\backslash ", "^": r"\wedge ", "~": r"\sim ",
-    " ": r"\ ",
-}  # fmt: skip
 WORDS = {  # functions by their mathematical names
     "relu": "relu", "erf": "erf", "acosh": "arcosh", "asinh": "arsinh", "atanh": "artanh",
     "softplus": "softplus", "sign": "sgn", "softmax": "softmax", "log_softmax": r"log\,softmax",
@@ -209,46 +203,12 @@ class _Tex(Writer):
         step = step_of(t)
         if step is not None and t is self.root:
             return Spelled("{}", COMPARES, (0,), (_Tex(step, self.rows).written(),))
-        return Spelled("{}", WHOLE, (0,), ((self.leaf(t) if _state(t) else self.elided(t)).text,))
+        said = self.leaf(t) if state_name(t) else self.elided(t)
+        return Spelled("{}", WHOLE, (0,), (said.text,))
 
     def _said(self, said: Spelled, done: dict[Tensor, Written]) -> Written:
         piece = super()._said(said, done)
         return piece._replace(text=piece.text.replace(" + -", " - "))
-
-
-# -- names -----------------------------------------------------------------------------------------
-
-
-def symbol(name: str) -> str:
-    """A name as a symbol: what stands behind the first _ or at the end in digits is its index."""
-    step = re.fullmatch(r"(.+)\[([\w+-]+)\]", name)
-    if step:
-        base = symbol(step[1])
-        return f"{base[:-1]},{step[2]}}}" if "_" in base else f"{base}_{{{step[2]}}}"
-    match = re.fullmatch(r"([^_\d]+)(\d+)", name)
-    head, _, tail = name.partition("_") if not match else (match[1], "_", match[2])
-    if not head:
-        return verbatim(name)
-    below = ",".join(_word(part) for part in tail.split("_") if part)
-    return f"{_word(head)}_{{{below}}}" if below else _word(head)
-
-
-def _word(word: str) -> str:
-    plain, primes = word.rstrip("'"), "'" * (len(word) - len(word.rstrip("'")))
-    if plain in GREEK:
-        return f"\\{plain}{primes}"
-    if len(plain) == 1 and plain.isalnum() or plain.isdecimal():
-        return plain + primes
-    return verbatim(plain) + primes
-
-
-def verbatim(words: str) -> str:
-    clean = "".join(c if c.isprintable() else " " for c in words)
-    return r"\mathrm{" + "".join(ESCAPED.get(c, c) for c in clean) + "}"
-
-
-def matrix(rows: Sequence[str]) -> str:
-    return r"\begin{bmatrix} " + r" \\ ".join(rows) + r" \end{bmatrix}"
 
 
 # -- spellings -------------------------------------------------------------------------------------
