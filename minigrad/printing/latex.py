@@ -208,7 +208,8 @@ class _Tex(Writer):
 
     def _said(self, said: Spelled, done: dict[Tensor, Written]) -> Written:
         piece = super()._said(said, done)
-        return piece._replace(text=piece.text.replace(" + -", " - "))
+        text = piece.text.replace(" + -", " - ").replace(r"} \mathrm{", r"} \, \mathrm{")
+        return piece._replace(text=text)
 
 
 # -- spellings -------------------------------------------------------------------------------------

@@ -97,6 +97,11 @@ def test_names_that_differ_in_front_only_are_whole():
     assert text == r"\mathrm{a.W} \odot \mathrm{b.W}"
 
 
+def test_words_side_by_side_stand_apart():
+    p = mg.tensors({"weight": np.ones((2, 2)), "input": np.ones(2)})
+    assert mg.latex(p["weight"] @ p["input"]) == r"\mathrm{weight} \, \mathrm{input}"
+
+
 # -- laws ------------------------------------------------------------------------------------------
 
 
