@@ -12,7 +12,6 @@ from .io import load, save, tensors
 from .manners import interop, methods, pickling, reading, spellings
 from .manners.functions import *
 from .manners.namespace import *
-from .manners.text import expr, latex
 from .ops import *
 from .ops.custom import primitive
 from .per_node import contributions, state_gradients, state_jacobians
@@ -33,7 +32,7 @@ __version__ = "0.1.0"  # pyproject.toml reads it here
 _MODULES = ("linalg", "optim", "testing")  # that are public; all others are inside the engine
 _LATER = {  # what is loaded when it is asked for: the compiler, the printers, the testing kit
     "function": ".compile.function", "show": ".printing.show", "source": ".printing.source",
-    "testing": ".testing",
+    "expr": ".printing.expression", "latex": ".printing.latex", "testing": ".testing",
 }  # fmt: skip
 
 reading.NAMESPACE = sys.modules[__name__]

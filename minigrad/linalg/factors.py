@@ -259,11 +259,13 @@ def _eigh_sizes(x: Tensor) -> Sizes:
     return [(n, n), (1, n)]
 
 
-def _eigh_numpy(x: Any) -> Any:
+def _eigh_numpy(x: Any, upper: bool) -> Any:
+    """upper : which triangle LAPACK reads, on which the signs of vectors depend."""
     half, n = np.asarray(0.5, x.dtype), x.shape[-1]
 
     def f(a: Any) -> Any:
-        w, v = np.linalg.eigh(half * a + half * np.swapaxes(a, -1, -2))
+        both = half * a + half * np.swapaxes(a, -1, -2)
+        w, v = np.linalg.eigh(both, UPLO="U" if upper else "L")
         return packed([v, w[..., None, :]], x.dtype)
 
     return of_finite(f, (n + 1, n), x)
@@ -295,11 +297,11 @@ def _eigvalsh_numpy(x: Any) -> Any:
 
 def _eigvalsh_vjp(ct: Tensor, node: Tensor, wanted: Sequence[bool]) -> list[Tensor]:
     (x,) = node.inputs
-    v, _ = unpacked(bind(EIGH, x), _eigh_sizes(x))
+    v, _ = unpacked(bind(EIGH, x, upper=False), _eigh_sizes(x))
     return [symmetric(times(_by_column(ct, v), matrix_transpose(v)))]
 
 
-def _eigh_shape(x: Tensor) -> tuple[Shape, np.dtype]:
+def _eigh_shape(x: Tensor, upper: bool) -> tuple[Shape, np.dtype]:
     return (*x.shape[:-2], x.shape[-1] + 1, x.shape[-1]), x.dtype
 
 
@@ -324,10 +326,14 @@ def eigh(x: ArrayLike, /) -> EighResult:
 
     Raises ValueError for matrices that are not square, TypeError for what is no real numbers.
     """
-    t = square("eigh", x)
+    return decomposed(square("eigh", x), upper=False)
+
+
+def decomposed(t: Tensor, upper: bool) -> EighResult:
+    """`eigh`, with the signs that LAPACK gives by this triangle."""
     if not t.shape[-1]:
         return EighResult(zeros(t.shape[:-1], dtype=t.dtype), t)
-    v, w = unpacked(bind(EIGH, t), _eigh_sizes(t))
+    v, w = unpacked(bind(EIGH, t, upper=upper), _eigh_sizes(t))
     return EighResult(_vector(w), v)
 
 

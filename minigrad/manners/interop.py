@@ -197,7 +197,7 @@ MATRICES: dict[str, Callable[..., Any]] = {  # those with options of NumPy's own
         _mirrored(a, "U" if upper else "L"), upper=upper
     ),
     "cond": _cond, "multi_dot": lambda arrays: reduce(ops.matmul, arrays),
-    "eigh": lambda a, UPLO="L": linalg.eigh(_mirrored(a, UPLO)),
+    "eigh": lambda a, UPLO="L": linalg.factors.decomposed(_mirrored(a, UPLO), UPLO == "U"),
     "eigvalsh": lambda a, UPLO="L": linalg.eigvalsh(_mirrored(a, UPLO)),
     "matrix_rank": lambda A, *, rtol=None: linalg.matrix_rank(A, rtol=rtol),
     "pinv": lambda a, rcond=None, *, rtol=None: linalg.pinv(

@@ -5,9 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from . import matrices
 from .helpers import JAX, NUMPY, TORCH
 from .javascript import JAVASCRIPT
-from .spellings import INFIX, TABLE, Library, Spelling, shape_text, spelled, tuple_text
+from .spellings import INFIX, Library, Spelling, shape_text, spelled, tuple_text
+from .spellings import TABLE as OPS
+
+TABLE = OPS | matrices.MATRICES
 
 SPECIAL = {"True": "True", "False": "False"}
 
@@ -65,7 +69,8 @@ def _library(
 
 LIBRARIES: dict[str, Library] = {
     "numpy": _library(
-        "numpy", (("import math\n", r"\bmath\."), ("import numpy as np", "")), _python("np."), NUMPY
+        "numpy", (("import math\n", r"\bmath\."), ("import numpy as np", "")), _python("np."),
+        NUMPY | matrices.NUMPY,
     ),
     "jax": _library(
         "jax",
@@ -74,7 +79,7 @@ LIBRARIES: dict[str, Library] = {
             ("import jax.numpy as jnp", ""), ("from jax import lax", r"\blax\."),
             ('\njax.config.update("jax_enable_x64", True)  # float64, as the graph has it', ""),
         ),
-        _python("jnp."), JAX,
+        _python("jnp."), JAX | matrices.JAX,
     ),
     "torch": _library(
         "torch", (("import math\n", r"\bmath\."), ("import torch", "")),
@@ -84,7 +89,7 @@ LIBRARIES: dict[str, Library] = {
             zeros="torch.zeros({shape}, dtype=torch.float64)",
             full="torch.full({shape}, {x}, dtype={dtype})",
         ),
-        TORCH, literals=lambda name: name in INFIX or name in ("add", "where"),
+        TORCH | matrices.TORCH, literals=lambda name: name in INFIX or name in ("add", "where"),
         shape=tuple_text,
     ),
     "js": JAVASCRIPT,

@@ -17,7 +17,8 @@ import numpy as np
 
 from .. import pytrees
 from ..arguments import tensor_leaves
-from ..graph import CONSTANT, INPUT, Tensor, toposort, where_recorded
+from ..graph import CONSTANT, INPUT, Primitive, Tensor, toposort, where_recorded
+from ..linalg.matrices import PRIMITIVES
 from ..manners.text import NEGATES, WHOLE, Part
 from ..ops.broadcast import BROADCAST
 from ..ops.table import name_of_ours
@@ -261,7 +262,7 @@ class Printer:
 
     def node(self, scope: Scope, t: Tensor) -> Part:
         name, xs = t.op.name, operands(t)
-        if not name_of_ours(t.op) or not (name in COMMON or self.library.row(name)):
+        if not _is_ours(t.op) or not (name in COMMON or self.library.row(name)):
             raise self._no_spelling(t)
         if t.op is BROADCAST and is_literal(bare(t)):
             return self.filled(t.shape, bare(t)), WHOLE
@@ -277,7 +278,7 @@ class Printer:
 
     def _no_spelling(self, t: Tensor) -> ValueError:
         at = where_recorded(t)
-        ours = name_of_ours(t.op)
+        ours = _is_ours(t.op)
         what = f"the op {t.op.name!r}" if ours else f"your op {t.op.name!r} (mg.primitive)"
         return ValueError(
             f"source: {what} has no spelling in {self.library.name}"
@@ -333,6 +334,11 @@ class Printer:
 @dataclass(frozen=True)
 class _Text:
     text: str
+
+
+def _is_ours(op: Primitive) -> bool:
+    """Of the table or of `mg.linalg`; a user's op may have the name of one."""
+    return name_of_ours(op) is not None or PRIMITIVES.get(op.name) is op
 
 
 def _trivial(t: Tensor, text: str) -> bool:

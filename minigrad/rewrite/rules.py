@@ -21,8 +21,9 @@ from typing import Any
 from ..graph import Primitive
 from ..ops.table import TABLE
 
-SIGN = "the sign of a zero"
+SIGN = "the sign of a zero"  # and what copysign, atan2 or 1 / x make of it
 ROUNDING = "the last digit"
+SUBNORMAL = "a slope of NaN where 1 / x overflows (the slope is 0)"
 TRUTHS = frozenset("bd")
 
 
@@ -89,7 +90,7 @@ RULES = (
     Equation("x + 0", "x", SIGN),
     Equation("0 - x", "-x", SIGN),
     Equation("x ** 1", "x"),
-    Equation("x ** 0", "1"),
+    Equation("x ** 0", "1", SUBNORMAL),
     Equation("1 ** x", "1"),
     Equation("absorb(x, 1)", "x"),
     Equation("absorb(1, x)", "x"),

@@ -22,7 +22,7 @@ def same(a: Any, b: Any) -> bool:
 
     The same ops with the same attributes on the same operands in the same order,
     recurrences over equal structures included; how often a part is written out does not matter.
-    A leaf that both are computed from stands for itself;
+    A leaf that both are computed from stands for itself, unless it is a number in a formula;
     of others, numbers and arrays are the same with the same bits (shape and dtype included),
     and what has no value in the same places.
 
@@ -59,7 +59,7 @@ def numbered(
     for t in order:
         key: Any
         inputs = tuple(found[x] for x in t.inputs)
-        if t in shared and not t.inputs:
+        if t in shared and not t.inputs and "literal" not in t.attrs:  # a number is its value
             key = "itself", id(t)
         elif given and t in given:
             key = given[t]

@@ -31,6 +31,7 @@ from ..recur import PROJ, RECUR, Block, parts_of, proj, recurrence
 from .merge import attributes_key
 from .regions import again
 from .rules import COMMUTES, Op, by_op
+from .sharing import blocks, factors
 
 __all__ = ["simplify"]
 
@@ -42,8 +43,14 @@ def simplify(outputs: Any) -> Any:
     undoes itself and copies of one expression left out; inside the cells of recurrences as well.
     The rules are `minigrad.rewrite.rules.RULES` and the functions in `minigrad.rewrite.simplify`.
 
-    Values are the same to rounding, NaN and infinities in the same places
-    (the sign of a zero may differ), and so are derivatives of any order by any leaf.
+    What several products share is computed once, and many products of matrices that are summed
+    are one of joined matrices (`minigrad.rewrite.sharing`).
+
+    Values are the same to rounding, NaN and infinities in the same places,
+    and so are derivatives of any order by any leaf.
+    But the sign of a zero may differ, and what copysign, atan2 or 1 / x make of it;
+    and a product of three or more may overflow or vanish on the way where it did not, or not
+    where it did.
     Never more nodes than before; simplified again, nothing changes.
     A derived node that is no longer needed is no ancestor of the result:
     differentiate by leaves, or before simplifying.
@@ -55,9 +62,12 @@ def simplify(outputs: Any) -> Any:
 
 
 def simplified(outputs: Sequence[Tensor]) -> list[Tensor]:
-    work = _Simplifier()
-    work.run(outputs)
-    found = _sums([work.new[t] for t in outputs])
+    found, before = list(outputs), None
+    while found is not before:  # what is shared may be written shorter, and so on
+        work = _Simplifier()
+        work.run(found)
+        before = blocks(_sums([work.new[t] for t in found]))
+        found = factors(before)
     longer = len(toposort(found)) > len(toposort(outputs))
     return list(outputs) if longer else found
 
@@ -176,6 +186,7 @@ def _simpler(block: Block, refs: tuple[Tensor, ...]) -> tuple[Block, dict[Tensor
                 block.name, block.inputs, tuple(found[t] for t in block.outputs), block.slots,
                 {k: found[t] for k, t in block.ports.items()},
             )  # fmt: skip
+            made.cache["before"] = block, {b: a for a, b in found.items()}  # for who reads it
         block.cache[key] = made, found
         made.cache["simplified", tuple(dict.fromkeys(found[t] for t in refs))] = (
             made, {t: t for t in found.values()}
@@ -196,6 +207,7 @@ def _key(t: Tensor) -> Any:
 # -- patterns --------------------------------------------------------------------------------------
 
 _BY_OP = by_op()
+_MULTIPLY, _NEGATIVE = TABLE["multiply"], TABLE["negative"]
 
 
 def matched(pattern: Any, t: Tensor, bound: dict[str, Tensor]) -> dict[str, Tensor] | None:
@@ -246,6 +258,20 @@ def _factors(work: _Simplifier, t: Tensor) -> Tensor | None:
             product = c * d
             if np.isfinite(product) and product != 0:
                 return work.record(t.op, work.number(product, t.shape, t.dtype), x)
+    return None
+
+
+def _minus(work: _Simplifier, t: Tensor) -> Tensor | None:
+    """-(2 * x) and 2 * -x are -2 * x."""
+    inner = t.inputs[0] if t.op is _NEGATIVE else t
+    if inner.op is not _MULTIPLY or t.dtype.kind != "f":
+        return None
+    for k, x in permutations(inner.inputs):
+        c = uniform(k)
+        if c is not None and t is not inner:
+            return work.record(_MULTIPLY, work.number(-c, t.shape, t.dtype), x)
+        if c is not None and x.op is _NEGATIVE:
+            return work.record(_MULTIPLY, work.number(-c, t.shape, t.dtype), x.inputs[0])
     return None
 
 
@@ -351,9 +377,9 @@ def _einsum(work: _Simplifier, t: Tensor) -> Tensor | None:
 
 ShapeRule = Callable[[_Simplifier, Tensor], Tensor | None]
 SHAPES: dict[Primitive, tuple[ShapeRule, ...]] = {
-    ADD: (_terms,), TABLE["multiply"]: (_factors,), ASTYPE: (_cast,), RESHAPE: (_reshape,),
-    BROADCAST: (_broadcast,), PERMUTE: (_permute,), SLICE: (_slice,), CONCAT: (_concat,),
-    SUM: (_sum,), EINSUM: (_einsum,),
+    ADD: (_terms,), _MULTIPLY: (_factors, _minus), _NEGATIVE: (_minus,), ASTYPE: (_cast,),
+    RESHAPE: (_reshape,), BROADCAST: (_broadcast,), PERMUTE: (_permute,), SLICE: (_slice,),
+    CONCAT: (_concat,), SUM: (_sum,), EINSUM: (_einsum,),
 }  # fmt: skip
 
 

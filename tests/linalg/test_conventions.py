@@ -402,3 +402,12 @@ def test_all_cases_are_functions_of_matrices():
     }  # fmt: skip
     assert not [n for n in named if f"L.{n}" not in tried and f'"{n}"' not in tried]
     assert len(CASES) > 30
+
+
+@pytest.mark.parametrize("uplo", ["L", "U"])
+def test_vectors_have_the_signs_that_numpy_gives_them(uplo):
+    """Regression: with UPLO="U" some had the other one."""
+    for _ in range(5):
+        a = RNG.standard_normal((6, 6))
+        ours, theirs = np.linalg.eigh(mg.asarray(a), uplo), np.linalg.eigh(a, uplo)
+        close([t.numpy() for t in ours], list(theirs), 1e-9)

@@ -7,14 +7,16 @@ import optree
 import pytest
 
 import minigrad as mg
+from minigrad.linalg.matrices import PRIMITIVES
 from minigrad.ops.table import TABLE
 from minigrad.printing.libraries import LIBRARIES
 from minigrad.printing.spellings import COMMON
 from minigrad.testing.examples.samples import SAMPLES
+from tests.linalg.cases import CASES as OF_MATRICES
 
 from .running import check, equal, library, run_all_in_node
 
-WITHOUT = {"js": {"nextafter"}}  # ops that a library has no word for
+WITHOUT = {"js": {"nextafter", *PRIMITIVES}}  # ops that a library has no word for
 FIRST = list({s.op: s for s in SAMPLES}.values())  # a sample of every op
 
 
@@ -22,7 +24,8 @@ FIRST = list({s.op: s for s in SAMPLES}.values())  # a sample of every op
 def test_every_op_has_a_spelling(name):
     """A new op needs a row in `printing.spellings` and one in `printing.javascript`."""
     row = LIBRARIES[name].row
-    missing = {op for op in TABLE if not row(op) and (name == "js" or op not in COMMON)}
+    ops = {**TABLE, **PRIMITIVES}
+    missing = {op for op in ops if not row(op) and (name == "js" or op not in COMMON)}
     assert missing == WITHOUT.get(name, set())
 
 
@@ -30,7 +33,7 @@ def test_every_op_has_a_spelling(name):
 def test_no_row_is_left_over(name):
     rows = LIBRARIES[name].row
     known = getattr(rows, "__self__", None) or rows.func.__globals__["TABLE"]
-    assert set(known) <= set(TABLE)
+    assert set(known) <= {*TABLE, *PRIMITIVES}
 
 
 def graph(sample):
@@ -70,6 +73,47 @@ def test_samples_in_one_program(name):
         except AssertionError as error:
             error.add_note(repr(sample))
             raise
+
+
+def of_matrices(case, order):
+    """Values, and derivatives of a function of them that sees every element differently."""
+    inputs = [mg.asarray(a, name=f"x{k}") for k, a in enumerate(case.draw())]
+    y = case.ours(*inputs)
+    found = [*y] if isinstance(y, tuple) else [y]
+    last = list(found)
+    for _ in range(order):
+        weights = [np.cos(np.arange(t.size)).reshape(t.shape) for t in last]
+        total = sum((mg.sum(t * w) for t, w in zip(last, weights, strict=True)), mg.asarray(0.0))
+        last = mg.grad(total, inputs)
+        found += last
+    return found
+
+
+@pytest.mark.parametrize("case", OF_MATRICES)
+@pytest.mark.parametrize("name", ["numpy", library("torch"), library("jax", pytest.mark.slow)])
+def test_functions_of_matrices_and_their_derivatives(case, name):
+    check(of_matrices(OF_MATRICES[case], 2), name)
+
+
+@pytest.mark.parametrize("name", ["numpy", library("torch"), library("jax", pytest.mark.slow)])
+def test_matrices_of_other_kinds(name):
+    """Singular ones where we have a value, complete factors, cotangents of zeros, empty stacks."""
+    x = mg.asarray(np.array([[1.0, 2.0], [2.0, 4.0]]), name="x")
+    y = mg.asarray(np.arange(12.0).reshape(4, 3) + np.eye(4, 3), name="y")
+    L = mg.linalg
+    first = mg.grad(L.det(x), x)
+    q, r = L.qr(y, mode="complete")
+    u, s, vh = L.svd(y)
+    check([L.det(x), first, mg.grad(mg.sum(first * first), x), L.pinv(x)], name)
+    check([q @ r, u[:, :3] @ (s[:, None] * vh), mg.abs(q[:, 3]), L.expm(0 * x), L.expm(40 * x / 9)],
+          name)  # fmt: skip
+    none = mg.asarray(np.zeros((0, 2, 2)), name="none")
+    check([L.inv(none), L.det(none), mg.grad(mg.sum(L.inv(none)), none), L.expm(none)], name)
+
+
+def test_a_library_without_matrices_says_which_has_them():
+    with pytest.raises(ValueError, match="'inv' has no spelling in js.*numpy or jax or torch"):
+        mg.source(mg.linalg.inv(mg.symbol("x", (2, 2))), "js")
 
 
 ODD = [-np.inf, -1000.0, -1.5, -1.0, -0.5, -0.0, 0.0, 0.5, 1.0, 2.5, 1000.0, np.inf, np.nan]

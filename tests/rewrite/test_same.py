@@ -56,3 +56,12 @@ def test_what_differs_deep_in_a_cell():
 def test_no_tensor():
     with pytest.raises(TypeError, match="same: b must hold Tensors"):
         mg.same(X, 1.0)
+
+
+def test_numbers_in_formulas_are_their_values():
+    """Regression: a number that a shared part reads as well was only the same as itself."""
+    x = mg.symbol("x", (2,))
+    h = x * mg.full_like(x, 0.5)
+    (half,) = [t for t in mg.nodes(h) if t.op.name == "constant"]
+    assert mg.same(h + mg.broadcast_to(half, (2,)), h + 0.5)
+    assert not mg.same(h + mg.broadcast_to(half, (2,)), h + 0.25)

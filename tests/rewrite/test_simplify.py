@@ -1,5 +1,7 @@
 """`simplify`: each rule keeps its values, and whole graphs theirs, with all derivatives."""
 
+import pickle
+
 import numpy as np
 import optree
 import pytest
@@ -11,6 +13,8 @@ import recurrent as rc
 from minigrad.ops.table import TABLE, literal
 from minigrad.rewrite import simplify as engine
 from minigrad.rewrite.rules import RULES, SIGN, TRUTHS, Equation, Op
+from minigrad.testing.examples.expressions import random_expression
+from minigrad.testing.examples.problems import Seeded
 from minigrad.testing.laws import close
 from minigrad.testing.strategies import expressions, problems
 
@@ -109,7 +113,12 @@ def test_a_wrong_rule_is_noticed(rule):
 # -- whole graphs ----------------------------------------------------------------------------------
 
 
-def laws(outputs, wrt, tol=1e-12):
+def places(x):
+    """Where numbers, infinities and NaN are."""
+    return optree.tree_map(lambda a: np.where(np.isfinite(a), 0.0, a), x)
+
+
+def laws(outputs, wrt, tol=1e-12, of_slopes=lambda x: x):
     """Same values and derivatives, no longer, and simple once and for all."""
     leaves = optree.tree_leaves(outputs)
     found = mg.simplify(outputs)
@@ -121,7 +130,8 @@ def laws(outputs, wrt, tol=1e-12):
         total = sum((mg.sum(mg.sin(t)) for t in ts if t.dtype.kind == "f"), mg.asarray(0.0))
         return mg.grad(total, wrt)
 
-    close(mg.reference(slopes(optree.tree_leaves(found))), mg.reference(slopes(leaves)), tol)
+    both = (mg.reference(slopes(ts)) for ts in (optree.tree_leaves(found), leaves))
+    close(*map(of_slopes, both), tol)
     return found
 
 
@@ -132,6 +142,25 @@ def test_random_expressions_and_their_gradients(e):
     floats = [t for t in wrt if t.dtype.kind == "f"]
     g = mg.grad(mg.sum(y), floats) if y.dtype.kind == "f" else []
     laws([y, *g], floats, 1e-9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(20))
+def test_twenty_thousand_expressions_and_their_gradients(part):
+    """Half at special numbers, where slopes of what cancels are rounding times 1e300: of these
+    the places of NaN and infinities; but the slope of x ** 0 becomes a number at subnormal x."""
+    for k in range(1000):
+        e = random_expression(Seeded([part, k]), specials=k % 2 == 1)
+        if k % 2 and ("copysign" in e.text or "atan2" in e.text):
+            continue  # they read the sign of a zero, which is given up
+        wrt = [mg.asarray(a) for a in e.args]
+        y = e.f(*wrt)
+        g = mg.grad(mg.sum(y), wrt) if y.dtype.kind == "f" else []
+        given_up = (lambda x: 0.0) if "** 0" in e.text else places
+        try:
+            laws([y, *g], wrt, 1e-9, given_up if k % 2 else lambda x: x)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{e.script}") from None
 
 
 @pytest.mark.parametrize("kind", ["chain", "ragged", "forest", "dag"])
@@ -159,7 +188,15 @@ def test_the_gradient_of_an_lstm_cell():
     _, y = cell(p, (h, c), x)
     g = optree.tree_leaves(mg.grad(mg.sum(y), (p, h, c, x)))
     ops = [t for t in mg.nodes(mg.simplify(g)) if t.inputs]
-    assert len(ops) <= 58  # of 76 when rules wrote `1 *` and every number apart
+    assert len(ops) <= 51  # of 76 when rules wrote `1 *` and every number apart, of 66 today
+
+
+def test_what_is_simplified_pickles():
+    cell = rc.RNN(2, 3)
+    p = mg.tensors(cell.init(0))
+    _, ys = rc.unroll(cell, p, np.ones((4, 2)))
+    g = mg.simplify(mg.grad(mg.sum(ys), p))
+    close(mg.reference(pickle.loads(pickle.dumps(g))), mg.reference(g), 0)
 
 
 # -- what must stay --------------------------------------------------------------------------------
@@ -199,7 +236,7 @@ def test_a_stopped_gradient_stays_stopped():
     lambda x: mg.sum(x[:1], axis=0, keepdims=True),
     lambda x: mg.astype(mg.astype(x, np.float64), np.float32),
     lambda x: mg.astype(mg.astype(x, np.int64), np.float32),
-    lambda x: 2 * (3 * x) + 1e-30 * (1e30 * x),
+    lambda x: 2 * (3 * x) + 1e-30 * (1e30 * x), lambda x: -(2 * x) + 3 * -x + -(x * 0.0),
     lambda x: mg.einsum("ij,kj->ik", x.T, x.T),
     lambda x: (x @ x.T).T,
     lambda x: mg.concat([x, mg.zeros((0, 3), dtype=x.dtype)], axis=0)[:],
