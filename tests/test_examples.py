@@ -17,7 +17,7 @@ FILES = sorted(p for p in (ROOT / "examples").glob("*.py") if p.stem != "__init_
 SHORT = {  # the steps, what is measured, and what it has to reach
     "adding": (500, "error", lambda got, base: got < base / 10),
     "characters": (100, "bits", lambda got, base: got < base - 0.5),
-    "dates": (160, "accuracy", lambda got, base: got > 0.5),
+    "dates": (100, "accuracy", lambda got, base: got > 0.5),
     "dyck": (160, "accuracy", lambda got, base: got > 0.9),
     "echo_state": (1000, "error", lambda got, base: got < base / 10),
     "listops": (200, "accuracy", lambda got, base: got > 2 * base),
