@@ -94,8 +94,7 @@ def _write(
     made = convert(text, lambda address: _link(page, address), known)
     if page.runs:
         for k, svg in enumerate(pictures):
-            drawn = f'<figure>{own_ids(svg, f"p{k}-")}</figure>' if svg else ""
-            made.body = made.body.replace(f"<!-- picture {k} -->", drawn)
+            made.body = made.body.replace(f"<!-- picture {k} -->", _figure(svg, k) if svg else "")
     where.write_text(_whole(page, made, titles), encoding="utf-8")
 
 
@@ -122,6 +121,13 @@ def picture(shown: Any) -> str | None:
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "site"}):
         figure.savefig(file, format="svg", metadata={"Date": None}, bbox_inches="tight")
     return file.getvalue()
+
+
+def _figure(svg: str, k: int) -> str:
+    """Shrunk to the page where it stays readable; else one scrolls."""
+    width = re.search(r'<svg[^>]* width="([\d.]+)pt"', svg)
+    fits = ' class="fits"' if width and float(width[1]) <= 900 else ""
+    return f"<figure{fits}>{own_ids(svg, f'p{k}-')}</figure>"
 
 
 def _title(file: Path) -> str:
@@ -162,7 +168,8 @@ def _whole(page: Source, made: Page, titles: dict[str, str]) -> str:
 <a class="skip" href="#main">To the text</a>
 <nav class="site" aria-label="The site">
 <a class="home" href="{up}index.html">minigrad</a>
-{"".join(_menu(page, up, titles))}</nav>
+<details open><summary>Contents</summary>
+{"".join(_menu(page, up, titles))}</details></nav>
 <main id="main">
 <article>
 {body}</article>
@@ -201,10 +208,9 @@ def _onwards(page: Source, up: str, titles: dict[str, str]) -> str:
 
 def _inside(made: Page) -> str:
     """The page's headings, beside it."""
-    deep = 3 if len(made.headings) < 120 else 2
     rows = [
         f'<li class="h{level}"><a href="#{place}">{html.escape(text)}</a></li>\n'
-        for level, place, text in made.headings if level <= 3 or level <= deep
+        for level, place, text in made.headings if level <= 3
     ]  # fmt: skip
     if len(rows) < 2:
         return ""
@@ -238,5 +244,7 @@ button.onclick = () => {
   const next = (root.dataset.theme || system) === "dark" ? "light" : "dark";
   root.dataset.theme = next; localStorage.setItem("theme", next);
 };
-document.querySelector("nav.site").append(button);
+const menu = document.querySelector("nav.site details");
+menu.append(button);
+if (matchMedia("(max-width: 52rem)").matches) menu.open = false;
 """

@@ -113,6 +113,8 @@ def _heading(tokens: Sequence[Any], at: int, page: Page) -> str:
         page.title = plain
         return "<h1>"
     slug = re.sub(r"[^\w.]+", "-", plain.lower()).strip("-")
+    if any(m and m["name"] == slug for m in (ENTRY.match(t.content) for t in tokens)):
+        slug += "-module"  # `viz.draw` is both
     taken = {i for _, i, _ in page.headings}
     slug = next(s for k in range(999) if (s := slug if not k else f"{slug}-{k}") not in taken)
     page.headings.append((level, slug, plain))

@@ -345,7 +345,11 @@ ALGORITHMS: dict[str, _Algorithm] = {
 
 
 def algorithms() -> dict[str, str]:
-    """What `gradient` knows: {name: what it is, and its options}."""
+    """What `gradient` knows: {name: what it is, and its options}.
+
+    In the order of docs/study.md: backwards in time, forwards, without the recurrence's slopes.
+    Raises nothing.
+    """
     return {name: row.what for name, row in ALGORITHMS.items()}
 
 
