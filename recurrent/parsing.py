@@ -384,7 +384,8 @@ def wrong_brackets(gold: Sequence[Any] | Tree, found: Sequence[Any] | Tree) -> n
 def _spans(who: str, gold: Any, found: Any) -> list[tuple[set[Span], set[Span]]]:
     """The brackets of each gold tree and of the one that was found."""
     trees = [
-        [given] if isinstance(given, Tree)
+        [given]
+        if isinstance(given, Tree)
         else [Tree.parse(t) for t in options.listed(who, what, given, "trees")]
         for what, given in (("gold", gold), ("found", found))
     ]

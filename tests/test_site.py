@@ -84,7 +84,8 @@ def test_names_lead_to_the_reference(built):
 def test_pictures_are_drawn_where_a_block_ends_in_one(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(
-        "# P\n\n```python\nimport minigrad as mg, viz\nx = mg.asarray(1.0)\nprint(1)\n```\n\nwords\n\n"
+        "# P\n\n```python\nimport minigrad as mg, viz\nx = mg.asarray(1.0)\nprint(1)\n```\n\n"
+        "words\n\n"
         "```python\nviz.draw(mg.exp(x), view='ops')\n```\n\n```python\n"
         "from matplotlib.figure import Figure\nax = Figure().subplots()\nax.plot([1, 2])\nax\n```\n"
     )

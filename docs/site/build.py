@@ -202,7 +202,8 @@ def _onwards(page: Source, up: str, titles: dict[str, str]) -> str:
         if 0 <= k < len(chapters):
             other = chapters[k].target
             words = arrow.format(html.escape(titles[other]))
-            links.insert(0 if rel == "prev" else 9, f'<a rel="{rel}" href="{up}{other}">{words}</a>')
+            made = f'<a rel="{rel}" href="{up}{other}">{words}</a>'
+            links.insert(0 if rel == "prev" else len(links), made)
     return f'<nav class="onwards" aria-label="Chapters">{"".join(links)}</nav>\n'
 
 

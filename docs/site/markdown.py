@@ -103,7 +103,8 @@ def _formula(content: str) -> str:
 def _inline(content: str, known: Mapping[str, str]) -> str:
     shown = f"<code>{html.escape(content, quote=False)}</code>"
     name = NAME.fullmatch(content)
-    return f'<a href="{known[name["name"]]}">{shown}</a>' if name and name["name"] in known else shown
+    place = known.get(name["name"]) if name else None
+    return f'<a href="{place}">{shown}</a>' if place else shown
 
 
 def _heading(tokens: Sequence[Any], at: int, page: Page) -> str:
