@@ -42,7 +42,7 @@ class Influence:
         self, t: int, c: np.ndarray, j: dict[str, np.ndarray], i: tuple[np.ndarray, np.ndarray],
         read: np.ndarray | None,
     ) -> np.ndarray:  # fmt: skip
-        """What the loss of step t adds to the gradient, (P,); the influence is that of t afterwards.
+        """What the loss of step t adds to the gradient, (P,); the influence is then that of t.
 
         c    : (B, Y), dL_t/dy_t.
         j    : by the state before, "ss" (B, S, S) and "ys" (B, Y, S).

@@ -26,6 +26,7 @@ from minigrad.recur import PROJ, ROW, SHARED, Index, parts_of, proj, recurrence
 from minigrad.structure import SINGLE, Structure, independent
 
 from ..options import choice
+from .pictures import axes
 
 __all__ = ["Ledger", "ledger"]
 
@@ -241,29 +242,21 @@ class Ledger:
 
         Raises ImportError where matplotlib is not installed.
         """
-        ax = _axes(ax)
+        ax = axes(ax, "table() is text, by() the data")
         groups = self.by(by)
-        below = np.zeros(len(groups))
-        for name in self.names:
+        at, below = np.arange(len(groups)), np.zeros(len(groups))
+        for k, name in enumerate(self.names):
             sizes = np.array([np.linalg.norm(g.get(name, np.zeros(1))) for g in groups.values()])
-            ax.bar([str(k) for k in groups], sizes, bottom=below, label=name)
+            ax.bar(at, sizes, 0.85, bottom=below, label=name, color=f"C{k % 10}",
+                   alpha=1 if k < 10 else 0.5)  # fmt: skip
             below = below + sizes
+        shown = at[:: -(-len(at) // 25) or 1]
+        ax.set_xticks(shown, [str(list(groups)[k]) for k in shown])
         ax.set_xlabel(by)
-        ax.set_ylabel("norm of what it adds to the gradient")
-        ax.legend(fontsize="small")
+        ax.set_ylabel("norms of the shares")
+        ax.legend(fontsize="small", frameon=False, loc="center left", bbox_to_anchor=(1, 0.5),
+                  ncols=-(-len(self.names) // 12))  # fmt: skip
         return ax
-
-
-def _axes(ax: Any) -> Any:
-    if ax is not None:
-        return ax
-    try:
-        from matplotlib import pyplot
-    except ImportError:
-        raise ImportError(
-            "a plot needs matplotlib (pip install matplotlib); table() is text, by() the data"
-        ) from None
-    return pyplot.subplots()[1]
 
 
 def _add(groups: dict, key: Any, name: str, share: np.ndarray) -> None:

@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 import recurrent as rc
+from minigrad.graph import CONSTANT, toposort
 from minigrad.testing.laws import close
 from minigrad.testing.strategies import problems
 from recurrent.study.ledger import KEYS
+from tests.printing.test_source_of_architectures import ENTRIES, graph
 
 RNG = np.random.default_rng(0)
 XS = RNG.standard_normal((6, 2, 2))
@@ -108,6 +110,35 @@ def test_uses_outside_and_parameters_that_are_not_used():
 def test_a_sum_that_is_the_derivative_is_one_use():
     x, a, b = (mg.asarray(np.ones(2) * k, name=n) for k, n in ((1, "x"), (2, "a"), (3, "b")))
     assert len(rc.study.ledger(mg.sum(x * (a + b)), x).entries) == 1
+
+
+INSIDE = {"LSTM with layer norm", "Attention (Bahdanau)"}  # whose terms are sums that cancel
+
+
+@pytest.mark.parametrize("title", ENTRIES)
+def test_shares_sum_to_the_gradient_to_rounding(title):
+    """|sum of shares - gradient| <= 4 eps sum |terms|, for every architecture of the gallery.
+
+    By length every term is itself a sum, over the paths to it, and each of these is computed anew:
+    what cancels inside of a term rounds at the size of its parts.
+    """
+    _, loss, _ = graph(title)
+    leaves = [t for t in toposort([loss]) if t.op is CONSTANT and t.name and t.dtype.kind == "f"]
+    params = {str(k): t for k, t in enumerate(leaves)}
+    book = rc.study.ledger(loss, params)
+    wanted, terms = mg.evaluate((mg.grad(loss, params), mg.contributions(loss, params)))
+    eps = np.finfo(np.float64).eps
+    for key in KEYS:
+        groups, allowed = book.by(key), 4 * eps
+        if key == "length":
+            allowed = (1024 if title in INSIDE else 16) * eps
+        for name, whole in wanted.items():
+            shares = [g[name] for g in groups.values() if name in g]
+            size = np.abs(terms[name]).sum(axis=0)
+            if key == "length":
+                size = np.maximum(size, np.abs([np.zeros(size.shape), *shares]).sum(axis=0))
+            error = np.abs(sum(shares, np.zeros(whole.shape)) - whole)
+            assert (error <= allowed * size).all(), (key, leaves[int(name)].name)
 
 
 def test_text():
