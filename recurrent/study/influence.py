@@ -129,7 +129,8 @@ class Feedback(Traces):
                 'gradient: rflo: feedback must be "random", "exact" or an array (Y, S); got '
                 f"{feedback!r}"
             )
-        self.feedback = feedback if isinstance(feedback, str) else np.asarray(feedback, float)
+        given = feedback if isinstance(feedback, str) else np.asarray(feedback, float)
+        self.feedback: str | np.ndarray = given
 
     def term(
         self, t: int, c: np.ndarray, j: dict[str, np.ndarray], i: tuple[np.ndarray, np.ndarray],
@@ -140,13 +141,13 @@ class Feedback(Traces):
         shape = (c.shape[1], self.steps.size)
         if isinstance(self.feedback, str):
             self.feedback = self.rng.standard_normal(shape) / np.sqrt(self.steps.size)
-        if self.feedback.shape != shape:
+        back = np.asarray(self.feedback)
+        if back.shape != shape:
             raise ValueError(
-                f"gradient: rflo: feedback must be {shape}, outputs by states; got "
-                f"{self.feedback.shape}"
+                f"gradient: rflo: feedback must be {shape}, outputs by states; got {back.shape}"
             )
         self.advance(t, j["ss"], i[0])
-        total = self.along(c @ self.feedback)
+        total = self.along(c @ back)
         if read is None:  # the readout's own parameters have no need of feedback
             total = total + np.einsum("by,byp->p", c, readout(self.steps, t))
         return total

@@ -72,7 +72,8 @@ class TreePropagation:
         block, s, vias = parts_of(node)
         slots, ports = list(block.slots), list(block.ports)
         sent = mg.evaluate([proj(node, block.ports[p], ROW) for p in ports])
-        given, values = [], {}
+        given: list[mg.Tensor] = []
+        values: dict[mg.Tensor, np.ndarray] = {}
         for slot, leaf in slots:  # what arrives at every node, as independent inputs
             ph = block.slots[slot, leaf]
             arrived = np.zeros((s.n, *ph.shape), ph.dtype)
