@@ -106,16 +106,17 @@ class _Rows:
 
     def __init__(self, parts: Sequence[_Part]) -> None:
         wanted: dict[Any, mg.Tensor] = {}
-        self.pairs: dict[int, list[tuple[Any, Any]] | None] = {}
+        self.pairs: dict[int, list[tuple[mg.Tensor, mg.Tensor]] | None] = {}
         for part in parts:
             if not part.per_node:
                 wanted[id(part)] = part.total
                 continue
             back, ref = part.total.inputs[0], part.total.attrs["ref"]
             pairs = [_factors(x) for x in (ref.inputs if ref.op is ADD else (ref,))]
-            known = None if any(p is None for p in pairs) else pairs
-            self.pairs[id(part)] = known
-            for t in (ref,) if known is None else [t for pair in known for t in pair or ()]:
+            known = [p for p in pairs if p is not None]
+            self.pairs[id(part)] = known if len(known) == len(pairs) else None
+            whole = self.pairs[id(part)] is None
+            for t in [ref] if whole else [t for pair in known for t in pair]:
                 wanted.setdefault((back, t), proj(back, t, ROW))
         values = mg.evaluate(list(wanted.values()))
         self.values = dict(zip(wanted, values, strict=True))
@@ -207,11 +208,11 @@ class Ledger:
             if not part.per_node:
                 groups.setdefault(None, []).append((part, None))
                 continue
-            keys = part.columns[by]
-            order = np.argsort(keys, kind="stable")
-            values, starts = np.unique(keys[order], return_index=True)
-            for key, rows in zip(values.tolist(), np.split(order, starts[1:]), strict=True):
-                groups.setdefault(key, []).append((part, rows))
+            numbers = part.columns[by]
+            order = np.argsort(numbers, kind="stable")
+            values, starts = np.unique(numbers[order], return_index=True)
+            for key, some in zip(values.tolist(), np.split(order, starts[1:]), strict=True):
+                groups.setdefault(key, []).append((part, some))
         rows_of = _Rows(self.parts)
         found = {}
         for key in sorted(groups, key=lambda k: (k is None, k or 0)):
