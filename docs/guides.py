@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent
 CHAPTERS = sorted((HERE / "guide").glob("[0-9]*.md"))
-PAGES = [HERE / "testing.md", HERE / "study.md", HERE / "training.md", *CHAPTERS]
+PAGES = [HERE / "testing.md", HERE / "study.md", HERE / "training.md", HERE / "figures.md",
+         *CHAPTERS]  # fmt: skip
 BLOCK = re.compile(
     r"^```python\n(?P<code>.*?)^```\n(?:\n```text\n(?P<printed>.*?)\n```\n)?", re.M | re.S
 )

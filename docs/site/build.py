@@ -47,7 +47,7 @@ SECTIONS: dict[str, list[Source]] = {
     "Start": [Source(ROOT / "README.md", "index.html")],
     "The guide": [_chapter(file) for file in guides.CHAPTERS],
     "Pages that run": [_beside(name, True) for name in ("training", "study", "testing")],
-    "Galleries": [_beside("architectures"), _beside("figures")],
+    "Galleries": [_beside("architectures"), _beside("figures", True)],
     "To look up": [_beside("reference"), _beside("conventions"), _beside("glossary")],
 }
 PAGES = [page for pages in SECTIONS.values() for page in pages]
@@ -126,7 +126,7 @@ def picture(shown: Any) -> str | None:
 def _figure(svg: str, k: int) -> str:
     """Shrunk to the page where it stays readable; else one scrolls."""
     width = re.search(r'<svg[^>]* width="([\d.]+)pt"', svg)
-    fits = ' class="fits"' if width and float(width[1]) <= 900 else ""
+    fits = ' class="fits"' if width and float(width[1]) <= 1000 else ""
     return f"<figure{fits}>{own_ids(svg, f'p{k}-')}</figure>"
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import minigrad as mg
 
 from ..options import choice, size
-from .pictures import LINE, axes
+from .pictures import axes
 from .steps import Steps
 
 __all__ = ["NewtonRun", "newton"]
@@ -51,7 +51,7 @@ class NewtonRun:
         """
         ax = axes(ax, "residuals is the data")
         floor = [max(r, 1e-17) for r in self.residuals]  # an exact 0 has no logarithm
-        ax.semilogy(floor, "o-", color=LINE, markersize=4)
+        ax.semilogy(floor, "o-", markersize=4)
         ax.set_xlabel("iteration")
         ax.set_ylabel("largest |s_t - f(s_t-1, x_t)|")
         return ax

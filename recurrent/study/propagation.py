@@ -232,6 +232,8 @@ def _draw_sensitivity(found: Propagation, ax: Any) -> None:
     values = found.sensitivity[..., 0]
     shade = np.where(np.tril(np.ones(values.shape)), values, np.nan)
     image = ax.imshow(shade.T, origin="lower", cmap=SHADES, aspect="auto", vmin=0)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.get_major_locator().set_params(integer=True)
     ax.set_xlabel("loss of step t")
     ax.set_ylabel("input of step k")
     ax.figure.colorbar(image, ax=ax, label="|d loss_t / d x_k|")

@@ -170,12 +170,12 @@ class TreePropagation:
 
     def __str__(self) -> str:
         s = self.structure
-        lines = [f"{s.components} trees of {s.n} nodes, a state of {self.jacobians.shape[-1]} "
+        lines = [f"{s.n} nodes in {s.components} tree(s), a state of {self.jacobians.shape[-1]} "
                  f"numbers; {self.growth:.3g} nats an edge"]  # fmt: skip
         for depth, norms in self.by_depth().items():
             lines.append(
                 f"depth {depth}: |d s_root / d s_n| = {norms.mean():.3g} "
-                f"({norms.min():.2g} to {norms.max():.2g}, {len(norms)} nodes)"
+                f"({norms.min():.2g} to {norms.max():.2g}, {len(norms)} of them)"
             )
         return "\n".join(lines)
 
@@ -192,6 +192,7 @@ class TreePropagation:
         ax.semilogy(self.depth, self.norms(), "o", color=SOFT, markersize=4, alpha=0.6)
         means = {d: float(np.mean(n)) for d, n in self.by_depth().items()}
         ax.semilogy(list(means), list(means.values()), color=LINE)
+        ax.set_xticks(list(means))
         ax.set_xlabel("depth")
         ax.set_ylabel("|d s_root / d s_n|")
         return ax

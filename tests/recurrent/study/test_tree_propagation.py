@@ -62,7 +62,7 @@ def test_depth_and_what_is_made_of_it():
     close(groups[0], np.ones(2), 1e-14)
     assert found.jacobians.shape == (10, 3, 3) and found.singular_values.shape == (10, 3)
     lines = str(found).splitlines()
-    assert "2 trees of 12 nodes" in lines[0] and len(lines) == 5 and "depth 3" in lines[4]
+    assert "12 nodes in 2 tree(s)" in lines[0] and len(lines) == 5 and "depth 3" in lines[4]
     assert "2 trees" in repr(found)
 
 
