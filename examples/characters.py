@@ -44,11 +44,11 @@ def main(steps: int = 600, file: str = str(TEXT), hidden: int = 96, piece: int =
     seen = np.bincount(tokens[:cut], minlength=len(vocabulary)) + 1.0
     alone = -np.mean(np.log2(seen / seen.sum())[held[1:]])  # of the letters' frequencies
 
-    rng, carry, said = np.random.default_rng(0), start, [vocabulary.number["\n"]]
-    for _ in range(200):
-        carry, logits = read(params, carry, np.array(said[-1:]))
-        said.append(int(np.argmax(logits[0] / 0.7 + rng.gumbel(size=len(vocabulary)))))
-    return {"bits": float(bits), "baseline": alone, "text": "".join(vocabulary.decode(said))}
+    (said,) = rc.sample(
+        net, params, vocabulary.encode("\n")[:, None], first=None, end=None, steps=300,
+        rng=np.random.default_rng(0), temperature=0.7,
+    )  # fmt: skip
+    return {"bits": float(bits), "baseline": alone, "text": "".join(vocabulary.decode(said.tokens))}
 
 
 if __name__ == "__main__":
