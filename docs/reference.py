@@ -17,7 +17,7 @@ PAGE = Path(__file__).parent / "reference.md"
 MODULES = {  # by the name that programs give them
     "mg": "minigrad", "mg.linalg": "minigrad.linalg", "mg.optim": "minigrad.optim",
     "mg.testing": "minigrad.testing", "mg.testing.strategies": "minigrad.testing.strategies",
-    "rc": "recurrent", "viz": "viz",
+    "rc": "recurrent", "rc.study": "recurrent.study", "viz": "viz",
 }  # fmt: skip
 LATE = {"minigrad": ("function",), "minigrad.testing": ("first_nonfinite",)}  # given when asked for
 OURS = ("minigrad", "recurrent", "viz")

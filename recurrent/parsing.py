@@ -370,8 +370,10 @@ def greedy_loss(
     return mg.mean(mg.relu(gap))
 
 
-def wrong_brackets(gold: Sequence[Any], found: Sequence[Any]) -> np.ndarray:
+def wrong_brackets(gold: Sequence[Any] | Tree, found: Sequence[Any] | Tree) -> np.ndarray:
     """(trees,) float64: how many brackets of each found tree its gold tree does not have.
+
+    gold, found : lists of trees; a Tree, as `parse` gives for one sentence, is a list of one.
 
     Raises ValueError for lists of different lengths, TypeError for what are no trees.
     """
@@ -382,7 +384,9 @@ def wrong_brackets(gold: Sequence[Any], found: Sequence[Any]) -> np.ndarray:
 def _spans(who: str, gold: Any, found: Any) -> list[tuple[set[Span], set[Span]]]:
     """The brackets of each gold tree and of the one that was found."""
     trees = [
-        [Tree.parse(t) for t in options.listed(who, what, given, "trees")]
+        [given]
+        if isinstance(given, Tree)
+        else [Tree.parse(t) for t in options.listed(who, what, given, "trees")]
         for what, given in (("gold", gold), ("found", found))
     ]
     if len(trees[0]) != len(trees[1]):
@@ -390,10 +394,10 @@ def _spans(who: str, gold: Any, found: Any) -> list[tuple[set[Span], set[Span]]]
     return [(g.spans(), f.spans()) for g, f in zip(*trees, strict=True)]
 
 
-def bracket_f1(gold: Sequence[Any], found: Sequence[Any]) -> float:
+def bracket_f1(gold: Sequence[Any] | Tree, found: Sequence[Any] | Tree) -> float:
     """F1 of the brackets of two words or more, over all sentences together.
 
-    1.0 where there are none.
+    1.0 where there are none; lists or single trees as for `wrong_brackets`.
     Brackets are counted as in PARSEVAL (Black et al. 1991), without labels.
 
     Raises ValueError for lists of different lengths, TypeError for what are no trees.

@@ -10,6 +10,7 @@ Unaligned sequences are in `seq2seq`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -147,6 +148,18 @@ class ManyToMany(Pattern):
         carry, hs = steps(self.cell, theta, self.read(params, xs), lengths, carry)
         ys = apply_linear(out, hs)
         return carry, ys if lengths is None else _only(ys, lengths)
+
+    def read_token(
+        self, params: Params, source: Params, carry: Any, token: Any
+    ) -> tuple[mg.Tensor, Any]:
+        """(log-probabilities (B, V) of the next token, carry) after reading tokens (B,)."""
+        carry, ys = self.run(params, mg.expand_dims(token, axis=0), carry=carry)
+        return mg.log_softmax(ys[0]), carry
+
+    @cached_property
+    def compiled_step(self) -> Any:
+        """`read_token`, compiled once for this net: what `greedy`, `sample` ... call."""
+        return mg.function(self.read_token)
 
 
 class ManyToOne(Pattern):

@@ -19,7 +19,7 @@ from minigrad import pytrees
 from ..options import choice, size
 from ..options import seed as checked_seed
 from ..sequences import unroll
-from .influence import ONLINE, Influence, on_state, read_from_state
+from .influence import ONLINE, Influence, read_from_state
 from .newton import linear_recurrence, newton
 from .steps import Steps, flat_tree
 
@@ -269,14 +269,7 @@ def sum_of_terms(
     """What the losses of all steps add, each when its step has been made."""
     total, read = np.zeros(s.theta.size), read_from_state(s)
     for t in range(s.time):
-        by_state, by_output = s.immediate(t)
-        if read is None:  # an output of its own: through the state before, and its own parameters
-            left = np.einsum("by,bys->bs", c[t], j["ys"][t])
-            total += influence.along(left) + np.einsum("by,byp->p", c[t], by_output)
-            influence.advance(t, j["ss"][t], by_state)
-        else:
-            influence.advance(t, j["ss"][t], by_state)
-            total += influence.along(on_state(c[t], read, s.size))
+        total += influence.term(t, c[t], {k: a[t] for k, a in j.items()}, s.immediate(t), read)
         note(influence.numbers)
     return total
 
@@ -345,7 +338,11 @@ ALGORITHMS: dict[str, _Algorithm] = {
 
 
 def algorithms() -> dict[str, str]:
-    """What `gradient` knows: {name: what it is, and its options}."""
+    """What `gradient` knows: {name: what it is, and its options}.
+
+    In the order of docs/study.md: backwards in time, forwards, without the recurrence's slopes.
+    Raises nothing.
+    """
     return {name: row.what for name, row in ALGORITHMS.items()}
 
 
@@ -362,6 +359,7 @@ def gradient(
     algorithm : a name of `rc.study.algorithms()`, which says what each is and what it takes:
                 exact are "bptt", "checkpointed", "binomial", "scan", "newton", "forward", "rtrl";
                 "snap" (n=1) and "eprop" leave influences out, "truncated" (k1=, k2=) the past;
+                "rflo" (feedback=) is "eprop" with errors sent back by fixed random weights;
                 "uoro", "kf-rtrl", "forward gradient" and "evolution" are random with the right
                 mean (the last nearly), by `seed`.
     carry     : the first state, default the cell's zero state.

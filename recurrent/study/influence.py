@@ -6,7 +6,7 @@ Real-time recurrent learning (Williams and Zipser 1989) carries it whole,
 
 and a loss at step t adds  dL_t/dy_t (dy_t/ds_(t-1) M_(t-1) + dy_t/d theta).
 The others carry less: a mask of it, what passes no weights, a random product of small factors.
-Each is a class with the same three methods, met by name in `ONLINE`.
+Each is a class with the same methods, met by name in `ONLINE`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import minigrad as mg
 from minigrad import pytrees
 
 from .propagation import _rewritten
-from .steps import Steps
+from .steps import Steps, vector
 
 __all__: list[str] = []
 
@@ -37,6 +37,25 @@ class Influence:
     def begin(self) -> None:
         s = self.steps
         self.m = np.zeros((s.batch, s.size, s.theta.size))
+
+    def term(
+        self, t: int, c: np.ndarray, j: dict[str, np.ndarray], i: tuple[np.ndarray, np.ndarray],
+        read: np.ndarray | None,
+    ) -> np.ndarray:  # fmt: skip
+        """What the loss of step t adds to the gradient, (P,); the influence is then that of t.
+
+        c    : (B, Y), dL_t/dy_t.
+        j    : by the state before, "ss" (B, S, S) and "ys" (B, Y, S).
+        i    : by the parameters, that state held: of the state (B, S, P), of the output (B, Y, P).
+        read : `read_from_state`.
+        """
+        if read is None:  # an output of its own: through the state before, and its own parameters
+            left = np.einsum("by,bys->bs", c, j["ys"])
+            total = self.along(left) + np.einsum("by,byp->p", c, i[1])
+            self.advance(t, j["ss"], i[0])
+            return total
+        self.advance(t, j["ss"], i[0])
+        return self.along(on_state(c, read, self.steps.size))
 
     def advance(self, t: int, j: np.ndarray, i: np.ndarray) -> None:
         """Behind step t, whose Jacobians are j (B, S, S) and i (B, S, P)."""
@@ -87,6 +106,51 @@ class Traces(Influence):
     @property
     def numbers(self) -> int:
         return int(np.count_nonzero(self.m))
+
+
+class Feedback(Traces):
+    """RFLO: e-prop's traces (of leaky units, the two are one), and the error by random weights.
+
+    Random feedback local online learning (Murray 2019, equations 4 and 5):
+    the slope of the loss by the outputs reaches the state by fixed random weights,
+    not by the readout's transposed ones.
+    """
+
+    what = (
+        "RFLO (Murray 2019): traces as e-prop's; errors reach the state by fixed random weights, "
+        'or by feedback= an array (Y, S), or "exact"'
+    )
+    exact, random = False, True
+
+    def begin(self, feedback: Any = "random") -> None:
+        super().begin()
+        if isinstance(feedback, str) and feedback not in ("random", "exact"):
+            raise ValueError(
+                'gradient: rflo: feedback must be "random", "exact" or an array (Y, S); got '
+                f"{feedback!r}"
+            )
+        given = feedback if isinstance(feedback, str) else np.asarray(feedback, float)
+        self.feedback: str | np.ndarray = given
+
+    def term(
+        self, t: int, c: np.ndarray, j: dict[str, np.ndarray], i: tuple[np.ndarray, np.ndarray],
+        read: np.ndarray | None,
+    ) -> np.ndarray:  # fmt: skip
+        if isinstance(self.feedback, str) and self.feedback == "exact":
+            return super().term(t, c, j, i, read)
+        shape = (c.shape[1], self.steps.size)
+        if isinstance(self.feedback, str):
+            self.feedback = self.rng.standard_normal(shape) / np.sqrt(self.steps.size)
+        back = np.asarray(self.feedback)
+        if back.shape != shape:
+            raise ValueError(
+                f"gradient: rflo: feedback must be {shape}, outputs by states; got {back.shape}"
+            )
+        self.advance(t, j["ss"], i[0])
+        total = self.along(c @ back)
+        if read is None:  # the readout's own parameters have no need of feedback
+            total = total + np.einsum("by,byp->p", c, readout(self.steps, t))
+        return total
 
 
 class Immediate(Influence):
@@ -166,8 +230,8 @@ class Kronecker(Influence):
 
 
 ONLINE: dict[str, type[Influence]] = {
-    "rtrl": Influence, "snap": Masked, "eprop": Traces, "uoro": Uoro, "kf-rtrl": Kronecker,
-    "immediate": Immediate,
+    "rtrl": Influence, "snap": Masked, "eprop": Traces, "rflo": Feedback, "uoro": Uoro,
+    "kf-rtrl": Kronecker, "immediate": Immediate,
 }  # fmt: skip
 
 
@@ -212,6 +276,21 @@ def own_jacobian(steps: Steps, t: int) -> np.ndarray:
         return mg.jacobian(_rewritten(steps.step(p, s, x)[0], cut) + 0 * s, s)
 
     return steps.mapped(f, steps.ran[0][t], steps.rows(t))
+
+
+def readout(steps: Steps, t: int) -> np.ndarray:
+    """(B, Y, P): d y_t / d theta, the state that step t makes held."""
+
+    def f(p: Any, s: Any, x: Any) -> Any:
+        carry, y = steps.cell(p, steps.state(s), x)
+        y = vector(y)
+        behind = set(mg.nodes(y))
+        held = {n: mg.stop_gradient(n) for n in pytrees.tree_leaves(carry) if n in behind}
+        return mg.jacobian(mg.substitute(y, held) + 0 * y, p)
+
+    found = steps.mapped(f, steps.ran[0][t], steps.rows(t))
+    leaves = pytrees.tree_leaves(found)
+    return np.concatenate([g.reshape(*g.shape[:2], -1) for g in leaves], axis=-1)
 
 
 def _affine(steps: Steps) -> np.ndarray:

@@ -19,13 +19,14 @@ import minigrad as mg
 from minigrad import pytrees
 from minigrad.arguments import refuse_unreached, scalar_leaf, wrt_leaves
 from minigrad.autodiff import backward
-from minigrad.graph import rebuild, toposort
+from minigrad.graph import placeholder, rebuild, toposort
 from minigrad.ops.contract import EINSUM
 from minigrad.ops.elementwise import ADD, add_n
 from minigrad.recur import PROJ, ROW, SHARED, Index, parts_of, proj, recurrence
 from minigrad.structure import SINGLE, Structure, independent
 
 from ..options import choice
+from .pictures import axes
 
 __all__ = ["Ledger", "ledger"]
 
@@ -100,7 +101,39 @@ def _factors(t: mg.Tensor) -> tuple[mg.Tensor, mg.Tensor] | None:
     return tuple(t.inputs[subs.index(c)] for c in out)  # type: ignore[return-value]
 
 
-KEYS = ("step", "sequence", "level", "node", "net", "direction", "parameter", "gate", "layer",
+class _Rows:
+    """The factors of all terms, a row per node: a group's share is a product of a few rows."""
+
+    def __init__(self, parts: Sequence[_Part]) -> None:
+        wanted: dict[Any, mg.Tensor] = {}
+        self.pairs: dict[int, list[tuple[mg.Tensor, mg.Tensor]] | None] = {}
+        for part in parts:
+            if not part.per_node:
+                wanted[id(part)] = part.total
+                continue
+            back, ref = part.total.inputs[0], part.total.attrs["ref"]
+            pairs = [_factors(x) for x in (ref.inputs if ref.op is ADD else (ref,))]
+            known = [p for p in pairs if p is not None]
+            self.pairs[id(part)] = known if len(known) == len(pairs) else None
+            whole = self.pairs[id(part)] is None
+            for t in [ref] if whole else [t for pair in known for t in pair]:
+                wanted.setdefault((back, t), proj(back, t, ROW))
+        values = mg.evaluate(list(wanted.values()))
+        self.values = dict(zip(wanted, values, strict=True))
+
+    def share(self, part: _Part, rows: np.ndarray | None) -> np.ndarray:
+        """What the nodes `rows` of a part add; None: a use outside of any recurrence."""
+        if rows is None:
+            return self.values[id(part)]
+        back, ref = part.total.inputs[0], part.total.attrs["ref"]
+        pairs = self.pairs[id(part)]
+        if pairs is None:
+            return self.values[back, ref][rows].sum(axis=0)
+        return sum(self.values[back, a][rows].T @ self.values[back, b][rows] for a, b in pairs)
+
+
+NODES = ("step", "sequence", "level", "node")
+KEYS = (*NODES, "net", "direction", "parameter", "gate", "layer",
         "length")  # fmt: skip
 
 
@@ -144,11 +177,52 @@ class Ledger:
         return found
 
     def norms(self, by: str = "step") -> dict[Any, float]:
-        """The norm of what each group adds, all parameters together; groups as for `by`."""
+        """The norm of what each group adds, all parameters together; groups as for `by`.
+
+        By step, sequence, level and node for little more than the gradient:
+        one share at a time is formed, of the factors of its terms, and let go.
+        """
+        choice("Ledger.norms", "by", by, KEYS)
+        if by in NODES:
+            return self._norms_by_nodes(by)
         return {
             key: float(np.sqrt(sum(np.vdot(a, a) for a in group.values())))
             for key, group in self.by(by).items()
         }
+
+    def squares(self) -> dict[str, list[mg.Tensor]]:
+        """{parameter: for each of its nets (nodes,), or (1,) for a use outside of any}: the squared
+        norm of what every use adds, as Tensors.
+
+        In an `mg.function` they are compiled, with the gradient beside them, so that a training
+        step can watch where its gradient comes from.
+        """
+        found: dict[str, list[mg.Tensor]] = {name: [] for name in self.names}
+        for part in self.parts:
+            found[part.parameter].append(part.squares())
+        return found
+
+    def _norms_by_nodes(self, by: str) -> dict[Any, float]:
+        groups: dict[Any, list[tuple[_Part, np.ndarray | None]]] = {}
+        for part in self.parts:
+            if not part.per_node:
+                groups.setdefault(None, []).append((part, None))
+                continue
+            numbers = part.columns[by]
+            order = np.argsort(numbers, kind="stable")
+            values, starts = np.unique(numbers[order], return_index=True)
+            for key, some in zip(values.tolist(), np.split(order, starts[1:]), strict=True):
+                groups.setdefault(key, []).append((part, some))
+        rows_of = _Rows(self.parts)
+        found = {}
+        for key in sorted(groups, key=lambda k: (k is None, k or 0)):
+            shares: dict[str, np.ndarray] = {}
+            for part, rows in groups[key]:
+                share = rows_of.share(part, rows)
+                known = shares.get(part.parameter)
+                shares[part.parameter] = share if known is None else known + share
+            found[key] = float(np.sqrt(sum(np.vdot(a, a) for a in shares.values())))
+        return found
 
     def by(self, key: str = "step") -> dict[Any, dict[str, np.ndarray]]:
         """{group: {parameter: its share of the gradient}}; the shares sum to the gradient.
@@ -241,29 +315,21 @@ class Ledger:
 
         Raises ImportError where matplotlib is not installed.
         """
-        ax = _axes(ax)
+        ax = axes(ax, "table() is text, by() the data")
         groups = self.by(by)
-        below = np.zeros(len(groups))
-        for name in self.names:
+        at, below = np.arange(len(groups)), np.zeros(len(groups))
+        for k, name in enumerate(self.names):
             sizes = np.array([np.linalg.norm(g.get(name, np.zeros(1))) for g in groups.values()])
-            ax.bar([str(k) for k in groups], sizes, bottom=below, label=name)
+            ax.bar(at, sizes, 0.85, bottom=below, label=name, color=f"C{k % 10}",
+                   alpha=1 if k < 10 else 0.5)  # fmt: skip
             below = below + sizes
+        shown = at[:: -(-len(at) // 25) or 1]
+        ax.set_xticks(shown, [str(list(groups)[k]) for k in shown])
         ax.set_xlabel(by)
-        ax.set_ylabel("norm of what it adds to the gradient")
-        ax.legend(fontsize="small")
+        ax.set_ylabel("norms of the shares")
+        ax.legend(fontsize="small", frameon=False, loc="center left", bbox_to_anchor=(1, 0.5),
+                  ncols=-(-len(self.names) // 12))  # fmt: skip
         return ax
-
-
-def _axes(ax: Any) -> Any:
-    if ax is not None:
-        return ax
-    try:
-        from matplotlib import pyplot
-    except ImportError:
-        raise ImportError(
-            "a plot needs matplotlib (pip install matplotlib); table() is text, by() the data"
-        ) from None
-    return pyplot.subplots()[1]
 
 
 def _add(groups: dict, key: Any, name: str, share: np.ndarray) -> None:
@@ -290,7 +356,7 @@ def ledger(loss: mg.Tensor, params: Any) -> Ledger:
     """
     out = scalar_leaf("ledger", loss)
     leaves, _ = wrt_leaves("ledger", "params", params)
-    seed = mg.symbol("seed", (), dtype=out.dtype)  # with a number, a sum could be the user's own
+    seed = placeholder((), out.dtype, "seed")  # with a number, a sum could be the user's own
     found = backward([out], [seed], leaves)
     refuse_unreached("ledger", "params", [out], params, found)
     split = [_terms(found[t]) if t in found else () for t in leaves]

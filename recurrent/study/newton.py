@@ -19,6 +19,7 @@ import numpy as np
 import minigrad as mg
 
 from ..options import choice, size
+from .pictures import axes
 from .steps import Steps
 
 __all__ = ["NewtonRun", "newton"]
@@ -42,6 +43,18 @@ class NewtonRun:
     @property
     def iterations(self) -> int:
         return len(self.residuals) - 1
+
+    def plot(self, ax: Any = None) -> Any:
+        """The residual before every iteration, logarithmic, on matplotlib axes; returns them.
+
+        Raises ImportError where matplotlib is not installed.
+        """
+        ax = axes(ax, "residuals is the data")
+        floor = [max(r, 1e-17) for r in self.residuals]  # an exact 0 has no logarithm
+        ax.semilogy(floor, "o-", markersize=4)
+        ax.set_xlabel("iteration")
+        ax.set_ylabel("largest |s_t - f(s_t-1, x_t)|")
+        return ax
 
     def __repr__(self) -> str:
         how = "converged" if self.converged else "NOT converged"

@@ -12,16 +12,17 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
 import minigrad as mg
 from minigrad.graph import Tensor, copied, toposort
 
-from ..options import size
-from .ledger import _axes
+from ..options import choice, size
+from .pictures import LINE, MARK, SHADES, axes
 from .steps import Steps
+from .tree_propagation import TreePropagation
 
 __all__ = ["Propagation", "propagation"]
 
@@ -194,33 +195,90 @@ class Propagation:
     def __repr__(self) -> str:
         return f"<propagation over {self.steps.time} steps of {self.steps.batch} sequences>"
 
-    def plot(self, ax: Any = None) -> Any:
-        """|d s_T / d s_k| over k, a line a sequence, logarithmic, on matplotlib axes.
+    def plot(self, what: str = "norms", ax: Any = None) -> Any:
+        """A picture on matplotlib axes, which are returned.
 
-        Raises ImportError where matplotlib is not installed.
+        what : "norms"         |d s_T / d s_k| over k, logarithmic, a line a sequence;
+               "spectrum"      the singular values of every step's Jacobian;
+               "sensitivity"   |d loss_t / d x_k|, shaded, of the first sequence (Graves 2012).
+
+        Raises ValueError for another picture, ImportError where matplotlib is not installed.
         """
-        ax = _axes(ax)
-        ax.semilogy(self.norms())
-        ax.set_xlabel("k")
-        ax.set_ylabel("|d s_T / d s_k|")
+        choice("Propagation.plot", "what", what, tuple(_PICTURES))
+        square = (4.6, 3.8) if what == "sensitivity" else (7.0, 3.2)
+        ax = axes(ax, "norms(), singular_values and sensitivity are the data", square)
+        _PICTURES[what](self, ax)
         return ax
+
+
+def _draw_norms(found: Propagation, ax: Any) -> None:
+    ax.semilogy(found.norms(), color=LINE, alpha=1 if found.steps.batch == 1 else 0.5)
+    ax.set_xlabel("k")
+    ax.set_ylabel("|d s_T / d s_k|")
+
+
+def _draw_spectrum(found: Propagation, ax: Any) -> None:
+    values = found.singular_values[:, 0]
+    at = np.arange(1, len(values) + 1)
+    ax.semilogy(at, values[:, 1:], ".", color=LINE, alpha=0.45, markersize=4)
+    ax.semilogy(at, values[:, 0], color=MARK, label="the largest")
+    ax.axhline(1, color="black", linewidth=0.6)
+    ax.set_xlabel("step")
+    ax.set_ylabel("singular values of the step's Jacobian")
+    ax.legend(frameon=False)
+
+
+def _draw_sensitivity(found: Propagation, ax: Any) -> None:
+    values = found.sensitivity[..., 0]
+    shade = np.where(np.tril(np.ones(values.shape)), values, np.nan)
+    image = ax.imshow(shade.T, origin="lower", cmap=SHADES, aspect="auto", vmin=0)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.get_major_locator().set_params(integer=True)
+    ax.set_xlabel("loss of step t")
+    ax.set_ylabel("input of step k")
+    ax.figure.colorbar(image, ax=ax, label="|d loss_t / d x_k|")
+
+
+_PICTURES = {"norms": _draw_norms, "spectrum": _draw_spectrum, "sensitivity": _draw_sensitivity}
+
+
+@overload
+def propagation(
+    cell: Callable, params: Any, xs: Any, carry: Any = None, *, steps: int | None = None,
+    losses: Callable[[Any], Any] | None = None, trees: None = None,
+) -> Propagation: ...  # fmt: skip
+
+
+@overload
+def propagation(
+    cell: Callable, params: Any, xs: Any, carry: Any = None, *, trees: Any
+) -> TreePropagation: ...
 
 
 def propagation(
     cell: Callable, params: Any, xs: Any, carry: Any = None, *, steps: int | None = None,
-    losses: Callable[[Any], Any] | None = None,
-) -> Propagation:  # fmt: skip
-    """Step Jacobians of a cell along a run, and what follows from them.
+    losses: Callable[[Any], Any] | None = None, trees: Any = None,
+) -> Propagation | TreePropagation:  # fmt: skip
+    """Step Jacobians of a cell along a run, and what follows from them; over trees, by depth.
 
-    cell   : any `cell(params, carry, x) -> (carry, y)`.
+    cell   : any `cell(params, carry, x) -> (carry, y)`; with trees, one that `rc.fold` takes.
     xs     : (T, B, I) or (T, I), or a pytree of such; None, with `steps`, for a cell without.
+             With trees (words, I), as for `rc.fold`.
     carry  : the first state, default the cell's zero state.
     losses : losses(ys) -> (T,), a loss for every step, for `sensitivity`; ys (T, B, Y) or (T, Y),
              the outputs as vectors.
+    trees  : trees, or their structure: then a `TreePropagation`, in which distance is depth.
 
-    All is computed when it is asked for.  S x S numbers are kept for every step.
-    Raises ValueError for shapes that do not fit, and a cell without a zero state and no carry.
+    All is computed when it is asked for.  S x S numbers are kept for every step (edge).
+    Raises ValueError for shapes that do not fit, a cell without a zero state and no carry,
+    and `steps` or `losses` with trees.
     """
+    if trees is not None:
+        if steps is not None or losses is not None:
+            raise ValueError("propagation: trees have no steps= and no losses= of steps")
+        found = TreePropagation(cell, params, xs, trees, carry)
+        found.structure  # noqa: B018  what does not fit is said now
+        return found
     if steps is not None:
         size("propagation", "steps", steps)
     return Propagation(Steps("propagation", cell, params, xs, carry, steps), losses)

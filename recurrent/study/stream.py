@@ -12,7 +12,7 @@ from minigrad import pytrees
 
 from ..options import choice
 from ..options import seed as checked_seed
-from .influence import ONLINE, Influence, on_state, read_from_state
+from .influence import ONLINE, Influence, read_from_state
 from .steps import Steps
 
 __all__ = ["Stream", "stream"]
@@ -62,15 +62,9 @@ class Stream:
         out = mg.asarray(y[0] if s.single else y)
         value = loss(out)
         c = mg.evaluate(mg.grad(value, out)).reshape(s.batch, -1)
-        immediate = _flat_last(by_new["p"])
-        if self._read is None:
-            left = np.einsum("by,bys->bs", c, by_y["h"])
-            total = self._influence.along(left)
-            total = total + np.einsum("by,byp->p", c, _flat_last(by_y["p"]))
-            self._influence.advance(0, by_new["h"], immediate)
-        else:
-            self._influence.advance(0, by_new["h"], immediate)
-            total = self._influence.along(on_state(c, self._read, s.size))
+        slopes = {"ss": by_new["h"], "ys": by_y["h"]}
+        immediate = _flat_last(by_new["p"]), _flat_last(by_y["p"])
+        total = self._influence.term(0, c, slopes, immediate, self._read)
         self._state = new
         return float(value), s.unflat(total)
 
@@ -87,7 +81,7 @@ def stream(
     """A cell that learns on a stream without an end, by an algorithm that runs forward in time.
 
     x         : an input like those to come, (I,), or (B, I) for several streams at once.
-    algorithm : "rtrl", "snap" (n=1), "eprop", "uoro", "kf-rtrl" or "immediate".
+    algorithm : "rtrl", "snap" (n=1), "eprop", "rflo" (feedback=), "uoro", "kf-rtrl" or "immediate".
 
         learner = rc.study.stream(cell, cell.init(0), np.zeros(3))
         for x, target in data:

@@ -122,6 +122,8 @@ def score_in_torch(torch, p, tree, xs):
 def test_margin_loss_against_torch():
     torch = pytest.importorskip("torch")
     wrong = rc.wrong_brackets(GOLD, FOUND)
+    one = rc.wrong_brackets(rc.Tree.parse(GOLD[0]), rc.Tree.parse(FOUND[0]))  # as parse gives one
+    assert one.tolist() == wrong[:1].tolist()
     assert wrong.tolist() == [1, 0, 0]
 
     def totals(t, trees):

@@ -96,6 +96,61 @@ def test_immediate_is_one_step_of_truncation():
     close(run(rc.RNN(2, 3), "eprop").gradient, run(rc.RNN(2, 3), "immediate").gradient, 1e-12)
 
 
+def test_rflo_is_eprop_with_the_error_sent_back_by_other_weights():
+    cell = rc.LeakyRNN(2, 3, leak=0.4)
+    for feedback in ("exact", np.eye(3)):  # y = h: the readout is the identity
+        close(run(cell, "rflo", feedback=feedback).gradient, run(cell, "eprop").gradient, 1e-13)
+    random = run(cell, "rflo", seed=1)
+    assert np.array_equal(random.flat, run(cell, "rflo", seed=1).flat)
+    assert not np.allclose(random.flat, run(cell, "rflo", seed=2).flat)
+
+
+def test_rflo_as_in_the_paper():
+    """Murray 2019, equations 4 and 5: p = (1 - a) p + a f'(u) z,  dW = sum_t (B e) p."""
+    cell, a = rc.LeakyRNN(2, 3, leak=0.4), 0.4
+    p = {**cell.init(0), "V": RNG.standard_normal((3, 2))}
+
+    def reading(p, h, x):
+        h, _ = cell({k: p[k] for k in "WUb"}, h, x)
+        return h, h @ p["V"]
+
+    x, target, back = XS[:, 0], RNG.standard_normal((T, 2)), RNG.standard_normal((2, 3))
+    found = rc.study.gradient(reading, p, x, lambda ys: mg.sum((ys - target) ** 2) / 2, "rflo",
+                              carry=np.zeros(3), feedback=back).gradient  # fmt: skip
+    h, trace, total = np.zeros(3), np.zeros((6, 3)), 0
+    readout = np.zeros((3, 2))
+    for t in range(T):
+        z = np.concatenate([x[t], h, [1.0]])
+        u = z @ np.concatenate([p["W"], p["U"], p["b"][None]])
+        trace = (1 - a) * trace + a * z[:, None] * (1 - np.tanh(u) ** 2)
+        h = (1 - a) * h + a * np.tanh(u)
+        error = h @ p["V"] - target[t]
+        total = total + trace * (error @ back)
+        readout += np.outer(h, error)
+    mine = np.concatenate([found["W"], found["U"], found["b"][None]])
+    close(mine, total, 1e-13)
+    close(found["V"], readout, 1e-13)
+
+
+def test_rflo_learns_though_its_feedback_is_random():
+    """A readout of its own comes to agree with the feedback (Lillicrap et al. 2016)."""
+    cell, rng = rc.LeakyRNN(1, 8, leak=0.8), np.random.default_rng(0)
+
+    def reading(p, h, x):
+        h, _ = cell({k: p[k] for k in "WUb"}, h, x)
+        return h, h @ p["V"]
+
+    p = {**cell.init(0), "V": 0.1 * rng.standard_normal((8, 1))}
+    learner = rc.study.stream(reading, p, np.zeros(1), "rflo", carry=np.zeros(8))
+    bits, costs = rng.choice([-0.5, 0.5], 800), []
+    for t in range(1, 800):
+        goal = bits[t - 1]
+        cost, g = learner.step(bits[t : t + 1], lambda y, goal=goal: (y[0] - goal) ** 2)
+        learner.params = {k: a - 0.1 * g[k] for k, a in learner.params.items()}
+        costs.append(cost)
+    assert np.mean(costs[-100:]) < 0.3 * np.mean(costs[:100])
+
+
 @pytest.mark.parametrize("name,options", [
     ("uoro", {}), ("kf-rtrl", {}), ("forward gradient", {}), ("evolution", {"sigma": 1e-4}),
 ])  # fmt: skip
@@ -120,7 +175,7 @@ def test_comparison():
     assert len(str(found).splitlines()) == len(names) + 1
 
 
-@pytest.mark.parametrize("name", ["rtrl", "snap", "eprop", "uoro", "immediate"])
+@pytest.mark.parametrize("name", ["rtrl", "snap", "eprop", "rflo", "uoro", "immediate"])
 def test_a_stream_is_the_sum_of_its_steps(name):
     cell, x, target = rc.LSTM(2, 3), XS[:, 0], RNG.standard_normal((T, 3))
     learner = rc.study.stream(cell, cell.init(0), x[0], name)
@@ -153,6 +208,8 @@ def test_a_stream_learns():
     ("truncated", {"k": 3}, "takes no option k"), ("snap", {"n": 0}, "at least 1"),
     ("rtrl", {"n": 3}, "takes no such option"), ("checkpointed", {"every": 0}, "every must be"),
     ("kf-rtrl", {}, "made of|read the same|needs"), ("uoro", {"seed": -1}, "seed must be"),
+    ("rflo", {"feedback": "none"}, "feedback must be"),
+    ("rflo", {"feedback": np.eye(2)}, r"feedback must be \(3, 3\)"),
 ])  # fmt: skip
 def test_what_is_refused(name, options, words):
     with pytest.raises(ValueError, match=words):

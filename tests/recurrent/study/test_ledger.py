@@ -1,5 +1,7 @@
 """The ledger: entries whose norms are those of the terms, and splits that sum to the gradient."""
 
+import tracemalloc
+
 import numpy as np
 import optree
 import pytest
@@ -8,9 +10,11 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 import recurrent as rc
+from minigrad.graph import CONSTANT, toposort
 from minigrad.testing.laws import close
 from minigrad.testing.strategies import problems
-from recurrent.study.ledger import KEYS
+from recurrent.study.ledger import KEYS, NODES
+from tests.printing.test_source_of_architectures import ENTRIES, graph
 
 RNG = np.random.default_rng(0)
 XS = RNG.standard_normal((6, 2, 2))
@@ -19,6 +23,11 @@ XS = RNG.standard_normal((6, 2, 2))
 def laws(loss, params, tol=1e-11):
     """Every split sums to the gradient; norms are those of the terms."""
     book = rc.study.ledger(loss, params)
+    for key in NODES:
+        groups, norms = book.by(key), book.norms(key)
+        assert list(norms) == list(groups)
+        wanted = [np.sqrt(sum(np.vdot(a, a) for a in g.values())) for g in groups.values()]
+        close(np.array(list(norms.values())), np.array(wanted), tol)
     wanted = mg.evaluate(mg.grad(loss, params))
     close(book.total, wanted, tol)
     wanted = dict(zip(book.names, optree.tree_leaves(wanted), strict=True))
@@ -108,6 +117,69 @@ def test_uses_outside_and_parameters_that_are_not_used():
 def test_a_sum_that_is_the_derivative_is_one_use():
     x, a, b = (mg.asarray(np.ones(2) * k, name=n) for k, n in ((1, "x"), (2, "a"), (3, "b")))
     assert len(rc.study.ledger(mg.sum(x * (a + b)), x).entries) == 1
+
+
+def test_norms_form_no_share_of_every_step():
+    """The shares of 300 steps are 300 times the parameters; their norms take a few of them."""
+    cell = rc.LSTM(8, 64)
+    p = mg.tensors(cell.init(0))
+    _, ys = rc.unroll(cell, p, np.random.default_rng(0).standard_normal((300, 1, 8)))
+    book = rc.study.ledger(mg.sum(ys * ys), p)
+    tracemalloc.start()
+    norms = book.norms("step")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(norms) == 300 and peak < 300 * sum(t.size for t in p.values()) * 8 / 2
+
+
+def test_squares_compiled_beside_the_gradient():
+    cell, xs = rc.LSTM(2, 3), XS
+    p = cell.init(0)
+
+    @mg.function
+    def watched(params, xs):
+        _, ys = rc.unroll(cell, params, xs)
+        loss = mg.sum(mg.sin(ys))
+        return mg.grad(loss, params), rc.study.ledger(loss, params).squares()
+
+    grads, squares = watched(p, xs)
+    t = mg.tensors(p)
+    loss = mg.sum(mg.sin(rc.unroll(cell, t, xs)[1]))
+    book = rc.study.ledger(loss, t)
+    close(grads, book.total, 1e-12)
+    for name, (found,) in squares.items():
+        norms = [e.norm for e in book.entries if e.parameter == name]
+        close(np.sqrt(found), np.array(norms), 1e-12)
+    assert "3 recurrences and 0 other ops" in str(watched.explain(p, xs))
+
+
+INSIDE = {"LSTM with layer norm", "Attention (Bahdanau)"}  # whose terms are sums that cancel
+
+
+@pytest.mark.parametrize("title", ENTRIES)
+def test_shares_sum_to_the_gradient_to_rounding(title):
+    """|sum of shares - gradient| <= 4 eps sum |terms|, for every architecture of the gallery.
+
+    By length every term is itself a sum, over the paths to it, and each of these is computed anew:
+    what cancels inside of a term rounds at the size of its parts.
+    """
+    _, loss, _ = graph(title)
+    leaves = [t for t in toposort([loss]) if t.op is CONSTANT and t.name and t.dtype.kind == "f"]
+    params = {str(k): t for k, t in enumerate(leaves)}
+    book = rc.study.ledger(loss, params)
+    wanted, terms = mg.evaluate((mg.grad(loss, params), mg.contributions(loss, params)))
+    eps = np.finfo(np.float64).eps
+    for key in KEYS:
+        groups, allowed = book.by(key), 4 * eps
+        if key == "length":
+            allowed = (1024 if title in INSIDE else 16) * eps
+        for name, whole in wanted.items():
+            shares = [g[name] for g in groups.values() if name in g]
+            size = np.abs(terms[name]).sum(axis=0)
+            if key == "length":
+                size = np.maximum(size, np.abs([np.zeros(size.shape), *shares]).sum(axis=0))
+            error = np.abs(sum(shares, np.zeros(whole.shape)) - whole)
+            assert (error <= allowed * size).all(), (key, leaves[int(name)].name)
 
 
 def test_text():
