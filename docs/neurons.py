@@ -73,14 +73,15 @@ def network(params: dict[str, np.ndarray], steps: int = 1, recurrent: bool = Tru
 
 def shaded(sensitivity: np.ndarray) -> Any:
     """Sensitivity over time (Graves 2012, figure 4.1): each step's input, hidden layer and output
-    as a circle, dark as the last output depends on that step's input.  sensitivity: (T,)."""
+    as a circle, as dark as it depends on the input of the first step.  sensitivity: (T,)."""
     from matplotlib import colormaps
 
     share = np.asarray(sensitivity) / np.max(sensitivity)
+    first = np.where(np.arange(len(share)) == 0, 1.0, 0.0)
     ax = _blank((0.72 * len(share) + 0.6, 2.6))
     places = [_layer(0.9 * (len(share) - 1) / 2, y, len(share), 0.9) for y in (0, 0.9, 1.8)]
     for row, name in zip(places, ("input", "hidden", "output"), strict=True):
-        colors = colormaps[SHADES](0.85 * share if name != "output" else np.zeros(len(share)))
+        colors = colormaps[SHADES](0.85 * (first if name == "input" else share))
         _units(ax, row, colors, name)
     for t in range(len(share)):
         for low, high in ((0, 1), (1, 2)):

@@ -36,8 +36,10 @@ def test_every_weight_is_a_line_of_its_size_and_sign():
 
 
 def test_what_is_sensitive_is_dark():
-    inputs = neurons.shaded(np.array([0.1, 1.0, 0.5])).collections[0].get_facecolors()
-    assert np.argsort(inputs[:, :3].sum(axis=1)).tolist() == [1, 2, 0]
+    rows = neurons.shaded(np.array([0.5, 1.0, 0.1])).collections
+    light = [row.get_facecolors()[:, :3].sum(axis=1) for row in rows]  # input, hidden, output
+    assert np.argmin(light[0]) == 0 and light[0][1] == light[0][2]
+    assert all(np.argsort(x).tolist() == [1, 0, 2] for x in light[1:])
 
 
 def test_a_window_spans_what_the_middle_output_reads():

@@ -71,6 +71,8 @@ def test_nothing_is_loaded_from_elsewhere(built):
         assert not [a for a in page.refers if re.match(r"\w+:|//", a)]
     style = (out / "style.css").read_text(encoding="utf-8")
     assert "url(" not in style and "@import" not in style
+    script = (out / "names.js").read_text(encoding="utf-8")
+    assert '"mg.grad"' in script and "http" not in script and "fetch(" not in script
 
 
 def test_names_lead_to_the_reference(built):

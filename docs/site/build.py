@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import io
+import json
 import os
 import re
 import shutil
@@ -70,6 +71,8 @@ def build(
     shutil.copytree(DOCS / "architectures", out / "architectures", dirs_exist_ok=True)
     shutil.copy(DOCS / "unfolded-lstm.svg", out)
     (out / "style.css").write_text(style(), encoding="utf-8")
+    listed = f"const NAMES = {json.dumps(sorted(anchors))};\n"
+    (out / "names.js").write_text(listed + SCRIPT, encoding="utf-8")
     return out / "index.html"
 
 
@@ -174,7 +177,7 @@ def _whole(page: Source, made: Page, titles: dict[str, str]) -> str:
 <article>
 {body}</article>
 {_onwards(page, up, titles)}</main>
-{_inside(made)}<script>{SCRIPT}</script>
+{_inside(made)}<script src="{up}names.js" data-up="{up}"></script>
 </body>
 </html>
 """
@@ -236,14 +239,31 @@ def style() -> str:
 
 
 SCRIPT = """
-const root = document.documentElement, kept = localStorage.getItem("theme");
+const root = document.documentElement, up = document.currentScript.dataset.up;
+let kept = null;
+try { kept = localStorage.getItem("theme"); } catch { /* a browser may keep nothing for files */ }
 if (kept) root.dataset.theme = kept;
+
+const find = document.createElement("input"), list = document.createElement("datalist");
+find.type = "search"; find.placeholder = "find a name: mg.grad"; find.setAttribute("list", "names");
+find.setAttribute("aria-label", "Find a name in the reference");
+list.id = "names";
+list.append(...NAMES.map((name) => new Option(name, name)));
+find.onchange = () => {
+  const asked = find.value.trim().toLowerCase();
+  const found = NAMES.find((n) => n.toLowerCase() === asked)
+    || NAMES.find((n) => n.toLowerCase().split(".").pop() === asked);
+  if (found) location.href = `${up}reference.html#${found}`;
+};
+document.querySelector("nav.site .home").after(find, list);
+
 const button = document.createElement("button");
 button.className = "theme"; button.type = "button"; button.textContent = "light / dark";
 button.onclick = () => {
   const system = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
   const next = (root.dataset.theme || system) === "dark" ? "light" : "dark";
-  root.dataset.theme = next; localStorage.setItem("theme", next);
+  root.dataset.theme = next;
+  try { localStorage.setItem("theme", next); } catch { /* this page alone, then */ }
 };
 const menu = document.querySelector("nav.site details");
 menu.append(button);

@@ -111,7 +111,7 @@ class Traces(Influence):
 class Feedback(Traces):
     """RFLO: e-prop's traces (of leaky units, the two are one), and the error by random weights.
 
-    Random feedback local online learning (Murray 2019, equations 4 and 5):
+    Random feedback local online learning (Murray 2019):
     the slope of the loss by the outputs reaches the state by fixed random weights,
     not by the readout's transposed ones.
     """

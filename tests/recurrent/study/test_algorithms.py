@@ -106,7 +106,7 @@ def test_rflo_is_eprop_with_the_error_sent_back_by_other_weights():
 
 
 def test_rflo_as_in_the_paper():
-    """Murray 2019, equations 4 and 5: p = (1 - a) p + a f'(u) z,  dW = sum_t (B e) p."""
+    """Murray 2019: p = (1 - a) p + a f'(u) z,  dW = sum_t (B e) p."""
     cell, a = rc.LeakyRNN(2, 3, leak=0.4), 0.4
     p = {**cell.init(0), "V": RNG.standard_normal((3, 2))}
 

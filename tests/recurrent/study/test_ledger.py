@@ -14,6 +14,7 @@ from minigrad.graph import CONSTANT, toposort
 from minigrad.testing.laws import close
 from minigrad.testing.strategies import problems
 from recurrent.study.ledger import KEYS, NODES
+from tests.counting import calls
 from tests.printing.test_source_of_architectures import ENTRIES, graph
 
 RNG = np.random.default_rng(0)
@@ -130,6 +131,21 @@ def test_norms_form_no_share_of_every_step():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert len(norms) == 300 and peak < 300 * sum(t.size for t in p.values()) * 8 / 2
+
+
+@pytest.mark.parametrize("ask", [
+    lambda book: book.norms("step"), lambda book: book.norms("sequence"), lambda book: book.entries,
+])  # fmt: skip
+def test_norms_are_at_most_two_gradients_of_work(ask):
+    """Counted in calls, which no busy machine changes."""
+    cell, p = rc.LSTM(4, 8), mg.tensors(rc.LSTM(4, 8).init(0))
+    xs = np.random.default_rng(0).standard_normal((80, 6, 4))
+
+    def loss():
+        return mg.sum(mg.square(rc.unroll(cell, p, xs)[1]))
+
+    one = calls(lambda: mg.evaluate(mg.grad(loss(), p)))
+    assert calls(lambda: ask(rc.study.ledger(loss(), p))) <= 2 * one
 
 
 def test_squares_compiled_beside_the_gradient():
