@@ -146,6 +146,7 @@ def draw(
     *,
     labels: Any = None,
     title: str | None = None,
+    scale: tuple[float, float] | None = None,
 ) -> Drawing:
     """Draw what ``outputs`` (a Tensor or any nesting of them) are computed by.
 
@@ -162,10 +163,12 @@ def draw(
         None: all.
     labels: one text per structure node (a list, or the trees): words for inputs and tree nodes.
     title: above the drawing; None: one that says what is drawn.
+    scale: the smallest and largest norm that widths and colours tell apart, for pictures that are
+        to be compared (unfolded view). None: those of this picture.
 
     Raises TypeError for what is no Tensor, text or number where there must be one.
     Raises ValueError for an unknown view, a ``grad`` that is no scalar, a ``wrt`` not in the graph,
-    too few steps, or labels that are not as many as the nodes.
+    too few steps, labels that are not as many as the nodes, or a scale that is none.
     """
     if not isinstance(view, str) or view not in VIEWS:
         raise ValueError(f"draw: unknown view {view!r}: one of {', '.join(VIEWS)}")
@@ -178,4 +181,20 @@ def draw(
         )
     if not isinstance(title, str | None):
         raise TypeError(f"draw: title must be text or None; got {title!r:.60}")
-    return Drawing(build(outputs, view, grad, wrt, max_steps, labels, title))
+    if scale is not None:
+        scale = _scale(scale)
+    return Drawing(build(outputs, view, grad, wrt, max_steps, labels, title, scale))
+
+
+def _scale(given: Any) -> tuple[float, float]:
+    try:
+        low, high = map(float, given)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"draw: scale must be two numbers (smallest, largest norm); got {given!r:.60}"
+        ) from None
+    if not 0 < low < high < np.inf:
+        raise ValueError(
+            f"draw: scale must be two positive numbers, the smaller first; got {given!r:.60}"
+        )
+    return low, high

@@ -9,63 +9,117 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 
-from ..scene.scene import Cluster, Scene
-from .geometry import Layout
+from ..scene.scene import Cluster, Node, Scene
+from ..scene.text import width
+from .geometry import Layout, Mark, around
 from .layered import curve, layered
-from .plan import BAND_GAP, DAG_GAP, GAP, IN_GAP, LAYER_GAP, LEAF_GAP, LEVEL, OUT_GAP, RAIL, Plan
+from .plan import (
+    BAND_GAP,
+    DAG_GAP,
+    GAP,
+    IN_GAP,
+    LAYER_GAP,
+    LEAF_GAP,
+    LEVEL,
+    MOST_IN_LINE,
+    OUT_GAP,
+    RAIL,
+    Plan,
+)  # fmt: skip
 from .rails import place_sides
+from .returns import Returns
 from .routes import route
 from .tidy_tree import tidy_tree
+from .tracks import Place, Tables
 
 
 def place_steps(scene: Scene) -> Layout:
     """Boxes lane by lane, then what belongs to no lane, then the edges."""
     plan = Plan(scene)
     columns = _columns(plan)
-    y = start = 0.0
-    before: Cluster | None = None
-    for lane in plan.lanes:
-        if before is not None and (lane.band, lane.layer) != (before.band, before.layer):
-            start = y + (BAND_GAP if lane.band != before.band else LAYER_GAP)
-        # Lanes of one band and layer continue each other: they stand side by side.
-        y = max(y, _PLACE_LANE[lane.arrangement](plan, lane, columns, start))
-        before = lane
-    place_sides(plan)
+    tables, returns = Tables(plan), Returns(plan)
+    tops: dict[Place, float] = {}
+    y = 0.0
+    bands = list(dict.fromkeys(lane.band for lane in plan.lanes))  # the last one at the bottom
+    for band in bands:
+        for line in reversed(range(plan.lines)):
+            lanes = [lane for lane in plan.lanes if lane.band == band and plan.in_line(lane, line)]
+            if not lanes:
+                continue
+            y += BAND_GAP if tops else 0.0
+            tops[band, line] = y + tables.height((band, line))
+            y = start = tops[band, line]
+            before: Cluster | None = None
+            for lane in lanes:
+                if before is not None and lane.layer != before.layer:
+                    start = y + LAYER_GAP
+                # Lanes of one band and layer continue each other: they stand side by side.
+                here = [c for c in plan.cells(lane.id) if plan.line[c.id] == line]
+                y = max(y, _PLACE_LANE[lane.arrangement](plan, lane, here, columns, start))
+                before = lane
+            y += returns.reserve(band, line, y)
+    returns.route()
+    place_sides(plan, returns.margin)
+    for place, top in reversed(tops.items()):
+        tables.put(place, top)
     for edge in scene.edges:
         if edge.id not in plan.paths:
             plan.paths[edge.id] = route(plan, edge)
-    return Layout(plan.boxes, plan.paths)
+    extent = around([*plan.boxes.values(), *(tile.box for tile in tables.tiles)])
+    tables.put_strips(extent, extent.bottom)
+    return Layout(
+        plan.boxes, plan.paths, marks=(*tables.marks, *_headings(plan)), tiles=tuple(tables.tiles)
+    )
 
 
 def _columns(plan: Plan) -> dict[int, float]:
-    """x of every time step shown; all chains share them, so that steps stand above each other."""
+    """x of every time step shown; all chains share them, so that steps stand above each other.
+
+    Of many steps, lines are made as of words.
+    """
     shown: set[int] = set()
     pitch = 0.0
-    for lane in plan.lanes:
-        if lane.arrangement != "chain":
-            continue
+    chains = [lane for lane in plan.lanes if lane.arrangement == "chain"]
+    for lane in chains:
         for cell in plan.cells(lane.id):
             shown.add(cell.column or 0)
             around_cell = (
                 max(plan.row_width(plan.below[cell.id]), plan.row_width(plan.above[cell.id])) + 16
             )
             pitch = max(pitch, plan.size[cell.id][0] + plan.gap, around_cell)
-    return {column: k * pitch for k, column in enumerate(sorted(shown))}
+    rank = {column: k for k, column in enumerate(sorted(shown))}
+    if len(rank) > MOST_IN_LINE and len(chains) == len(plan.lanes):
+        plan.wrap(rank)
+    return {column: k % plan.per_line * pitch for column, k in rank.items()}
 
 
-def _chain(plan: Plan, lane: Cluster, columns: dict[int, float], y: float) -> float:
-    cells = plan.cells(lane.id)
+def _headings(plan: Plan) -> list[Mark]:
+    """What is written at the upper left of a lane's first line."""
+    marks = []
+    for lane in plan.lanes:
+        cells = [plan.boxes[c.id] for c in plan.cells(lane.id) if plan.line[c.id] == 0]
+        if lane.heading and cells:
+            first = min(cells, key=lambda box: box.left)
+            wide = width(lane.heading, 10)
+            marks.append(Mark(lane.heading, first.left - wide - 24, first.top + 2, size=10))
+    return marks
+
+
+def _chain(
+    plan: Plan, lane: Cluster, cells: list[Node], columns: dict[int, float], y: float
+) -> float:
     tall = max((plan.size[c.id][1] for c in cells), default=0.0)
     base = y + plan.inputs_height([c.id for c in cells]) + tall / 2
     for cell in cells:
         plan.put(cell.id, columns[cell.column or 0], base)
         _place_attached(plan, cell.id)
-    _place_initials(plan, lane)
+    _place_initials(plan, lane, cells)
     return base + tall / 2 + plan.outputs_height([c.id for c in cells])
 
 
-def _tree(plan: Plan, lane: Cluster, columns: dict[int, float], y: float) -> float:
-    cells = plan.cells(lane.id)
+def _tree(
+    plan: Plan, lane: Cluster, cells: list[Node], columns: dict[int, float], y: float
+) -> float:
     ids = {cell.id for cell in cells}
     level = {cell.id: cell.level or 0 for cell in cells}
     children: dict[str, list[tuple[int, int, str]]] = defaultdict(list)
@@ -93,14 +147,15 @@ def _tree(plan: Plan, lane: Cluster, columns: dict[int, float], y: float) -> flo
     for cell in cells:
         plan.put(cell.id, x[cell.id], base + level[cell.id] * LEVEL)
         _place_attached(plan, cell.id, inputs_right=bool(kids.get(cell.id)))
-    _place_initials(plan, lane)
+    _place_initials(plan, lane, cells)
     top = max((box.top for name, box in plan.boxes.items() if name in ids), default=base)
     return top + plan.outputs_height([c.id for c in cells])
 
 
-def _grid(plan: Plan, lane: Cluster, columns: dict[int, float], y: float) -> float:
+def _grid(
+    plan: Plan, lane: Cluster, cells: list[Node], columns: dict[int, float], y: float
+) -> float:
     """Rows downwards, as a page is read; the input of a cell comes in from its upper left."""
-    cells = plan.cells(lane.id)
     rows = max((cell.level or 0 for cell in cells), default=0)
     wide = max((plan.size[c.id][0] for c in cells), default=0.0)
     tall = max((plan.size[c.id][1] for c in cells), default=0.0)
@@ -121,7 +176,9 @@ def _grid(plan: Plan, lane: Cluster, columns: dict[int, float], y: float) -> flo
     return top + RAIL
 
 
-def _dag(plan: Plan, lane: Cluster, columns: dict[int, float], y: float) -> float:
+def _dag(
+    plan: Plan, lane: Cluster, cells: list[Node], columns: dict[int, float], y: float
+) -> float:
     names = {node.id for node in plan.members[lane.id]}
     edges = [e for e in plan.scene.edges if e.kind != "backward" and {e.source, e.target} <= names]
     sizes = {node.id: plan.size[node.id] for node in plan.members[lane.id]}  # in the scene's order
@@ -135,7 +192,7 @@ def _dag(plan: Plan, lane: Cluster, columns: dict[int, float], y: float) -> floa
     return top + RAIL
 
 
-_PLACE_LANE: dict[str, Callable[[Plan, Cluster, dict[int, float], float], float]] = {
+_PLACE_LANE: dict[str, Callable[[Plan, Cluster, list[Node], dict[int, float], float], float]] = {
     "chain": _chain,
     "tree": _tree,
     "grid": _grid,
@@ -156,17 +213,22 @@ def _place_attached(plan: Plan, cell: str, inputs_right: bool = False) -> None:
     plan.put_row(plan.above[cell], box.x - aside, box.top + OUT_GAP, 1)
 
 
-def _place_initials(plan: Plan, lane: Cluster) -> None:
+def _place_initials(plan: Plan, lane: Cluster, cells: list[Node]) -> None:
     """Initial states stand before the cell they enter: on the right where time is reversed."""
     waiting: dict[str, list[str]] = defaultdict(list)
+    here = {cell.id for cell in cells}
     for node in plan.members[lane.id]:
-        if node.kind == "initial" and node.id in plan.host:
+        if node.kind == "initial" and plan.host.get(node.id) in here:
             waiting[plan.host[node.id]].append(node.id)
-    steps = [plan.boxes[c.id].x for c in plan.cells(lane.id)]
+    steps = [plan.boxes[c.id].x for c in cells]
     for cell, names in waiting.items():
         box = plan.boxes[cell]
         reverse = len(steps) > 1 and box.x == max(steps) and box.x != min(steps)
         for k, name in enumerate(names):
             wide, tall = plan.size[name]
             x = box.right + GAP + wide / 2 if reverse else box.left - GAP - wide / 2
-            plan.put(name, x, box.y + ((len(names) - 1) / 2 - k) * (tall + 6))
+            part = plan.entering.get(name, "")
+            if part and part in plan.nodes[cell].parts:
+                plan.put(name, x, plan.port(cell, part))
+            else:
+                plan.put(name, x, box.y + ((len(names) - 1) / 2 - k) * (tall + 6))

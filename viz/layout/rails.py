@@ -13,15 +13,18 @@ from .geometry import Box, Path, Point, around, rounded, straight
 from .plan import ASIDE, BAND_GAP, BEND, GAP, OUT_GAP, RAIL, RAIL_STEP, SIDE, Plan
 
 
-def place_sides(plan: Plan) -> None:
+def place_sides(plan: Plan, margin: float = 0.0) -> None:
     """What feeds cells goes to the left of the lanes, what reads them to the right.
 
-    The rest goes beside what it is tied to.
+    The rest goes beside what it is tied to.  margin: what is taken at both sides of the lanes.
     """
-    extent = around([plan.boxes[n.id] for n in plan.scene.nodes if n.lane is not None])
+    lanes = around([plan.boxes[n.id] for n in plan.scene.nodes if n.lane is not None])
+    extent = Box(lanes.x, lanes.y, lanes.w + 2 * margin, lanes.h)
     rails = _rails(plan)
     ranks: dict[tuple[float, bool], int] = defaultdict(int)  # rails per height so far, and below
-    _place_column(plan, [r for r in rails if r[2] and not r[1]], extent, ranks, left=True)
+    feeding = [r for r in rails if r[2] and not r[1]]
+    plan.free_left = extent.left - SIDE - 8.0 * len(feeding) if feeding else extent.left
+    _place_column(plan, feeding, extent, ranks, left=True)
     near = [
         node
         for node, reads, feeds in rails
@@ -114,7 +117,7 @@ def _rail_height(plan: Plan, cell: str, rank: int, below: bool) -> float:
     box = plan.boxes[cell]
     if below:
         return round(box.bottom - RAIL - RAIL_STEP * rank, 3)
-    return round(plan.top(str(plan.nodes[cell].lane)) + RAIL - 2 + RAIL_STEP * rank, 3)
+    return round(plan.top(cell) + RAIL - 2 + RAIL_STEP * rank, 3)
 
 
 def _run_rail(
@@ -149,7 +152,7 @@ def _run_rail(
             arrow = below or before is None
             plan.paths[edge.id] = rounded(corners if below else corners[::-1], arrow=arrow)
             before = bend[0][0] + (-BEND if left else BEND)  # where its bend left the rail
-            gradient = plan.gradients.get((edge.target, edge.source, edge.slot))
+            gradient = plan.gradients.get((edge.target, edge.source, edge.slot, edge.part))
             if gradient is not None:
                 if from_side:
                     x, start = at.left - ASIDE, at.y - ASIDE

@@ -28,6 +28,7 @@ def build(
     max_steps: int | None,
     labels: Any,
     title: str | None,
+    scale: tuple[float, float] | None = None,
 ) -> Scene:
     """See ``draw``."""
     words = _words(labels)
@@ -43,7 +44,7 @@ def build(
     if view == "folded":
         return folded(ends, scalar, wanted, title)
     if view == "unfolded" and _has_recurrence([*ends, *([scalar] if scalar is not None else [])]):
-        return unfolded(ends, scalar, wanted, max_steps, words, title)
+        return unfolded(ends, scalar, wanted, max_steps, words, title, scale)
     return ops(ends, scalar, wanted, title)
 
 

@@ -152,9 +152,7 @@ class _Folding:
         if key not in self.boxes:
             names = [leaf_name(t) for t in leaves]
             if kind == "input":
-                label = ", ".join(
-                    subscript(shorten(argument_name(r, k), 10), index) for k in args
-                )
+                label = ", ".join(subscript(shorten(argument_name(r, k), 10), index) for k in args)
             elif kind == "initial":
                 stems = [(block.inputs[k].name or "h0").removesuffix("0") for k in args]
                 label = ", ".join(dict.fromkeys(subscript(shorten(s, 8), 0) for s in stems))
