@@ -54,7 +54,7 @@ def place_steps(scene: Scene) -> Layout:
                 if before is not None and lane.layer != before.layer:
                     start = y + LAYER_GAP
                 # Lanes of one band and layer continue each other: they stand side by side.
-                here = [c for c in plan.cells(lane.id) if plan.line[c.id] == line]
+                here = plan.in_line(lane, line)
                 y = max(y, _PLACE_LANE[lane.arrangement](plan, lane, here, columns, start))
                 before = lane
             y += returns.reserve(band, line, y)
@@ -97,7 +97,7 @@ def _headings(plan: Plan) -> list[Mark]:
     """What is written at the upper left of a lane's first line."""
     marks = []
     for lane in plan.lanes:
-        cells = [plan.boxes[c.id] for c in plan.cells(lane.id) if plan.line[c.id] == 0]
+        cells = [plan.boxes[c.id] for c in plan.in_line(lane, 0)]
         if lane.heading and cells:
             first = min(cells, key=lambda box: box.left)
             wide = width(lane.heading, 10)

@@ -42,6 +42,11 @@ class Plan:
         self.gradients = {
             (e.source, e.target, e.slot, e.part): e for e in scene.edges if e.kind == "backward"
         }
+        self.forward = {
+            (e.source, e.target, e.slot): e.id
+            for e in reversed(scene.edges)
+            if e.kind != "backward"
+        }
         self.free_left = 0.0  # left of here no rail turns
         self.lines, self.per_line = 1, 1 << 30
         self.line = dict.fromkeys(self.nodes, 0)  # of text, as it were, in which a node stands
@@ -56,8 +61,9 @@ class Plan:
             for e in scene.edges
             if e.kind in ("forward", "elided") and self.nodes[e.target].lane is None
         }
+        self._by_line: dict[tuple[str, int], list[Node]] = defaultdict(list)
         self._tops: dict[tuple[str, int], float] = {}  # of a lane's lines
-        self._upright: dict[int, list[str]] = defaultdict(list)
+        self._upright: dict[tuple[int, int], list[str]] = defaultdict(list)
         self.entering: dict[str, str] = {}  # the part of the state that an initial state is
         self.host: dict[str, str] = {}  # the cell an input, output or initial state stands beside
         for edge in scene.edges:
@@ -103,13 +109,16 @@ class Plan:
                 or self.nodes[edge.source].lane != self.nodes[edge.target].lane
             ):
                 return
-        self.free_left = 0.0  # left of here no rail turns
         self.lines, self.per_line = lines, per_line
         self.line |= line
 
-    def in_line(self, lane: Cluster, line: int) -> bool:
-        """Whether a lane has cells in a line."""
-        return any(self.line[cell.id] == line for cell in self.cells(lane.id))
+    def in_line(self, lane: Cluster, line: int) -> list[Node]:
+        """The cells of a lane in a line; asked when the lines are made."""
+        if not self._by_line:
+            for id in self.members:
+                for cell in self.cells(id):
+                    self._by_line[id, self.line[cell.id]].append(cell)
+        return self._by_line.get((lane.id, line), [])
 
     def _size(self, node: Node) -> tuple[float, float]:
         wide, tall = size_of(node)
@@ -130,12 +139,12 @@ class Plan:
                 self._tops[key] = max(self._tops.get(key, box.top), box.top)
         return self._tops[str(self.nodes[id].lane), self.line.get(id, 0)]
 
-    def upright(self, x: float) -> list[str]:
-        """What is centred on an upright line; asked when everything has its place."""
+    def upright(self, x: float, line: int) -> list[str]:
+        """What is centred on an upright line of a line; asked when everything has its place."""
         if not self._upright:
             for id, box in self.boxes.items():
-                self._upright[round(box.x)].append(id)
-        near = (id for at in (-1, 0, 1) for id in self._upright.get(round(x) + at, ()))
+                self._upright[self.line[id], round(box.x)].append(id)
+        near = (id for at in (-1, 0, 1) for id in self._upright.get((line, round(x) + at), ()))
         return [id for id in near if abs(self.boxes[id].x - x) < 1]
 
     @cached_property

@@ -40,7 +40,7 @@ def route(plan: Plan, edge: Edge) -> Path:
     if edge.part and cells and not same:
         return _corridor(plan, a, b, aside, back, ports)
     if first.lane and second.lane and _blocked(plan, source, target):
-        return _bypass(plan, a, b, aside, back)
+        return _bypass(plan, source, b, aside, back)
     return _upwards(a, b, aside, back, stem=same and arrangement == "tree")
 
 
@@ -117,14 +117,15 @@ def _blocked(plan: Plan, source: str, target: str) -> bool:
         return False
     return any(
         a.top < plan.boxes[id].y < b.bottom
-        for id in plan.upright(a.x)
+        for id in plan.upright(a.x, plan.line[source])
         if id not in (source, target) and plan.nodes[id].lane is not None
     )
 
 
-def _bypass(plan: Plan, a: Box, b: Box, aside: float, back: bool) -> Path:
+def _bypass(plan: Plan, source: str, b: Box, aside: float, back: bool) -> Path:
     """Up through the gap between two columns, around what stands between."""
-    wide = max(plan.boxes[id].w for id in plan.upright(a.x))
+    a = plan.boxes[source]
+    wide = max(plan.boxes[id].w for id in plan.upright(a.x, plan.line[source]))
     inner = aside if back else -aside
     x = a.x + wide / 2 + 12 - inner / 2
     y = a.y + inner / 2 if aside else a.y
@@ -138,7 +139,7 @@ def _blocked_above(plan: Plan, source: str, a: Box, b: Box) -> Box | None:
     """The highest box of a lane between a cell and the height of what looks at it."""
     over = [
         plan.boxes[id]
-        for id in plan.upright(a.x)
+        for id in plan.upright(a.x, plan.line[source])
         if id != source and plan.nodes[id].lane is not None and a.top < plan.boxes[id].y < b.bottom
     ]
     return max(over, key=lambda box: box.top, default=None)
@@ -173,10 +174,9 @@ def _corridor(
 
 
 def _in_dag(plan: Plan, edge: Edge, source: str, target: str, back: bool) -> Path:
-    for forward in plan.scene.edges:
-        same = (forward.source, forward.target, forward.slot) == (source, target, edge.slot)
-        if same and forward.kind != "backward" and forward.id in plan.paths:
-            return reversed_beside(plan.paths[forward.id], ASIDE)
+    forward = plan.forward.get((source, target, edge.slot))
+    if forward is not None and forward in plan.paths:
+        return reversed_beside(plan.paths[forward], ASIDE)
     a, b = plan.boxes[source], plan.boxes[target]
     return (
         straight((b.left, b.y), (a.right, a.y)) if back else straight((a.right, a.y), (b.left, b.y))

@@ -21,6 +21,7 @@ from minigrad.run.evaluate import evaluate
 from .factors import factored, term_norms
 from .flow import frontier
 from .numbers import norm, row_norms, together
+from .reading import read
 
 __all__ = ["Gradients", "norm", "row_norms", "together"]
 
@@ -76,7 +77,7 @@ class Gradients:
                     recorded["back"][r, k] = _through(arg, g)
                     if not arg.inputs and parts_of(r).vias[k] is SHARED:
                         recorded["sums"]["all"][r, k] = g
-        values = evaluate(_listed(recorded))
+        values = read(_listed(recorded))
         self.arrived, self.total, self.back, terms, sums = _unlisted(recorded, iter(values))
         self.sums = sums["all"]
         self.added: dict[Tensor, dict[Tensor, np.ndarray]] = {r: {} for r in self.arrived}
@@ -102,7 +103,7 @@ class Gradients:
             elif index[row] >= 0:
                 table[index[row]] = sent[row]
             made += rebuild(list(found.values()), {seed: constant(table)})
-        values = iter(evaluate(made))
+        values = iter(read(made))
         return {row: {p: next(values) for p in found} for row in rows}
 
     def direct(self, leaves: Sequence[Tensor]) -> list[np.ndarray]:

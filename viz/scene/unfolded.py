@@ -15,7 +15,6 @@ import numpy as np
 
 from minigrad.graph import INPUT, Tensor, toposort
 from minigrad.recur import PROJ, ROW, parts_of, proj
-from minigrad.run.evaluate import evaluate
 
 from .attention import attend
 from .backward import Backward
@@ -24,6 +23,7 @@ from .draft import Draft
 from .feeds import Feeds
 from .flow import bits_of, frontier, is_source, leaf_name, recurs_of, weights_of
 from .lanes import Lanes
+from .reading import read
 from .scene import Scene, gradient_legend
 from .steps import Unit, check_labels, units
 from .text import shorten, subscript
@@ -98,7 +98,7 @@ def _values(recurs: Sequence[Tensor], ends: Sequence[Tensor]) -> dict[Tensor, np
         weights = weights_of(r)
         wanted += [proj(r, weights, ROW)] if weights is not None else []
     wanted = list(dict.fromkeys(wanted))
-    return dict(zip(wanted, evaluate(wanted), strict=True))
+    return dict(zip(wanted, read(wanted), strict=True))
 
 
 def _states(draft: Draft, lanes: Lanes, backward: Backward, r: Tensor) -> None:
