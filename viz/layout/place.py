@@ -9,6 +9,7 @@ from dataclasses import replace
 from ..scene.scene import Legend, Scene, norm_text
 from ..scene.style import INK
 from ..scene.text import width
+from .cell import place_cell
 from .folded import place_folded
 from .geometry import Box, Layout, Mark, Stroke, Swatch, Tile, around
 from .lanes import place_steps
@@ -19,6 +20,7 @@ PLACERS: dict[str, Callable[[Scene], Layout]] = {
     "tree": place_steps,
     "folded": place_folded,
     "ops": place_ops,
+    "cell": place_cell,
 }
 SAMPLE, TEXT = 30.0, 8.0  # length of a legend's sample stroke, and the space after it
 

@@ -18,6 +18,7 @@ from minigrad.graph import Tensor, toposort
 from minigrad.recur import PROJ, RECUR, parts_of
 
 MOST_ELEMENTS = 1_000_000  # followed one by one; of larger tensors anything reaches everything
+SLOT_NAMES = {2: ("left", "right")}  # by how many slots there are
 ATTENTION = "attention"  # what a cell calls the weights that it attends with
 Bits = np.ndarray  # of Python ints
 

@@ -13,12 +13,19 @@ from minigrad.recur import PROJ, SHARED, parts_of
 
 from .describe import lines, name_list, tensor_text
 from .draft import Draft
-from .flow import Canonical, argument_name, frontier, is_initial, is_source, leaf_name, recurs_of
+from .flow import (
+    SLOT_NAMES,
+    Canonical,
+    argument_name,
+    frontier,
+    is_initial,
+    is_source,
+    leaf_name,
+    recurs_of,
+)
 from .gradient import Gradients, norm
 from .scene import Scene, gradient_legend, norm_text
 from .text import shorten, subscript
-
-SLOT_NAMES = {2: ("left", "right")}
 
 
 def folded(

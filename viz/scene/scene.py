@@ -30,6 +30,7 @@ NODE_KINDS = (
     "output",  # a tensor the user asked for, or one row of it
     "loss",  # the scalar whose gradient is shown
     "op",  # one primitive
+    "gate",  # a primitive that the cell gave a name
     "attend",  # a weighted sum over many cells
     "constant",
     "delay",  # the one-step delay on the loop of a folded recurrence

@@ -74,6 +74,9 @@ NODES = {
         size=10,
         least=(46, 30),
     ),
+    "gate": NodeStyle(
+        fill="#dbe8f5", line="#3f6797", size=10.5, least=(34, 24), pad=(14, 8), pen=1.1
+    ),
     "attend": NodeStyle(
         shape="ellipse",
         style="filled",
