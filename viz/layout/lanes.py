@@ -101,7 +101,10 @@ def _headings(plan: Plan) -> list[Mark]:
         if lane.heading and cells:
             first = min(cells, key=lambda box: box.left)
             wide = width(lane.heading, 10)
-            marks.append(Mark(lane.heading, first.left - wide - 24, first.top + 2, size=10))
+            right = first.left - 24
+            if plan.lines > 1 or len({c.band for c in plan.lanes}) > 1:  # rails turn upwards here
+                right = min(right, plan.free_left - 8)
+            marks.append(Mark(lane.heading, right - wide, first.top + 2, size=10))
     return marks
 
 

@@ -108,6 +108,8 @@ class Tables:
         for kind, size in (("together", track.together), ("total", track.norm)):
             long = BAR * size / self.most if self.most and math.isfinite(size) else 0.0
             long = min(max(long, 1.0), BAR)
+            if size == 0:
+                continue
             box = Box(start + long / 2, y, long, ROW - 5)
             self.tiles.append(
                 Tile(f"{track.id}{kind}", box, kind, norm=size, tooltip=track.tooltip)
