@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,11 +13,12 @@ from hypothesis import strategies as st
 import minigrad as mg
 import recurrent as rc
 import viz
-from viz.layout.geometry import Box
+from viz.layout.geometry import Box, Layout, straight
 from viz.out import render
 from viz.scene.text import clean, width
 
 from ..counting import examples
+from .graphs import FOREST, slots
 
 MOVES = (mg.tanh, mg.sigmoid, lambda h: h * 0.5, mg.sin, lambda h: mg.maximum(h, -0.3))
 
@@ -168,7 +170,7 @@ def pairs_over(boxes):
 def sampled(path):
     for k in range(0, len(path.points) - 1, 3):
         a, b, c, d = (np.array(p) for p in path.points[k : k + 4])
-        t = np.linspace(0, 1, 25)[:, None]
+        t = np.linspace(0, 1, 10 + int(np.abs(d - a).sum() / 5))[:, None]
         yield a * (1 - t) ** 3 + 3 * b * t * (1 - t) ** 2 + 3 * c * t**2 * (1 - t) + d * t**3
 
 
@@ -207,6 +209,15 @@ def check(drawing):
     texts = labels | marks
     everything = boxes_of(drawing) | texts
     assert not [p for p in pairs_over(everything) if set(p) & set(texts)]
+    for edge in drawing.scene.edges:  # each begins at one of its ends, or goes on from a rail
+        first = drawing.layout.boxes[edge.source], drawing.layout.boxes[edge.target]
+        reach = drawing.layout.paths[edge.id].points
+        assert any(_touches(reach[k], box) for k in (0, -1) for box in first), edge
+
+
+def _touches(point, box, slack=1.0):
+    return (abs(point[0] - box.x) <= box.w / 2 + slack
+            and abs(point[1] - box.y) <= box.h / 2 + slack)  # fmt: skip
 
 
 @LAW
@@ -230,6 +241,22 @@ def architectures():
     xs = rng.standard_normal((5, 3))
     both = rc.bidirectional(rc.LSTM(3, 2), rc.GRU(3, 2))
     yield "both directions", mg.sum(both(mg.tensors(both.init(0)), xs)[1] ** 2)
+    cell = rc.GRU(3, 2)
+    p = mg.tensors(cell.init(0))
+    carry, ys = rc.unroll(cell, p, xs)
+    again = rc.unroll(cell, p, xs, carry=carry)[1]
+    yield "two runs over the same inputs", mg.sum(again**2) + mg.sum(ys)
+    above = rc.unroll(rc.GRU(5, 2), mg.tensors(rc.GRU(5, 2).init(0)), mg.concat([ys, xs], axis=-1))[
+        1
+    ]
+    yield "a net that reads past another", mg.sum(above[-1] * ys[-1])
+    for name, structure in {
+        "forest": mg.Structure.forest(FOREST), "grid": mg.Structure.grid((3, 4)),
+        "dag": mg.Structure.edges(6, [0, 0, 1, 2, 2, 4], [1, 2, 3, 3, 3, 5], [0, 0, 1, 0, 0, 1]),
+    }.items():  # fmt: skip
+        yield name, mg.sum(slots(structure)[1])
+    corners = rc.Multidirectional(rc.MDRNN(2, 3))
+    yield "corners", mg.sum(corners(mg.tensors(corners.init(0)), rng.standard_normal((2, 2, 2))))
     stack = rc.stack(rc.LSTM(3, 2), rc.GRU(2, 2))
     yield "a stack", mg.sum(rc.unroll(stack, mg.tensors(stack.init(0)), xs)[1][-1])
     for kind in ("additive", "general"):
@@ -274,10 +301,14 @@ def test_the_checks_see_what_they_are_for():
     assert pairs_over({"a": a, "b": b, "c": c}) == [("a", "b")]
     scene = viz.Scene(
         "unfolded",
-        nodes=tuple(viz.Node(f"n{k}", "cell", "a", lane="c0", column=k) for k in range(3)),
+        nodes=tuple(viz.Node(f"n{k}", "cell", "a") for k in range(3)),
         edges=(viz.Edge("e0", "n0", "n2", "forward", label="x"),),
-        clusters=(viz.Cluster("c0", "", "chain"),),
     )
-    assert [name for _, name in through(viz.Drawing(scene))] == ["n1"]
+    boxes = {f"n{k}": Box(40 * k, 0, 10, 10) for k in range(3)}
+    wrong = SimpleNamespace(
+        scene=scene, layout=Layout(boxes, {"e0": straight((5, 0), (75, 0), label=(40, 0))})
+    )
+    assert [name for _, name in through(wrong)] == ["n1"]
     with pytest.raises(AssertionError):
-        check(viz.Drawing(scene))
+        check(wrong)
+    assert not list(through(viz.Drawing(scene)))  # the layout leads around

@@ -40,7 +40,7 @@ def free_labels(
         wide = width(labels[id], SIZE) + 2
         best: tuple[float, Box] | None = None
         for t in PLACES:
-            (x, y), (dx, dy) = _at(path, t)
+            (x, y), (dx, dy) = at(path, t)
             for offset in OFFSETS:
                 # Beside an upright line the text moves sideways, as far as it is wide.
                 steep = abs(dy) > 2 * abs(dx)
@@ -67,7 +67,7 @@ def _sampled(path: Path) -> list[Point]:
         for a, b in zip(path.points, path.points[1:], strict=False)
     )
     count = max(4 * pieces, int(length / 3))
-    return [_at(path, k / count)[0] for k in range(count)]
+    return [at(path, k / count)[0] for k in range(count)]
 
 
 def _crossed(passing: dict[tuple[int, int], list[Point]], box: Box) -> int:
@@ -76,7 +76,7 @@ def _crossed(passing: dict[tuple[int, int], list[Point]], box: Box) -> int:
     return sum(abs(x - box.x) < box.w / 2 and abs(y - box.y) < box.h / 2 for x, y in points)
 
 
-def _at(path: Path, t: float) -> tuple[Point, Point]:
+def at(path: Path, t: float) -> tuple[Point, Point]:
     """A point of the path, and its direction there."""
     pieces = (len(path.points) - 1) // 3
     k = min(int(t * pieces), pieces - 1)

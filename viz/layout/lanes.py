@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from ..scene.scene import Cluster, Node, Scene
 from ..scene.text import width
+from .avoid import lead_around
 from .geometry import Layout, Mark, around
 from .layered import curve, layered
 from .plan import (
@@ -26,7 +27,7 @@ from .plan import (
     RAIL,
     Plan,
 )  # fmt: skip
-from .rails import place_sides
+from .rails import place_sides, run_rails
 from .returns import Returns
 from .routes import route
 from .tidy_tree import tidy_tree
@@ -55,16 +56,21 @@ def place_steps(scene: Scene) -> Layout:
                     start = y + LAYER_GAP
                 # Lanes of one band and layer continue each other: they stand side by side.
                 here = plan.in_line(lane, line)
+                if not here:
+                    continue
                 y = max(y, _PLACE_LANE[lane.arrangement](plan, lane, here, columns, start))
                 before = lane
             y += returns.reserve(band, line, y)
     returns.route()
     place_sides(plan, returns.margin)
     for place, top in reversed(tops.items()):
-        tables.put(place, top)
+        lowest = place == next(iter(tops))
+        tables.put(place, min(top, plan.beside_bottom + 18) if lowest else top)
+    run_rails(plan)
     for edge in scene.edges:
         if edge.id not in plan.paths:
             plan.paths[edge.id] = route(plan, edge)
+    lead_around(scene, plan.boxes, (tile.box for tile in tables.tiles), plan.paths)
     extent = around([*plan.boxes.values(), *(tile.box for tile in tables.tiles)])
     tables.put_strips(extent, extent.bottom)
     return Layout(
@@ -111,8 +117,15 @@ def _headings(plan: Plan) -> list[Mark]:
 def _chain(
     plan: Plan, lane: Cluster, cells: list[Node], columns: dict[int, float], y: float
 ) -> float:
-    tall = max((plan.size[c.id][1] for c in cells), default=0.0)
-    base = y + plan.inputs_height([c.id for c in cells]) + tall / 2
+    # With those that continue it, or that it continues, it stands on one line.
+    level = [
+        cell
+        for other in plan.lanes
+        if (other.band, other.layer, other.arrangement) == (lane.band, lane.layer, "chain")
+        for cell in plan.in_line(other, plan.line[cells[0].id])
+    ]
+    tall = max((plan.size[c.id][1] for c in level), default=0.0)
+    base = y + plan.inputs_height([c.id for c in level]) + tall / 2
     for cell in cells:
         plan.put(cell.id, columns[cell.column or 0], base)
         _place_attached(plan, cell.id)

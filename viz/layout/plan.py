@@ -47,6 +47,7 @@ class Plan:
             for e in reversed(scene.edges)
             if e.kind != "backward"
         }
+        self.rails: list[tuple[Node, list[Edge], int, float, bool, bool]] = []  # see rails
         self.free_left = 0.0  # left of here no rail turns
         self.lines, self.per_line = 1, 1 << 30
         self.line = dict.fromkeys(self.nodes, 0)  # of text, as it were, in which a node stands
@@ -152,6 +153,12 @@ class Plan:
         steps = ("cell", "elided", "tree")
         found = {id: [n for n in nodes if n.kind in steps] for id, nodes in self.members.items()}
         return defaultdict(list, found)
+
+    @property
+    def beside_bottom(self) -> float:
+        """How far down what stands beside the lanes reaches."""
+        hubs = (self.boxes[n.id] for n in self.scene.nodes if n.lane is None and n.id in self.boxes)
+        return min((box.bottom for box in hubs), default=float("inf"))
 
     def row_width(self, names: list[str]) -> float:
         return sum(self.size[name][0] + 10 for name in names) - 10 if names else 0.0

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from ..scene.scene import Edge, Node
+from .avoid import Grid
 from .geometry import Box, Path, Point, around, rounded, straight
 from .plan import ASIDE, BAND_GAP, BEND, GAP, OUT_GAP, RAIL, RAIL_STEP, SIDE, Plan
 
@@ -42,6 +43,34 @@ def place_sides(plan: Plan, margin: float = 0.0) -> None:
         plan.put_row(list(dict.fromkeys(names)), start, box.y, 0)
     lonely = [node.id for node in plan.scene.nodes if node.id not in plan.boxes]
     plan.put_row(lonely, extent.x, extent.top + BAND_GAP, 1)
+
+
+def run_rails(plan: Plan) -> None:
+    """Paths of all rails, once everything has its place; taps that a box is in the way of go alone.
+
+    (A loss that reads the inner nodes of a tree: straight above them stand other nodes.)
+    """
+    grid = Grid(plan.boxes)
+    for node, edges, rank, turn, left, below in plan.rails:
+        for last in (False, True):  # without its blocked taps a rail may run elsewhere
+            _run_rail(plan, node, edges, rank, turn, left, below)
+            drawn = {edge.id: [edge, *_against(plan, edge)] for edge in edges}
+            free = [
+                edge
+                for edge in edges
+                if not any(grid.meets(plan.paths[e.id], e.source, e.target) for e in drawn[edge.id])
+            ]
+            if last or len(free) == len(edges):
+                break
+            for edge in (e for both in drawn.values() for e in both):
+                del plan.paths[edge.id]
+            edges = free
+
+
+def _against(plan: Plan, edge: Edge) -> list[Edge]:
+    """The gradient that flows against an edge, if its path is known."""
+    found = plan.gradients.get((edge.target, edge.source, edge.slot, edge.part))
+    return [found] if found is not None and found.id in plan.paths else []
 
 
 def _rails(plan: Plan) -> list[tuple[Node, list[Edge], list[Edge]]]:
@@ -109,8 +138,7 @@ def _place_column(
         x = extent.left - away - wide / 2 if left else extent.right + away + wide / 2
         plan.put(node.id, x, y)
         turn = extent.left - SIDE - 8.0 * k if left else extent.right + SIDE + 8.0 * k
-        for edges, rank, below in runs:
-            _run_rail(plan, node, edges, rank, turn, left, below)
+        plan.rails += [(node, edges, rank, turn, left, below) for edges, rank, below in runs]
 
 
 def _rail_height(plan: Plan, cell: str, rank: int, below: bool) -> float:
