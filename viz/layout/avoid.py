@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ from .ops import reversed_beside
 
 MARGINS = (11.0, 19.0, 27.0)  # of free lines from the boxes that they pass
 BEND, USED = 45.0, 60.0  # what a bend, and a line in use, count against a point of way
-FEW = 16  # cells of the grid that are looked through before a path is followed
+EDGE = 0.5  # a path may touch a box
 CELL = 80.0  # of the grid in which boxes are looked up
 MOST = 40  # edges that are led around; a picture with more of them is beyond reading anyway
 ASIDE = 5.0
@@ -69,41 +69,35 @@ class Grid:
 
     def meets(self, path: Path, *ends: str) -> bool:
         """Whether a path runs through a box other than its ends."""
-        if not self._may_meet(path, ends):
-            return False
-        points = _sampled(path)
-        cells = set(zip(*(points // CELL).astype(int).T.tolist(), strict=True))
-        found = {name: box for cell in cells for name, box in self._cells.get(cell, ())}
-        for end in ends:
-            found.pop(end, None)
-        if not found:
-            return False
-        middle = np.array([(box.x, box.y) for box in found.values()])
-        half = np.array([(box.w / 2 - 0.5, box.h / 2 - 0.5) for box in found.values()])
-        return bool((np.abs(points[:, None] - middle) < half).all(axis=2).any())
-
-    def _may_meet(self, path: Path, ends: tuple[str, ...]) -> bool:
-        """Whether a box is in the rectangle around a short path: of most there is none."""
-        xs, ys = [p[0] for p in path.points], [p[1] for p in path.points]
-        left, right, bottom, top = min(xs), max(xs), min(ys), max(ys)
-        if (right - left + CELL) * (top - bottom + CELL) > FEW * CELL * CELL:
-            return True
-        return any(
-            box.left < right and box.right > left and box.bottom < top and box.top > bottom
-            for cell in _cells(left, right, bottom, top)
-            for name, box in self._cells.get(cell, ())
-            if name not in ends
-        )
+        for k in range(0, len(path.points) - 1, 3):
+            piece = path.points[k : k + 4]
+            xs, ys = [p[0] for p in piece], [p[1] for p in piece]
+            left, right, bottom, top = min(xs), max(xs), min(ys), max(ys)
+            # A piece lies within the rectangle around its points.
+            found = {
+                name: box
+                for cell in _cells(left, right, bottom, top)
+                for name, box in self._cells.get(cell, ())
+                if box.left + EDGE < right
+                and box.right - EDGE > left
+                and box.bottom + EDGE < top
+                and box.top - EDGE > bottom
+                and name not in ends
+            }
+            if found and (min(right - left, top - bottom) < 0.01 or _within(piece, found)):
+                return True
+        return False
 
 
-def _sampled(path: Path) -> np.ndarray:
-    """Points of a path, a few apart: no box is stepped over."""
-    corners = np.array(path.points)
-    pieces = np.stack([corners[k : len(corners) - 3 + k : 3] for k in range(4)])
-    longest = np.abs(pieces[3] - pieces[0]).sum(axis=1).max()
-    t = np.linspace(0, 1, int(min(max(8.0, longest / STEP), 800.0)))
+def _within(piece: Sequence[Point], boxes: Mapping[str, Box]) -> bool:
+    """Whether a curved or slanted piece has a point in a box."""
+    a, d = piece[0], piece[3]
+    t = np.linspace(0, 1, 8 + int((abs(a[0] - d[0]) + abs(a[1] - d[1])) / STEP))
     basis = np.array([(1 - t) ** 3, 3 * (1 - t) ** 2 * t, 3 * (1 - t) * t**2, t**3])
-    return np.einsum("kt,kpc->tpc", basis, pieces).reshape(-1, 2)
+    points = basis.T @ np.array(piece)
+    middle = np.array([(box.x, box.y) for box in boxes.values()])
+    half = np.array([(box.w / 2 - EDGE, box.h / 2 - EDGE) for box in boxes.values()])
+    return bool((np.abs(points[:, None] - middle) < half).all(axis=2).any())
 
 
 def _cells(left: float, right: float, bottom: float, top: float) -> Iterator[tuple[int, int]]:
