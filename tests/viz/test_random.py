@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import minigrad as mg
 import recurrent as rc
 import viz
+from docs import architectures as page
 from viz.layout.geometry import Box, Layout, straight
 from viz.out import render
 from viz.scene.text import clean, width
@@ -272,6 +273,17 @@ def architectures():
 @pytest.mark.parametrize("grad", [True, False])
 def test_nothing_lies_on_anything_in_larger_nets(loss, grad):
     check(viz.draw(loss, grad=loss if grad else None))
+
+
+ENTRIES = [e for entries in page.SECTIONS.values() for e in entries if e.draw is not None]
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: e.title)
+def test_nothing_lies_on_anything_in_the_pictures_of_the_docs(entry):
+    drawing = entry.draw()
+    assert not pairs_over(boxes_of(drawing))
+    if drawing.scene.view != "ops":
+        assert not [(e.kind, e.source, e.target, b) for e, b in through(drawing)]
 
 
 @settings(parent=LAW, max_examples=examples(4))

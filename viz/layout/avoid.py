@@ -20,6 +20,7 @@ from .ops import reversed_beside
 MARGINS = (11.0, 19.0, 27.0)  # of free lines from the boxes that they pass
 BEND, USED = 45.0, 60.0  # what a bend, and a line in use, count against a point of way
 EDGE = 0.5  # a path may touch a box
+NEAR = 7.0  # a free line keeps this distance, and the gradient beside it is nearer
 CELL = 80.0  # of the grid in which boxes are looked up
 MOST = 40  # edges that are led around; a picture with more of them is beyond reading anyway
 ASIDE = 5.0
@@ -135,7 +136,7 @@ class _Lines:
             for place in _distinct(places):
                 self._made += self._free(upright, place)
 
-    def _free(self, upright: bool, place: float, near: float = 7.0) -> list[_Line]:
+    def _free(self, upright: bool, place: float, near: float = NEAR) -> list[_Line]:
         """The stretches of a line that keep a distance from all boxes."""
         sides = self._sides if upright else self._turned
         low, high = self._bounds[2:] if upright else self._bounds[:2]
@@ -159,9 +160,9 @@ class _Lines:
                 (False, box.y + share * box.h, box.right, True),
                 (False, box.y + share * box.h, box.left, False),
             ):
-                for line in self._free(upright, place, 3.0):
+                for line in self._free(upright, place):
                     begins = line.low if up else line.high
-                    if abs(begins - edge) < 3.5:
+                    if abs(begins - edge) < NEAR + 0.5:
                         low, high = (edge, line.high) if up else (line.low, edge)
                         out = (place, edge) if upright else (edge, place)
                         found.append((_Line(upright, place, low, high), out))

@@ -148,13 +148,11 @@ def _tree(
     half = {}
     for cell in cells:
         reach = plan.size[cell.id][0] / 2
-        row = plan.row_width(plan.below[cell.id])
-        # An inner node's own input stands to its right, a leaf's below it.
-        beside = row + 22 if row and kids.get(cell.id) else 0.0
-        half[cell.id] = (
-            max(reach, 0 if beside else row / 2),
-            max(reach + beside, row / 2 if not beside else 0),
-        )
+        # An inner node's own input stands to its right, a leaf's below it; results to the right.
+        own = [] if kids.get(cell.id) else plan.below[cell.id]
+        row = plan.row_width(own)
+        beside = plan.row_width(_beside(plan, cell.id, bool(kids.get(cell.id))))
+        half[cell.id] = max(reach, row / 2), max(reach + (beside + 22 if beside else 0.0), row / 2)
     roots = [cell.id for cell in cells if cell.id not in has_parent]
     x = tidy_tree(roots, kids, level, half, LEAF_GAP)
     tall = max((plan.size[c.id][1] for c in cells), default=0.0)
@@ -162,10 +160,10 @@ def _tree(
     base = y + plan.inputs_height(leaves) + tall / 2
     for cell in cells:
         plan.put(cell.id, x[cell.id], base + level[cell.id] * LEVEL)
-        _place_attached(plan, cell.id, inputs_right=bool(kids.get(cell.id)))
+        _place_attached(plan, cell.id, inputs_right=bool(kids.get(cell.id)), tree=True)
     _place_initials(plan, lane, cells)
     top = max((box.top for name, box in plan.boxes.items() if name in ids), default=base)
-    return top + plan.outputs_height([c.id for c in cells])
+    return top + (RAIL if plan.feeds_loss([c.id for c in cells]) else 0.0)
 
 
 def _grid(
@@ -176,7 +174,8 @@ def _grid(
     wide = max((plan.size[c.id][0] for c in cells), default=0.0)
     tall = max((plan.size[c.id][1] for c in cells), default=0.0)
     inputs = max((plan.row_width(plan.below[c.id]) for c in cells), default=0.0)
-    pitch_x, pitch_y = wide + max(plan.gap, inputs + 16), tall + 66.0
+    results = max((plan.row_width(plan.above[c.id]) for c in cells), default=0.0)
+    pitch_x, pitch_y = wide + max(plan.gap, inputs + results + 24), tall + 66.0
     for cell in cells:
         plan.put(
             cell.id,
@@ -185,7 +184,7 @@ def _grid(
         )
         box = plan.boxes[cell.id]
         plan.put_row(plan.below[cell.id], box.left - inputs / 2 - 6, box.top + 22, 0)
-        plan.put_row(plan.above[cell.id], box.right + 12, box.top + 22, 0)
+        plan.put_row(plan.above[cell.id], box.right + results / 2 + 6, box.top + 22, 0)
     top = max(
         (plan.boxes[n.id].top for n in plan.members[lane.id] if n.id in plan.boxes), default=y
     )
@@ -216,15 +215,22 @@ _PLACE_LANE: dict[str, Callable[[Plan, Cluster, list[Node], dict[int, float], fl
 }
 
 
-def _place_attached(plan: Plan, cell: str, inputs_right: bool = False) -> None:
+def _beside(plan: Plan, cell: str, inputs_right: bool) -> list[str]:
+    """What stands to the right of a tree's node."""
+    return [*(plan.below[cell] if inputs_right else ()), *plan.above[cell]]
+
+
+def _place_attached(plan: Plan, cell: str, inputs_right: bool = False, tree: bool = False) -> None:
     box = plan.boxes[cell]
-    if inputs_right:
+    if tree:
         x = box.right + 22
-        for name in plan.below[cell]:
+        for name in _beside(plan, cell, inputs_right):
             plan.put(name, x + plan.size[name][0] / 2, box.y)
             x += plan.size[name][0] + 10
-    else:
+    if not inputs_right:
         plan.put_row(plan.below[cell], box.x, box.bottom - IN_GAP, -1)
+    if tree:
+        return
     aside = 9.0 if plan.feeds_loss([cell]) else 0.0  # room for the way up to the loss
     plan.put_row(plan.above[cell], box.x - aside, box.top + OUT_GAP, 1)
 

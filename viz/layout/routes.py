@@ -31,7 +31,8 @@ def route(plan: Plan, edge: Edge) -> Path:
         return _along(a, b, aside, back, ports, plan.beside / 2)
     if same and first.kind == "input" and arrangement == "grid":
         return _into_corner(a, b, back)
-    if same and first.kind == "input" and a.bottom < b.top and a.top > b.bottom:
+    beside = "input" in (first.kind, second.kind) or second.kind == "output"
+    if same and beside and a.bottom < b.top and a.top > b.bottom:
         return _along(a, b, aside, back)
     if (first.lane is None or second.lane is None) and abs(a.y - b.y) < (a.h + b.h) / 2:
         return _along(a, b, aside, back)
