@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +146,8 @@ def draw(
     *,
     labels: Any = None,
     title: str | None = None,
+    scale: tuple[float, float] | None = None,
+    step: int | Sequence[int] | None = None,
 ) -> Drawing:
     """Draw what ``outputs`` (a Tensor or any nesting of them) are computed by.
 
@@ -153,6 +155,7 @@ def draw(
         "folded": each recurrence as a circuit with its loop.
         "unfolded": one cell per time step or tree node.
         "ops": every operation.
+        "cell": the operations of one step, with the gradient on every edge.
         "tree": the structure alone; outputs may also be a ``Structure`` or trees.
     grad: the scalar Tensor whose gradient is drawn against the arrows.
         Widths go by the logarithm of its norm.
@@ -162,10 +165,14 @@ def draw(
         None: all.
     labels: one text per structure node (a list, or the trees): words for inputs and tree nodes.
     title: above the drawing; None: one that says what is drawn.
+    scale: the smallest and largest norm that widths and colours tell apart, for pictures that are
+        to be compared (unfolded view). None: those of this picture.
+    step: which step the cell view shows, from 1 (of trees the number of a node, from 0);
+        several stand side by side. None: one picture, gradients summed over the steps.
 
     Raises TypeError for what is no Tensor, text or number where there must be one.
     Raises ValueError for an unknown view, a ``grad`` that is no scalar, a ``wrt`` not in the graph,
-    too few steps, or labels that are not as many as the nodes.
+    too few steps, labels that are not as many as the nodes, or a scale that is none.
     """
     if not isinstance(view, str) or view not in VIEWS:
         raise ValueError(f"draw: unknown view {view!r}: one of {', '.join(VIEWS)}")
@@ -178,4 +185,31 @@ def draw(
         )
     if not isinstance(title, str | None):
         raise TypeError(f"draw: title must be text or None; got {title!r:.60}")
-    return Drawing(build(outputs, view, grad, wrt, max_steps, labels, title))
+    if scale is not None:
+        scale = _scale(scale)
+    steps = None if step is None else _steps(step, view)
+    return Drawing(build(outputs, view, grad, wrt, max_steps, labels, title, scale, steps))
+
+
+def _steps(given: Any, view: str) -> list[int]:
+    if view != "cell":
+        raise ValueError(f'draw: step= is for view="cell"; the {view} view shows all steps')
+    listed = given if isinstance(given, (list, tuple, range, np.ndarray)) else [given]
+    whole = [isinstance(s, (int, np.integer)) and not isinstance(s, bool) for s in listed]
+    if not len(listed) or not all(whole):
+        raise TypeError(f"draw: step must be a whole number, or a list of them; got {given!r:.60}")
+    return [int(s) for s in listed]
+
+
+def _scale(given: Any) -> tuple[float, float]:
+    try:
+        low, high = map(float, given)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"draw: scale must be two numbers (smallest, largest norm); got {given!r:.60}"
+        ) from None
+    if not 0 < low < high < np.inf:
+        raise ValueError(
+            f"draw: scale must be two positive numbers, the smaller first; got {given!r:.60}"
+        )
+    return low, high

@@ -69,11 +69,15 @@ class Mark:
 
 @dataclass(frozen=True)
 class Stroke:
-    """A sample line of the legend for one gradient norm (0: vanished, NaN: not finite)."""
+    """A sample line of the legend for one gradient norm (0: vanished, NaN: not finite).
+
+    kind: of the edges it is a sample of.
+    """
 
     start: Point
     end: Point
     norm: float
+    kind: str = "backward"
 
 
 @dataclass(frozen=True)
@@ -85,11 +89,28 @@ class Swatch:
 
 
 @dataclass(frozen=True)
+class Tile:
+    """A small box of a table: a square, a bar, a strip.
+
+    kind: "use", "rest" (several uses), "together" and "total" (bars), "strip", "tick".
+    norm: what its colour shows.  norms: of a strip, from left to right; None: nothing there.
+    """
+
+    id: str
+    box: Box
+    kind: str
+    text: str = ""
+    norm: float = 0.0
+    norms: tuple[float | None, ...] = ()
+    tooltip: str = ""
+
+
+@dataclass(frozen=True)
 class Layout:
     """Where everything is.
 
     boxes: by node id.  paths: by edge id.  frames: by cluster id.
-    marks, strokes, swatches: the title, the notes and the legend.
+    marks, strokes, swatches: the title, the notes and the legend.  tiles: tables.
     """
 
     boxes: dict[str, Box]
@@ -98,6 +119,7 @@ class Layout:
     marks: tuple[Mark, ...] = ()
     strokes: tuple[Stroke, ...] = ()
     swatches: tuple[Swatch, ...] = ()
+    tiles: tuple[Tile, ...] = ()
 
 
 def around(boxes: Sequence[Box]) -> Box:

@@ -35,6 +35,8 @@ def layered(
     last: frozenset[str] = frozenset(),
     first: frozenset[str] = frozenset(),
     gap: tuple[float, float] = (GAP_X, GAP_Y),
+    weights: Mapping[int, float] | None = None,
+    top: frozenset[str] = frozenset(),
 ) -> Layered:
     """Place nodes of the given (width, height).
 
@@ -42,6 +44,8 @@ def layered(
     ports[(k, node)]: the height at which edge k meets the node, relative to its centre; else 0.
     first, last: nodes that go to the outermost layers.
     gap: between layers, and between neighbours in one.
+    weights[k]: how much it matters that edge k is straight; else 1.
+    top: nodes above all others of their layers, with the edges of weight between them.
     """
     ports = ports or {}
     layer = _layers(sizes, edges, first, last)
@@ -49,35 +53,68 @@ def layered(
     chains: list[list[str]] = []
     # Neighbours in adjacent layers, with the ports' heights.
     links: list[tuple[str, str, float, float]] = []
+    heavy: dict[tuple[str, str], float] = {}
+    pinned = set(top)
     for k, (a, b) in enumerate(edges):
         chain = [a]
         for step in range(layer[a] + 1, layer[b]):
             name = f"\0{k}.{step}"
+            if {a, b} <= top and weights and k in weights:
+                pinned.add(name)
             size[name], layer[name] = _DUMMY, step
             chain.append(name)
         chain.append(b)
         chains.append(chain)
         for u, v in zip(chain, chain[1:], strict=False):
             links.append((u, v, ports.get((k, u), 0.0), ports.get((k, v), 0.0)))
+            if weights and k in weights:
+                heavy[u, v] = weights[k]
     rows: list[list[str]] = [[] for _ in range(max(layer.values(), default=-1) + 1)]
     for name in layer:
         rows[layer[name]].append(name)
-    _order(rows, links)
-    height = _heights(rows, links, size, gap[1])
+    _order(rows, links, pinned)
+    height = _heights(rows, links, size, gap[1], heavy)
+    _straighten(height, pinned, ports)
     boxes, x = {}, 0.0
+    band: dict[str, tuple[float, float]] = {}  # where a layer begins and ends
     for row in rows:
         wide = max((size[name][0] for name in row), default=0.0)
         for name in row:
             boxes[name] = Box(x + wide / 2, height[name], *size[name])
+            band[name] = x, x + wide
         x += wide + gap[0]
     routes = []
     for k, chain in enumerate(chains):
+        # Edges rise and fall between the layers only: within one they would meet its boxes.
         start, end = boxes[chain[0]], boxes[chain[-1]]
-        route = [(start.right, start.y + ports.get((k, chain[0]), 0.0))]
-        route += [(boxes[name].x, boxes[name].y) for name in chain[1:-1]]
-        route.append((end.left, end.y + ports.get((k, chain[-1]), 0.0)))
-        routes.append(route)
+        y, y_end = (
+            box.y + ports.get((k, name), 0.0) for box, name in ((start, chain[0]), (end, chain[-1]))
+        )
+        route = [(start.right, y), (band[chain[0]][1], y)]
+        route += [(x, boxes[name].y) for name in chain[1:-1] for x in band[name]]
+        route += [(band[chain[-1]][0], y_end), (end.left, y_end)]
+        routes.append(_apart(route))
     return Layered({name: boxes[name] for name in sizes}, routes)
+
+
+def _apart(route: list[Point]) -> list[Point]:
+    """Without points that do not go on, such as the two ends of a layer as wide as its box."""
+    kept = route[:1]
+    for point in route[1:-1]:
+        if point[0] > kept[-1][0] + 0.5 and point[0] < route[-1][0] - 0.5:
+            kept.append(point)
+    return [*kept, route[-1]]
+
+
+def _straighten(
+    height: dict[str, float], top: set[str], ports: Mapping[tuple[int, str], float]
+) -> None:
+    """What is above all others can be lifted onto one line."""
+    lift = {name: 0.0 for name in top}
+    lift |= {name: at for (_, name), at in ports.items() if name in top}
+    line = max((height[name] + at for name, at in lift.items()), default=0.0)
+    for name, at in lift.items():
+        height[name] = line - at
 
 
 def curve(route: Sequence[Point]) -> Path:
@@ -122,12 +159,16 @@ def _layers(
     return layer
 
 
-def _order(rows: list[list[str]], links: Sequence[tuple[str, str, float, float]]) -> None:
+def _order(
+    rows: list[list[str]], links: Sequence[tuple[str, str, float, float]], pinned: set[str]
+) -> None:
     """Barycentre sweeps, forth and back; the best order seen (fewest crossings) is kept."""
     before, after = defaultdict(list), defaultdict(list)
     for u, v, at_u, at_v in links:
         before[v].append((u, at_u))
         after[u].append((v, at_v))
+    for row in rows:
+        row.sort(key=lambda name: name in pinned)
     best, fewest = [list(row) for row in rows], _crossings(rows, links)
     for sweep in range(SWEEPS):
         forth = sweep % 2 == 0
@@ -142,7 +183,7 @@ def _order(rows: list[list[str]], links: Sequence[tuple[str, str, float, float]]
                 else float(place[name])
                 for name in row
             }
-            row.sort(key=weight.__getitem__)
+            row.sort(key=lambda name: (name in pinned, weight[name]))  # noqa: B023
         crossings = _crossings(rows, links)
         if crossings < fewest:
             best, fewest = [list(row) for row in rows], crossings
@@ -169,6 +210,7 @@ def _heights(
     links: Sequence[tuple[str, str, float, float]],
     size: Mapping[str, tuple[float, float]],
     gap: float,
+    heavy: Mapping[tuple[str, str], float],
 ) -> dict[str, float]:
     y: dict[str, float] = {}
     for row in rows:
@@ -182,6 +224,7 @@ def _heights(
     for u, v, at_u, at_v in links:
         # Straight long edges matter more than the placement of boxes.
         weight = 4.0 if u.startswith("\0") and v.startswith("\0") else 1.0
+        weight = max(weight, heavy.get((u, v), 0.0))
         near[u].append((v, at_v - at_u, weight))
         near[v].append((u, at_u - at_v, weight))
     for round in range(24):

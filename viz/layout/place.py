@@ -9,8 +9,9 @@ from dataclasses import replace
 from ..scene.scene import Legend, Scene, norm_text
 from ..scene.style import INK
 from ..scene.text import width
+from .cell import place_cell
 from .folded import place_folded
-from .geometry import Box, Layout, Mark, Stroke, Swatch, around
+from .geometry import Box, Layout, Mark, Stroke, Swatch, Tile, around
 from .lanes import place_steps
 from .ops import place_ops
 
@@ -19,6 +20,7 @@ PLACERS: dict[str, Callable[[Scene], Layout]] = {
     "tree": place_steps,
     "folded": place_folded,
     "ops": place_ops,
+    "cell": place_cell,
 }
 SAMPLE, TEXT = 30.0, 8.0  # length of a legend's sample stroke, and the space after it
 
@@ -26,7 +28,11 @@ SAMPLE, TEXT = 30.0, 8.0  # length of a legend's sample stroke, and the space af
 def place(scene: Scene) -> Layout:
     """Positions for every node, edge and cluster of the scene."""
     layout = PLACERS[scene.view](scene)
-    extent = around([*layout.boxes.values(), *layout.frames.values()] + _paths(layout))
+    extent = around(
+        [*layout.boxes.values(), *layout.frames.values(), *(tile.box for tile in layout.tiles)]
+        + _paths(layout)
+        + [Box(mark.x, mark.y, 2, mark.size * 1.3) for mark in layout.marks]
+    )
     marks: list[Mark] = list(layout.marks)
     strokes: list[Stroke] = []
     swatches: list[Swatch] = []
@@ -43,7 +49,20 @@ def place(scene: Scene) -> Layout:
         else:
             # Samples point left, as gradients do in a picture whose time runs to the right.
             strokes = [Stroke((x + SAMPLE, at), (x, at), norm) for x, norm in samples]
+        if layout.tiles:  # squares have the same scale
+            at -= 13
+            squares = [
+                Tile(f"l{k}", Box(x + SAMPLE / 2, at, SAMPLE, 8), "use", norm=norm)
+                for k, (x, norm) in enumerate(samples)
+            ]
+            layout = replace(layout, tiles=(*layout.tiles, *squares))
         at -= 20
+    if scene.legend is not None and scene.legend.keys:
+        wide = max(extent.w, 760.0)
+        texts, more_strokes, tiles, at = _keys(scene.legend, extent.left, extent.left + wide, at)
+        marks += texts
+        strokes += more_strokes
+        layout = replace(layout, tiles=(*layout.tiles, *tiles))
     for note in scene.notes:
         marks.append(Mark(note, extent.left, at, size=9))
         at -= 14
@@ -68,8 +87,37 @@ def _legend(scene: Scene, x: float, y: float) -> tuple[list[Mark], list[tuple[fl
     return marks, samples
 
 
+def _keys(
+    legend: Legend, left: float, right: float, y: float
+) -> tuple[list[Mark], list[Stroke], list[Tile], float]:
+    """Samples of the other signs with their meanings, in lines; and the height below them."""
+    marks: list[Mark] = []
+    strokes: list[Stroke] = []
+    tiles: list[Tile] = []
+    some = legend.norms[len(legend.norms) // 2] if legend.norms else 1.0
+    x = left
+    for kind, text in legend.keys:
+        wide = SAMPLE + TEXT + width(text, 9) + 22
+        if x > left and x + wide > right:
+            x, y = left, y - 16
+        if kind in ("use", "rest"):
+            tiles.append(Tile(f"key{kind}", Box(x + SAMPLE / 2, y, SAMPLE, 9), kind, norm=some))
+        elif kind == "bar":
+            tiles.append(Tile("keytogether", Box(x + SAMPLE / 2, y, SAMPLE, 8), "together"))
+            tiles.append(Tile("keytotal", Box(x + SAMPLE / 4, y, SAMPLE / 2, 8), "total"))
+        else:
+            ends = (x, y), (x + SAMPLE, y)
+            back = kind == "backward"
+            strokes.append(Stroke(*(ends[::-1] if back else ends), some if back else 0.0, kind))
+        marks.append(Mark(text, x + SAMPLE + TEXT, y, size=9))
+        x += wide
+    return marks, strokes, tiles, y - 18
+
+
 def _tick(norm: float) -> str:
     exponent = round(math.log10(norm))
+    if not math.isclose(norm, 10.0**exponent, rel_tol=1e-6):
+        return norm_text(norm)
     return norm_text(norm) if -2 <= exponent <= 2 else f"1e{exponent}"
 
 

@@ -9,19 +9,23 @@ from __future__ import annotations
 from collections import defaultdict
 
 from ..scene.scene import Edge, Node
+from .avoid import Grid
 from .geometry import Box, Path, Point, around, rounded, straight
 from .plan import ASIDE, BAND_GAP, BEND, GAP, OUT_GAP, RAIL, RAIL_STEP, SIDE, Plan
 
 
-def place_sides(plan: Plan) -> None:
+def place_sides(plan: Plan, margin: float = 0.0) -> None:
     """What feeds cells goes to the left of the lanes, what reads them to the right.
 
-    The rest goes beside what it is tied to.
+    The rest goes beside what it is tied to.  margin: what is taken at both sides of the lanes.
     """
-    extent = around([plan.boxes[n.id] for n in plan.scene.nodes if n.lane is not None])
+    lanes = around([plan.boxes[n.id] for n in plan.scene.nodes if n.lane is not None])
+    extent = Box(lanes.x, lanes.y, lanes.w + 2 * margin, lanes.h)
     rails = _rails(plan)
     ranks: dict[tuple[float, bool], int] = defaultdict(int)  # rails per height so far, and below
-    _place_column(plan, [r for r in rails if r[2] and not r[1]], extent, ranks, left=True)
+    feeding = [r for r in rails if r[2] and not r[1]]
+    plan.free_left = extent.left - SIDE - 8.0 * len(feeding) if feeding else extent.left
+    _place_column(plan, feeding, extent, ranks, left=True)
     near = [
         node
         for node, reads, feeds in rails
@@ -39,6 +43,34 @@ def place_sides(plan: Plan) -> None:
         plan.put_row(list(dict.fromkeys(names)), start, box.y, 0)
     lonely = [node.id for node in plan.scene.nodes if node.id not in plan.boxes]
     plan.put_row(lonely, extent.x, extent.top + BAND_GAP, 1)
+
+
+def run_rails(plan: Plan) -> None:
+    """Paths of all rails, once everything has its place; taps that a box is in the way of go alone.
+
+    (A loss that reads the inner nodes of a tree: straight above them stand other nodes.)
+    """
+    grid = Grid(plan.boxes)
+    for node, edges, rank, turn, left, below in plan.rails:
+        for last in (False, True):  # without its blocked taps a rail may run elsewhere
+            _run_rail(plan, node, edges, rank, turn, left, below)
+            drawn = {edge.id: [edge, *_against(plan, edge)] for edge in edges}
+            free = [
+                edge
+                for edge in edges
+                if not any(grid.meets(plan.paths[e.id], e.source, e.target) for e in drawn[edge.id])
+            ]
+            if last or len(free) == len(edges):
+                break
+            for edge in (e for both in drawn.values() for e in both):
+                del plan.paths[edge.id]
+            edges = free
+
+
+def _against(plan: Plan, edge: Edge) -> list[Edge]:
+    """The gradient that flows against an edge, if its path is known."""
+    found = plan.gradients.get((edge.target, edge.source, edge.slot, edge.part))
+    return [found] if found is not None and found.id in plan.paths else []
 
 
 def _rails(plan: Plan) -> list[tuple[Node, list[Edge], list[Edge]]]:
@@ -106,15 +138,14 @@ def _place_column(
         x = extent.left - away - wide / 2 if left else extent.right + away + wide / 2
         plan.put(node.id, x, y)
         turn = extent.left - SIDE - 8.0 * k if left else extent.right + SIDE + 8.0 * k
-        for edges, rank, below in runs:
-            _run_rail(plan, node, edges, rank, turn, left, below)
+        plan.rails += [(node, edges, rank, turn, left, below) for edges, rank, below in runs]
 
 
 def _rail_height(plan: Plan, cell: str, rank: int, below: bool) -> float:
     box = plan.boxes[cell]
     if below:
         return round(box.bottom - RAIL - RAIL_STEP * rank, 3)
-    return round(plan.top(str(plan.nodes[cell].lane)) + RAIL - 2 + RAIL_STEP * rank, 3)
+    return round(plan.top(cell) + RAIL - 2 + RAIL_STEP * rank, 3)
 
 
 def _run_rail(
@@ -149,7 +180,7 @@ def _run_rail(
             arrow = below or before is None
             plan.paths[edge.id] = rounded(corners if below else corners[::-1], arrow=arrow)
             before = bend[0][0] + (-BEND if left else BEND)  # where its bend left the rail
-            gradient = plan.gradients.get((edge.target, edge.source, edge.slot))
+            gradient = plan.gradients.get((edge.target, edge.source, edge.slot, edge.part))
             if gradient is not None:
                 if from_side:
                     x, start = at.left - ASIDE, at.y - ASIDE

@@ -23,30 +23,45 @@ def route(plan: Plan, edge: Edge) -> Path:
     if same and arrangement == "dag":
         return _in_dag(plan, edge, source, target, back)
     level = arrangement == "chain" or (arrangement == "grid" and abs(a.y - b.y) < 1)
+    ports = plan.port(source, edge.part), plan.port(target, edge.part)
     if same and first.kind in (*steps, "initial") and second.kind in steps and level:
-        return _along(a, b, aside, back)
+        return _along(a, b, aside, back, ports, plan.beside / 2)
     cells = {first.kind, second.kind} <= {"cell", "elided"}
     if cells and abs(a.y - b.y) < 1 and arrangement == "chain":
-        return _along(a, b, aside, back)
+        return _along(a, b, aside, back, ports, plan.beside / 2)
     if same and first.kind == "input" and arrangement == "grid":
         return _into_corner(a, b, back)
-    if same and first.kind == "input" and a.bottom < b.top and a.top > b.bottom:
+    beside = "input" in (first.kind, second.kind) or second.kind == "output"
+    if same and beside and a.bottom < b.top and a.top > b.bottom:
         return _along(a, b, aside, back)
     if (first.lane is None or second.lane is None) and abs(a.y - b.y) < (a.h + b.h) / 2:
         return _along(a, b, aside, back)
+    if second.kind == "attend" and not same:
+        return _to_sum(plan, a, b, aside, back, _blocked_above(plan, source, a, b))
+    if edge.part and cells and not same:
+        return _corridor(plan, a, b, aside, back, ports)
     if first.lane and second.lane and _blocked(plan, source, target):
-        return _bypass(plan, a, b, aside, back)
+        return _bypass(plan, source, b, aside, back)
     return _upwards(a, b, aside, back, stem=same and arrangement == "tree")
 
 
-def _along(a: Box, b: Box, aside: float, back: bool) -> Path:
-    """Sideways between boxes at one height: values above, gradients below."""
+def _along(
+    a: Box, b: Box, aside: float, back: bool, ports: tuple[float, float] | None = None,
+    shift: float = 0.0,
+) -> Path:  # fmt: skip
+    """Sideways between boxes at one height: values above, gradients below.
+
+    ports: the heights at which the edge meets them; None: their middles.
+    """
     to_right = b.x >= a.x
-    y = a.y - aside if back else a.y + aside
-    y_end = b.y - aside if back else b.y + aside
+    at, at_end = ports or (a.y, b.y)
+    y = at - aside if back else at + aside
+    y_end = at_end - aside if back else at_end + aside
     start = (a.right if to_right else a.left, y)
     end = (b.left if to_right else b.right, y_end)
-    middle = ((start[0] + end[0]) / 2, (y + y_end) / 2 + (-9 if back else 8))
+    # Other edges may pass right of a cell: the text stands where the gap is free.
+    past = (start[0] + end[0]) / 2 + (shift if abs(end[0] - start[0]) > 2 * shift else 0.0)
+    middle = past, (y + y_end) / 2 + (-9 if back else 8)
     if abs(y - y_end) > 1:
         path = smooth([end, start] if back else [start, end], label=middle)
     else:
@@ -103,14 +118,15 @@ def _blocked(plan: Plan, source: str, target: str) -> bool:
         return False
     return any(
         a.top < plan.boxes[id].y < b.bottom
-        for id in plan.upright(a.x)
+        for id in plan.upright(a.x, plan.line[source])
         if id not in (source, target) and plan.nodes[id].lane is not None
     )
 
 
-def _bypass(plan: Plan, a: Box, b: Box, aside: float, back: bool) -> Path:
+def _bypass(plan: Plan, source: str, b: Box, aside: float, back: bool) -> Path:
     """Up through the gap between two columns, around what stands between."""
-    wide = max(plan.boxes[id].w for id in plan.upright(a.x))
+    a = plan.boxes[source]
+    wide = max(plan.boxes[id].w for id in plan.upright(a.x, plan.line[source]))
     inner = aside if back else -aside
     x = a.x + wide / 2 + 12 - inner / 2
     y = a.y + inner / 2 if aside else a.y
@@ -120,11 +136,48 @@ def _bypass(plan: Plan, a: Box, b: Box, aside: float, back: bool) -> Path:
     return rounded(corners[::-1] if back else corners, label=(x + 12, (y + low) / 2))
 
 
+def _blocked_above(plan: Plan, source: str, a: Box, b: Box) -> Box | None:
+    """The highest box of a lane between a cell and the height of what looks at it."""
+    over = [
+        plan.boxes[id]
+        for id in plan.upright(a.x, plan.line[source])
+        if id != source and plan.nodes[id].lane is not None and a.top < plan.boxes[id].y < b.bottom
+    ]
+    return max(over, key=lambda box: box.top, default=None)
+
+
+def _to_sum(plan: Plan, a: Box, b: Box, aside: float, back: bool, above: Box | None) -> Path:
+    """From a cell that is looked at up to the sum; around the lanes that stand above it."""
+    shift = 0.6 * aside * (1 if back else -1)
+    end = (b.x + shift, b.bottom)
+    if above is None:
+        start = (a.x + min(a.w / 4, max(-a.w / 4, (b.x - a.x) * 0.1)) + shift, a.top)
+        return straight(*((end, start) if back else (start, end)))
+    x = a.right + 12 + (shift if aside else 0)
+    y = a.y + (-shift if aside else 0)
+    corners = [(a.right, y), (x, y), (x, above.top + 10), end]
+    return rounded(corners[::-1] if back else corners)
+
+
+def _corridor(
+    plan: Plan, a: Box, b: Box, aside: float, back: bool, ports: tuple[float, float]
+) -> Path:
+    """A state from the end of one lane to the start of another: between them, to its left."""
+    inner = aside if back else -aside
+    up = b.y > a.y
+    y, y_end = ports[0] - inner, ports[1] - inner
+    right, left = a.right + 16 - inner, b.left - 34 + inner
+    middle = (a.top + 12 - inner * 0.8) if up else (a.bottom - 12 + inner * 0.8)
+    corners = [(a.right, y), (right, y), (right, middle), (left, middle), (left, y_end),
+               (b.left, y_end)]  # fmt: skip
+    at = b.left - 16, y_end + (-9 if back else 8)
+    return rounded(corners[::-1] if back else corners, label=at)
+
+
 def _in_dag(plan: Plan, edge: Edge, source: str, target: str, back: bool) -> Path:
-    for forward in plan.scene.edges:
-        same = (forward.source, forward.target, forward.slot) == (source, target, edge.slot)
-        if same and forward.kind != "backward" and forward.id in plan.paths:
-            return reversed_beside(plan.paths[forward.id], ASIDE)
+    forward = plan.forward.get((source, target, edge.slot))
+    if forward is not None and forward in plan.paths:
+        return reversed_beside(plan.paths[forward], ASIDE)
     a, b = plan.boxes[source], plan.boxes[target]
     return (
         straight((b.left, b.y), (a.right, a.y)) if back else straight((a.right, a.y), (b.left, b.y))

@@ -7,24 +7,33 @@ All text is quoted by ``text.quote``.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from ..layout.geometry import Box, Layout, Mark, Path, Point, Stroke, Swatch, around, straight
+from ..layout.geometry import Box, Layout, Mark, Path, Point, Stroke, Swatch, Tile, around, straight
 from ..scene.scene import Edge, Node, Scene
 from ..scene.style import (
+    ALARM,
+    EDGES,
+    FAINT,
     FONT,
     FRAME,
     INK,
     LANE,
+    MUTED,
     NODES,
+    SHARED,
     EdgeStyle,
+    attention_style,
     edge_style,
     gradient_style,
+    ink_on,
+    ramp,
     tint,
-)
+)  # fmt: skip
 from ..scene.text import clean, quote, width
 
 MARGIN = 14.0
+_STATE = EDGES["state"]
 
 
 def to_dot(scene: Scene, layout: Layout) -> str:
@@ -61,6 +70,7 @@ def to_dot(scene: Scene, layout: Layout) -> str:
     for k, stroke in enumerate(layout.strokes):
         lines += _stroke(f"k{k}", stroke, scene)
     lines += [_swatch(f"s{k}", swatch, scene) for k, swatch in enumerate(layout.swatches)]
+    lines += [_tile(f"q{k}", tile, scene) for k, tile in enumerate(layout.tiles)]
     lines.append("}")
     return "\n".join(lines) + "\n"
 
@@ -70,7 +80,7 @@ def drawn_nodes(scene: Scene, layout: Layout) -> int:
 
     The ends of sample strokes are invisible, and not reported.
     """
-    return len(scene.nodes) + len(layout.marks) + len(layout.swatches)
+    return len(scene.nodes) + len(layout.marks) + len(layout.swatches) + len(layout.tiles)
 
 
 def drawn_edges(scene: Scene, layout: Layout) -> int:
@@ -91,10 +101,10 @@ def _node(node: Node, box: Box, scene: Scene) -> str:
         shape=style.shape,
         style=quote(style.style),
         fillcolor=quote(fill),
-        color=quote(style.line),
+        color=quote(ALARM if node.mark else style.line),
         fontcolor=quote(style.ink),
         fontsize=f"{style.size:g}",
-        penwidth=f"{style.pen:g}",
+        penwidth=f"{3.0 if node.mark else style.pen:g}",
         label=quote(label),
         tooltip=quote(node.tooltip or label or node.kind, 2000),
     )
@@ -107,7 +117,7 @@ def _edge(edge: Edge, path: Path, scene: Scene) -> str:
         "class": quote(edge.kind),
         "tooltip": quote(edge.tooltip or edge.label or edge.kind, 2000),
         **_line(style),
-        **_spline(path, style),
+        **_spline(path, style, edge.cut),
     }
     if edge.label and path.label is not None:
         attributes["label"] = quote(edge.label)
@@ -125,7 +135,8 @@ def _line(style: EdgeStyle) -> dict[str, str]:
     }
 
 
-def _spline(path: Path, style: EdgeStyle) -> dict[str, str]:
+def _spline(path: Path, style: EdgeStyle, cut: bool = False) -> dict[str, str]:
+    """cut: with bars across its start, where what comes back is stopped."""
     if not path.arrow:
         return {"pos": _given(*map(_xy, path.points)), "arrowhead": "none"}
     # Graphviz draws the head from the curve's end to the tip: the curve stops one head short of it.
@@ -135,7 +146,12 @@ def _spline(path: Path, style: EdgeStyle) -> dict[str, str]:
     before = body[-1]
     tip = _back(tip, before, min(0.6 * style.width, math.dist(before, tip) / 2))
     end = _back(tip, before, min(10 * style.arrow, 0.8 * math.dist(before, tip)))
-    return {"pos": _given(f"e,{_xy(tip)}", *map(_xy, [*body, end]))}
+    if not cut:
+        return {"pos": _given(f"e,{_xy(tip)}", *map(_xy, [*body, end]))}
+    first, second, *more = body
+    start = _back(first, second, min(8.0, 0.5 * math.dist(first, second)))
+    points = [f"s,{_xy(first)}", f"e,{_xy(tip)}", *map(_xy, [start, second, *more, end])]
+    return {"pos": _given(*points), "dir": "both", "arrowtail": "teetee"}
 
 
 def _back(tip: Point, before: Point, distance: float) -> Point:
@@ -182,6 +198,53 @@ def _swatch(name: str, swatch: Swatch, scene: Scene) -> str:
     )
 
 
+def _tile(name: str, tile: Tile, scene: Scene) -> str:
+    look: dict[str, str] = {"style": "filled", "penwidth": "0"}
+    look["label"] = quote(tile.text) if tile.text else _given()
+    if tile.kind in ("use", "rest"):
+        fill = ramp(tile.norm, scene.legend)
+        broken = not math.isfinite(tile.norm)
+        look |= {"fillcolor": quote(fill), "fontcolor": quote(ink_on(fill)), "fontsize": "7.5"}
+        if tile.kind == "rest":
+            look |= {"style": quote("filled,dashed"), "penwidth": "0.8", "color": quote(MUTED),
+                     "fillcolor": quote("#ffffff"), "fontcolor": quote(MUTED)}  # fmt: skip
+        elif broken:
+            look |= {"penwidth": "1.4", "color": quote(ALARM)}
+        elif tile.norm == 0:
+            look["fontcolor"] = quote(FAINT)
+    elif tile.kind == "strip":
+        look |= _striped([None if n is None else ramp(n, scene.legend) for n in tile.norms])
+    elif tile.kind == "together":
+        look |= {"penwidth": "0.8", "color": quote(SHARED), "fillcolor": quote("#f3f0fa")}
+    else:
+        look |= {"fillcolor": quote(MUTED if tile.kind == "tick" else SHARED)}
+    return f"{name} [" + _attributes(
+        id=quote(tile.id),
+        **{"class": quote(f"tile {tile.kind}")},
+        pos=_given(_xy((tile.box.x, tile.box.y))),
+        width=f"{tile.box.w / 72:.4f}",
+        height=f"{tile.box.h / 72:.4f}",
+        shape="box",
+        tooltip=quote(tile.tooltip or tile.kind, 2000),
+        **look,
+    )
+
+
+def _striped(colors: Sequence[str | None]) -> dict[str, str]:
+    """Runs of one colour are one stripe. Graphviz gives what is left over to the last."""
+    runs: list[tuple[str, int]] = []
+    for color in colors:
+        shown = color or "#ffffff"
+        if runs and runs[-1][0] == shown:
+            runs[-1] = (shown, runs[-1][1] + 1)
+        else:
+            runs.append((shown, 1))
+    if len(runs) == 1:
+        return {"fillcolor": quote(runs[0][0])}
+    parts = [f"{color};{count / len(colors):.7f}" for color, count in runs[:-1]]
+    return {"style": "striped", "fillcolor": _given(":".join([*parts, runs[-1][0]]))}
+
+
 def _stroke(name: str, stroke: Stroke, scene: Scene) -> Iterable[str]:
     for end, point in (("a", stroke.start), ("b", stroke.end)):
         yield (
@@ -189,14 +252,19 @@ def _stroke(name: str, stroke: Stroke, scene: Scene) -> Iterable[str]:
             'label="", '
             f"pos={_given(_xy(point))}];"
         )
-    style = gradient_style(stroke.norm, scene.legend)
+    cut = stroke.kind == "cut"
+    if stroke.kind == "backward":
+        style = gradient_style(stroke.norm, scene.legend)
+    else:
+        style = attention_style(0.6) if stroke.kind == "attend" else EDGES.get(stroke.kind, _STATE)
     path = straight(stroke.start, stroke.end)
-    attributes = _line(style) | _spline(path, style)
+    attributes = _line(style) | _spline(path, style, cut)
     yield f"{name}a -> {name}b [" + _attributes(**{"class": "mark"}, **attributes)
 
 
 def _extents(layout: Layout) -> list[Box]:
     boxes = [Box(x, y, 6, 6) for path in layout.paths.values() for x, y in path.points]
+    boxes += [tile.box for tile in layout.tiles]
     boxes += [Box(m.x + mark_width(m) / 2, m.y, mark_width(m), m.size * 1.3) for m in layout.marks]
     return boxes
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,12 @@ from minigrad.recur import SHARED, parts_of
 from .describe import lines
 from .draft import Draft
 from .flow import frontier
-from .gradient import Gradients, norm, row_norms, together
+from .gradient import Gradients, norm, together
 from .scene import norm_text
 
 MOST_NUMBERED = 240  # cells; beyond, the numbers beside the edges could not be read
+Way = tuple[str, str, int, str]  # user, maker, slot, part of the state
+Sent = dict[Tensor, np.ndarray]  # what projections get back
 
 
 class Backward:
@@ -33,15 +35,26 @@ class Backward:
         leaves: Sequence[Tensor],
         wanted: Sequence[Tensor] | None,
     ) -> None:
+        self.scalar = scalar
         self._gradients = None if scalar is None else Gradients(scalar, recurs, leaves)
         self._wanted = None if wanted is None else set(wanted)
         self._states: dict[Tensor, np.ndarray | None] = {}
-        self._flows: dict[tuple[str, str, int], list[float]] = defaultdict(list)  # by user, maker
+        self._flows: dict[Way, list[float]] = defaultdict(list)
+        self._sums: dict[Way, dict[Any, np.ndarray]] = defaultdict(dict)
 
-    def flow(self, source: str, target: str, part: Any, slot: int = 0) -> None:
-        """A part of what passes from ``target`` back to ``source``; None: no gradient path."""
-        if part is not None:
-            self._flows[target, source, slot].append(float(part))
+    def flow(self, source: str, target: str, size: Any, slot: int = 0, part: str = "") -> None:
+        """Some of what passes from ``target`` back to ``source``: of its own; None: no path."""
+        if size is not None:
+            self._flows[target, source, slot, part].append(float(size))
+
+    def add(self, source: str, target: str, sent: Mapping[Any, np.ndarray], part: str = "") -> None:
+        """What passes back to parts of ``source``, which is added to what passes there already.
+
+        Two arguments may read one state: what comes back through both is a sum.
+        """
+        sums = self._sums[target, source, 0, part]
+        for key, value in sent.items():
+            sums[key] = sums[key] + value if key in sums else value
 
     def asked(self, t: Tensor) -> bool:
         """Whether gradients with regard to ``t``, or to a leaf of it, are shown."""
@@ -50,6 +63,11 @@ class Backward:
     def rows(self, r: Tensor, tensors: Iterable[Tensor]) -> np.ndarray | None:
         """(n,) norms of what arrives at interior tensors of ``r`` together, at each node."""
         return None if self._gradients is None else self._gradients.rows(r, tensors)
+
+    def vector(self, r: Tensor, ph: Tensor, row: int) -> np.ndarray | None:
+        """What one node of ``r`` gives an input of its own back."""
+        arrived = None if self._gradients is None else self._gradients.arrived.get(r, {}).get(ph)
+        return None if arrived is None else arrived[row]
 
     def state(self, r: Tensor, row: int) -> float | None:
         """The norm of the total gradient with regard to a node's state.
@@ -81,20 +99,30 @@ class Backward:
         found = together([np.array([norm(g)]) for g in self._gradients.direct(asked)])
         return None if found is None else float(found[0])
 
-    def through(self, consumer: Any) -> dict[Tensor, np.ndarray]:
-        """(n,) norms, per recurrence, of what its projections get back through one consumer.
+    def total(self, t: Tensor) -> np.ndarray | None:
+        """The gradient with regard to a leaf, where it is shown."""
+        asked = self._gradients is not None and self.asked(t)
+        return self._gradients.total.get(t) if asked and self._gradients is not None else None
+
+    def added(self, r: Tensor, k: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """(n,) norms of what each node adds to the gradient of a leaf it shares, and the sum."""
+        if self._gradients is None or (r, k) not in self._gradients.sums:
+            return None
+        norms = self._gradients.rows(r, [parts_of(r).block.inputs[k]])
+        return None if norms is None else (norms, self._gradients.sums[r, k])
+
+    def through(self, consumer: Any) -> Sent:
+        """What projections of recurrences get back through one consumer.
 
         consumer: the scalar, or (recurrence, number of the argument).
         """
-        if self._gradients is None:
-            return {}
-        return _by_maker(self._gradients.back.get(consumer, {}))
+        return {} if self._gradients is None else self._gradients.back.get(consumer, {})
 
-    def one_reader(self, r: Tensor, k: int, row: int) -> dict[Tensor, np.ndarray]:
-        """The same of what one node of ``r`` sends back through its argument k."""
+    def by_reader(self, r: Tensor, k: int, rows: Sequence[int]) -> dict[int, Sent]:
+        """The same of what each of some nodes of ``r`` sends back through its argument k."""
         if self._gradients is None:
-            return {}
-        return _by_maker(self._gradients.one_reader(r, k, row))
+            return {row: {} for row in rows}
+        return self._gradients.by_reader(r, k, rows)
 
     def draw(self, draft: Draft) -> None:
         """One backward edge against each forward edge along which the scalar can be reached."""
@@ -105,33 +133,39 @@ class Backward:
         # In a dag the numbers would lie on top of each other.
         unnumbered = {None, *(c.id for c in draft.clusters if c.arrangement == "dag")}
         for edge in list(draft.edges):
-            parts = self._flows.get((edge.target, edge.source, edge.slot))
-            if not parts or edge.target not in reaching:
+            way = edge.target, edge.source, edge.slot, edge.part
+            parts = [*self._flows.get(way, ()), *map(norm, self._sums.get(way, {}).values())]
+            if not parts or edge.target not in reaching or edge.cut:
                 continue
             total = norm(np.asarray(parts))
             lanes = draft.nodes[edge.source].lane, draft.nodes[edge.target].lane
             shown = numbered and edge.kind in ("state", "elided") and unnumbered.isdisjoint(lanes)
-            way = f"from {_named(draft, edge.target)} back to {_named(draft, edge.source)}"
+            place = f"from {_named(draft, edge.target)} back to {_named(draft, edge.source)}"
             draft.edge(
                 edge.target,
                 edge.source,
                 "backward",
                 label=norm_text(total) if shown else "",
                 norm=total,
-                tooltip=lines(f"gradient norm {total:.6g}", way),
+                tooltip=lines(f"gradient norm {total:.6g}", place),
                 slot=edge.slot,
+                part=edge.part,
+                weight=edge.weight,
             )
 
 
-def _by_maker(cotangents: dict[Tensor, np.ndarray]) -> dict[Tensor, np.ndarray]:
-    """(n,) norms, per recurrence, of the cotangents of its projections."""
-    parts: dict[Tensor, list[np.ndarray]] = defaultdict(list)
-    for p, g in cotangents.items():
-        via, r = p.attrs["via"], p.inputs[0]
-        rows, _ = via.index(parts_of(r).structure.n)
-        norms = norm(g) if via is SHARED else row_norms(g)
-        parts[r].append(np.append(norms, 0.0)[rows])  # -1: nothing
-    return {r: total for r, found in parts.items() if (total := together(found)) is not None}
+def at_rows(sent: Sent, r: Tensor, rows: np.ndarray) -> dict[Any, np.ndarray]:
+    """Of what projections get back, what belongs to some nodes of ``r``, by what they project."""
+    found: dict[Any, np.ndarray] = {}
+    for p, g in sent.items():
+        if p.inputs[0] is not r:
+            continue
+        at = p.attrs["via"].index(parts_of(r).structure.n)[0][rows]
+        table = g[None] if p.attrs["via"] is SHARED else g
+        value = np.where((at >= 0).reshape(-1, *[1] * (table.ndim - 1)), table[at], 0)
+        ref = p.attrs["ref"]
+        found[ref] = found[ref] + value if ref in found else value
+    return found
 
 
 def _reaching(draft: Draft) -> set[str]:

@@ -13,6 +13,7 @@ from minigrad.graph import Tensor, toposort
 from minigrad.recur import RECUR
 from minigrad.structure import Structure
 
+from .cell import cell
 from .folded import folded
 from .ops import ops
 from .scene import Scene
@@ -28,6 +29,8 @@ def build(
     max_steps: int | None,
     labels: Any,
     title: str | None,
+    scale: tuple[float, float] | None = None,
+    steps: Sequence[int] | None = None,
 ) -> Scene:
     """See ``draw``."""
     words = _words(labels)
@@ -40,10 +43,12 @@ def build(
     wanted = None if wrt is None else _wanted(tensors_in(wrt, "wrt"), ends, scalar)
     if view == "tree":
         return tree(ends, None, scalar, max_steps, words, title)
+    if view == "cell":
+        return cell(ends, scalar, wanted, steps, title)
     if view == "folded":
         return folded(ends, scalar, wanted, title)
     if view == "unfolded" and _has_recurrence([*ends, *([scalar] if scalar is not None else [])]):
-        return unfolded(ends, scalar, wanted, max_steps, words, title)
+        return unfolded(ends, scalar, wanted, max_steps, words, title, scale)
     return ops(ends, scalar, wanted, title)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from .scene import Cluster, Edge, Legend, Node, Scene
+from .scene import Cluster, Edge, Legend, Node, Scene, Track
 
 
 class Draft:
@@ -15,7 +15,9 @@ class Draft:
         self.nodes: dict[str, Node] = {}
         self.edges: list[Edge] = []
         self.clusters: list[Cluster] = []
-        self._joined: set[tuple[str, str, int]] = set()
+        self.tracks: list[Track] = []
+        self.notes: list[str] = []
+        self._joined: set[tuple[str, str, int, str]] = set()
 
     def node(self, kind: str, label: str, **more: Any) -> str:
         """A new node; its id."""
@@ -30,12 +32,16 @@ class Draft:
         """A new edge, whether or not there is one between the two."""
         self.edges.append(Edge(f"e{len(self.edges)}", source, target, kind, **more))
 
-    def connect(self, source: str, target: str, kind: str = "forward", slot: int = 0) -> None:
+    def connect(
+        self, source: str, target: str, kind: str = "forward", slot: int = 0, part: str = "",
+        **more: Any,
+    ) -> None:  # fmt: skip
         """An edge unless there is one: several tensors between two nodes are one arrow."""
-        if (source, target, slot) not in self._joined:
-            self._joined.add((source, target, slot))
+        if (source, target, slot, part) not in self._joined:
+            self._joined.add((source, target, slot, part))
             boxed = kind != "shared" and self.boxed(source, target)
-            self.edge(source, target, "elided" if boxed else kind, slot=slot)
+            kind = "elided" if boxed else kind
+            self.edge(source, target, kind, slot=slot, part=part, **more)
 
     def boxed(self, *ids: str) -> bool:
         """Whether one of the nodes stands for what is left out."""
@@ -50,4 +56,4 @@ class Draft:
     ) -> Scene:
         """What has been made so far."""
         parts = tuple(self.nodes.values()), tuple(self.edges), tuple(self.clusters)
-        return Scene(view, title, *parts, legend, notes)
+        return Scene(view, title, *parts, legend, (*notes, *self.notes), tuple(self.tracks))

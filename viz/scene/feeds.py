@@ -11,12 +11,12 @@ import numpy as np
 from minigrad.graph import Tensor
 from minigrad.recur import PROJ, SHARED, parts_of
 
-from .backward import Backward
+from .backward import Backward, Sent, at_rows
 from .describe import lines, name_list, shape_text, tensor_text, value_text
 from .draft import Draft
 from .flow import Canonical, argument_name, bits_of, frontier, is_initial, is_source, leaf_name
-from .gradient import norm, together
 from .lanes import Lanes
+from .numbers import norm, together
 from .steps import Unit
 from .text import shorten, subscript
 
@@ -39,6 +39,7 @@ class Feeds:
         self._made: dict[Any, str] = {}  # inputs, initial states and tables, by what they stand for
         self._repeats: dict[Unit, Counter[int]] = {}  # how many calls of a unit read an argument
         self._canonical = Canonical()
+        self._arrived: dict[str, np.ndarray] = {}  # at inputs
         self.box_of: dict[Tensor, str] = {}  # of parameters
 
     # -- what one argument brings ------------------------------------------------------------------
@@ -52,41 +53,55 @@ class Feeds:
         back = self._backward.through((r, k))
         initial = is_initial(r, k)
         readers = Counter(bit for value in seen.tolist() for bit in bits_of(value >> 1))
-        for row in lanes.drawn_rows(r):
-            here, bits = lanes.cell(r, row), int(seen[row])
+        drawn = lanes.drawn_rows(r)
+        feeding = {row: self._feeders(r, row, int(seen[row]) >> 1) for row in drawn}
+        alone = self._backward.by_reader(
+            r, k, [row for row, bits in feeding.items() if any(readers[b] > 1 for b in bits)
+                   and len(bits) <= MOST_FEEDERS]
+        )  # fmt: skip
+        for row in drawn:
+            here, bits, feeders = lanes.cell(r, row), int(seen[row]), feeding[row]
             flow = None if contributed is None else contributed[row]
-            feeders = [bit for bit in bits_of(bits >> 1) if lanes.cells[bit][0] != here]
             if len(feeders) > MOST_FEEDERS:
                 hub = self._hub(r, k, bits >> 1, feeders, back)
                 self._draft.connect(hub, here)
                 self._backward.flow(hub, here, flow)
                 continue
             for bit in feeders:
-                source, maker, _ = lanes.cells[bit]
+                source, maker, at = lanes.cells[bit]
                 own = lanes.unit_of[maker] is lanes.unit_of[r]
-                self._draft.connect(source, here, "state" if initial or own else "forward")
+                part = lanes.part(r, k) if initial or own else ""
+                self._draft.connect(
+                    source, here, "state" if initial or own else "forward", part=part,
+                    label=lanes.state_text(part, maker, at) if at >= 0 else part,
+                )  # fmt: skip
                 # From one reader comes all that the maker gets back; of several, each is asked.
-                sent = back if readers[bit] == 1 else self._backward.one_reader(r, k, row)
-                self._backward.flow(source, here, self._passed(sent, bit, flow))
+                if flow is not None:
+                    self._sent(back if readers[bit] == 1 else alone[row], source, here, bit, part)
             if bits & 1 and not feeders and not self._draft.boxed(here):
+                part = lanes.part(r, k) if initial else ""
                 leaf = self._initial(r, k, row) if initial else self._input(r, k, row)
-                self._draft.connect(leaf, here, "state" if initial else "forward")
+                self._draft.connect(leaf, here, "state" if initial else "forward", part=part)
                 if self._backward.asked(r.inputs[k]):
-                    self._backward.flow(leaf, here, flow)
+                    self._backward.flow(leaf, here, flow, part=part)
+                    if not initial:
+                        self._arrive(leaf, r, k, row, flow)
 
-    def _passed(self, sent: dict[Tensor, np.ndarray], bit: int, arrived: Any) -> float | None:
+    def _feeders(self, r: Tensor, row: int, seen: int) -> list[int]:
+        here = self._lanes.cell(r, row)
+        return [bit for bit in bits_of(seen) if self._lanes.cells[bit][0] != here]
+
+    def _sent(self, sent: Sent, source: str, here: str, bit: int, part: str = "") -> None:
         """What of a reader's gradient reaches a cell, or the nodes that a box stands for.
 
         Between them it may be stopped: then it is 0, whatever arrived at the reader.
         """
-        if arrived is None:
-            return None
-        parts = [sent[r][rows] for r, rows in self._lanes.standing(bit) if r in sent]
-        return norm(np.concatenate(parts)) if parts else 0.0
+        self._backward.flow(source, here, 0.0, part=part)
+        for r, rows in self._lanes.standing(bit):
+            found = at_rows(sent, r, rows)
+            self._backward.add(source, here, {(r, ref): g for ref, g in found.items()}, part)
 
-    def _hub(
-        self, r: Tensor, k: int, seen: int, feeders: list[int], back: dict[Tensor, np.ndarray]
-    ) -> str:
+    def _hub(self, r: Tensor, k: int, seen: int, feeders: list[int], back: Sent) -> str:
         """One box for many cells read at once."""
         key = ("hub", r, k, seen)
         if key not in self._made:
@@ -103,13 +118,13 @@ class Feeds:
             self.read(id, feeders, back)
         return self._made[key]
 
-    def read(self, id: str, feeders: Sequence[int], back: dict[Tensor, np.ndarray]) -> None:
+    def read(self, id: str, feeders: Sequence[int], back: Sent) -> None:
         """Edges from cells (by number) into a box that reads them; back: what they get for it."""
         for bit in feeders:
             source = self._lanes.cells[bit][0]
             self._draft.connect(source, id)
             if back:
-                self._backward.flow(source, id, self._passed(back, bit, 0.0))
+                self._sent(back, source, id, bit)
 
     # -- inputs and their words --------------------------------------------------------------------
 
@@ -122,13 +137,11 @@ class Feeds:
             readers = self._readers(r, k, row)
             word, symbol = self._word(r, k, readers), self._symbol(r, k, readers, at)
             value = self._values.get(arg)
-            arrived = self._backward.rows(r, [ph]) if self._backward.asked(arg) else None
             source = ", ".join(leaf_name(t) for t in frontier(arg) if is_source(t))
             self._made[key] = self._draft.node(
                 "input",
                 shorten(word, 16) or symbol,
                 lane=self._draft.nodes[self._lanes.cell(r, row)].lane,
-                norm=None if arrived is None else float(arrived[row]),
                 tooltip=lines(
                     f"{word}  ({symbol})" if word else symbol,
                     f"row {at} of {source}" if at >= 0 else source,
@@ -137,6 +150,16 @@ class Feeds:
                 ),
             )
         return self._made[key]
+
+    def _arrive(self, box: str, r: Tensor, k: int, row: int, flow: float | None) -> None:
+        """The gradient of an input is the sum of what all its readers give back."""
+        vector = self._backward.vector(r, parts_of(r).block.inputs[k], row)
+        if vector is None:
+            self._draft.change(box, norm=None if flow is None else float(flow))
+            return
+        known = self._arrived.get(box)
+        self._arrived[box] = vector if known is None else known + vector
+        self._draft.change(box, norm=norm(self._arrived[box]))
 
     def _readers(self, r: Tensor, k: int, row: int) -> list[int]:
         """The nodes whose own a row of a table is: those that read it as their first argument.
@@ -181,8 +204,8 @@ class Feeds:
         """The initial state of one sequence: one box for all its leaves; trees share one box."""
         draft, ph = self._draft, parts_of(r).block.inputs[k]
         lane = draft.nodes[self._lanes.cell(r, row)].lane if self._lanes.is_chain(r) else None
-        key = ("initial", r, lane)
         name = (ph.name or "h0").removesuffix("0")
+        key = ("initial", r, lane, self._lanes.part(r, k))
         if key not in self._made:
             label = subscript(shorten(name, 8), 0)
             self._made[key] = draft.node("initial", label, lane=lane, members=(name,))
@@ -253,7 +276,7 @@ class Feeds:
         joint = together([np.array([size]) for size in norms if size is not None])
         return self._draft.node(
             "shared",
-            name_list(names),
+            f"{len(names)} parameters" if joint and len(names) > 3 else name_list(names),
             detail=f"{total:,} numbers" if total > 1 else "",
             members=tuple(names),
             norm=None if joint is None else float(joint[0]),

@@ -18,6 +18,8 @@ from minigrad.graph import Tensor, toposort
 from minigrad.recur import PROJ, RECUR, parts_of
 
 MOST_ELEMENTS = 1_000_000  # followed one by one; of larger tensors anything reaches everything
+SLOT_NAMES = {2: ("left", "right")}  # by how many slots there are
+ATTENTION = "attention"  # what a cell calls the weights that it attends with
 Bits = np.ndarray  # of Python ints
 
 
@@ -75,6 +77,29 @@ def is_initial(r: Tensor, k: int) -> bool:
     return any(
         {ph} <= set(t.inputs) and slots & set(t.inputs) for t in block.nodes if t.op.name == "add"
     )
+
+
+def weights_of(r: Tensor) -> Tensor | None:
+    """The weights inside of a recurrence, one for each step of the memory; None: it has none."""
+    found = (t for t in parts_of(r).block.nodes if t.name == ATTENTION and t.ndim == 1)
+    return next(found, None)
+
+
+def memory_of(r: Tensor) -> list[int]:
+    """The arguments that bring the memory, its keys, its mask: a table for each sequence."""
+    weights = weights_of(r)
+    if weights is None:
+        return []
+    vias, size = parts_of(r).vias, weights.shape[0]
+    tables = [
+        k
+        for k, arg in enumerate(r.inputs)
+        if vias[k].kind == "index" and arg.ndim > 1 and arg.shape[1] == size
+    ]
+    read = [k for k in tables if any(p.op is PROJ for p in frontier(r.inputs[k]))]
+    return [
+        k for k in tables if any(np.array_equal(vias[k].rows, vias[other].rows) for other in read)
+    ]
 
 
 class Canonical:

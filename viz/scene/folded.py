@@ -13,12 +13,19 @@ from minigrad.recur import PROJ, SHARED, parts_of
 
 from .describe import lines, name_list, tensor_text
 from .draft import Draft
-from .flow import Canonical, argument_name, frontier, is_initial, is_source, leaf_name, recurs_of
+from .flow import (
+    SLOT_NAMES,
+    Canonical,
+    argument_name,
+    frontier,
+    is_initial,
+    is_source,
+    leaf_name,
+    recurs_of,
+)
 from .gradient import Gradients, norm
 from .scene import Scene, gradient_legend, norm_text
 from .text import shorten, subscript
-
-SLOT_NAMES = {2: ("left", "right")}
 
 
 def folded(
@@ -152,9 +159,7 @@ class _Folding:
         if key not in self.boxes:
             names = [leaf_name(t) for t in leaves]
             if kind == "input":
-                label = ", ".join(
-                    subscript(shorten(argument_name(r, k), 10), index) for k in args
-                )
+                label = ", ".join(subscript(shorten(argument_name(r, k), 10), index) for k in args)
             elif kind == "initial":
                 stems = [(block.inputs[k].name or "h0").removesuffix("0") for k in args]
                 label = ", ".join(dict.fromkeys(subscript(shorten(s, 8), 0) for s in stems))

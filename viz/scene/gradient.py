@@ -18,7 +18,12 @@ from minigrad.ops import ones_like
 from minigrad.recur import PROJ, SHARED, parts_of, pulled_back
 from minigrad.run.evaluate import evaluate
 
+from .factors import factored, term_norms
 from .flow import frontier
+from .numbers import norm, row_norms, together
+from .reading import read
+
+__all__ = ["Gradients", "norm", "row_norms", "together"]
 
 
 class Gradients:
@@ -26,7 +31,9 @@ class Gradients:
 
     arrived[r][t]: (N, *shape), the cotangent of the interior tensor t of recurrence r per node.
         Of a slot: what flows back along its edges.
-        Of an input: what this node alone contributes to its gradient.
+        Of an input of its own: what this node alone contributes to its gradient.
+    sums[r, k]: what all nodes add to the gradient of argument k, a leaf that they share.
+    added[r][t]: (N,) norms of what each node adds to the gradient of a shared input.
     total[t]: the gradient with regard to a leaf (or any tensor of the outer graph asked for).
     back[consumer][p]: the part of p's cotangent (p a projection) that comes through one consumer.
         A consumer is the scalar itself, or (r, k): argument k of recurrence r.
@@ -40,6 +47,8 @@ class Gradients:
             "arrived": {},
             "total": {t: found[t] for t in wanted if t in found},
             "back": {},
+            "terms": {},
+            "sums": {"all": {}},
         }
         recorded["back"][scalar] = _through(scalar, ones_like(scalar))
         for r in recurs:
@@ -52,29 +61,50 @@ class Gradients:
             )
             also = tuple(t for t in interior if t.dtype.kind == "f")
             args, inside = pulled_back(found[r], r, floats, also)
-            recorded["arrived"][r] = {
-                t: g for t, g in zip(also, inside, strict=True) if g is not None
+            given = zip(block.inputs, r.inputs, parts_of(r).vias, strict=True)
+            shared = {
+                ph
+                for ph, arg, via in given
+                if via is SHARED and not any(p.op is PROJ for p in frontier(arg))
+            } - {*block.slots.values(), *block.ports.values(), *block.outputs}
+            arrived = {t: g for t, g in zip(also, inside, strict=True) if g is not None}
+            recorded["arrived"][r] = {t: g for t, g in arrived.items() if t not in shared}
+            recorded["terms"] |= {
+                (r, t): dict(enumerate(factored(g))) for t, g in arrived.items() if t in shared
             }
             for k, (arg, g) in enumerate(zip(r.inputs, args, strict=True)):
                 if g is not None:
                     recorded["back"][r, k] = _through(arg, g)
-        values = evaluate(_listed(recorded))
-        self.arrived, self.total, self.back = _unlisted(recorded, iter(values))
+                    if not arg.inputs and parts_of(r).vias[k] is SHARED:
+                        recorded["sums"]["all"][r, k] = g
+        values = read(_listed(recorded))
+        self.arrived, self.total, self.back, terms, sums = _unlisted(recorded, iter(values))
+        self.sums = sums["all"]
+        self.added: dict[Tensor, dict[Tensor, np.ndarray]] = {r: {} for r in self.arrived}
+        for (r, t), parts in terms.items():
+            self.added[r][t] = term_norms(list(parts.values()))
 
-    def one_reader(self, r: Tensor, k: int, row: int) -> dict[Tensor, np.ndarray]:
-        """As `back[r, k]`, but of what one node of r sends back through its argument k alone."""
+    def by_reader(
+        self, r: Tensor, k: int, rows: Sequence[int]
+    ) -> dict[int, dict[Tensor, np.ndarray]]:
+        """As `back[r, k]`, but of what each node of r sends back through its argument k alone."""
         block, structure, vias = parts_of(r)
         sent = self.arrived.get(r, {}).get(block.inputs[k])
-        if sent is None:
-            return {}
+        if sent is None or not len(rows):
+            return {row: {} for row in rows}
         arg, index = r.inputs[k], vias[k].index(structure.n)[0]
-        table = np.zeros(arg.shape, arg.dtype)
-        if vias[k] is SHARED:
-            table[...] = sent[row]
-        elif index[row] >= 0:
-            table[index[row]] = sent[row]
-        found = _through(arg, constant(table))
-        return dict(zip(found, evaluate(list(found.values())), strict=True))
+        seed = placeholder(arg.shape, arg.dtype, "sent")
+        found = _through(arg, seed)
+        made: list[Tensor] = []
+        for row in rows:
+            table = np.zeros(arg.shape, arg.dtype)
+            if vias[k] is SHARED:
+                table[...] = sent[row]
+            elif index[row] >= 0:
+                table[index[row]] = sent[row]
+            made += rebuild(list(found.values()), {seed: constant(table)})
+        values = iter(read(made))
+        return {row: {p: next(values) for p in found} for row in rows}
 
     def direct(self, leaves: Sequence[Tensor]) -> list[np.ndarray]:
         """What the scalar's own ops, with no recurrence between, give the leaves back."""
@@ -87,27 +117,9 @@ class Gradients:
 
     def rows(self, r: Tensor, tensors: Iterable[Tensor]) -> np.ndarray | None:
         """(N,) norms of what arrives at interior tensors of r together; None: no gradient path."""
-        arrived = self.arrived.get(r, {})
-        return together([row_norms(arrived[t]) for t in tensors if t in arrived])
-
-
-def row_norms(values: np.ndarray) -> np.ndarray:
-    """Euclidean norms of the rows of (N, ...), safe from overflow and underflow."""
-    flat = np.abs(np.asarray(values, np.float64).reshape(len(values), -1))
-    largest = flat.max(axis=1, initial=0.0)
-    scale = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
-    with np.errstate(all="ignore"):
-        return scale * np.sqrt(np.square(flat / scale[:, None]).sum(axis=1))
-
-
-def norm(value: np.ndarray) -> float:
-    """The Euclidean norm of all elements."""
-    return float(row_norms(np.asarray(value).reshape(1, -1))[0])
-
-
-def together(norms: Sequence[np.ndarray]) -> np.ndarray | None:
-    """Norms of parts joined to the norm of the whole, elementwise; None for no parts."""
-    return row_norms(np.stack(norms, axis=-1)) if norms else None
+        arrived, added = self.arrived.get(r, {}), self.added.get(r, {})
+        known = [t for t in tensors if t in arrived or t in added]
+        return together([row_norms(arrived[t]) if t in arrived else added[t] for t in known])
 
 
 def _through(t: Tensor, ct: Tensor) -> dict[Tensor, Tensor]:
@@ -124,14 +136,18 @@ def _through(t: Tensor, ct: Tensor) -> dict[Tensor, Tensor]:
 
 
 def _listed(recorded: dict[str, Any]) -> list[Tensor]:
-    nested = [*recorded["arrived"].values(), recorded["total"], *recorded["back"].values()]
-    return [t for part in nested for t in part.values()]
+    return [t for part in _nested(recorded) for t in part.values()]
 
 
-def _unlisted(recorded: dict[str, Any], values: Any) -> tuple[dict, dict, dict]:
-    def fill(part: dict) -> dict:
-        return {key: next(values) for key in part}
+def _nested(recorded: dict[str, Any]) -> list[dict]:
+    return [recorded["total"], *(part for name in _SEVERAL for part in recorded[name].values())]
 
-    arrived = {r: fill(part) for r, part in recorded["arrived"].items()}
-    total = fill(recorded["total"])
-    return arrived, total, {key: fill(part) for key, part in recorded["back"].items()}
+
+def _unlisted(recorded: dict[str, Any], values: Any) -> Any:
+    filled = iter([{key: next(values) for key in part} for part in _nested(recorded)])
+    total = next(filled)
+    arrived, *more = ({key: next(filled) for key in recorded[name]} for name in _SEVERAL)
+    return arrived, total, *more
+
+
+_SEVERAL = ("arrived", "back", "terms", "sums")

@@ -7,6 +7,7 @@ Sets of numbers, followed through the ops between recurrences, say who reads who
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,10 +17,13 @@ from minigrad.recur import PROJ, ROW, SHARED, parts_of, proj
 from .backward import Backward
 from .describe import lines, norm_line, shape_text, value_text
 from .draft import Draft
-from .flow import Rows, frontier, is_initial, is_source
+from .flow import Rows, frontier, is_initial, is_source, memory_of
 from .scene import Cluster
 from .steps import Shown, Unit, units
-from .text import shorten
+from .text import broken, raised, subscript
+
+MOST_PARTS = 4  # of a state that have edges of their own
+FORWARD, BACKWARD = "forward in time →", "← backward in time"
 
 
 class Lanes:
@@ -41,6 +45,8 @@ class Lanes:
         self._shown = {r: shown for unit in self.units for r, shown in unit.shown.items()}
         self._numbers = {r: np.full(parts_of(r).structure.n, -1) for r in recurs}
         self.begins = self._continued()
+        self._reversed = {unit for unit in self.units if _is_reversed(unit)}
+        self._parts = {unit: self._parts_of(unit) for unit in self.units}
         self.cells: list[tuple[str, Tensor, int]] = []  # by number: id, recurrence, row (-1: a box)
         self._lanes: dict[str, Unit] = {}
         for k, unit in enumerate(self.units):
@@ -85,6 +91,39 @@ class Lanes:
             return None if unit.structure.n > 1 or not self.begins[unit] else self.begins[unit] + 1
         return int(self._shown[r].column[row]) + self.begins[unit] + 1
 
+    def parts(self, unit: Unit) -> list[str]:
+        """The parts of the state that have edges of their own, the first at the bottom."""
+        return self._parts[unit]
+
+    def clusters_of(self, unit: Unit) -> list[Cluster]:
+        return [c for c in self._draft.clusters if self._lanes.get(c.id) is unit]
+
+    def part(self, r: Tensor, k: int) -> str:
+        """The part of the state that comes through argument k."""
+        name = (parts_of(r).block.inputs[k].name or "h").removesuffix("0")
+        return name if name in self._parts[self.unit_of[r]] else ""
+
+    def state_text(self, part: str, r: Tensor, row: int) -> str:
+        """What the edge that leaves a node says: h₃; of the last steps that are left out, h."""
+        step = self.step(r, row)
+        return subscript(raised(part), step) if part and step else raised(part)
+
+    def _parts_of(self, unit: Unit) -> list[str]:
+        if unit.whole.arrangement != "chain" or not unit.joined:
+            return []
+        block = parts_of(unit.recurs[0]).block
+        names = [t.name or "h" for (slot, _), t in block.slots.items() if slot == 0]
+        if unit.calls:  # what each call hands to the next
+            own = set(unit.recurs)
+            names = [
+                (ph.name or "h").removesuffix("0")
+                for ph, args in zip(
+                    block.inputs, zip(*(r.inputs for r in unit.recurs), strict=True), strict=True
+                )
+                if any(p.op is PROJ and p.inputs[0] in own for a in args for p in frontier(a))
+            ]
+        return names if len(set(names)) == len(names) <= MOST_PARTS else []
+
     def _continued(self) -> dict[Unit, int]:
         """How many steps the same net has made before each unit's first."""
         begins = dict.fromkeys(self.units, 0)
@@ -122,8 +161,9 @@ class Lanes:
                 r, row = unit.at(place)
                 id = draft.node(
                     "cell",
-                    shorten(unit.name, 18),
+                    broken(unit.name),
                     lane=f"c{layer}_{band}",
+                    parts=tuple(self.parts(unit)),
                     column=int(shown.column[place]),
                     level=int(shown.level[place]),
                     tooltip=self._text(r, row),
@@ -139,6 +179,7 @@ class Lanes:
                 column=int(shown.column[places[0]]),
                 level=int(shown.level[places].max()),
                 count=len(places),
+                parts=tuple(self.parts(unit)),
                 tooltip=f"{len(places)} {noun}{'s' * (len(places) > 1)} of {unit.name} "
                 "are not drawn",
             )
@@ -149,7 +190,12 @@ class Lanes:
     def _lane(self, unit: Unit, band: int, layer: int, label: str, arrangement: str) -> str:
         lane = f"c{layer}_{band}"
         self._lanes[lane] = unit
-        self._draft.clusters.append(Cluster(lane, label, arrangement, band=band, layer=layer))
+        heading = ""
+        if self._reversed and unit.whole.arrangement == "chain" and label:
+            heading = BACKWARD if unit in self._reversed else FORWARD
+        self._draft.clusters.append(
+            Cluster(lane, label, arrangement, band=band, layer=layer, heading=heading)
+        )
         return lane
 
     def _hide(self, unit: Unit, layer: int) -> None:
@@ -201,6 +247,8 @@ class Lanes:
         for unit in self.units:
             before, below = self._makers(unit)
             ahead = [b for b in before if b.whole.arrangement == "chain"]
+            if any(memory_of(r) for r in unit.recurs):
+                continue  # what attends stands above what it looks at
             if ahead and unit.whole.arrangement == "chain":
                 offset[unit] = max(offset[b] + _width(b.whole) for b in ahead)
                 # With nothing of its own layer below, it stands to the right of what it continues.
@@ -209,8 +257,7 @@ class Lanes:
             elif below:
                 offset[unit] = max(offset[b] for b in below)
         self._draft.clusters = [
-            Cluster(c.id, c.label, c.arrangement, c.band, layer[self._lanes[c.id]])
-            for c in self._draft.clusters
+            replace(c, layer=layer[self._lanes[c.id]]) for c in self._draft.clusters
         ]
         for node in list(self._draft.nodes.values()):
             shift = offset[self._lanes[node.lane]] if node.lane is not None else 0
@@ -227,6 +274,11 @@ class Lanes:
                 found = dict.fromkeys(maker for maker in makers if maker is not unit)
                 (before if is_initial(r, k) else below).update(found)
         return before, below
+
+
+def _is_reversed(unit: Unit) -> bool:
+    s = unit.structure
+    return unit.whole.arrangement == "chain" and len(s.src) > 0 and bool(np.all(s.src > s.dst))
 
 
 def _width(shown: Shown) -> int:

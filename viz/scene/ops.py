@@ -22,10 +22,10 @@ from .describe import lines, norm_line, number_text, tensor_text, value_text
 from .draft import Draft
 from .flow import argument_name, is_source
 from .gradient import norm
+from .inside import HIDDEN, visible
 from .scene import Cluster, Scene, gradient_legend, norm_text
 from .text import shorten
 
-HIDDEN = frozenset({"broadcast_to", "astype", "checked"})
 MOST = 1500  # nodes; beyond, nobody can read the picture
 SYMBOLS = {
     "add": "+",
@@ -137,7 +137,7 @@ class _Ops:
         elif is_source(t) or t.op is INPUT:
             kind, label = "input", shorten(t.name or "array", 16)
         else:
-            kind, label = "constant", _constant_label(t)
+            kind, label = "constant", constant_label(t)
         detail = shorten(t.name, 16) if t.name and t.inputs else ""
         id = self._node(key or t, kind, label, detail=detail, tooltip=text, norm=size, lane=lane)
         if lane is None:
@@ -279,14 +279,7 @@ class _Ops:
                 self.flows[t, k] = arrived
 
 
-def visible(t: Tensor) -> Tensor:
-    """The tensor itself, or behind hidden ops what they pass on."""
-    while t.op.name in HIDDEN:
-        t = t.inputs[0]
-    return t
-
-
-def _constant_label(t: Tensor) -> str:
+def constant_label(t: Tensor) -> str:
     if t._value is not None and t.size == 1:
         return f"{t._value.reshape(-1)[0]:g}".replace("-", "−")
     return f"const {t.shape}" if t.shape else "const"

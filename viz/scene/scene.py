@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from numbers import Real
 from typing import Any
 
-from .text import shorten
+from .checks import fields, id_and_norm
+from .legend import Legend, gradient_legend, legend_for, norm_text
 
-VIEWS = ("folded", "unfolded", "ops", "tree")
+__all__ = [
+    "ARRANGEMENTS", "EDGE_KINDS", "NODE_KINDS", "VIEWS", "Cluster", "Edge", "Legend", "Node",
+    "Scene", "Track", "Use", "gradient_legend", "legend_for", "norm_text",
+]  # fmt: skip
+VIEWS = ("folded", "unfolded", "ops", "tree", "cell")
 NODE_KINDS = (
     "cell",  # one application of a block
     "input",  # a leaf, or one row of one
@@ -27,6 +30,8 @@ NODE_KINDS = (
     "output",  # a tensor the user asked for, or one row of it
     "loss",  # the scalar whose gradient is shown
     "op",  # one primitive
+    "gate",  # a primitive that the cell gave a name
+    "attend",  # a weighted sum over many cells
     "constant",
     "delay",  # the one-step delay on the loop of a folded recurrence
     "elided",  # stands for what is left out
@@ -39,8 +44,6 @@ EDGE_KINDS = (
     "backward",  # a gradient flowing against a forward, state or shared edge
     "elided",  # a connection into what is left out
 )
-_ID = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)  # what DOT takes for a name unquoted
-DECADES = 12  # a wider range of norms would leave no visible difference in width
 ARRANGEMENTS = ("chain", "tree", "grid", "dag")
 
 
@@ -52,6 +55,8 @@ class Node:
     column, level: its place in the structure (time step, longest path from a source).
     norm: of the gradient with regard to the node's value; None where there is no gradient path.
     count: how many nodes an elided box stands for.  members: the tensors that a shared box holds.
+    parts: the parts of the state that it hands on, the first at the bottom.
+    mark: what is to be noticed about it, such as where NaN begins.
 
     Raises TypeError for text or numbers that are none.
     Raises ValueError for an id that is not letters and digits, or a norm below 0.
@@ -68,14 +73,16 @@ class Node:
     norm: float | None = None
     count: int = 1
     members: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+    mark: str = ""
 
     def __post_init__(self) -> None:
-        _fields(self, str, "kind", "label", "detail", "tooltip")
-        _fields(self, str | None, "lane")
-        _fields(self, int | None, "column", "level")
-        _fields(self, int, "count")
-        _fields(self, tuple, "members")
-        _id_and_norm(self, self.id, self.norm)
+        fields(self, str, "kind", "label", "detail", "tooltip", "mark")
+        fields(self, str | None, "lane")
+        fields(self, int | None, "column", "level")
+        fields(self, int, "count")
+        fields(self, tuple, "members", "parts")
+        id_and_norm(self, self.id, self.norm)
 
 
 @dataclass(frozen=True)
@@ -84,6 +91,9 @@ class Edge:
 
     A backward edge runs from the user of a value to its maker.
     norm: of the gradient that flows along it.  slot: tells the children of a tree node apart.
+    part: of the state, where each has an edge of its own.
+    weight: of the value among those that are summed (attention), 0 to 1.
+    cut: whether gradients are stopped here: back-propagation through time is truncated.
 
     Raises TypeError and ValueError as ``Node`` does.
     """
@@ -96,11 +106,14 @@ class Edge:
     norm: float | None = None
     tooltip: str = ""
     slot: int = 0
+    part: str = ""
+    weight: float | None = None
+    cut: bool = False
 
     def __post_init__(self) -> None:
-        _fields(self, str, "source", "target", "kind", "label", "tooltip")
-        _fields(self, int, "slot")
-        _id_and_norm(self, self.id, self.norm)
+        fields(self, str, "source", "target", "kind", "label", "tooltip", "part")
+        fields(self, int, "slot")
+        id_and_norm(self, self.id, self.norm)
 
 
 @dataclass(frozen=True)
@@ -108,6 +121,7 @@ class Cluster:
     """A group of nodes: a lane of cells, or a block in a frame.
 
     band: which sequence or tree.  layer: which recurrence.
+    heading: what is written beside a lane, such as its direction in time.
 
     Raises TypeError for text or numbers that are none.
     """
@@ -119,36 +133,60 @@ class Cluster:
     layer: int = 0
     framed: bool = False
     tooltip: str = ""
+    heading: str = ""
 
     def __post_init__(self) -> None:
-        _fields(self, str, "id", "label", "arrangement", "tooltip")
-        _fields(self, int, "band", "layer")
+        fields(self, str, "id", "label", "arrangement", "tooltip", "heading")
+        fields(self, int, "band", "layer")
 
 
 @dataclass(frozen=True)
-class Legend:
-    """What the widths of the backward edges mean.
+class Use:
+    """One use of a parameter, at a cell or at what stands for cells that are left out.
 
-    norms: samples, largest first.  clipped: whether smaller ones share the last width.
-    vanished, nonfinite: whether these styles occur.
+    at: the node's id; None: outside of all cells.
+    norm: of what the use adds to the gradient; where several are left out, the sum of their norms.
 
-    Raises ValueError for a sample that is not positive and finite.
+    Raises TypeError and ValueError as ``Node`` does.
     """
 
-    title: str = ""
-    norms: tuple[float, ...] = ()
-    clipped: bool = False
-    vanished: bool = False
-    nonfinite: bool = False
+    id: str
+    at: str | None
+    norm: float
+    count: int = 1
 
     def __post_init__(self) -> None:
-        _fields(self, str, "title")
-        _fields(self, tuple, "norms")
-        for norm in self.norms:
-            if not isinstance(norm, Real) or not 0 < norm < math.inf:
-                raise ValueError(
-                    f"Legend: the norms shown must be positive and finite; got {norm!r}"
-                )
+        fields(self, str | None, "at")
+        fields(self, int, "count")
+        id_and_norm(self, self.id, self.norm)
+
+
+@dataclass(frozen=True)
+class Track:
+    """A row in time: what each use of a parameter adds to its gradient; or one number a step.
+
+    label: the parameter, or the part of the state.  group: of which net.
+    norm: of the whole gradient; None where another track has it, or where there is none.
+    together: the sum of the norms of the uses: what the norm would be if none cancelled.
+    uses: in the order of the cells.
+    strip: instead of uses, norms by step from the first; None where there is no use.
+
+    Raises TypeError and ValueError as ``Node`` does.
+    """
+
+    id: str
+    label: str
+    group: str = ""
+    norm: float | None = None
+    together: float | None = None
+    uses: tuple[Use, ...] = ()
+    strip: tuple[float | None, ...] = ()
+    tooltip: str = ""
+
+    def __post_init__(self) -> None:
+        fields(self, str, "label", "group", "tooltip")
+        fields(self, tuple, "uses", "strip")
+        id_and_norm(self, self.id, self.norm)
 
 
 @dataclass(frozen=True)
@@ -167,11 +205,12 @@ class Scene:
     clusters: tuple[Cluster, ...] = ()
     legend: Legend | None = None
     notes: tuple[str, ...] = ()
+    tracks: tuple[Track, ...] = ()
 
     def __post_init__(self) -> None:
         if self.view not in VIEWS:
             raise ValueError(f"scene: unknown view {self.view!r}: one of {', '.join(VIEWS)}")
-        _fields(self, str, "title")
+        fields(self, str, "title")
         for name, kind in _PARTS.items():
             parts = getattr(self, name)
             wrong = [parts] if not isinstance(parts, (tuple, list)) else parts
@@ -201,6 +240,10 @@ class Scene:
                 raise ValueError(
                     f"scene: edge {edge.id} joins unknown nodes {edge.source}, {edge.target}"
                 )
+        for track in self.tracks:
+            for use in track.uses:
+                if use.at is not None and use.at not in known:
+                    raise ValueError(f"scene: {use.id} of {track.id} is at unknown node {use.at}")
         for cluster in self.clusters:
             if cluster.arrangement not in ARRANGEMENTS:
                 raise ValueError(
@@ -238,6 +281,12 @@ class Scene:
             if node.kind == "elided":
                 lines.append(f"  left out: {node.label}")
         lines += self._gradient_lines()
+        lines += [
+            f"  {track.label}: gradient norm {track.norm:.3g}, of its uses together "
+            f"{track.together:.3g}"
+            for track in self.tracks
+            if track.norm is not None and track.together is not None
+        ]
         lines += [f"  note: {note}" for note in self.notes]
         return "\n".join(lines)
 
@@ -259,73 +308,7 @@ class Scene:
         return [line]
 
 
-_PARTS = {"nodes": Node, "edges": Edge, "clusters": Cluster, "notes": str}
-
-
-_WORDS: dict[Any, str] = {
-    str: "text",
-    str | None: "text or None",
-    int: "a whole number",
-    int | None: "a whole number or None",
-    tuple: "a tuple",
-}
-
-
-def _fields(part: Any, kind: Any, *names: str) -> None:
-    for name in names:
-        value = getattr(part, name)
-        if not isinstance(value, kind):
-            what = f"{type(part).__name__}: {name} must be {_WORDS[kind]}"
-            raise TypeError(f"{what}; got {value!r:.40}")
-
-
-def _id_and_norm(part: Node | Edge, id: Any, norm: Any) -> None:
-    what = type(part).__name__
-    if not isinstance(id, str) or not _ID.fullmatch(id):
-        raise ValueError(f"{what}: an id is letters and digits, such as n0; got {id!r:.40}")
-    if norm is not None and not isinstance(norm, Real):
-        raise TypeError(f"{what} {id}: norm must be a number or None; got {norm!r:.40}")
-    if norm is not None and norm < 0:
-        raise ValueError(f"{what} {id}: a norm is not negative; got {norm}")
-
-
-def norm_text(norm: float) -> str:
-    """A norm in at most seven characters: ``3.2e-04``, ``0.41``, ``0``, ``nan``."""
-    if norm == 0 or not math.isfinite(norm):
-        return {True: "0"}.get(norm == 0, str(norm))
-    if 0.01 <= norm < 1000:
-        return f"{norm:.2g}" if norm < 100 else f"{norm:.0f}"
-    mantissa, exponent = f"{norm:.1e}".split("e")
-    return f"{mantissa}e{int(exponent)}"
-
-
-def legend_for(norms: Iterable[float | None], title: str) -> Legend:
-    """The legend of these gradient norms: up to five decades that span the positive finite ones."""
-    known = [norm for norm in norms if norm is not None]
-    positive = [norm for norm in known if math.isfinite(norm) and norm > 0]
-    ticks: tuple[float, ...] = ()
-    clipped = False
-    if positive:
-        high = math.ceil(math.log10(max(positive)) - 1e-9)
-        low = min(math.floor(math.log10(min(positive)) + 1e-9), high - 1)
-        clipped, low = low < high - DECADES, max(low, high - DECADES)
-        stride = math.ceil((high - low) / 4)
-        # Counted down from the largest, so the widest stroke of the picture is always explained.
-        decades = range(high, low - stride, -stride)
-        ticks = tuple(10.0 ** min(max(d, -307), 308) for d in decades)
-    return Legend(
-        title=title,
-        norms=ticks,
-        clipped=clipped,
-        vanished=any(norm == 0 for norm in known),
-        nonfinite=any(not math.isfinite(norm) for norm in known),
-    )
-
-
-def gradient_legend(name: str | None, edges: Iterable[Edge]) -> Legend:
-    """The legend of the gradient of the scalar ``name`` that these edges carry."""
-    norms = (e.norm for e in edges if e.kind == "backward")
-    return legend_for(norms, f"gradient norm  ‖∂{shorten(name or 'output', 12)}/∂·‖")
+_PARTS = {"nodes": Node, "edges": Edge, "clusters": Cluster, "notes": str, "tracks": Track}
 
 
 def _counts(what: str, items: tuple[Node, ...] | tuple[Edge, ...]) -> list[str]:

@@ -7,7 +7,7 @@ Fills are pale, so that text stays readable in print.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .scene import Edge, Legend, Node
 from .text import clean, width
@@ -22,6 +22,9 @@ ALARM = "#c2185b"
 SHARED = "#8a7fb8"
 FRAME = "#cbd5e1"
 LANE = "#f6f8fb"
+TRACK = "#5b4f8f"
+FAINT = "#6b7280"  # text that says little: 4.5 to 1 on white all the same
+RAMP = ((255, 246, 236), (252, 205, 150), (240, 140, 60), (205, 86, 0), (128, 48, 0))
 THIN, THICK = 0.7, 5.0  # widths of the smallest and largest gradient shown, points
 LINE = 1.2  # line height, times the font size
 
@@ -71,6 +74,18 @@ NODES = {
         size=10,
         least=(46, 30),
     ),
+    "gate": NodeStyle(
+        fill="#dbe8f5", line="#3f6797", size=10.5, least=(34, 24), pad=(14, 8), pen=1.1
+    ),
+    "attend": NodeStyle(
+        shape="ellipse",
+        style="filled",
+        fill="#ffffff",
+        line=SLATE,
+        size=11,
+        least=(24, 24),
+        pad=(8, 6),
+    ),
     "tree": NodeStyle(fill="#ffffff", line="#3f6797", least=(30, 26), pad=(14, 10)),
 }
 
@@ -96,9 +111,20 @@ EDGES = {
 
 def edge_style(edge: Edge, legend: Legend | None) -> EdgeStyle:
     """The style of ``edge``; a backward edge is as wide as the logarithm of its norm says."""
+    if edge.kind != "backward" and edge.weight is not None:
+        return attention_style(edge.weight)
     if edge.kind == "backward":
-        return gradient_style(math.nan if edge.norm is None else edge.norm, legend)
+        style = gradient_style(math.nan if edge.norm is None else edge.norm, legend)
+        # Of many that cross, none may cover the weights.
+        slim = replace(style, width=max(0.7, style.width * 0.4), arrow=style.arrow * 0.6)
+        return style if edge.weight is None else slim
     return EDGES[edge.kind]
+
+
+def attention_style(weight: float) -> EdgeStyle:
+    """As opaque as the weight, and never quite invisible."""
+    alpha = round(255 * min(1.0, max(0.08, weight))) if math.isfinite(weight) else 255
+    return EdgeStyle(f"{INK if math.isfinite(weight) else ALARM}{alpha:02x}", width=2.4)
 
 
 def gradient_style(norm: float, legend: Legend | None) -> EdgeStyle:
@@ -106,7 +132,7 @@ def gradient_style(norm: float, legend: Legend | None) -> EdgeStyle:
     if not math.isfinite(norm):
         return EdgeStyle(ALARM, width=4.5, dash="dashed", arrow=1.0, label=ALARM)
     if norm == 0:
-        return EdgeStyle(VANISHED, width=1.0, dash="dashed", arrow=0.6, label=VANISHED)
+        return EdgeStyle(VANISHED, width=1.0, dash="dashed", arrow=0.6, label=FAINT)
     stroke = stroke_width(norm, legend)
     return EdgeStyle(GRADIENT, width=stroke, arrow=0.55 + 0.07 * stroke, label="#b34f00")
 
@@ -132,6 +158,38 @@ def tint(norm: float | None, legend: Legend | None) -> str:
     white, full = (255, 250, 246), (238, 146, 84)
     mixed = (round(w + (f - w) * place) for w, f in zip(white, full, strict=True))
     return "#" + "".join(f"{channel:02x}" for channel in mixed)
+
+
+def ramp(norm: float, legend: Legend | None) -> str:
+    """The fill of a square: pale to dark by log10, darker in grey too."""
+    if math.isnan(norm):
+        return ALARM
+    if math.isinf(norm):
+        return "#ffffff"
+    if norm == 0:
+        return "#f3f4f6"
+    place = (stroke_width(norm, legend) - THIN) / (THICK - THIN) * (len(RAMP) - 1)
+    low = min(int(place), len(RAMP) - 2)
+    pairs = zip(RAMP[low], RAMP[low + 1], strict=True)
+    return "#" + "".join(f"{round(a + (b - a) * (place - low)):02x}" for a, b in pairs)
+
+
+def luminance(color: str) -> float:
+    """Relative luminance as WCAG 2 has it, of #rrggbb."""
+    parts = [int(color[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast ratio of two colours, 1 to 21."""
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def ink_on(fill: str) -> str:
+    """Black or white, whichever reads better: one of them always has 4.5 to 1."""
+    return max(("#000000", "#ffffff"), key=lambda ink: contrast(ink, fill))
 
 
 def size_of(node: Node) -> tuple[float, float]:

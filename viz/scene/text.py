@@ -12,6 +12,7 @@ import unicodedata
 
 LIMIT = 400  # characters of a label; tooltips may be longer
 _DIGITS = str.maketrans("0123456789+-=()nt", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₙₜ")
+_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _NEWLINES = re.compile(r"\r\n|\r|\x0b|\x0c|\x85|\u2028|\u2029")
 # C0 and C1 controls except newline, surrogates, noncharacters: no XML may hold them.
 _FORBIDDEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -41,7 +42,7 @@ _BY_WIDTH = {
 }
 _WIDTHS = {ch: wide for wide, group in _BY_WIDTH.items() for ch in group}
 _WIDTHS |= (
-    dict.fromkeys("₀₁₂₃₄₅₆₇₈₉₊₋ₙₜ", 370)
+    dict.fromkeys("₀₁₂₃₄₅₆₇₈₉₊₋ₙₜ⁰¹²³⁴⁵⁶⁷⁸⁹", 370)
     | dict.fromkeys("…—", 1000)
     | {"·": 278, "−": 584, "×": 584}
 )
@@ -52,6 +53,12 @@ def subscript(base: str, index: int | str) -> str:
     text = str(index)
     lowered = text.translate(_DIGITS)
     return base + lowered if len(set(text) & set(lowered)) == 0 else f"{base}_{text}"
+
+
+def raised(name: str) -> str:
+    """``c_1`` -> ``c¹``: room for a step below."""
+    head, _, number = name.rpartition("_")
+    return head + number.translate(_RAISED) if head and number.isdecimal() else name
 
 
 def clean(text: str, limit: int = LIMIT) -> str:
@@ -77,6 +84,16 @@ def shorten(text: str, length: int) -> str:
         return line
     keep = length - 1
     return line[: (keep + 1) // 2] + "…" + line[len(line) - keep // 2 :]
+
+
+def broken(text: str, most: int = 14, lines: int = 3) -> str:
+    """``text`` whole, on a few lines of about ``most`` characters; cut only where it must be."""
+    rows = [""]
+    for word in shorten(text, most * lines).split():
+        if rows[-1] and len(rows[-1]) + 1 + len(word) > most and len(rows) < lines:
+            rows.append("")
+        rows[-1] = f"{rows[-1]} {word}".strip()
+    return "\n".join(shorten(row, 2 * most) for row in rows)
 
 
 def width(text: str, size: float) -> float:

@@ -8,23 +8,32 @@ Parameters are one box per group of users.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from minigrad.graph import INPUT, Tensor, toposort
 from minigrad.recur import PROJ, ROW, parts_of, proj
-from minigrad.run.evaluate import evaluate
 
+from .attention import attend
 from .backward import Backward
 from .describe import lines, number_text, shape_text, tensor_text, value_text
 from .draft import Draft
 from .feeds import Feeds
-from .flow import bits_of, frontier, is_source, leaf_name, recurs_of
+from .flow import bits_of, frontier, is_source, leaf_name, recurs_of, weights_of
 from .lanes import Lanes
+from .reading import read
 from .scene import Scene, gradient_legend
 from .steps import Unit, check_labels, units
 from .text import shorten, subscript
+from .tracks import add_tracks
+from .trouble import mark_trouble
+
+KEYS = {
+    "forward": "value", "shared": "parameters", "backward": "gradient",
+    "elided": "left out",
+}  # fmt: skip
 
 
 def unfolded(
@@ -34,10 +43,12 @@ def unfolded(
     max_steps: int | None = 60,
     labels: Sequence[str] | None = None,
     title: str | None = None,
+    scale: tuple[float, float] | None = None,
 ) -> Scene:
     """The scene. Raises ValueError for a gradient of what has placeholders without values.
 
     scalar: whose gradient is shown.  wrt: of which leaves besides the states; None: all.
+    scale: the smallest and the largest norm of the scale of widths and colours.
     """
     ends = list(dict.fromkeys([*outputs, *([scalar] if scalar is not None else [])]))
     order = toposort(ends)
@@ -54,18 +65,28 @@ def unfolded(
     feeds = Feeds(draft, lanes, values, backward, labels)
     for r in recurs:
         _states(draft, lanes, backward, r)
-        for k in range(len(r.inputs)):
+        attended = attend(draft, lanes, backward, values, r)
+        for k in (k for k in range(len(r.inputs)) if k not in attended):
             feeds.argument(r, k)
     by_row = {end: None if end is scalar else _per_cell(lanes, end) for end in ends}
     feeds.parameters([end for end in ends if by_row[end] is None])
+    made: dict[Tensor, str] = {}
     for end, rows in by_row.items():
         if rows is None:
-            _end(draft, lanes, feeds, backward, end, values.get(end), end is scalar)
+            made[end] = _end(draft, lanes, feeds, backward, end, values.get(end), end is scalar)
         else:
             _end_rows(draft, lanes, end, rows, values.get(end))
     backward.draw(draft)
-    legend = None if scalar is None else gradient_legend(scalar.name, draft.edges)
-    return draft.scene("unfolded", _title(lanes) if title is None else title, legend)
+    mark_trouble(draft, lanes, values)
+    if scalar is None:
+        return draft.scene("unfolded", _title(lanes) if title is None else title)
+    add_tracks(draft, lanes, backward, made, [t for t in leaves if t in feeds.box_of])
+    sizes = [use.norm for track in draft.tracks for use in track.uses if use.count == 1]
+    sizes += [size for track in draft.tracks for size in track.strip if size is not None]
+    legend = gradient_legend(scalar.name, draft.edges, scale, sizes)
+    legend = replace(legend, keys=tuple(_keys(draft)))
+    whose = f"{_title(lanes)};  gradient of {shorten(scalar.name or 'the output', 24)}"
+    return draft.scene("unfolded", whose if title is None else title, legend)
 
 
 def _values(recurs: Sequence[Tensor], ends: Sequence[Tensor]) -> dict[Tensor, np.ndarray]:
@@ -74,29 +95,38 @@ def _values(recurs: Sequence[Tensor], ends: Sequence[Tensor]) -> dict[Tensor, np
     for r in recurs:
         block = parts_of(r).block
         wanted += [proj(r, t, ROW) for t in (*block.ports.values(), *block.outputs)]
+        weights = weights_of(r)
+        wanted += [proj(r, weights, ROW)] if weights is not None else []
     wanted = list(dict.fromkeys(wanted))
-    return dict(zip(wanted, evaluate(wanted), strict=True))
+    return dict(zip(wanted, read(wanted), strict=True))
 
 
 def _states(draft: Draft, lanes: Lanes, backward: Backward, r: Tensor) -> None:
     """The structure's own edges. Those inside a box of what is left out are not drawn."""
     block, structure, _ = parts_of(r)
-    names = [t.name or "h" for (slot, _), t in block.slots.items() if slot == 0]
-    label = ", ".join(names) if lanes.is_chain(r) and len(names) <= 3 else ""
-    norms = [
-        backward.rows(r, [t for (s, _), t in block.slots.items() if s == slot])
+    own = lanes.parts(lanes.unit_of[r]) if len(structure.src) else []
+    slots = {key: t for key, t in block.slots.items()}
+    by_part = {(key[0], t.name or "h"): t for key, t in slots.items()}
+    norms = {
+        (slot, part): backward.rows(
+            r, [by_part[slot, part]] if part else [t for (s, _), t in slots.items() if s == slot]
+        )
         for slot in range(structure.slots)
-    ]
+        for part in own or [""]
+    }
     keep = np.ones(len(structure.src), bool) if structure.keep is None else structure.keep
     columns = (structure.src, structure.dst, structure.slot, keep)
     for s, d, slot, kept in zip(*(column.tolist() for column in columns), strict=True):
         a, b = lanes.cell(r, s), lanes.cell(r, d)
         if a == b:
             continue
-        draft.edge(a, b, "elided" if draft.boxed(a, b) else "state", label=label, slot=slot)
-        found = norms[slot]
-        if found is not None and kept:
-            backward.flow(a, b, found[d], slot)
+        kind = "elided" if draft.boxed(a, b) else "state"
+        for part in own or [""]:
+            text = lanes.state_text(part, r, s)
+            draft.edge(a, b, kind, label=text, slot=slot, part=part, cut=not kept)
+            found = norms[slot, part]
+            if found is not None and kept:
+                backward.flow(a, b, found[d], slot, part)
 
 
 # -- results ---------------------------------------------------------------------------------------
@@ -110,7 +140,7 @@ def _end(
     end: Tensor,
     value: np.ndarray | None,
     is_loss: bool,
-) -> None:
+) -> str:
     """One box for a whole result."""
     kind = "loss" if is_loss else "output"
     name = end.name or kind
@@ -131,6 +161,7 @@ def _end(
         draft.connect(box, id, "shared")
         if is_loss:
             backward.flow(box, id, backward.direct(inside))
+    return id
 
 
 def _per_cell(lanes: Lanes, end: Tensor) -> list[tuple[tuple[int, ...], int]] | None:
@@ -169,6 +200,23 @@ def _end_rows(
             ),
         )
         draft.connect(cell, id)
+
+
+def _keys(draft: Draft) -> Iterator[tuple[str, str]]:
+    """What each kind of sign that occurs in a picture with a gradient means."""
+    kinds = {e.kind for e in draft.edges if not e.cut and e.weight is None}
+    for kind, text in KEYS.items():
+        if kind in kinds:
+            yield kind, text
+    if any(e.weight is not None for e in draft.edges):
+        yield "attend", "attention: as opaque as its weight"
+    if any(e.cut for e in draft.edges):
+        yield "cut", "no gradient passes: truncated"
+    if any(t.uses or t.strip for t in draft.tracks):
+        yield "use", "what one use adds to a parameter's gradient"
+        yield "bar", "norm of its gradient, within the sum of the norms of its uses"
+    if any(use.count > 1 for t in draft.tracks for use in t.uses):
+        yield "rest", "sum of the norms of uses left out"
 
 
 def _title(lanes: Lanes) -> str:

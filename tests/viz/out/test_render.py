@@ -103,7 +103,8 @@ def test_hostile_labels_are_drawn_literally(engine):
 
 
 @settings(
-    max_examples=examples(60), deadline=None,
+    max_examples=examples(60),
+    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(labels=st.lists(st.text(st.characters(codec=None), max_size=40), min_size=25, max_size=40))

@@ -22,7 +22,7 @@ NODE = Node("n0", "cell", "a")
         ({"nodes": (NODE,), "edges": (Edge("e0", "n0", "n1", "state"),)}, "unknown nodes"),
         ({"nodes": (NODE,), "edges": (Edge("e0", "n0", "n0", "wire"),)}, "unknown kind"),
         ({"clusters": (Cluster("c0", arrangement="ring"),)}, "unknown arrangement"),
-        ({"view": "cell"}, "unknown view 'cell': one of folded, unfolded, ops, tree"),
+        ({"view": "ring"}, "unknown view 'ring': one of folded, unfolded, ops, tree"),
         ({"view": 3}, "unknown view 3"),
     ],
 )

@@ -1,0 +1,189 @@
+"""Tables under the steps: a row for each parameter, a square for each use, a bar for the total.
+
+A row stands under the cells that it is about: its squares have their columns.
+Where there are too many steps for squares, a strip has a thin column for each, in lines like text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+
+from ..scene.scene import Track, Use, norm_text
+from ..scene.style import INK, MUTED, TRACK
+from ..scene.text import shorten, width
+from .geometry import Box, Mark, Tile
+from .plan import Plan
+
+ROW, HEAD, ABOVE = 14.0, 19.0, 26.0  # heights of a row and a heading; free space above a table
+BAR, SQUARE = 64.0, 66.0  # of the longest bar; the widest square
+SIZE = 8.5  # of the text
+BETWEEN = 10.0
+STRIP, THINNEST, CHUNK = 9.0, 1.0, 500  # height of a strip, width of a column; columns in one box
+TICKS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+Place = tuple[int, int]  # the sequence (band) and the line of text
+
+
+class Tables:
+    """What tables there are, how high they are, and where their parts go."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.tiles: list[Tile] = []
+        self.marks: list[Mark] = []
+        self.squared = [t for t in plan.scene.tracks if t.uses or not t.strip]
+        self.strips = [t for t in plan.scene.tracks if t.strip]
+        bands = {c.id: c.band for c in plan.scene.clusters}
+        places = [
+            (bands[str(plan.nodes[id].lane)], plan.line.get(id, 0))
+            for id in plan.nodes
+            if plan.nodes[id].lane is not None
+        ]
+        top = min((band for band, _ in places), default=0)
+        self.last = max((p for p in places if p[0] == top), default=(0, 0))
+        self.uses: dict[Place, dict[str, list[Use]]] = defaultdict(lambda: defaultdict(list))
+        for track in self.squared:
+            for use in track.uses:
+                lane = plan.nodes[use.at].lane if use.at is not None else None
+                outside = lane is None
+                place = self.last if outside else (bands[str(lane)], plan.line.get(str(use.at), 0))
+                self.uses[place][track.id].append(use)
+        known = [t.together for t in plan.scene.tracks if t.together is not None]
+        self.most = max((x for x in known if math.isfinite(x)), default=0.0)
+        self._barred: set[str] = set()
+
+    def rows(self, place: Place) -> list[Track]:
+        return [t for t in self.squared if t.id in self.uses.get(place, {})]
+
+    def height(self, place: Place) -> float:
+        """How much room a table needs below its cells."""
+        rows = self.rows(place)
+        heads = len(dict.fromkeys(t.group for t in rows if t.group))
+        return self._above(place) + len(rows) * ROW + heads * HEAD if rows else 0.0
+
+    def _above(self, place: Place) -> float:
+        """Rails run below cells that have no inputs."""
+        lowest = next((c for c in self.plan.lanes if c.band == place[0]), None)
+        cells = self.plan.cells(lowest.id) if lowest is not None else []
+        return ABOVE if any(self.plan.below[c.id] for c in cells) else 2 * ABOVE
+
+    def put(self, place: Place, top: float) -> None:
+        """The table whose upper edge is at ``top``."""
+        rows = self.rows(place)
+        if not rows:
+            return
+        boxes = [
+            self.plan.boxes[str(u.at)]
+            for t in rows
+            for u in self.uses[place][t.id]
+            if u.at is not None and self.plan.nodes[u.at].lane is not None
+        ]
+        left = min((b.left for b in boxes), default=0.0) - 22
+        left = min(left, self.plan.free_left) if len(self.uses) > 1 else left
+        right = max((b.right for b in boxes), default=0.0)
+        y, group = top - self._above(place), ""
+        for track in rows:
+            if track.group and track.group != group:
+                group = track.group
+                y -= HEAD
+                self.marks.append(Mark(group, left - self._side(rows), y + 5, SIZE, TRACK))
+            y -= ROW
+            self._head(track, left, left - self._side(rows), y + ROW / 2)
+            taken: set[float] = set()
+            for use in self.uses[place][track.id]:
+                self._square(track, use, y + ROW / 2, right, taken)
+
+    def _side(self, rows: Sequence[Track]) -> float:
+        names = [width(shorten(t.label, 24), SIZE) for t in rows]
+        return max(names, default=0.0) + 12 + BAR + 34
+
+    def _head(self, track: Track, right: float, left: float, y: float) -> None:
+        """The name, and once the bar: outlined what its uses come to, filled what is left."""
+        self.marks.append(Mark(shorten(track.label, 24), left, y, SIZE, INK))
+        if track.norm is None or track.together is None or track.id in self._barred:
+            return
+        self._barred.add(track.id)
+        start = right - BAR - 34
+        for kind, size in (("together", track.together), ("total", track.norm)):
+            long = BAR * size / self.most if self.most and math.isfinite(size) else 0.0
+            long = min(max(long, 1.0), BAR)
+            if size == 0:
+                continue
+            box = Box(start + long / 2, y, long, ROW - 5)
+            self.tiles.append(
+                Tile(f"{track.id}{kind}", box, kind, norm=size, tooltip=track.tooltip)
+            )
+        self.marks.append(Mark(norm_text(track.norm), start + BAR + 3, y, SIZE, MUTED))
+
+    def _square(self, track: Track, use: Use, y: float, right: float, taken: set[float]) -> None:
+        box = self.plan.boxes[use.at] if use.at is not None else None
+        wide = min(box.w, SQUARE) if box is not None else SQUARE + 10
+        x = box.x if box is not None else right + 40 + SQUARE / 2
+        if x in taken:
+            x = max(right, *taken) + 40 + SQUARE / 2
+        taken.add(x)
+        kind = "use" if use.count == 1 else "rest"
+        text = norm_text(use.norm) if use.count == 1 else f"Σ {norm_text(use.norm)}"
+        text = text if box is not None else f"elsewhere {text}"
+        where = f"{use.count} uses that are not drawn, together" if use.count > 1 else "adds"
+        tip = f"{track.label}: {where} {use.norm:.6g}"
+        self.tiles.append(
+            Tile(
+                use.id,
+                Box(x, y, wide, ROW - (2.5 if use.count == 1 else 4)),
+                kind,
+                text,
+                use.norm,
+                tooltip=tip,
+            )
+        )
+
+    # -- strips ------------------------------------------------------------------------------------
+
+    def put_strips(self, extent: Box, top: float) -> None:
+        """All strips, in lines of as many steps as fit, below everything else."""
+        if not self.strips:
+            return
+        steps = max(len(t.strip) for t in self.strips)
+        side = self._side(self.strips)
+        left = extent.left + side + 10
+        room = max(extent.right - left, 720.0)
+        each = max(room / steps, THINNEST)
+        lines = math.ceil(steps * each / room - 1e-9)
+        line = math.ceil(steps / lines)
+        y = top - ABOVE
+        for start in range(0, steps, line):
+            end = min(start + line, steps)
+            self._ticks(start, end, left, each, y)
+            y -= HEAD
+            group = ""
+            for track in self.strips:
+                if track.group and track.group != group:
+                    group = track.group
+                    if len({t.group for t in self.strips}) > 1:
+                        y -= HEAD
+                        self.marks.append(Mark(group, left - side - 10, y + 4, SIZE, TRACK))
+                y -= STRIP + 2
+                self._head(track, left - 10, left - side - 10, y + STRIP / 2)
+                for first in range(start, min(end, len(track.strip)), CHUNK):
+                    part = track.strip[first : min(first + CHUNK, end)]
+                    x = left + (first - start) * each
+                    box = Box(x + len(part) * each / 2, y + STRIP / 2, len(part) * each, STRIP)
+                    tip = f"{track.label}: steps {first + 1} to {first + len(part)}"
+                    self.tiles.append(
+                        Tile(f"{track.id}s{first}", box, "strip", norms=part, tooltip=tip)
+                    )
+            y -= BETWEEN
+
+    def _ticks(self, start: int, end: int, left: float, each: float, y: float) -> None:
+        apart = next((t for t in TICKS if t * each >= 60), TICKS[-1])
+        steps = [start + 1, *range((start // apart + 1) * apart, end + 1, apart)]
+        if len(steps) > 1 and (steps[1] - steps[0]) * each < 40:
+            del steps[1]
+        for step in steps:
+            x = left + (step - 1 - start + 0.5) * each
+            text = f"t = {step:,}" if step == start + 1 else f"{step:,}"
+            self.marks.append(Mark(text, x, y - HEAD / 2 + 2, 8, MUTED))
+            box = Box(x, y - HEAD + 1, 0.7, 4)
+            self.tiles.append(Tile(f"k{step}", box, "tick"))
