@@ -16,9 +16,9 @@ from typing import NoReturn
 
 from .commands import check, study
 from .out.render import GraphvizError
-from .study.corpus import EXAMPLE_TREE, InputError
+from .study.corpus import EXAMPLE_TREE, FORMS, InputError
+from .study.nets import NAMES
 
-CELLS = ("rnn", "lstm", "gru", "tree")
 MOST_HIDDEN = 1024
 
 
@@ -47,14 +47,35 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     train.add_argument(
-        "input", metavar="TEXT_OR_FILE", help="a text in quotes, or a UTF-8 text file"
+        "input", metavar="TEXT_OR_FILE",
+        help="a text in quotes, a UTF-8 file of text, bracketed trees or CoNLL-U, or - for "
+        "standard input",
     )
     train.add_argument(
-        "--cell",
-        choices=CELLS,
-        default="lstm",
-        help="the recurrent cell (default lstm); tree reads bracketed trees",
-    )
+        "--cell", choices=NAMES, metavar="CELL",
+        help="what reads it (default lstm; tree-lstm for bracketed trees, child-sum-tree-lstm for "
+        f"CoNLL-U): {', '.join(NAMES)}",
+    )  # fmt: skip
+    train.add_argument(
+        "--compare", type=_cells, default=(), metavar="CELLS",
+        help="other cells to train on the same, such as rnn,gru; a short text has lstm, rnn, gru",
+    )  # fmt: skip
+    train.add_argument(
+        "--as", dest="form", choices=("auto", *FORMS), default="auto",
+        help="what the input is taken for (default auto: what it looks like)",
+    )  # fmt: skip
+    train.add_argument(
+        "--loss", type=_integer(1, 1_000_000), metavar="K",
+        help="the step or node whose loss is looked into (default the last, or the root)",
+    )  # fmt: skip
+    train.add_argument(
+        "--window", type=_integer(2, 1000), default=40, metavar="N",
+        help="tokens that are read in one go, of a longer text (default 40)",
+    )  # fmt: skip
+    train.add_argument(
+        "--lr", type=_rate, default=0.005, metavar="RATE",
+        help="learning rate of Adam (default 0.005)",
+    )  # fmt: skip
     train.add_argument(
         "--tokens",
         choices=("auto", "word", "char"),
@@ -63,7 +84,7 @@ def parser() -> argparse.ArgumentParser:
     )
     train.add_argument(
         "--steps", type=_integer(0, 1_000_000), metavar="N",
-        help="training steps (default 100 for a short text, 600 for a long one, within a minute)",
+        help="training steps (default 100 for a short text, 600 for a long one)",
     )  # fmt: skip
     train.add_argument(
         "--hidden",
@@ -127,6 +148,24 @@ def _integer(least: int, most: int) -> Callable[[str], int]:
         return value
 
     return convert
+
+
+def _cells(text: str) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    for name in names:
+        if name not in NAMES:
+            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(NAMES)}")
+    return names
+
+
+def _rate(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    if not 0 < value <= 10:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 10")
+    return value
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -14,8 +14,9 @@ from .layout.geometry import Layout, around
 from .layout.place import place
 from .out import render
 from .out.dot import MARGIN, drawn_edges, drawn_nodes, to_dot
-from .out.html import page
-from .scene.build import build
+from .page.frame import page
+from .page.program import TooMuch, program
+from .scene.build import build, tensors_in, words_of
 from .scene.scene import VIEWS, Scene
 
 DPI = 144.0
@@ -29,16 +30,19 @@ class Drawing:
     ``scene`` is what it shows (plain data), ``layout`` where.
     Graphviz runs when it is needed: ``.dot``, ``.scene`` and ``summary()`` work without it.
 
+    graph: what it was drawn of, which its page computes again: the outputs, the scalar whose
+    gradient is shown, a word per step or None.
+
     Raises TypeError for what is no Scene; when rendered, GraphvizError.
     """
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Scene, graph: Any = None) -> None:
         if not isinstance(scene, Scene):
             raise TypeError(
                 f"Drawing: needs a viz.Scene; got {type(scene).__name__} "
                 "(viz.draw makes drawings of Tensors)"
             )
-        self.scene = scene
+        self.scene, self._graph = scene, graph
 
     @functools.cached_property
     def layout(self) -> Layout:
@@ -60,8 +64,18 @@ class Drawing:
 
     @property
     def html(self) -> str:
-        """A self-contained HTML page."""
-        return page(self.scene.title or f"{self.scene.view} view", self.svg, self.summary())
+        """A self-contained HTML page.
+
+        Of a sequence and its gradient it computes both passes again, offline, when a weight, a
+        loss or a step is changed; any other is lit and searched.
+        """
+        made, why = None, ""
+        if self._graph is not None:
+            try:
+                made = program(*self._graph)
+            except TooMuch as error:
+                why = str(error)
+        return page(self.scene, self.svg, self.summary(), made, why)
 
     def summary(self) -> str:
         """What is drawn, as a few lines of text; needs no Graphviz."""
@@ -178,4 +192,7 @@ def draw(
         )
     if not isinstance(title, str | None):
         raise TypeError(f"draw: title must be text or None; got {title!r:.60}")
-    return Drawing(build(outputs, view, grad, wrt, max_steps, labels, title))
+    scene = build(outputs, view, grad, wrt, max_steps, labels, title)
+    if view != "unfolded" or grad is None:
+        return Drawing(scene)
+    return Drawing(scene, (tensors_in(outputs, "outputs"), grad, words_of(labels)))

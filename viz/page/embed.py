@@ -15,6 +15,7 @@ def embed(svg: str, prefix: str, label: str, least: float = 0.55) -> str:
 
     prefix: of every id, so that two drawings on one page cannot meet.
     least: it shrinks with the page down to this part of its own width, then scrolls.
+    Styles become attributes, which a strict Content-Security-Policy lets stand.
     """
     root = ET.fromstring(svg)
     for parent in list(root.iter()):
@@ -39,17 +40,40 @@ def embed(svg: str, prefix: str, label: str, least: float = 0.55) -> str:
                 value = f"{prefix}-{value}"
             elif name == "href" and value.startswith("#"):
                 value = f"#{prefix}-{value[1:]}"
-            node.set(name, _REFERENCE.sub(rf"url(#{prefix}-\1)", value))
+            for key, text in _plain(name, value):
+                node.set(key, _REFERENCE.sub(rf"url(#{prefix}-\1)", text))
     width = _points(root.get("width", "600pt"))
     for key in ("width", "height"):
         root.attrib.pop(key, None)
-    root.set(
-        "style",
-        f"width:100%;min-width:{width * least:.0f}px;max-width:{width:.0f}px;stroke-linejoin:round",
-    )
+    root.set("stroke-linejoin", "round")
+    root.set("data-size", f"{width * least:.0f} {width:.0f}")
     root.set("role", "img")
     root.set("aria-label", label)
     return ET.tostring(root, encoding="unicode", short_empty_elements=True)
+
+
+def sizes(body: str) -> str:
+    """The style rules that keep the drawings of a page between their least and their own width."""
+    found = sorted(set(re.findall(r'data-size="(\d+) (\d+)"', body)))
+    return "".join(
+        f'[data-size="{least} {own}"]{{min-width:{least}px;max-width:{own}px}}\n'
+        for least, own in found
+    )
+
+
+def _plain(name: str, value: str) -> list[tuple[str, str]]:
+    """A style as attributes of its own: a strict page lets no style stand on an element."""
+    if name != "style":
+        return [(name, value)]
+    found = []
+    for rule in filter(None, (part.strip() for part in value.split(";"))):
+        key, _, text = rule.partition(":")
+        if key.strip() != "font":
+            found.append((key.strip(), text.strip()))
+            continue
+        size, _, family = text.strip().partition("px ")
+        found += [("font-size", f"{size.split()[-1]}px"), ("font-family", family)]
+    return found
 
 
 def _local(tag: str) -> str:
