@@ -302,7 +302,8 @@ def _head(cell: Any, params: Params, xs: mg.Tensor, given: Any, targets: Any) ->
 
 def _main(cell: Any) -> str:
     """The state h, of the last layer where there are several."""
-    return next(n for n in reversed(cell.state_names) if n.startswith("h"))
+    names = cell.state_names
+    return next((n for n in reversed(names) if n.startswith("h")), names[-1])
 
 
 def _chosen(loss: int | None, count: int, what: str) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from .browser import PROGRAM, Browser
+from .page.browser import PROGRAM, Browser
 
 
 @pytest.fixture(scope="session")
