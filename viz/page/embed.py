@@ -10,7 +10,7 @@ _XLINK = "{http://www.w3.org/1999/xlink}"
 _SPACE = re.compile(r"\{[^}]*\}")
 
 
-def embed(svg: str, prefix: str, label: str, least: float = 0.55) -> str:
+def embed(svg: str, prefix: str, label: str, least: float = 0.8) -> str:
     """The drawing without XML prologue, metadata, style sheets and name spaces.
 
     prefix: of every id, so that two drawings on one page cannot meet.

@@ -87,7 +87,7 @@ def page(
     why : why there is no program, for people; "" where none is to be expected.
     """
     title = scene.title or f"{scene.view} view"
-    still = embed(svg, "d", title, 0.55)
+    still = embed(svg, "d", title, 1.0)
     parts = [f"<h1>{escape(clean(title))}</h1>"]
     data: dict[str, Any] = {"scene": graph(scene)}
     if program is not None:

@@ -72,7 +72,7 @@ class Panel {
   draw() {
     if (!this.backs) return;
     const print = matchMedia("print").matches;
-    const wide = print ? 1000 : Math.floor(this.wide() / this.zoom);
+    const wide = print ? 760 : Math.floor(this.wide() / this.zoom);
     const had = this.pictures.contains(document.activeElement) ? this.focus : null;
     this.shown = this.runs.map((run, k) => {
       const event = k === 0 && this.until < this.last() ? this.backs[0].events[this.at() - 1] : null;

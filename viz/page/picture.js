@@ -145,8 +145,8 @@ const thin = (x1, y1, x2, y2) => {
 const drawn = (made, wide, marks = {}) => {
   const { run, boxes, arrows, params } = made;
   const narrow = wide < 640, cellW = narrow ? 50 : 62, gap = narrow ? 56 : 66;
-  const strip = run.steps > 14, left = narrow ? 8 : 158;
-  const colW = cellW + gap, columns = Math.max(1, Math.floor((wide - left - 6) / colW));
+  const strip = run.steps > 14, left = narrow ? 16 : 158;
+  const colW = cellW + gap, columns = Math.max(1, Math.floor((wide - left - 34) / colW));
   const rows = [];
   const ledger = params.length && !strip;
   const lanes = run.units.map((_, u) => [...new Set(arrows.filter((a) => a.kind === "state" && a.b.startsWith(`c${u}_`)).map((a) => a.name))]);
@@ -242,7 +242,7 @@ const drawn = (made, wide, marks = {}) => {
         const yy = top + k * step + 12;
         const item = { key: `p${p.id}_${line}`, kind: "param", says: `${p.name}: gradient norm ${short(p.total)}; the norms of the steps’ parts sum to ${short(p.sum)}` };
         const bar = (v) => (v > 0 && Number.isFinite(v) ? Math.max(1, 34 * (v / most)) : 0);
-        const name = cut(p.name.replace(/^cell\./, ""), 11);
+        const name = cut(p.name.replace(/^cell\./, ""), narrow ? 6 : 11);
         const own = narrow ? [] : [text(6, yy + 4, name, "", "start"),
           el("rect", { class: "bar all", x: 82, y: yy - 5, width: bar(p.sum), height: 10 }),
           el("rect", { class: "bar", x: 82, y: yy - 5, width: bar(p.total), height: 10 }),

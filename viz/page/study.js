@@ -26,6 +26,7 @@ const startStudy = (root, program) => {
         ids[t] = found;
         update();
       } });
+      input.style.width = `${Math.min(16, [...vocabulary[id]].length + 6)}ch`;
       return [html("span", { class: "chip" }, input, ids.length > 1 ? button("×", `leave out step ${t + 1}`, () => rewrite(() => { ids.splice(t, 1); if (panel.seed > t || panel.seed >= ids.length) panel.seed = Math.max(0, panel.seed - 1); })) : null)];
     }), button("+", "add a step at the end", () => rewrite(() => { ids.push(ids.at(-1)); })));
   };

@@ -31,7 +31,9 @@ class Figures:
             return ""
         self.count += number
         prefix = name.removesuffix(".svg")
-        drawing = embed(self.pictures[name], prefix, caption.split(":")[0].split(".")[0])
+        least = 1.0 if name in ("unfolded.svg", "untrained.svg", "tree.svg") else 0.8
+        said = caption.split(":")[0].split(".")[0]
+        drawing = embed(self.pictures[name], prefix, said, least)
         told = f"<b>Figure {self.count}.</b> {escaped(caption)}" if number else escaped(caption)
         return (
             f'<figure id="{prefix}" class="still"><div class="scroll">{drawing}</div>'
