@@ -108,6 +108,5 @@ def save(path: Path, name: str, task: Task, params: Params) -> None:
     mg.save(path, {
         "cell": name, "input_size": int(task.cell.input_size),
         "hidden_size": int(task.cell.hidden_size), "classes": list(task.classes),
-        "params": optree.tree_map(
-            lambda p: np.asarray(p, np.float32), params),  # type: ignore[arg-type]
+        "params": params,
     })  # fmt: skip
