@@ -1,4 +1,4 @@
-"""The command line: `minigrad study TEXT_OR_FILE`, `minigrad check MODULE:FUNCTION`.
+"""The command line: `minigrad study TEXT_OR_FILE`, `minigrad draw` and `check MODULE:FUNCTION`.
 
 Whatever the user can get wrong is one line on stderr and exit status 2, with nothing half-written.
 """
@@ -14,8 +14,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from .commands import check, study
+from .commands import check, draw, study
 from .out.render import GraphvizError
+from .scene.scene import VIEWS
 from .study.corpus import EXAMPLE_TREE, FORMS, InputError
 from .study.nets import NAMES
 
@@ -134,6 +135,40 @@ def parser() -> argparse.ArgumentParser:
         "--seed", type=_integer(0, 2**32 - 1), default=0, metavar="N",
         help="of random arguments and directions (default 0)",
     )  # fmt: skip
+    picture = commands.add_parser(
+        "draw",
+        help="draw what a function of yours returns",
+        description="Call a function written with minigrad and draw the graph of the Tensors that "
+        "it returns, with the gradient of the first scalar among them.",
+        epilog="Arguments come as for `minigrad check`. The function may also return a drawing of "
+        "viz.draw.\n\nexamples:\n  minigrad draw model.py:loss\n"
+        '  minigrad draw model.py:loss --args "3,4 4" --view ops --out loss.svg',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    picture.add_argument(
+        "function", metavar="MODULE:FUNCTION", help="importable.name:function, or file.py:function"
+    )
+    picture.add_argument(
+        "--args", metavar="SHAPES",
+        help="shapes of random float64 arguments, apart by spaces: 3,4 is a matrix, () a number",
+    )  # fmt: skip
+    picture.add_argument(
+        "--view", choices=VIEWS, default="unfolded", help="what is drawn (default unfolded)"
+    )
+    picture.add_argument("--no-grad", action="store_true", help="values only, no gradient")
+    picture.add_argument(
+        "--max-steps", type=_integer(3, 1_000_000), default=60, metavar="N",
+        help="steps or nodes that are drawn, the middle left out (default 60)",
+    )  # fmt: skip
+    picture.add_argument(
+        "--seed", type=_integer(0, 2**32 - 1), default=0, metavar="N",
+        help="of random arguments (default 0)",
+    )  # fmt: skip
+    picture.add_argument(
+        "--out", type=Path, metavar="FILE",
+        help="where it goes; its suffix says as what: .html (default FUNCTION.html, a page that "
+        "computes), .svg, .png, .pdf, .dot, .json",
+    )  # fmt: skip
     return top
 
 
@@ -180,6 +215,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             lines, status = check.check(options)
             _say(lines)
             return status
+        if options.command == "draw":
+            _say(draw.draw(options))
+            return 0
         with study.stoppable() as stopped:
             report = study.study(options, f"minigrad {shlex.join(given)}", stopped)
         _say(report)

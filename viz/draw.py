@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 from collections.abc import Callable
@@ -99,6 +100,9 @@ class Drawing:
                 f"cannot save a drawing as {where.name!r}: the suffix must be one of "
                 f"{', '.join(_WRITERS)}"
             )
+        if not where.parent.exists():
+            why = f"cannot save the drawing: there is no folder {str(where.parent)!r}; make it first"
+            raise FileNotFoundError(errno.ENOENT, why, str(where))
         data = writer(self)
         try:
             render.write(where, data)
@@ -149,6 +153,9 @@ _WRITERS: dict[str, Callable[[Drawing], bytes]] = {
     ".dot": lambda drawing: drawing.dot.encode(),
     ".json": lambda drawing: drawing.scene.to_json().encode(),
 }
+
+
+SUFFIXES = tuple(_WRITERS)
 
 
 def draw(

@@ -19,6 +19,7 @@ from ..scene.scene import Scene, norm_text
 from ..scene.text import clean
 from .embed import embed, sizes
 
+GENERATOR = '<meta name="generator" content="minigrad">'
 MOST_ROWS = 500  # of the table of what is drawn
 MODULES = ("tape.js", "picture.js", "panel.js", "drawing.js", "study.js", "look.js", "start.js")
 _PAGE = """<!DOCTYPE html>
@@ -103,7 +104,8 @@ def page(
         f'<figure data-look="scene"><div class="scroll">{still}</div></figure></details>'
         f"<pre>{escape(clean(summary, 100_000))}</pre>{table(scene)}"
     )
-    return frame(title, "\n".join(parts), data, program[1] if program else "")
+    ops = program[1] if program else ""
+    return frame(title, "\n".join(parts), data, ops, GENERATOR + "\n")
 
 
 def graph(scene: Scene) -> dict[str, Any]:

@@ -107,6 +107,10 @@ class Sequences:
                 f"Trained on random windows of {length} of {len(tokens):,} {unit}; looked into: "
                 f"the first {length}."
             )
+        held = len(tokens) // 10 if len(tokens) >= HELD_OUT * length else 0
+        self.trained = len(self.ids) - held
+        if held:
+            self.notes.append(f"The last {held:,} of them are kept from training.")
         self.length, self.names = length, [visible(t) for t in tokens[:length]]
         self.tags, self.text = self.names, corpus.excerpt(length)
         self.cell = SEQUENCES[cell](min(hidden, 32), hidden)
@@ -118,9 +122,6 @@ class Sequences:
         self.distance = np.abs(np.arange(length) - self.chosen)
         self.leaves = np.arange(length) == 0
         self.below = np.arange(length) <= self.chosen
-        # The end of a long text is kept from training.
-        held = len(tokens) // 10 if len(tokens) >= HELD_OUT * length else 0
-        self.trained = len(self.ids) - held
 
     def init(self, seed: int) -> Params:
         return _init(self.cell, len(self.classes), len(self.classes), seed)
@@ -191,9 +192,12 @@ class Trees:
         self.label = {label: k for k, label in enumerate(self.classes)}
         self.trees, self.texts = corpus.trees, targets
         self.look_at = next((k for k, tree in enumerate(nodes) if len(tree) <= READABLE), 0)
+        self.trained = len(self.trees) - (len(self.trees) // 10 if len(self.trees) >= 20 else 0)
         if len(self.trees) > 1:
+            held = len(self.trees) - self.trained
+            part = f" (the last {held:,} are kept from it)" if held else ""
             self.notes.append(
-                f"Trained on {len(self.trees):,} trees, {BATCH} at a time; looked into: tree "
+                f"Trained on {self.trained:,} trees{part}, {BATCH} at a time; looked into: tree "
                 f"{self.look_at + 1}."
             )
         self.text = " ".join(self.trees[self.look_at].words())
@@ -217,7 +221,6 @@ class Trees:
         self.below = (rows <= self.chosen) & (rows > self.chosen - sizes[self.chosen])
         self.steps = STEPS_ONE if len(self.trees) == 1 else STEPS_MANY
         self.distance = _depths(self.structure)
-        self.trained = len(self.trees) - (len(self.trees) // 10 if len(self.trees) >= 20 else 0)
 
     def init(self, seed: int) -> Params:
         return _init(self.cell, self.inputs, len(self.classes), seed)

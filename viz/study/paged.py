@@ -16,7 +16,7 @@ from ..page.program import Ops, TooMuch, cell, number_text, said
 from .corpus import visible
 from .model import Params, Sequences
 
-MOST_NUMBERS = 60_000  # of all models: at 5.4 bytes each
+MOST_NUMBERS = 100_000  # of all models: at 5.4 bytes each
 
 
 def paged(named: Sequence[tuple[str, Sequences, Params]]) -> tuple[dict[str, Any], str]:

@@ -8,6 +8,7 @@ Content-Security-Policy forbids all else.
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,10 @@ def build(study: Study) -> dict[str, str]:
         for name, d in drawings.items()
     }
     pictures |= _charts(study)
-    return {"index.html": _page(study, pictures)} | pictures
+    several = Counter((e.source, e.target) for e in drawings["unfolded.svg"].scene.edges
+                      if e.kind == "backward").most_common(1)  # fmt: skip
+    apart = bool(several) and several[0][1] > 1  # a part of the state on each arrow
+    return {"index.html": _page(study, pictures, apart)} | pictures
 
 
 # -- figures ---------------------------------------------------------------------------------------
@@ -130,13 +134,15 @@ def _charts(study: Study) -> dict[str, str]:
 # -- the page --------------------------------------------------------------------------------------
 
 
-def _page(study: Study, pictures: dict[str, str]) -> str:
+def _page(study: Study, pictures: dict[str, str], apart: bool) -> str:
     figures = Figures(pictures)
     after, name, unit = study.after, study.loss_name, study.unit
     what = clean(" ".join(study.task.text.split()), TITLE)
     returns = "from each child" if study.is_tree else "through a delay of one step"
     data, ops, why = _program(study)
-    parts = ", a part of the state on each arrow" if len(after.norms) > 1 else ""
+    parts = ""
+    if len(after.norms) > 1:
+        parts = ", by each part of the state" if apart else f", by {', '.join(after.norms)} together"
     main = study.task.main
     sections = [
         section(

@@ -484,7 +484,8 @@ def test_what_does_not_go_together(capsys, arguments, why):
 
 @needs_graphviz
 def test_a_chosen_loss_window_and_rate(capsys):
-    assert run(SENTENCE, "--steps", 2, "--loss", 3, "--window", 5, "--lr", 0.1, "--cell", "rnn") == 0
+    more = ["--window", 5, "--lr", 0.1, "--cell", "rnn"]
+    assert run(SENTENCE, "--steps", 2, "--loss", 3, *more) == 0
     out = capsys.readouterr().out
     assert "L₃, the loss at step 3," in out and "windows of 5 of 7 words" in out
     page = Path("minigrad-report/index.html").read_text(encoding="utf-8")

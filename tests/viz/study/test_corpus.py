@@ -68,7 +68,7 @@ def test_conllu_is_dependency_trees():
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("don't stop 1.5 times, (now)!", ["don't", "stop", "1.5", "times", ",", "(", "now", ")", "!"]),
+        ("don't stop 1.5 times, (go)!", "don't|stop|1.5|times|,|(|go|)|!".split("|")),
         ("naïve cafe\u0301s", ["naïve", "cafe\u0301s"]),
         ("हिन्दी में", ["हिन्दी", "में"]),
         ("我们喜欢。", ["我", "们", "喜", "欢", "。"]),
@@ -83,7 +83,10 @@ def test_words_of_every_script(text, found):
 
 @pytest.mark.parametrize(
     ("text", "count"),
-    [("e\u0301a", 2), ("👩‍👩‍👧", 1), ("🇩🇪🇫🇷", 2), ("👍🏽", 1), ("हिन्दी", 3), ("각", 1), ("ab\r\nc", 4)],
+    [
+        ("e\u0301a", 2), ("👩‍👩‍👧", 1), ("🇩🇪🇫🇷", 2), ("👍🏽", 1), ("हिन्दी", 3), ("각", 1),
+        ("ab\r\nc", 4),
+    ],
 )
 def test_characters_as_readers_count_them(text, count):
     assert len(characters(text)) == count
