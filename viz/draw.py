@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -15,14 +16,19 @@ from .layout.geometry import Layout, around
 from .layout.place import place
 from .out import render
 from .out.dot import MARGIN, drawn_edges, drawn_nodes, to_dot
+from .page.embed import inline
 from .page.frame import page
 from .page.program import TooMuch, program
 from .scene.build import build, tensors_in, words_of
 from .scene.scene import VIEWS, Scene
+from .scene.text import clean
 
 DPI = 144.0
 MOST_PIXELS = 16_000  # a side of a bitmap: cairo refuses 32,768, and many programs much less
 MOST_PAGE = 14_000.0  # points; PDF readers refuse pages beyond 14,400
+
+
+_shown = itertools.count(1)  # pictures that notebooks were given
 
 
 class Drawing:
@@ -80,7 +86,7 @@ class Drawing:
 
     def summary(self) -> str:
         """What is drawn, as a few lines of text; needs no Graphviz."""
-        return self.scene.summary()
+        return clean(self.scene.summary(), limit=100_000)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the drawing; the suffix (.svg .png .pdf .html .dot .json) says as what.
@@ -101,7 +107,8 @@ class Drawing:
                 f"{', '.join(_WRITERS)}"
             )
         if not where.parent.exists():
-            why = f"cannot save the drawing: there is no folder {str(where.parent)!r}; make it first"
+            folder = str(where.parent)
+            why = f"cannot save the drawing: there is no folder {folder!r}; make it first"
             raise FileNotFoundError(errno.ENOENT, why, str(where))
         data = writer(self)
         try:
@@ -114,13 +121,17 @@ class Drawing:
         return where
 
     def _repr_svg_(self) -> str | None:
-        return self.svg if render.engine() else None
+        return self._shown() if render.engine() else None
 
     def _repr_html_(self) -> str | None:
         # A notebook prefers HTML: a wide picture scrolls instead of shrinking.
         if not render.engine():
             return None
-        return f'<div style="overflow-x:auto;background:white">{self.svg}</div>'
+        return f'<div style="overflow-x:auto;background:white">{self._shown()}</div>'
+
+    def _shown(self) -> str:
+        """The picture with ids of its own: a notebook holds many on one page."""
+        return inline(self.svg, f"mg{next(_shown)}-{os.getpid()}", self.scene.title)
 
     def __repr__(self) -> str:
         return self.summary()

@@ -85,12 +85,19 @@ def expr(t: Tensor) -> str:
     return _written(t, tex=False)
 
 
+class Latex(str):
+    """A formula for LaTeX's math mode, which a notebook sets."""
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {self}$"
+
+
 def latex(t: Tensor) -> str:
     r"""The expression that computes `t`, for LaTeX's math mode; products by element are \odot.
 
     Raises TypeError for what is no Tensor.
     """
-    return _written(t, tex=True)
+    return Latex(_written(t, tex=True))
 
 
 def _written(root: Tensor, tex: bool) -> str:

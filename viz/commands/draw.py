@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optree
 
 import minigrad as mg
@@ -31,7 +32,7 @@ def draw(options: argparse.Namespace) -> list[str]:
         raise InputError(f"{str(out)!r} is there and no drawing of ours; choose a name with --out")
     args = arguments(module, f, name, options.args, options.seed)
     try:
-        given = optree.tree_map(lambda x: mg.asarray(x) if hasattr(x, "shape") else x, args)
+        given = [mg.asarray(x) if isinstance(x, np.ndarray) else x for x in args]
         made = f(*_named(f, given))
         drawing = made if isinstance(made, Drawing) else _drawing(made, name, options)
         where = drawing.save(out)

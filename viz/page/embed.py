@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 
+from ..scene.text import clean
+
 _REFERENCE = re.compile(r"url\(\s*['\"]?#([^)'\"]+)['\"]?\s*\)")
 _XLINK = "{http://www.w3.org/1999/xlink}"
 _SPACE = re.compile(r"\{[^}]*\}")
@@ -48,8 +50,15 @@ def embed(svg: str, prefix: str, label: str, least: float = 0.8) -> str:
     root.set("stroke-linejoin", "round")
     root.set("data-size", f"{width * least:.0f} {width:.0f}")
     root.set("role", "img")
-    root.set("aria-label", label)
+    root.set("aria-label", clean(label))
     return ET.tostring(root, encoding="unicode", short_empty_elements=True)
+
+
+def inline(svg: str, prefix: str, label: str) -> str:
+    """The drawing for a notebook: at its own size, with tooltips, and ids under `prefix`."""
+    made = embed(svg, prefix, label)
+    made = re.sub(r'data-size="\d+ (\d+)"', r'width="\1"', made, count=1)
+    return made.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
 
 
 def sizes(body: str) -> str:

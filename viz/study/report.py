@@ -142,7 +142,8 @@ def _page(study: Study, pictures: dict[str, str], apart: bool) -> str:
     data, ops, why = _program(study)
     parts = ""
     if len(after.norms) > 1:
-        parts = ", by each part of the state" if apart else f", by {', '.join(after.norms)} together"
+        together = f", by {', '.join(after.norms)} together"
+        parts = ", by each part of the state" if apart else together
     main = study.task.main
     sections = [
         section(
