@@ -27,3 +27,4 @@ const startDrawing = (root, program) => {
   });
   return { panel, program, left, change: (name, index, value) => { leaves.find((l) => l.name === name).value.data[index] = value; panel.update(); } };
 };
+STARTS.drawing = startDrawing;

@@ -21,7 +21,11 @@ from .embed import embed, sizes
 
 GENERATOR = '<meta name="generator" content="minigrad">'
 MOST_ROWS = 500  # of the table of what is drawn
-MODULES = ("tape.js", "picture.js", "panel.js", "drawing.js", "study.js", "look.js", "start.js")
+MODULES = {  # what each kind of page runs, in this order
+    "drawing": ("tape.js", "picture.js", "panel.js", "drawing.js", "look.js", "start.js"),
+    "still": ("panel.js", "look.js", "start.js"),
+    "study": ("tape.js", "picture.js", "panel.js", "study.js", "start.js"),
+}
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -50,14 +54,16 @@ def part(name: str) -> str:
 
 
 def frame(
-    title: str, body: str, data: Mapping[str, Any] | None = None, ops: str = "", mark: str = ""
-) -> str:
+    title: str, body: str, kind: str, data: Mapping[str, Any] | None = None, ops: str = "",
+    mark: str = "",
+) -> str:  # fmt: skip
     """The page. ``body`` and ``mark`` are HTML; everything else is escaped.
 
+    kind : one of MODULES.
     data : values that the scripts read, by id.
     ops  : JavaScript that stands before them (``program``).
     """
-    script = "\n".join([ops or "const OPS = [];", *map(part, MODULES)])
+    script = "\n".join([ops, "const STARTS = {};", *map(part, MODULES[kind])])
     style = part("page.css") + sizes(body)
     held = "".join(
         f'<script type="application/json" id="{name}">{as_json(value)}</script>\n'
@@ -105,7 +111,8 @@ def page(
         f"<pre>{escape(clean(summary, 100_000))}</pre>{table(scene)}"
     )
     ops = program[1] if program else ""
-    return frame(title, "\n".join(parts), data, ops, GENERATOR + "\n")
+    kind = "still" if program is None else "drawing"
+    return frame(title, "\n".join(parts), kind, data, ops, GENERATOR + "\n")
 
 
 def graph(scene: Scene) -> dict[str, Any]:

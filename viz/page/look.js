@@ -74,3 +74,4 @@ const startLook = (figure, graph) => {
     html("span", { class: "group" }, button("−", "smaller", () => scale(1 / 1.25)), button("fit", "fit to the width", () => scale(0)), button("+", "larger", () => scale(1.25)))));
   return { light, scale };
 };
+STARTS.look = startLook;

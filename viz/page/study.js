@@ -88,3 +88,4 @@ const startStudy = (root, program) => {
   return { panel, models, choose, rewrite, get ids() { return ids; }, set ids(to) { ids = to; fill(); update(); },
     change: (k, name, index, value) => { models[k].params[name].data[index] = value; update(); } };
 };
+STARTS.study = startStudy;

@@ -215,7 +215,7 @@ def _page(study: Study, pictures: dict[str, str], apart: bool) -> str:
         f'<p class="lead">{escaped(summary(study)[0])}</p><dl>{facts(study)}</dl></header>'
     )
     return frame(
-        f"{cell}: {what}", body + "\n".join(sections), {} if data is None else {"program": data},
+        f"{cell}: {what}", body + "\n".join(sections), "study", {} if data is None else {"program": data},
         ops, MARK + "\n",
     )  # fmt: skip
 

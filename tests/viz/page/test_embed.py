@@ -17,7 +17,7 @@ def test_embedded_drawings_keep_to_themselves():
     out = embed(svg, "one", "a drawing")
     assert 'id="one-p"' in out and 'href="#one-p"' in out and "url(#one-p)" in out
     assert not re.search("http|style>|metadata|DOCTYPE|far", out)
-    assert sizes(out) == '[data-size="44 80"]{min-width:44px;max-width:80px}\n'
+    assert sizes(out) == '[data-size="64 80"]{min-width:64px;max-width:80px}\n'
 
 
 def test_styles_become_attributes():

@@ -37,7 +37,7 @@ def page_of(tmp_path, cells, hidden=5, steps=3):
     data, ops = paged(named)
     path = tmp_path / "s.html"
     panel = '<div class="panel" data-program="program"></div>'
-    path.write_text(frame("study", panel, {"program": data}, ops), encoding="utf-8")
+    path.write_text(frame("study", panel, "study", {"program": data}, ops), encoding="utf-8")
     return path, named
 
 
@@ -147,3 +147,12 @@ def test_the_report_in_a_browser(browser, tmp_path, text, cell, width):
     assert bool(browser.evaluate("minigrad.page ?? null")) == (cell != "tree")
     browser.media("print")
     assert browser.pdf().startswith(b"%PDF")
+
+
+@pytest.mark.skipif(engine() is None, reason="no Graphviz on PATH, no pygraphviz")
+def test_the_runtime_is_small(tmp_path):
+    path, _ = page_of(tmp_path, CELLS, hidden=32)
+    page = path.read_text(encoding="utf-8")
+    script = page.split('<script type="module">')[1].split("</script>")[0]
+    assert len(script.encode()) <= 60_000, "with the code of all three cells"
+    assert len(page.encode()) <= 200_000, "with their weights"
