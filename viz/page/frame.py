@@ -115,10 +115,10 @@ def page(
     return frame(title, "\n".join(parts), kind, data, ops, GENERATOR + "\n")
 
 
-def graph(scene: Scene) -> dict[str, Any]:
-    """What lighting up a drawing needs of its scene."""
+def graph(scene: Scene, prefix: str = "d") -> dict[str, Any]:
+    """What lighting up a drawing needs of its scene.  prefix: of its ids in the page."""
     return {
-        "prefix": "d",
+        "prefix": prefix,
         "nodes": [[n.id, clean(_says(n.label, n.tooltip), 160)] for n in scene.nodes],
         "edges": [[e.id, e.source, e.target, int(e.kind == "backward")] for e in scene.edges],
     }

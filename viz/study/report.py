@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..draw import Drawing, draw
-from ..page.frame import frame
+from ..page.frame import frame, graph
 from ..page.program import TooMuch
 from ..scene.style import GRADIENT, SLATE, VANISHED
 from ..scene.text import clean
@@ -74,7 +74,8 @@ def build(study: Study) -> dict[str, str]:
     several = Counter((e.source, e.target) for e in drawings["unfolded.svg"].scene.edges
                       if e.kind == "backward").most_common(1)  # fmt: skip
     apart = bool(several) and several[0][1] > 1  # a part of the state on each arrow
-    return {"index.html": _page(study, pictures, apart)} | pictures
+    lit = graph(drawings["unfolded.svg"].scene, "unfolded")
+    return {"index.html": _page(study, pictures, apart, lit)} | pictures
 
 
 # -- figures ---------------------------------------------------------------------------------------
@@ -134,7 +135,7 @@ def _charts(study: Study) -> dict[str, str]:
 # -- the page --------------------------------------------------------------------------------------
 
 
-def _page(study: Study, pictures: dict[str, str], apart: bool) -> str:
+def _page(study: Study, pictures: dict[str, str], apart: bool, lit: dict[str, Any]) -> str:
     figures = Figures(pictures)
     after, name, unit = study.after, study.loss_name, study.unit
     what = clean(" ".join(study.task.text.split()), TITLE)
@@ -155,6 +156,7 @@ def _page(study: Study, pictures: dict[str, str], apart: bool) -> str:
                 f"{name}, back from {study.place}. Their width grows with the logarithm of the "
                 f"gradient’s norm; the numbers are the norm of what passes from {unit} to {unit}"
                 f"{parts}.",
+                look="scene" if data is None else "",
             ),
             untrained(study, figures),
         ),
@@ -215,7 +217,9 @@ def _page(study: Study, pictures: dict[str, str], apart: bool) -> str:
         f'<p class="lead">{escaped(summary(study)[0])}</p><dl>{facts(study)}</dl></header>'
     )
     return frame(
-        f"{cell}: {what}", body + "\n".join(sections), "study", {} if data is None else {"program": data},
+        f"{cell}: {what}", body + "\n".join(sections), *(
+            ("still", {"scene": lit}) if data is None else ("study", {"program": data})
+        ),
         ops, MARK + "\n",
     )  # fmt: skip
 

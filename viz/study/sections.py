@@ -26,7 +26,8 @@ class Figures:
     def __init__(self, pictures: dict[str, str]) -> None:
         self.pictures, self.count = pictures, 0
 
-    def add(self, name: str, caption: str, number: bool = True) -> str:
+    def add(self, name: str, caption: str, number: bool = True, look: str = "") -> str:
+        """A figure. look: the id of the data by which it is lit, if it is."""
         if name not in self.pictures:
             return ""
         self.count += number
@@ -34,16 +35,17 @@ class Figures:
         least = 1.0 if name in ("unfolded.svg", "untrained.svg", "tree.svg") else 0.8
         said = caption.split(":")[0].split(".")[0]
         drawing = embed(self.pictures[name], prefix, said, least)
+        lit = f' data-look="{look}"' if look else ""
         told = f"<b>Figure {self.count}.</b> {escaped(caption)}" if number else escaped(caption)
         return (
-            f'<figure id="{prefix}" class="still"><div class="scroll">{drawing}</div>'
+            f'<figure id="{prefix}" class="still"{lit}><div class="scroll">{drawing}</div>'
             f"<figcaption>{told} "
             f'<a href="{name}">{name}</a></figcaption></figure>'
         )
 
-    def still(self, name: str, caption: str) -> str:
+    def still(self, name: str, caption: str, look: str = "") -> str:
         """A figure that the page closes where it draws a better one itself."""
-        made = self.add(name, caption, number=False)
+        made = self.add(name, caption, number=False, look=look)
         return (
             '<details class="still" open><summary>The drawing that was made beforehand'
             f"</summary>{made}</details>" if made else ""

@@ -113,7 +113,8 @@ def test_trees_of_every_shape(text, tmp_path):
 def test_hostile_texts(text, tokens):
     assert run(text, "--tokens", tokens, "--steps", 1, "--hidden", 3) == 0
     page = Path("minigrad-report/index.html").read_text(encoding="utf-8")
-    ours = {'<script type="module">', '<script type="application/json" id="program">'}
+    data = '<script type="application/json" id="{}">'.format
+    ours = {'<script type="module">', data("program"), data("scene")}
     assert set(re.findall("<script[^>]*>", page)) <= ours and page.rstrip().endswith("</html>")
     assert page.count("<script") == page.count("</script>") <= 2
 

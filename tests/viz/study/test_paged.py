@@ -145,6 +145,9 @@ def test_the_report_in_a_browser(browser, tmp_path, text, cell, width):
     )
     assert figures == [f"Figure {k + 1}." for k in range(len(figures))] and len(figures) >= 3
     assert bool(browser.evaluate("minigrad.page ?? null")) == (cell != "tree")
+    if cell == "tree":  # lit where it is not computed
+        browser.mouse("#unfolded .node.cell")
+        assert browser.evaluate("document.querySelectorAll('#unfolded .node.after').length") > 0
     browser.media("print")
     assert browser.pdf().startswith(b"%PDF")
 

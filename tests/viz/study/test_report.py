@@ -77,7 +77,7 @@ class Page(HTMLParser):
 def test_the_page_is_whole_and_loads_nothing(text, cell):
     files = build(studied(text, cell))
     page = Page(files["index.html"])
-    assert page.open == [] and page.tags.count("script") == 1 + (cell != "tree")
+    assert page.open == [] and page.tags.count("script") == 2
     assert len(page.ids) == len(set(page.ids))
     assert set(page.references) <= set(page.ids)
     assert all(load.startswith(("#", "data:")) for load in page.loads), page.loads
