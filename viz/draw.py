@@ -211,6 +211,11 @@ def draw(
     if not isinstance(title, str | None):
         raise TypeError(f"draw: title must be text or None; got {title!r:.60}")
     scene = build(outputs, view, grad, wrt, max_steps, labels, title)
-    if view != "unfolded" or grad is None:
-        return Drawing(scene)
-    return Drawing(scene, (tensors_in(outputs, "outputs"), grad, words_of(labels)))
+    return Drawing(scene, _computed(outputs, view, grad, labels))
+
+
+def _computed(outputs: Any, view: str, grad: Any, labels: Any) -> Any:
+    """What the page of a drawing runs again: recurrences with the gradient of a scalar."""
+    if grad is None or view not in ("unfolded", "cell"):
+        return None
+    return tensors_in(outputs, "outputs"), grad, words_of(labels)

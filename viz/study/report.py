@@ -216,12 +216,9 @@ def _page(study: Study, pictures: dict[str, str], apart: bool, lit: dict[str, An
         f'<header><p class="kicker">minigrad study · {escape(cell)}</p><h1>“{escape(what)}”</h1>'
         f'<p class="lead">{escaped(summary(study)[0])}</p><dl>{facts(study)}</dl></header>'
     )
-    return frame(
-        f"{cell}: {what}", body + "\n".join(sections), *(
-            ("still", {"scene": lit}) if data is None else ("study", {"program": data})
-        ),
-        ops, MARK + "\n",
-    )  # fmt: skip
+    kind = "still" if data is None else "study"
+    held = {"scene": lit} if data is None else {"program": data}
+    return frame(f"{cell}: {what}", body + "\n".join(sections), kind, held, ops, MARK + "\n")
 
 
 def _program(study: Study) -> tuple[Any, str, str]:
