@@ -231,7 +231,7 @@ class Scene:
         Half a surrogate pair, which no encoding has, is written as an escape.
         """
         text = json.dumps(_strict(asdict(self)), indent=1, ensure_ascii=False, allow_nan=False)
-        return re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", text)
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
     def summary(self) -> str:
         """A few lines of text: what is drawn, and how the gradient norms run."""
