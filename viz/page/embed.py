@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 
+from ..scene.style import FONT
 from ..scene.text import clean
 
 _REFERENCE = re.compile(r"url\(\s*['\"]?#([^)'\"]+)['\"]?\s*\)")
 _XLINK = "{http://www.w3.org/1999/xlink}"
+_LONG = re.compile(r"-?\d+\.\d{2,}")  # numbers finer than a tenth of a point
+_GEOMETRY = ("d", "points", "x", "y", "cx", "cy", "rx", "ry", "x1", "x2", "y1", "y2")
+_LEFT_OUT = ("font-family", "space")  # the page's own fonts; what XML says of blanks
 _SPACE = re.compile(r"\{[^}]*\}")
 
 
@@ -38,6 +42,10 @@ def embed(svg: str, prefix: str, label: str, least: float = 0.8) -> str:
             )
             if name is None or name == "href" and not value.startswith(("#", "data:image/")):
                 continue  # titles of links, and links to anywhere else
+            if name in _LEFT_OUT:
+                continue
+            if name in _GEOMETRY:
+                value = _LONG.sub(lambda m: f"{float(m[0]):.1f}", value)
             if name == "id":
                 value = f"{prefix}-{value}"
             elif name == "href" and value.startswith("#"):
@@ -49,6 +57,10 @@ def embed(svg: str, prefix: str, label: str, least: float = 0.8) -> str:
         root.attrib.pop(key, None)
     root.set("stroke-linejoin", "round")
     root.set("data-size", f"{width * least:.0f} {width:.0f}")
+    for node in root.iter():  # blanks between elements
+        if node.tag not in ("text", "tspan", "title", "style"):
+            node.text = node.text.strip() if node.text else None
+        node.tail = node.tail if node.tail and node.tail.strip() else None
     root.set("role", "img")
     root.set("aria-label", clean(label))
     return ET.tostring(root, encoding="unicode", short_empty_elements=True)
@@ -58,7 +70,8 @@ def inline(svg: str, prefix: str, label: str) -> str:
     """The drawing for a notebook: at its own size, with tooltips, and ids under `prefix`."""
     made = embed(svg, prefix, label)
     made = re.sub(r'data-size="\d+ (\d+)"', r'width="\1"', made, count=1)
-    return made.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    own = f'<svg xmlns="http://www.w3.org/2000/svg" font-family="{FONT}" '
+    return made.replace("<svg ", own, 1)
 
 
 def sizes(body: str) -> str:
@@ -80,8 +93,7 @@ def _plain(name: str, value: str) -> list[tuple[str, str]]:
         if key.strip() != "font":
             found.append((key.strip(), text.strip()))
             continue
-        size, _, family = text.strip().partition("px ")
-        found += [("font-size", f"{size.split()[-1]}px"), ("font-family", family)]
+        found.append(("font-size", f"{text.partition('px')[0].split()[-1]}px"))
     return found
 
 

@@ -158,7 +158,7 @@ def _page(study: Study, pictures: dict[str, str], apart: bool, lit: dict[str, An
                 f"{parts}.",
                 look="scene" if data is None else "",
             ),
-            untrained(study, figures),
+            untrained(study, figures, data is not None),
         ),
         section(
             "The numbers",

@@ -177,7 +177,11 @@ def book_of(study: Study) -> dict[str, np.ndarray]:
     return book | after.ledger
 
 
-def untrained(study: Study, figures: Figures) -> str:
+def untrained(study: Study, figures: Figures, apart: bool) -> str:
+    """The same before training.  apart: only where to find it."""
+    if apart and "untrained.svg" in figures.pictures:
+        link = '<a href="untrained.svg">untrained.svg</a>'
+        return f'<p class="note">The same before training: {link}</p>'
     drawn = figures.add(
         "untrained.svg", "The same before training, with the parameters as they were initialised.",
         number=False,

@@ -23,4 +23,10 @@ def test_embedded_drawings_keep_to_themselves():
 def test_styles_become_attributes():
     text = """<text style="font: 10px 'A B', serif; fill: #123">x</text>"""
     out = embed(f'<svg width="9pt">{text}</svg>', "p", "a drawing")
-    assert 'font-size="10px" font-family="\'A B\', serif" fill="#123"' in out and "style" not in out
+    assert '<text font-size="10px" fill="#123">x</text>' in out and "style" not in out
+
+
+def test_fine_numbers_are_rounded_and_blanks_go():
+    out = embed('<svg width="9pt">\n<path d="M1.234,5.55C6,7.899 1e-3,2"/>\n<text> a </text></svg>',
+                "p", "")  # fmt: skip
+    assert '<path d="M1.2,5.5C6,7.9 1e-3,2" /><text> a </text>' in out
