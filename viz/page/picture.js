@@ -145,7 +145,12 @@ const thin = (x1, y1, x2, y2) => {
 const drawn = (made, wide, marks = {}) => {
   const { run, boxes, arrows, params } = made;
   const narrow = wide < 640, cellW = narrow ? 50 : 62, gap = narrow ? 56 : 66;
-  const strip = run.steps > 14, left = narrow ? 16 : 158;
+  // The steps that have a column; -1 stands for those between, which are folded.
+  const middle = marks.fold && run.steps > 7;
+  const shown = Array.from({ length: middle ? 7 : run.steps }, (_, k) => (
+    !middle || k < 3 ? k : k === 3 ? -1 : run.steps - 7 + k));
+  const column = new Map(shown.map((t, k) => [t, k]));
+  const strip = shown.length > 14, left = narrow ? 16 : 158;
   const colW = cellW + gap, columns = Math.max(1, Math.floor((wide - left - 34) / colW));
   const rows = [];
   const ledger = params.length && !strip;
@@ -162,9 +167,12 @@ const drawn = (made, wide, marks = {}) => {
   const inputs = Math.max(1, ...boxes.filter((b) => b.kind === "input").map((b) => b.order + 1));
   const inputY = y, ledgerY = inputY + 30 * inputs + 22, step = 21;
   const lineH = ledger ? ledgerY + step * params.length + (narrow ? 10 + 16 : 26) : inputY + 30 * inputs + 22;
-  const count = Math.ceil(run.steps / columns);
+  const count = Math.ceil(shown.length / columns);
   const scale = marks.scale ?? scaleOf(normsOf(made));
-  const place = (t) => ({ x: left + (t % columns) * colW + gap, y: Math.floor(t / columns) * lineH });
+  const place = (t) => {
+    const k = column.get(t) ?? column.get(-1);
+    return { x: left + (k % columns) * colW + gap, y: Math.floor(k / columns) * lineH, folded: !column.has(t) };
+  };
   const svg = el("g"), where = new Map(), groups = new Map();
   const group = (item, ...children) => {
     const kinds = ["item", item.kind, item.left ? "left" : "", item.chosen ? "chosen" : "", marks.now?.has(item.key) ? "now" : ""];
@@ -175,17 +183,19 @@ const drawn = (made, wide, marks = {}) => {
   };
   for (const box of boxes) {
     const at = place(box.step), cx = at.x + cellW / 2;
+    if (at.folded && box.kind !== "cell") continue;
     if (box.kind === "cell") where.set(box.key, { x: at.x, y: at.y + cellY[box.unit], w: cellW, h: cellH[box.unit] });
     else if (box.kind === "input") where.set(box.key, { x: at.x - 12, y: at.y + inputY + 30 * box.order, w: cellW + 24, h: 25 });
     else where.set(box.key, { x: cx - (cellW + 18) / 2, y: at.y + cellY[box.at ?? run.units.length - 1] - 82, w: cellW + 18, h: 38 });
   }
   arrows.forEach((a, n) => {
     const A = where.get(a.a), B = where.get(a.b), parts = [];
+    if (!A || !B || (A.x === B.x && A.y === B.y)) return;
     let label = null;
     if (a.kind === "state") {
       const unit = Number(a.b.slice(1).split("_")[0]), lane = lanes[unit].indexOf(a.name);
       const s = Number(a.a.split("_")[1]), t = Number(a.b.split("_")[1]), dir = t > s ? 1 : -1;
-      const near = Math.abs(t - s) === 1 && A.y === B.y;
+      const near = Math.abs(A.x - B.x) === colW && A.y === B.y;
       const y0 = 22 + 44 * lane;
       const draw = (x1, x2, yy) => {
         parts.push(thin(x1, yy - 7, x2, yy - 7));
@@ -219,7 +229,13 @@ const drawn = (made, wide, marks = {}) => {
     const item = el("g", { class: `arrow ${a.kind}${marks.now?.has(a.a) && marks.now?.has(a.b) ? " now" : ""}`, "data-key": key, "data-from": a.a, "data-to": a.b }, el("title", {}, says), ...parts);
     svg.append(item);
   });
+  if (middle) run.units.forEach((_, u) => {
+    const { x, y: top } = where.get(`c${u}_3`), h = cellH[u], says = `steps 4 to ${run.steps - 3} are folded`;
+    group({ key: `fold${u}`, kind: "cell", left: true, says }, el("rect", { x, y: top, width: cellW, height: h, rx: 10 }),
+      text(x + cellW / 2, top + h / 2 - 3, `4 … ${run.steps - 3}`, "quiet"), text(x + cellW / 2, top + h / 2 + 12, "folded", "quiet"));
+  });
   for (const box of boxes) {
+    if (!column.has(box.step)) continue;
     const { x, y: top, w, h } = where.get(box.key), cx = x + w / 2;
     if (box.kind === "cell") {
       const names = lanes[box.unit];
@@ -247,8 +263,9 @@ const drawn = (made, wide, marks = {}) => {
           el("rect", { class: "bar all", x: 82, y: yy - 5, width: bar(p.sum), height: 10 }),
           el("rect", { class: "bar", x: 82, y: yy - 5, width: bar(p.total), height: 10 }),
           text(158, yy + 4, short(p.total), "quiet", "end")];
-        const steps = p.parts.slice(line * columns, (line + 1) * columns).flatMap((v, c) => {
-          const x = left + c * colW + gap - 12;
+        const steps = shown.slice(line * columns, (line + 1) * columns).flatMap((t, c) => {
+          if (t < 0) return [];
+          const v = p.parts[t], x = left + c * colW + gap - 12;
           const shade = v > 0 && Number.isFinite(v) ? Math.max(0.08, scale.of(v)) : 0;
           const kind = v === null ? "unused" : !Number.isFinite(v) ? "broken" : v === 0 ? "zero" : "";
           return [el("rect", { class: `square ${kind}`, x, y: yy - 7, width: 20, height: 14, rx: 3, "fill-opacity": kind ? 1 : shade.toFixed(2) }),

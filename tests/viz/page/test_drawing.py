@@ -192,6 +192,25 @@ def test_hover_focus_and_keys(browser, tmp_path):
     )} == {"c0", "x4"}  # fmt: skip
 
 
+def test_the_middle_folds(browser, tmp_path):
+    """The first and last three steps stay, with the numbers that they had."""
+    loss, _, _ = net(rc.LSTM(3, 4), steps=20)
+    opened(browser, tmp_path, loss)
+    numbers = """[...document.querySelectorAll('.panel .arrow')].map(a => [
+        a.dataset.from + a.dataset.to, a.textContent])"""
+    before = browser.evaluate(numbers)
+    cells = "[...document.querySelectorAll('.panel .item.cell')].map(g => g.dataset.key)"
+    assert len(browser.evaluate(cells)) == 20
+    fold = "[...document.querySelectorAll('.bar button')].find(b => b.textContent.includes('fold'))"
+    browser.evaluate(f"{fold}.click()")
+    kept = {f"c0_{k}" for k in (0, 1, 2, 17, 18, 19)}
+    assert set(browser.evaluate(cells)) == kept | {"fold0"}
+    after = browser.evaluate(numbers)
+    assert len(after) == 2 * 6 + 6 + 3 and all(pair in before for pair in after)
+    browser.evaluate(f"{fold}.click()")
+    assert browser.evaluate(numbers) == before
+
+
 @pytest.mark.parametrize("width", [480, 1280])
 def test_nothing_is_cut_and_every_number_can_be_read(browser, tmp_path, width):
     loss, _, _ = net(rc.LSTM(3, 4), steps=9)
