@@ -150,7 +150,7 @@ const drawn = (made, wide, marks = {}) => {
   const shown = Array.from({ length: middle ? 7 : run.steps }, (_, k) => (
     !middle || k < 3 ? k : k === 3 ? -1 : run.steps - 7 + k));
   const column = new Map(shown.map((t, k) => [t, k]));
-  const strip = shown.length > 14, left = narrow ? 16 : 158;
+  const strip = shown.length > 14, wider = narrow ? 0 : Math.min(60, Math.max(0, ...params.map((p) => 7 * (p.name.replace(/^cell\./, "").length - 11)))), left = narrow ? 16 : 158 + wider;
   const colW = cellW + gap, columns = Math.max(1, Math.floor((wide - left - 34) / colW));
   const rows = [];
   const ledger = params.length && !strip;
@@ -181,12 +181,14 @@ const drawn = (made, wide, marks = {}) => {
     groups.set(item.key, made);
     svg.append(made);
   };
+  // Where a net above reads the inputs itself, it stands aside, so that they pass the one below.
+  const aside = run.units.length > 1 && arrows.some((a) => a.kind === "in" && !a.b.startsWith("c0")) ? 24 : 0;
   for (const box of boxes) {
     const at = place(box.step), cx = at.x + cellW / 2;
     if (at.folded && box.kind !== "cell") continue;
-    if (box.kind === "cell") where.set(box.key, { x: at.x, y: at.y + cellY[box.unit], w: cellW, h: cellH[box.unit] });
-    else if (box.kind === "input") where.set(box.key, { x: at.x - 12, y: at.y + inputY + 30 * box.order, w: cellW + 24, h: 25 });
-    else where.set(box.key, { x: cx - (cellW + 18) / 2, y: at.y + cellY[box.at ?? run.units.length - 1] - 82, w: cellW + 18, h: 38 });
+    if (box.kind === "cell") where.set(box.key, { x: at.x - aside * box.unit, y: at.y + cellY[box.unit], w: cellW, h: cellH[box.unit] });
+    else if (box.kind === "input") where.set(box.key, { x: at.x - 12 - aside / 3, y: at.y + inputY + 30 * box.order, w: cellW + 24 + aside / 3, h: 25 });
+    else where.set(box.key, { x: cx - (cellW + 18) / 2 + (aside ? 9 - aside * box.at : 0), y: at.y + cellY[box.at ?? run.units.length - 1] - 82, w: cellW + (aside ? 0 : 18), h: 38 });
   }
   arrows.forEach((a, n) => {
     const A = where.get(a.a), B = where.get(a.b), parts = [];
@@ -218,10 +220,11 @@ const drawn = (made, wide, marks = {}) => {
     } else {
       const up = a.kind === "in" ? [A.y, B.y + B.h] : [A.y, B.y + B.h];
       const unit = a.b.startsWith("c") ? Number(a.b.slice(1).split("_")[0]) : 0;
-      const cx = B.x + B.w / 2 + (a.kind === "in" ? 0 : 0), x = a.kind === "in" && unit > 0 ? cx - 24 : cx - 10;
+      const far = a.kind === "in" && unit > 0 && aside, over = far ? 9 : 17;
+      const x = far ? B.x + aside * unit - 18 : B.x + B.w / 2 - 10;
       parts.push(thin(x, up[0] - 1, x, up[1] + 1));
-      if (a.norm !== null) parts.push(ribbon(x + 17, up[1] + 2, x + 17, up[0] - 2, a.norm, scale));
-      label = [x + 28, up[0] - (a.kind === "in" ? 14 : 16), "start"];
+      if (a.norm !== null) parts.push(ribbon(x + over, up[1] + 2, x + over, up[0] - 2, a.norm, scale));
+      label = [x + over + 11, far ? up[1] + 18 : up[0] - (a.kind === "in" ? 14 : 16), "start"];
     }
     if (a.norm !== null) parts.push(text(label[0], label[1], short(a.norm), `number${a.norm === 0 ? " zero" : ""}`, label[2] ?? "middle"));
     const says = `${a.name} ${a.kind === "state" ? "to the next step" : ""}: ${a.norm === null ? "no gradient passes" : `gradient norm ${short(a.norm)}`}`;
@@ -240,7 +243,7 @@ const drawn = (made, wide, marks = {}) => {
     if (box.kind === "cell") {
       const names = lanes[box.unit];
       group(box, el("rect", { x, y: top, width: w, height: h, rx: 10 }),
-        ...(run.units.length > 1 ? [text(cx, top + h / 2 - 4, cut(run.units[box.unit].name, 8), "quiet"), text(cx, top + h / 2 + 11, box.label)]
+        ...(run.units.length > 1 ? [text(cx, top + h / 2 - 4, cut(run.units[box.unit].name, 9), "quiet"), text(cx, top + h / 2 + 11, box.label)]
           : [text(cx, top + h / 2 + 4, box.label, box.left ? "quiet" : "")]),
         ...(names.length > 1 ? names.map((n, k) => text(cx, top + (k === 0 ? 15 : h - 6), cut(n + sub(box.step + 1), 8), "quiet")) : []));
     } else if (box.kind === "input") {
@@ -258,11 +261,11 @@ const drawn = (made, wide, marks = {}) => {
         const yy = top + k * step + 12;
         const item = { key: `p${p.id}_${line}`, kind: "param", says: `${p.name}: gradient norm ${short(p.total)}; the norms of the steps’ parts sum to ${short(p.sum)}` };
         const bar = (v) => (v > 0 && Number.isFinite(v) ? Math.max(1, 34 * (v / most)) : 0);
-        const name = cut(p.name.replace(/^cell\./, ""), narrow ? 6 : 11);
+        const name = cut(p.name.replace(/^cell\./, ""), narrow ? 6 : 11 + Math.floor(wider / 7));
         const own = narrow ? [] : [text(6, yy + 4, name, "", "start"),
-          el("rect", { class: "bar all", x: 82, y: yy - 5, width: bar(p.sum), height: 10 }),
-          el("rect", { class: "bar", x: 82, y: yy - 5, width: bar(p.total), height: 10 }),
-          text(158, yy + 4, short(p.total), "quiet", "end")];
+          el("rect", { class: "bar all", x: 82 + wider, y: yy - 5, width: bar(p.sum), height: 10 }),
+          el("rect", { class: "bar", x: 82 + wider, y: yy - 5, width: bar(p.total), height: 10 }),
+          text(158 + wider, yy + 4, short(p.total), "quiet", "end")];
         const steps = shown.slice(line * columns, (line + 1) * columns).flatMap((t, c) => {
           if (t < 0) return [];
           const v = p.parts[t], x = left + c * colW + gap - 12;

@@ -210,8 +210,10 @@ class Graph:
 
     def _part(self, t: Tensor) -> int | None:
         """Some rows of what was stacked here: they themselves, so that no other is drawn to it."""
-        if not t.inputs or self.main[self.at[t.inputs[0]]][0] != "stack" or t.name:
+        if not t.inputs or any(self.main[self.at[x]][0] != "stack" for x in t.inputs) or t.name:
             return None
+        if t.op.name == "concat" and t.attrs["axis"] % t.ndim:
+            return self._joined(t)
         rows = self.main[self.at[t.inputs[0]]][1]
         if t.op.name == "slice":
             (start, count, step), *others = bounds(t)
@@ -219,6 +221,18 @@ class Graph:
                 return self.line("stack", [rows[start + k * step] for k in range(count)])
         one = t.op.name == "reshape" and len(rows) == 1 and t.shape == t.inputs[0].shape[1:]
         return rows[0] if one else None
+
+    def _joined(self, t: Tensor) -> int:
+        """Stacks side by side: a stack of what stands side by side."""
+        parts = [placeholder(x.shape[1:], x.dtype, "x") for x in t.inputs]
+        attrs = {**t.attrs, "axis": t.attrs["axis"] % t.ndim - t.ndim}
+        one = Tensor(t.op, tuple(parts), attrs, t.shape[1:], t.dtype, None)
+        tables = [self.main[self.at[x]][1] for x in t.inputs]
+        rows = [
+            self.line("op", self.ops.of(one), list(refs), "", "side by side")
+            for refs in zip(*tables, strict=True)
+        ]
+        return self.line("stack", rows)
 
     def recurrence(self, r: Tensor, asked: Sequence[Tensor]) -> None:
         block, structure, vias = parts_of(r)
@@ -262,7 +276,9 @@ class Graph:
         if key not in self._units:
             self._units[key] = len(self.units)
             chain = structure.n == 1 or _is_chain(structure)
-            self.units.append({"name": clean(block.name, 60), "steps": 0, "chain": chain})
+            back = chain and len(structure.src) > 0 and structure.src[0] > structure.dst[0]
+            name = clean(block.name, 60) + (" ←" if back else "")
+            self.units.append({"name": name, "steps": 0, "chain": chain})
         return self._units[key]
 
     def _enter(self, x: Tensor, via: Any, n: int) -> int:

@@ -192,6 +192,46 @@ def test_hover_focus_and_keys(browser, tmp_path):
     )} == {"c0", "x4"}  # fmt: skip
 
 
+def sides(width):
+    """A bidirectional net, and layers one after another, over six steps."""
+    x = mg.asarray(np.random.default_rng(3).normal(size=(6, 3)), name="x")
+    both = rc.bidirectional(rc.GRU(3, 4))
+    params = mg.tensors(both.init(0))
+    yield mg.sum(mg.square(both(params, x)[1][2])).named("L"), params, width
+    one, two = rc.LSTM(3, 4), rc.RNN(4, 2)
+    params = mg.tensors({"one": one.init(0), "two": two.init(1)})
+    middle = rc.unroll(one, params["one"], x)[1]
+    yield mg.sum(rc.unroll(two, params["two"], middle)[1][-1]).named("L"), params, width
+
+
+@pytest.mark.parametrize("width", [480, 1280])
+def test_several_recurrences(browser, tmp_path, width):
+    """Gradients as Python's; no arrow runs through a box, no number over another."""
+    for loss, params, wide in sides(width):
+        browser.open(viz.draw(loss, grad=loss).save(tmp_path / "d.html"), wide)
+        got, leaves = browser.evaluate(READ)["params"], flat(params)
+        for key, gradient in mg.evaluate(mg.grad(loss, leaves)).items():
+            close(np.zeros(gradient.size) if got[key] is None else got[key], gradient)
+        assert browser.evaluate(CROSSED) == []
+
+
+CROSSED = """(() => {
+  const box = (e) => e.getBoundingClientRect(), found = [];
+  const hits = (a, b, by) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > by
+    && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > by;
+  const boxes = [...document.querySelectorAll(".panel .item:not(.param)")].map(
+    (g) => [g.dataset.key, box(g.querySelector("rect"))]);
+  for (const arrow of document.querySelectorAll(".panel .arrow"))
+    for (const path of arrow.querySelectorAll("path"))
+      for (const [key, at] of boxes)
+        if (hits(box(path), at, 2)) found.push([arrow.dataset.from, arrow.dataset.to, key]);
+  const texts = [...document.querySelectorAll(".panel .arrow text, .panel .item text")];
+  texts.forEach((t, k) => texts.slice(k + 1).forEach((u) => {
+    if (hits(box(t), box(u), 3)) found.push([t.textContent, u.textContent]); }));
+  return found;
+})()"""
+
+
 def test_the_middle_folds(browser, tmp_path):
     """The first and last three steps stay, with the numbers that they had."""
     loss, _, _ = net(rc.LSTM(3, 4), steps=20)
