@@ -105,7 +105,8 @@ def test_words_steps_losses_weights_and_cells(browser, tmp_path):
     assert len(got) == 3
     for found, (_, each, own) in zip(got, named, strict=True):
         agrees(found, each, changed if each is task else own, ids, 4)
-    browser.evaluate("[...document.querySelectorAll('.bar button')].at(3).click()")
+    browser.evaluate("[...document.querySelectorAll('.bar button')].find("
+                     "b => b.textContent === 'reset').click()")  # fmt: skip
     agrees(browser.evaluate(READ)[0], task, params, task.ids[:7].tolist(), 6)
 
 
