@@ -14,8 +14,15 @@ const startDrawing = (root, program) => {
       panel.update();
     } }), `${program.labels[t] ? `${program.labels[t]} ` : ""}${t + 1}`)));
   const box = weights(editable, (name, change) => { change(leaves.find((l) => l.name === name).value.data); panel.update(); });
+  // A row of what a step reads, to be changed.
+  const edit = (step) => {
+    const { made } = panel.shown[0], box_ = made.boxes.find((b) => b.kind === "input" && b.step === step);
+    const node = made.run.tape.nodes[box_.id];
+    const from = made.run.tape.nodes[node.args[0] ?? box_.id], name = from.name;
+    if (editable().some((leaf) => leaf.name === name)) box.open(name, node.n ?? 0);
+  };
   panel = new Panel(root, {
-    chosen: 0, edits: [], words: steps <= 60 ? toggles : null, weights: box.box,
+    chosen: 0, edit, edits: [], words: steps <= 60 ? toggles : null, weights: box.box,
     runs: () => [runGraph(program, left)],
     reset: () => {
       leaves.forEach((leaf, k) => { leaf.value.data.splice(0, Infinity, ...first[k]); });

@@ -54,6 +54,18 @@ class Panel {
   // Both passes of what is shown, again.
   update() {
     this.error.textContent = "";
+    this.stop();
+    try {
+      this.compute();
+    } catch (error) {
+      this.error.textContent = `This cannot be computed (${error.message}): “reset” goes back.`;
+      return;
+    }
+    this.draw();
+    this.mode.table?.(this);
+  }
+
+  compute() {
     const began = performance.now();
     this.runs = this.mode.runs();
     this.seed = Math.min(this.seed, this.runs[0].seeds.length - 1);
@@ -65,8 +77,6 @@ class Panel {
     });
     this.scaled = scaleOf(this.runs.flatMap((run, k) => normsOf(scene(run, this.backs[k]))));
     this.took = performance.now() - began;
-    this.draw();
-    this.mode.table?.(this);
   }
 
   last() { return this.backs[0].events.length; }
@@ -275,7 +285,8 @@ const weights = (arrays, changed) => {
         if (Number.isFinite(by)) { changed(now().name, (data) => data.forEach((v, k) => { data[k] = v * by; })); show(); }
       }))));
   show();
-  return { box, show, fill: () => { const kept = pick.value; pick.replaceChildren(...arrays().map(({ name }) => html("option", {}, name))); if (arrays().some(({ name }) => name === kept)) pick.value = kept; show(); } };
+  const open = (name, n) => { pick.value = name; row.value = n + 1; box.open = true; show(); value.focus(); value.select(); };
+  return { box, show, open, fill: () => { const kept = pick.value; pick.replaceChildren(...arrays().map(({ name }) => html("option", {}, name))); if (arrays().some(({ name }) => name === kept)) pick.value = kept; show(); } };
 };
 
 // The gradient by step, as a table.

@@ -193,7 +193,7 @@ class Graph:
                 self.at[t] = self.line("leaf", len(self.leaves))
                 literal = t.name is None and t.ndim == 0
                 self.leaves.append(
-                    {"name": said(t.name, 60), "value": number_text(t._value)}
+                    {"name": self._called(t, literal), "value": number_text(t._value)}
                     | ({"fixed": True} if literal or t.dtype.kind != "f" else {})
                 )
             elif t.op is INPUT:
@@ -207,6 +207,15 @@ class Graph:
             else:
                 refs = [self.at[x] for x in t.inputs]
                 self.at[t] = self.line("op", self.ops.of(t), refs, *label(t))
+
+    def _called(self, t: Tensor, literal: bool) -> str:
+        """The name of a leaf, no other's; what has none is x, and a number written out nothing."""
+        if literal:
+            return ""
+        base = said(t.name, 60) or "x"
+        taken = {leaf["name"] for leaf in self.leaves}
+        return next(n for n in (base, *(f"{base} ({k})" for k in range(2, 10_000)))
+                    if n not in taken)  # fmt: skip
 
     def _part(self, t: Tensor) -> int | None:
         """Some rows of what was stacked here: they themselves, so that no other is drawn to it."""

@@ -69,8 +69,12 @@ class Tape {
   values(node) { return node.args.map((k) => this.nodes[k].value); }
 
   forward() {
-    for (const node of this.nodes)
-      if (node.op) node.value = whole_(node.op.run(null, this.values(node), node));
+    for (const node of this.nodes) {
+      if (!node.op) continue;
+      node.value = whole_(node.op.run(null, this.values(node), node));
+      if (node.value.data.includes(undefined))
+        throw new RangeError(`${node.name || node.formula} reads a row that is not there`);
+    }
     return this;
   }
 

@@ -330,6 +330,49 @@ def test_a_program_says_why_it_is_none():
         program([alone], alone, None)
 
 
+def test_single_precision_and_words_by_number(browser, tmp_path):
+    """float32 to 1e-6; a table of words that is read by number, and a number that is changed."""
+    cell = rc.LSTM(3, 4)
+    params = mg.tensors({k: v.astype(np.float32) for k, v in cell.init(0).items()})
+    table = mg.asarray(np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32), name="E")
+    ids = np.array([0, 3, 1, 3])
+
+    def loss_of(ids):
+        xs = mg.take(table, mg.asarray(ids, name="ids"))
+        return mg.sum(mg.square(rc.unroll(cell, params, xs)[1])).named("L")
+
+    loss = loss_of(ids)
+    opened(browser, tmp_path, loss)
+    for now in (ids, np.array([0, 3, 2, 3])):
+        browser.evaluate(f"minigrad.page.change('ids', 2, {now[2]})")
+        got = browser.evaluate(READ)
+        assert got["loss"] == pytest.approx(float(loss_of(now)), rel=1e-6)
+        wanted = mg.grad(loss_of(now), {"E": table, **params})
+        for key, gradient in mg.evaluate(wanted).items():
+            np.testing.assert_allclose(got["params"][key], gradient.ravel(), rtol=1e-5, atol=1e-6)
+    browser.evaluate("minigrad.page.change('ids', 2, 77)")
+    assert "reset" in browser.evaluate("document.querySelector('.error').textContent")
+    browser.evaluate("[...document.querySelectorAll('.bar button')].at(-1).click()")
+    assert browser.evaluate(READ)["loss"] == pytest.approx(float(loss), rel=1e-6)
+
+
+def test_an_input_is_opened_by_a_click(browser, tmp_path):
+    loss, _, _ = net(rc.RNN(3, 4))
+    opened(browser, tmp_path, loss)
+    browser.mouse(".panel .item.input[data-key^=x4]", "click")
+    assert browser.evaluate("document.querySelector('.weights').open")
+    picked = "[...document.querySelectorAll('.weights select, .weights input')].map(i => i.value)"
+    assert browser.evaluate(picked)[:2] == ["x", "5"]
+
+
+def test_an_op_of_the_users_is_drawn_and_not_computed(tmp_path):
+    twice = mg.primitive("twice", shape=lambda x: x.shape, numpy=lambda x: 2 * x,
+                         vjp=lambda ct, y, x: (2 * ct,))  # fmt: skip
+    loss = mg.sum(twice(net(rc.RNN(3, 4))[1])).named("L")
+    page = viz.draw(loss, grad=loss).save(tmp_path / "d.html").read_text()
+    assert "does not compute it: your op 'twice'" in page and 'data-program="' not in page
+
+
 def test_the_page_is_one_file_with_a_strict_policy(tmp_path):
     loss, _, _ = net(rc.LSTM(3, 4))
     page = Path(viz.draw(loss, grad=loss).save(tmp_path / "d.html")).read_text()
