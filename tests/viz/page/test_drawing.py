@@ -352,7 +352,8 @@ def test_single_precision_and_words_by_number(browser, tmp_path):
             np.testing.assert_allclose(got["params"][key], gradient.ravel(), rtol=1e-5, atol=1e-6)
     browser.evaluate("minigrad.page.change('ids', 2, 77)")
     assert "reset" in browser.evaluate("document.querySelector('.error').textContent")
-    browser.evaluate("[...document.querySelectorAll('.bar button')].at(-1).click()")
+    browser.evaluate("[...document.querySelectorAll('.bar button')].find("
+                     "b => b.textContent === 'reset').click()")  # fmt: skip
     assert browser.evaluate(READ)["loss"] == pytest.approx(float(loss), rel=1e-6)
 
 
