@@ -27,6 +27,8 @@ import numpy as np
 
 import minigrad as mg
 
+from . import pictures
+
 __all__ = ["Tree", "binarise", "read_brackets", "read_conllu"]
 
 BOM = "\ufeff"
@@ -93,6 +95,9 @@ class Tree:
     def __repr__(self) -> str:
         text = str(self)
         return f"Tree.parse({text if len(text) < 200 else text[:150] + ' ...'!r})"
+
+    def _repr_html_(self) -> str:
+        return pictures.tree(self, str(self))
 
     def words(self) -> list[str]:
         """The tokens, in the order of the sentence."""

@@ -24,7 +24,10 @@ FLOORS = {
         "rewrite", "run", "interior", "manners", "printing", "io", "optim", "kernels", "compile",
         "__init__", "testing",
     ),
-    "viz": ("scene", "layout", "out", "draw", "__init__", "study", "commands", "cli", "__main__"),
+    "viz": (
+        "scene", "layout", "out", "page", "draw", "__init__", "study", "commands", "cli",
+        "__main__",
+    ),
 }  # fmt: skip
 PACKAGES = ("minigrad", "recurrent", "viz")  # the later ones on the earlier ones
 

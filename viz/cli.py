@@ -1,4 +1,4 @@
-"""The command line: `minigrad study TEXT_OR_FILE`, `minigrad check MODULE:FUNCTION`.
+"""The command line: `minigrad study TEXT_OR_FILE`, `minigrad draw` and `check MODULE:FUNCTION`.
 
 Whatever the user can get wrong is one line on stderr and exit status 2, with nothing half-written.
 """
@@ -14,11 +14,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from .commands import check, study
+from .commands import check, draw, study
 from .out.render import GraphvizError
-from .study.corpus import EXAMPLE_TREE, InputError
+from .scene.scene import VIEWS
+from .study.corpus import EXAMPLE_TREE, FORMS, InputError
+from .study.nets import NAMES
 
-CELLS = ("rnn", "lstm", "gru", "tree")
 MOST_HIDDEN = 1024
 
 
@@ -47,14 +48,35 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     train.add_argument(
-        "input", metavar="TEXT_OR_FILE", help="a text in quotes, or a UTF-8 text file"
+        "input", metavar="TEXT_OR_FILE",
+        help="a text in quotes, a UTF-8 file of text, bracketed trees or CoNLL-U, or - for "
+        "standard input",
     )
     train.add_argument(
-        "--cell",
-        choices=CELLS,
-        default="lstm",
-        help="the recurrent cell (default lstm); tree reads bracketed trees",
-    )
+        "--cell", choices=NAMES, metavar="CELL",
+        help="what reads it (default lstm; tree-lstm for bracketed trees, child-sum-tree-lstm for "
+        f"CoNLL-U): {', '.join(NAMES)}",
+    )  # fmt: skip
+    train.add_argument(
+        "--compare", type=_cells, default=(), metavar="CELLS",
+        help="other cells to train on the same, such as rnn,gru; a short text has lstm, rnn, gru",
+    )  # fmt: skip
+    train.add_argument(
+        "--as", dest="form", choices=("auto", *FORMS), default="auto",
+        help="what the input is taken for (default auto: what it looks like)",
+    )  # fmt: skip
+    train.add_argument(
+        "--loss", type=_integer(1, 1_000_000), metavar="K",
+        help="the step or node whose loss is looked into (default the last, or the root)",
+    )  # fmt: skip
+    train.add_argument(
+        "--window", type=_integer(2, 1000), default=40, metavar="N",
+        help="tokens that are read in one go, of a longer text (default 40)",
+    )  # fmt: skip
+    train.add_argument(
+        "--lr", type=_rate, default=0.005, metavar="RATE",
+        help="learning rate of Adam (default 0.005)",
+    )  # fmt: skip
     train.add_argument(
         "--tokens",
         choices=("auto", "word", "char"),
@@ -63,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
     )
     train.add_argument(
         "--steps", type=_integer(0, 1_000_000), metavar="N",
-        help="training steps (default 100 for a short text, 600 for a long one, within a minute)",
+        help="training steps (default 100 for a short text, 600 for a long one)",
     )  # fmt: skip
     train.add_argument(
         "--hidden",
@@ -113,6 +135,40 @@ def parser() -> argparse.ArgumentParser:
         "--seed", type=_integer(0, 2**32 - 1), default=0, metavar="N",
         help="of random arguments and directions (default 0)",
     )  # fmt: skip
+    picture = commands.add_parser(
+        "draw",
+        help="draw what a function of yours returns",
+        description="Call a function written with minigrad and draw the graph of the Tensors that "
+        "it returns, with the gradient of the first scalar among them.",
+        epilog="Arguments come as for `minigrad check`. The function may also return a drawing of "
+        "viz.draw.\n\nexamples:\n  minigrad draw model.py:loss\n"
+        '  minigrad draw model.py:loss --args "3,4 4" --view ops --out loss.svg',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    picture.add_argument(
+        "function", metavar="MODULE:FUNCTION", help="importable.name:function, or file.py:function"
+    )
+    picture.add_argument(
+        "--args", metavar="SHAPES",
+        help="shapes of random float64 arguments, apart by spaces: 3,4 is a matrix, () a number",
+    )  # fmt: skip
+    picture.add_argument(
+        "--view", choices=VIEWS, default="unfolded", help="what is drawn (default unfolded)"
+    )
+    picture.add_argument("--no-grad", action="store_true", help="values only, no gradient")
+    picture.add_argument(
+        "--max-steps", type=_integer(3, 1_000_000), default=60, metavar="N",
+        help="steps or nodes that are drawn, the middle left out (default 60)",
+    )  # fmt: skip
+    picture.add_argument(
+        "--seed", type=_integer(0, 2**32 - 1), default=0, metavar="N",
+        help="of random arguments (default 0)",
+    )  # fmt: skip
+    picture.add_argument(
+        "--out", type=Path, metavar="FILE",
+        help="where it goes; its suffix says as what: .html (default FUNCTION.html, a page that "
+        "computes), .svg, .png, .pdf, .dot, .json",
+    )  # fmt: skip
     return top
 
 
@@ -129,6 +185,24 @@ def _integer(least: int, most: int) -> Callable[[str], int]:
     return convert
 
 
+def _cells(text: str) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    for name in names:
+        if name not in NAMES:
+            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(NAMES)}")
+    return names
+
+
+def _rate(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    if not 0 < value <= 10:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 10")
+    return value
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit status: 2 for an error of use (one line on stderr), 130 if stopped"""
     for stream in (sys.stdout, sys.stderr):
@@ -141,6 +215,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             lines, status = check.check(options)
             _say(lines)
             return status
+        if options.command == "draw":
+            _say(draw.draw(options))
+            return 0
         with study.stoppable() as stopped:
             report = study.study(options, f"minigrad {shlex.join(given)}", stopped)
         _say(report)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import functools
+import itertools
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,13 +16,19 @@ from .layout.geometry import Layout, around
 from .layout.place import place
 from .out import render
 from .out.dot import MARGIN, drawn_edges, drawn_nodes, to_dot
-from .out.html import page
-from .scene.build import build
+from .page.embed import inline
+from .page.frame import page
+from .page.program import TooMuch, program
+from .scene.build import build, tensors_in, words_of
 from .scene.scene import VIEWS, Scene
+from .scene.text import clean
 
 DPI = 144.0
 MOST_PIXELS = 16_000  # a side of a bitmap: cairo refuses 32,768, and many programs much less
 MOST_PAGE = 14_000.0  # points; PDF readers refuse pages beyond 14,400
+
+
+_shown = itertools.count(1)  # pictures that notebooks were given
 
 
 class Drawing:
@@ -29,16 +37,19 @@ class Drawing:
     ``scene`` is what it shows (plain data), ``layout`` where.
     Graphviz runs when it is needed: ``.dot``, ``.scene`` and ``summary()`` work without it.
 
+    graph: what it was drawn of, which its page computes again: the outputs, the scalar whose
+    gradient is shown, a word per step or None.
+
     Raises TypeError for what is no Scene; when rendered, GraphvizError.
     """
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Scene, graph: Any = None) -> None:
         if not isinstance(scene, Scene):
             raise TypeError(
                 f"Drawing: needs a viz.Scene; got {type(scene).__name__} "
                 "(viz.draw makes drawings of Tensors)"
             )
-        self.scene = scene
+        self.scene, self._graph = scene, graph
 
     @functools.cached_property
     def layout(self) -> Layout:
@@ -60,12 +71,22 @@ class Drawing:
 
     @property
     def html(self) -> str:
-        """A self-contained HTML page."""
-        return page(self.scene.title or f"{self.scene.view} view", self.svg, self.summary())
+        """A self-contained HTML page.
+
+        Of a sequence and its gradient it computes both passes again, offline, when a weight, a
+        loss or a step is changed; any other is lit and searched.
+        """
+        made, why = None, ""
+        if self._graph is not None:
+            try:
+                made = program(*self._graph)
+            except TooMuch as error:
+                why = str(error)
+        return page(self.scene, self.svg, self.summary(), made, why)
 
     def summary(self) -> str:
         """What is drawn, as a few lines of text; needs no Graphviz."""
-        return self.scene.summary()
+        return clean(self.scene.summary(), limit=100_000)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the drawing; the suffix (.svg .png .pdf .html .dot .json) says as what.
@@ -85,6 +106,10 @@ class Drawing:
                 f"cannot save a drawing as {where.name!r}: the suffix must be one of "
                 f"{', '.join(_WRITERS)}"
             )
+        if not where.parent.exists():
+            folder = str(where.parent)
+            why = f"cannot save the drawing: there is no folder {folder!r}; make it first"
+            raise FileNotFoundError(errno.ENOENT, why, str(where))
         data = writer(self)
         try:
             render.write(where, data)
@@ -96,13 +121,17 @@ class Drawing:
         return where
 
     def _repr_svg_(self) -> str | None:
-        return self.svg if render.engine() else None
+        return self._shown() if render.engine() else None
 
     def _repr_html_(self) -> str | None:
         # A notebook prefers HTML: a wide picture scrolls instead of shrinking.
         if not render.engine():
             return None
-        return f'<div style="overflow-x:auto;background:white">{self.svg}</div>'
+        return f'<div style="overflow-x:auto;background:white">{self._shown()}</div>'
+
+    def _shown(self) -> str:
+        """The picture with ids of its own: a notebook holds many on one page."""
+        return inline(self.svg, f"mg{next(_shown)}-{os.getpid()}", self.scene.title)
 
     def __repr__(self) -> str:
         return self.summary()
@@ -135,6 +164,9 @@ _WRITERS: dict[str, Callable[[Drawing], bytes]] = {
     ".dot": lambda drawing: drawing.dot.encode(),
     ".json": lambda drawing: drawing.scene.to_json().encode(),
 }
+
+
+SUFFIXES = tuple(_WRITERS)
 
 
 def draw(
@@ -188,7 +220,8 @@ def draw(
     if scale is not None:
         scale = _scale(scale)
     steps = None if step is None else _steps(step, view)
-    return Drawing(build(outputs, view, grad, wrt, max_steps, labels, title, scale, steps))
+    scene = build(outputs, view, grad, wrt, max_steps, labels, title, scale, steps)
+    return Drawing(scene, _computed(outputs, view, grad, labels))
 
 
 def _steps(given: Any, view: str) -> list[int]:
@@ -213,3 +246,10 @@ def _scale(given: Any) -> tuple[float, float]:
             f"draw: scale must be two positive numbers, the smaller first; got {given!r:.60}"
         )
     return low, high
+
+
+def _computed(outputs: Any, view: str, grad: Any, labels: Any) -> Any:
+    """What the page of a drawing runs again: recurrences with the gradient of a scalar."""
+    if grad is None or view not in ("unfolded", "cell"):
+        return None
+    return tensors_in(outputs, "outputs"), grad, words_of(labels)

@@ -74,6 +74,13 @@ def function(
 _alive: WeakSet[Function] = WeakSet()
 
 
+class Explanation(str):
+    """What `explain` says; shows itself line by line, in a notebook too."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
 class Function:
     """What `function` returns."""
 
@@ -131,7 +138,7 @@ class Function:
         """
         leaves, spec = static.flatten(args)
         with self.lock:
-            return self._traced(args, leaves, spec).way.explain()
+            return Explanation(self._traced(args, leaves, spec).way.explain())
 
     def _traced(self, args: tuple, leaves: list, spec: Any) -> Traced:
         form = spec if spec in self.plain else static.spec_key(spec)

@@ -23,6 +23,13 @@ const indices = (shape) => shape.reduce(
     "offset": """
 const offset = (shape, index) => index.reduce((at, k, axis) => at * shape[axis] + k, 0);
 """,
+    "along_axes": """
+// Where the elements stand that differ along these axes only, in order.
+const along_axes = (shape, axes) => axes.reduce((found, axis) => {
+    const step = shape.slice(axis + 1).reduce((p, n) => p * n, 1);
+    return found.flatMap((k) => Array.from({ length: shape[axis] }, (_, n) => k + n * step));
+}, [0]);
+""",
     "at": """
 const at = (x, index) => x.data[offset(x.shape, index)];
 """,
@@ -31,8 +38,8 @@ const at = (x, index) => x.data[offset(x.shape, index)];
 const build = (shape, f) => ({ shape, data: indices(shape).map(f) });
 """,
     "broadcast": """
-const broadcast = (x, shape) => build(shape, (i) => at(
-    x, i.slice(shape.length - x.shape.length).map((k, axis) => (x.shape[axis] === 1 ? 0 : k))));
+const broadcast = (x, shape) => (String(x.shape) === String(shape) ? x : build(shape, (i) => at(
+    x, i.slice(shape.length - x.shape.length).map((k, axis) => (x.shape[axis] === 1 ? 0 : k)))));
 """,
     "whole": """
 const whole = (x) => (typeof x === "object" ? x : { shape: [], data: [x] });
@@ -88,11 +95,8 @@ const sumOf = (xs) => xs.reduce((a, b) => add(a, b));
 const reshape = (x, shape) => ({ shape, data: x.data });
 """,
     "transpose": """
-const transpose = (x, axes) => build(axes.map((a) => x.shape[a]), (i) => {
-    const j = [];
-    axes.forEach((a, k) => { j[a] = i[k]; });
-    return at(x, j);
-});
+const transpose = (x, axes) => ({
+    shape: axes.map((a) => x.shape[a]), data: along_axes(x.shape, axes).map((k) => x.data[k]) });
 """,
     "within": """
 const within = (i, bounds) => i.map((k, axis) => bounds[axis][0] + k * bounds[axis][2]);
@@ -144,14 +148,9 @@ const scatter = (x, index, size) => {
 // A function of the list of numbers along some axes.
 const along = (f) => (x, over) => {
     const left = x.shape.map((_, axis) => axis).filter((axis) => !over.includes(axis));
-    const shape = left.map((axis) => x.shape[axis]);
-    const inner = indices(over.map((axis) => x.shape[axis]));
-    return build(shape, (i) => f(inner.map((j) => {
-        const index = [];
-        left.forEach((axis, k) => { index[axis] = i[k]; });
-        over.forEach((axis, k) => { index[axis] = j[k]; });
-        return at(x, index);
-    })));
+    const inner = along_axes(x.shape, over);
+    return { shape: left.map((axis) => x.shape[axis]), data: along_axes(x.shape, left).map(
+        (i) => f(inner.map((j) => x.data[i + j]))) };
 };
 """,
     "lines": """
@@ -227,12 +226,17 @@ const einsum = (spec, ...xs) => {
 """,
     "matmul": """
 const matmul = (a, b) => {
-    const [i, k] = [a.shape.length > 1 ? "i" : "", b.shape.length > 1 ? "k" : ""];
-    return einsum(`${i}j,j${k}->${i}${k}`, a, b);
+    const [rows, columns] = [a.shape.slice(0, -1), b.shape.slice(1)];
+    const [n, m, count] = [rows[0] ?? 1, columns[0] ?? 1, b.shape[0]];
+    const data = new Array(n * m).fill(0);
+    for (let i = 0; i < n; i++) for (let j = 0; j < count; j++) for (let k = 0; k < m; k++)
+        data[i * m + k] += a.data[i * count + j] * b.data[j * m + k];
+    return { shape: [...rows, ...columns], data };
 };
 """,
     "outer": """
-const outer = (a, b) => einsum("i,j->ij", a, b);
+const outer = (a, b) => ({
+    shape: [...a.shape, ...b.shape], data: a.data.flatMap((x) => b.data.map((y) => x * y)) });
 """,
     "bits": """
 const bits = (f) => (x, y) => {

@@ -90,7 +90,14 @@ MATRICES: dict[str, tuple[str, int, tuple[int, ...]]] = {
 }
 
 
-def latex(t: Tensor) -> str:
+class Latex(str):
+    """A formula for LaTeX's math mode, which a notebook sets."""
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {self}$"
+
+
+def latex(t: Tensor) -> Latex:
     r"""The expression that computes `t`, for LaTeX's math mode.
 
     Products by element are \odot, and of matrices nothing stands between; vectors are columns,
@@ -110,7 +117,7 @@ def latex(t: Tensor) -> str:
     """
     if not isinstance(t, Tensor):
         raise TypeError(f"an expression is written for a Tensor, not for a {type(t).__name__}")
-    return _Tex(t).written()
+    return Latex(_Tex(t).written())
 
 
 class _Tex(Writer):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,14 +77,47 @@ def source(outputs: Any, library: str = "numpy") -> SourceText:
         known = ", ".join(map(repr, LIBRARIES))
         raise ValueError(f"source: library is one of {known}; got {library!r}")
     leaves, spec = tensor_leaves("source", "outputs", outputs)
-    return Printer(LIBRARIES[library]).program(leaves, spec)
+    printer = Printer(LIBRARIES[library])
+    made = SourceText(assembled(printer.library, printer.function("f", leaves, spec)))
+    made.arguments, made.library = printer.arguments, library
+    return made
+
+
+def functions(graphs: Mapping[str, Any], library: str) -> tuple[str, dict[str, list[str]]]:
+    """One text with a function for each graph, and what each of them takes, in order.
+
+    graphs : by the name of the function, the pytree of Tensors that it returns.
+    The helpers that they call stand in front, once; `viz.page` prints the ops of a page so.
+    """
+    texts, takes = [], {}
+    for name, outputs in graphs.items():
+        printer = Printer(LIBRARIES[library])
+        texts.append(printer.function(name, *tensor_leaves("source", "outputs", outputs)))
+        takes[name] = list(printer.arguments)
+    return assembled(LIBRARIES[library], *texts), takes
+
+
+def assembled(library: Library, *texts: str) -> str:
+    """Functions with the helpers that are called, and the imports that are needed, in front."""
+    helpers, found, waiting = library.helpers, {}, list(texts)
+    while waiting:
+        text = re.sub(rf"{library.words['comment']}.*", "", waiting.pop())
+        for name in re.findall(r"(?<![\w.])[A-Za-z_]\w*", text):
+            if name in helpers and name not in found:
+                found[name] = helpers[name].strip("\n")
+                waiting.append(found[name])
+    used = [found[name] for name in helpers if name in found]
+    whole = "\n".join([*used, *texts])
+    imports = [line for line, needs in library.imports if re.search(needs, whole) or not needs]
+    parts = ["\n".join(imports)] if imports else []
+    return library.words["gap"].join([*parts, *used, *texts]) + "\n"
 
 
 # -- the printer -----------------------------------------------------------------------------------
 
 
 class Printer:
-    """Prints one program."""
+    """Prints one function."""
 
     def __init__(self, library: Library) -> None:
         self.library = library
@@ -95,7 +128,7 @@ class Printer:
         self.cotangents: dict[Tensor, str] = {}
         self.given: dict[Tensor, str] = {}  # what nodes are called, wherever they are
 
-    def program(self, leaves: Sequence[Tensor], spec: Any) -> SourceText:
+    def function(self, name: str, leaves: Sequence[Tensor], spec: Any) -> str:
         order = toposort(leaves)
         blocks = blocks_in(order)
         self.cotangents = cotangents(blocks)
@@ -112,29 +145,8 @@ class Printer:
         head = Lines(self.words["comment"], "")
         for shape, names in self._shapes.items():
             head.remark(f"{shape}: {', '.join(names)}")
-        head.line(self.words["define"].format(name="f", args=", ".join(self.arguments)))
-        text = self._assembled("\n".join([*head.lines, *body]))
-        made = SourceText(text)
-        made.arguments, made.library = self.arguments, self.library.name
-        return made
-
-    def _assembled(self, function: str) -> str:
-        """With the helpers that are called, and the imports that are needed, in front."""
-        helpers, found, waiting = self.library.helpers, {}, [function]
-        while waiting:
-            text = re.sub(rf"{self.words['comment']}.*", "", waiting.pop())
-            for name in re.findall(r"(?<![\w.])[A-Za-z_]\w*", text):
-                if name in helpers and name not in found:
-                    found[name] = helpers[name].strip("\n")
-                    waiting.append(found[name])
-        used = [found[name] for name in helpers if name in found]
-        whole = "\n".join([*used, function])
-        imports = [
-            line for line, needs in self.library.imports if re.search(needs, whole) or not needs
-        ]
-        parts = ["\n".join(imports)] if imports else []
-        gap = self.words["gap"]
-        return gap.join([*parts, *used, function]) + "\n"
+        head.line(self.words["define"].format(name=name, args=", ".join(self.arguments)))
+        return "\n".join([*head.lines, *body])
 
     # -- leaves ------------------------------------------------------------------------------------
 

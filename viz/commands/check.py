@@ -42,7 +42,7 @@ def check(options: argparse.Namespace) -> tuple[list[str], int]:
     except GradientError as error:
         return str(error).splitlines(), 1
     except Exception as error:
-        said = _words(error, module.__name__)
+        said = told(error, module.__name__)
         raise InputError(f"{name} could not be checked: {said}") from None
     lines = str(report).splitlines()
     if not report.conclusive:
@@ -50,7 +50,7 @@ def check(options: argparse.Namespace) -> tuple[list[str], int]:
     return lines, 0
 
 
-def _words(error: BaseException, checked: str) -> str:
+def told(error: BaseException, checked: str) -> str:
     """The error and the last line of the user's own that it passed through.
 
     checked: the name of the module that is checked, whose lines are the user's wherever it lies.
@@ -86,7 +86,7 @@ def find(target: str) -> tuple[ModuleType, Callable[..., Any], str]:
     except InputError:
         raise
     except (Exception, SystemExit) as error:
-        said = _words(error, Path(place).stem if place.endswith(".py") else place)
+        said = told(error, Path(place).stem if place.endswith(".py") else place)
         raise InputError(f"importing {place!r} failed: {said}") from None
     if not hasattr(module, name):
         own = [v for v in vars(module).values() if getattr(v, "__module__", "") == module.__name__]
@@ -153,7 +153,7 @@ def arguments(
         try:
             given = given()
         except Exception as error:
-            said = _words(error, module.__name__)
+            said = told(error, module.__name__)
             raise InputError(f"{source}() failed: {said}") from None
     if not isinstance(given, (tuple, list)):
         raise InputError(

@@ -19,7 +19,7 @@ from types import FrameType
 from typing import Any
 
 from ..out.render import GraphvizError, engine
-from ..study.corpus import InputError, read
+from ..study.corpus import Corpus, InputError, given, read
 
 
 def version() -> str:
@@ -33,36 +33,87 @@ def version() -> str:
 
 def study(options: argparse.Namespace, command: str, check: Callable[[], None]) -> list[str]:
     """`minigrad study`: what to tell the user. check: called at every step, may raise."""
-    kind = "tree" if options.cell == "tree" else options.tokens
-    corpus = read(options.input, kind)
+    corpus, names = _asked(options)
     if engine() is None:
         raise GraphvizError(
             "drawing needs Graphviz, and there is none here: pip install pygraphviz (its wheel "
             "carries Graphviz), or install Graphviz so that `neato` is on PATH"
         )
     with _staged(options.out) as (aside, place):
-        from ..study.findings import Study, summary, training_line
+        from ..study.findings import Model, Study, results_lines, summary, training_line
         from ..study.model import Sequences, Trees
-        from ..study.report import build
+        from ..study.report import write
+        from ..study.results import results
         from ..study.training import look, train
 
-        task: Any = (Trees if kind == "tree" else Sequences)(options.cell, options.hidden, corpus)
-        before = look(task, task.init(options.seed))
-        with _progress(task.steps if options.steps is None else options.steps) as show:
+        kind: Any = Trees if corpus.kind == "tree" else Sequences
+        models: list[Model] = []
+        for name in names:
+            task = kind(name, options.hidden, corpus, options.window, options.loss)
+            if name == names[0]:
+                before = look(task, task.init(options.seed))
+            steps = task.steps if options.steps is None else options.steps
+            with _progress(task.title, steps) as show:
 
-            def on_step(step: int, loss: float) -> None:
-                check()
-                show(step, loss)
+                def on_step(step: int, loss: float, show: Any = show) -> None:
+                    check()
+                    show(step, loss)
 
-            training = train(task, options.steps, options.seed, on_step)
-        after = look(task, training.params)
-        found = Study(corpus, task, training, before, after, command, options.seed, version())
-        for name, text in build(found).items():
-            (aside / name).write_text(text, encoding="utf-8", errors="replace")
+                training = train(task, steps, options.seed, on_step, options.lr)
+            got = results(task, corpus, training.params, options.seed)
+            models.append(Model(name, task, training, look(task, training.params), got))
+            check()
+        first = models[0]
+        found = Study(
+            corpus, first.task, first.training, before, first.after, command, options.seed,
+            version(), tuple(models),
+        )  # fmt: skip
+        write(found, aside)
         check()
         index = place()
-    notes = [note for note in (*task.notes, training.note) if note]
-    return [training_line(found), *notes, summary(found)[0], f"Open {index}"]
+    notes = [note for note in (*first.task.notes, first.training.note) if note]
+    lines = [training_line(found), *notes, *results_lines(found), summary(found)[0]]
+    return [*lines, f"Open {index}"]
+
+
+def _asked(options: argparse.Namespace) -> tuple[Corpus, list[str]]:
+    """What is read, and the cells that are trained on it, the one that is looked into first.
+
+    Raises InputError where the two do not go together.
+    """
+    from ..study.nets import ALIASES, ANY_ARITY, BINARY, TOGETHER, reads_trees
+
+    asked = [options.cell] if options.cell else []
+    asked += [name for name in options.compare if name not in asked]
+    asked = list(dict.fromkeys(ALIASES.get(name, name) for name in asked))
+    if len({reads_trees(name) for name in asked}) > 1:
+        raise InputError(f"{' and '.join(asked)} read different things: words and trees")
+    what = given(options.input)
+    tree, form = bool(asked) and reads_trees(asked[0]), options.form
+    if form == "auto":
+        form = "trees" if tree and what.looks != "conllu" else what.looks
+    if not asked and form == "conllu":
+        asked = [ANY_ARITY[0]]
+    any_arity = bool(asked) and set(asked) <= set(ANY_ARITY)
+    most = 0 if any_arity else 2 if set(asked) & set(BINARY) else 3
+    corpus = read(what, options.tokens, "auto" if form == "table" else form, most)
+    if corpus.kind != "tree":
+        if tree:
+            raise InputError(f"--cell {asked[0]} reads trees, and --as {form} gives words")
+        short = len(corpus.tokens) <= options.window and not options.compare
+        together = [n for n in TOGETHER if short and (not asked or asked[0] in TOGETHER)]
+        return corpus, list(dict.fromkeys([*(asked or ["lstm"]), *together]))
+    held = {"conllu": "CoNLL-U"}.get(corpus.form, "bracketed trees")
+    if asked and not reads_trees(asked[0]):
+        raise InputError(
+            f"{corpus.source} holds {held}, and --cell {asked[0]} reads words in a row: choose a "
+            f"tree cell ({', '.join((*ALIASES.values(), *ANY_ARITY))}), or give --as text to "
+            "take its brackets and columns for text"
+        )
+    asked = asked or ["tree-lstm"]
+    source = corpus.source[:1].upper() + corpus.source[1:]
+    corpus.notes.insert(0, f"{source} holds {held}: read as trees, by {asked[0]}.")
+    return corpus, asked
 
 
 # -- being stopped ---------------------------------------------------------------------------------
@@ -185,7 +236,7 @@ def _refuse(out: Path, target: Path) -> None:
 
 
 @contextlib.contextmanager
-def _progress(steps: int) -> Iterator[Callable[[int, float], None]]:
+def _progress(name: str, steps: int) -> Iterator[Callable[[int, float], None]]:
     """A bar on stderr while training; nothing where stderr is no terminal."""
     if not sys.stderr.isatty() or not steps:
         yield lambda step, loss: None
@@ -200,7 +251,7 @@ def _progress(steps: int) -> Iterator[Callable[[int, float], None]]:
     )
 
     bar = Progress(
-        TextColumn("training"), BarColumn(), MofNCompleteColumn(),
+        TextColumn(f"training {name}"), BarColumn(), MofNCompleteColumn(),
         TextColumn("loss {task.fields[loss]:.3f}"),
         TimeRemainingColumn(), console=Console(stderr=True), transient=True,
     )  # fmt: skip

@@ -33,7 +33,7 @@ def build(
     steps: Sequence[int] | None = None,
 ) -> Scene:
     """See ``draw``."""
-    words = _words(labels)
+    words = words_of(labels)
     if view == "tree":
         structure, more = _structure(outputs)
         if structure is not None:
@@ -115,14 +115,14 @@ def _structure(value: Any) -> tuple[Structure | None, list[str] | None]:
     else:
         return None, None
     try:
-        return recurrent.structure(value), _words(value)
+        return recurrent.structure(value), words_of(value)
     except (TypeError, ValueError) as error:
         raise type(error)(
             f'draw: the "tree" view takes Tensors, a Structure or trees: {error}'
         ) from None
 
 
-def _words(labels: Any) -> list[str] | None:
+def words_of(labels: Any) -> list[str] | None:
     """One text per structure node: as given, or of trees in post-order.
 
     A node's text is its word, else its label.

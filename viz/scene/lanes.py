@@ -228,7 +228,7 @@ class Lanes:
         unit, column = self.unit_of[r], int(self._shown[r].column[row])
         chain = self.is_chain(r) and unit.joined
         step = column + self.begins[unit] + 1
-        parts = [f"{block.name}, " + (f"step {step}" if chain else f"node {row}")]
+        parts = [f"{block.name}, " + (f"step {step}" if chain else f"node {row + 1}")]
         if structure.components > 1 and unit.joined:
             parts[0] += f" of component {int(structure.component[row]) + 1}"
         carried = block.ports.items() or [((0, -1), t) for t in block.outputs]

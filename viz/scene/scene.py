@@ -269,8 +269,12 @@ class Scene:
         return tuple(item for item in items if item.kind == kind)
 
     def to_json(self) -> str:
-        """JSON text; NaN and infinities as the strings "nan", "inf", which strict JSON allows."""
-        return json.dumps(_strict(asdict(self)), indent=1, ensure_ascii=False, allow_nan=False)
+        """JSON text; NaN and infinities as the strings "nan", "inf", which strict JSON allows.
+
+        Half a surrogate pair, which no encoding has, is written as an escape.
+        """
+        text = json.dumps(_strict(asdict(self)), indent=1, ensure_ascii=False, allow_nan=False)
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
     def summary(self) -> str:
         """A few lines of text: what is drawn, and how the gradient norms run."""

@@ -58,7 +58,7 @@ def tree(
                 column=int(shown.column[row]),
                 level=int(shown.level[row]),
                 norm=value,
-                tooltip=lines(f"node {row}: {word}", norm_line(value)),
+                tooltip=lines(f"node {row + 1}: {word}", norm_line(value)),
             )
     for band, rows in shown.groups:
         box = draft.left_out(

@@ -1,19 +1,24 @@
-"""What `minigrad study` is given, read: a text, a file or bracketed trees -> tokens or trees.
+"""What `minigrad study` is given, read: text, trees in brackets, dependencies -> tokens or trees.
 
+What it is, is seen from what it looks like, and named; `--as` says otherwise.
 Everything a user can get wrong about the input ends here, as an `InputError`.
 It names the thing and the remedy.
 """
 
 from __future__ import annotations
 
+import csv
 import os
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from recurrent import Tree, read_brackets
+from recurrent import Tree, read_brackets, read_conllu
+
+from .tokens import characters, unspaced, word_pattern, words
 
 MOST_BYTES = 8_000_000  # read of a file
 MOST_TOKENS = 200_000  # trained on
@@ -23,8 +28,9 @@ SUFFIXES = (
     ".json", ".jsonl", ".html", ".xml", ".tex", ".log", ".gz", ".zip", ".pdf", ".docx", ".py",
 )  # fmt: skip
 EXAMPLE_TREE = "(3 (2 It) (4 works))"
-_WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
+FORMS = ("text", "trees", "conllu")  # what an input can be taken for
 _ROOTED = re.compile(r"(/|~|\.{1,2}[/\\]|[A-Za-z]:[/\\])\S")
+_CONLLU = re.compile(r"^\d+\t[^\t\n]*\t[^\t\n]*\t[^\t\n]*\t[^\t\n]*\t[^\t\n]*\t\d+\t", re.MULTILINE)
 
 
 class InputError(Exception):
@@ -37,7 +43,8 @@ class Corpus:
 
     kind: "word" or "char" (then `tokens`, in order), or "tree" (then `trees`).
     source: where from, for people.  text: all of it.
-    notes: what was left out, in sentences.
+    form: what it was taken for, one of FORMS.
+    notes: what was seen in it and what was left out, in sentences.
     """
 
     kind: str
@@ -46,17 +53,33 @@ class Corpus:
     tokens: list[str] = field(default_factory=list)
     trees: list[Tree] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    form: str = "text"
 
     def excerpt(self, count: int) -> str:
         """The text of the first `count` tokens, as it was written."""
         if self.kind == "char":
             return " ".join("".join(self.tokens[:count]).split())
-        ends = [match.end() for match in islice(_WORD.finditer(self.text), count)]
+        found = word_pattern(self.text).finditer(self.text)
+        ends = [match.end() for match in islice(found, count)]
         return " ".join(self.text[: ends[-1]].split())
 
 
-def read(argument: str, kind: str) -> Corpus:
-    """The corpus in a file, or in the argument itself. kind: "auto", "word", "char" or "tree"."""
+@dataclass(frozen=True)
+class Given:
+    """What was given, before anything is made of it.  source: where from, for people."""
+
+    text: str
+    source: str
+    notes: list[str]
+
+    @property
+    def looks(self) -> str:
+        """What it looks like: one of FORMS, or "table"."""
+        return _form(self.text)
+
+
+def given(argument: str) -> Given:
+    """A file's text, the argument itself, or (for "-") standard input; InputError without any."""
     try:
         argument.encode()
     except UnicodeEncodeError:
@@ -65,7 +88,10 @@ def read(argument: str, kind: str) -> Corpus:
             "into a UTF-8 file"
         ) from None
     notes: list[str] = []
-    if os.path.lexists(argument) or looks_like_path(argument):
+    if argument == "-":
+        source = "standard input"
+        text = _decoded(sys.stdin.buffer.read(MOST_BYTES + 1), source, notes)
+    elif os.path.lexists(argument) or looks_like_path(argument):
         text, source = _file(argument, notes), f"the file {Path(argument).name}"
     else:
         text, source = argument, "the text given"
@@ -73,9 +99,33 @@ def read(argument: str, kind: str) -> Corpus:
         raise InputError(
             f"{source} is empty: there is nothing to study; give it a sentence or more"
         )
-    if kind == "tree":
-        return _forest(text, source, notes)
+    return Given(text, source, notes)
+
+
+def read(
+    argument: str | Given, kind: str = "auto", form: str = "auto", most_children: int = 3
+) -> Corpus:
+    """The corpus in what was given.
+
+    kind: "auto", "word" or "char": what a token of a text is.
+    form: "auto", or one of FORMS: what it is taken for.
+    most_children: trees with wider nodes branch to the right in twos; 0: as they are.
+    """
+    what = given(argument) if isinstance(argument, str) else argument
+    text, source, notes = what.text, what.source, list(what.notes)
+    if form == "auto":
+        form = what.looks
+        if form == "table":
+            raise InputError(f"{source} {_table_said(text)}. {_TABLE}")
+    if form in ("trees", "conllu"):
+        return _forest(text, source, notes, form, most_children)
     return _sequence(text, source, kind, notes)
+
+
+_TABLE = (
+    "minigrad study reads text and trees: for numbers, rc.read_csv gives a series to train on; to "
+    "study the characters of the table, give --as text"
+)
 
 
 def looks_like_path(argument: str) -> bool:
@@ -90,6 +140,38 @@ def looks_like_path(argument: str) -> bool:
     if argument.lower().endswith(SUFFIXES) or _ROOTED.match(argument):
         return True
     return bool(re.search(r"\S[/\\]\S|[/\\]$", argument)) and len(argument.split()) < 4
+
+
+def _form(text: str) -> str:
+    """What a text looks like: one of FORMS, or "table"."""
+    start = text.lstrip()
+    if _CONLLU.search(text[:20_000]):
+        return "conllu"
+    if re.match(r"\(\s*[^\s()]*\s*\(\s*[^\s()]", start):
+        return "trees"
+    return "table" if _columns(text) else "text"
+
+
+def _columns(text: str) -> list[str]:
+    """The names or first cells of the columns, if a text is a table of mostly numbers."""
+    lines = [line for line in text[:50_000].split("\n")[:-1] or [text] if line.strip()][:200]
+    if len(lines) < 3:
+        return []
+    for mark in (",", "\t", ";"):
+        rows = list(csv.reader(lines, delimiter=mark))
+        wide = {len(row) for row in rows}
+        if len(wide) == 1 and min(wide) > 1:
+            cells = [cell.strip() for row in rows[1:] for cell in row]
+            numbers = sum(bool(re.fullmatch(r"[-+]?[\d.,]+(?:[eE][-+]?\d+)?", c)) for c in cells)
+            if numbers > len(cells) / 3:
+                return [cell.strip() or "?" for cell in rows[0]]
+    return []
+
+
+def _table_said(text: str) -> str:
+    columns = _columns(text)
+    named = ", ".join(columns[:4]) + (", …" if len(columns) > 4 else "")
+    return f"is a table of {len(columns)} columns ({named[:80]})"
 
 
 def _file(given: str, notes: list[str]) -> str:
@@ -109,36 +191,45 @@ def _file(given: str, notes: list[str]) -> str:
         raise InputError(
             f"cannot read {given!r}: {error.strerror}; check its permissions"
         ) from None
+    return _decoded(data, repr(given), notes)
+
+
+def _decoded(data: bytes, name: str, notes: list[str]) -> str:
     cut = len(data) > MOST_BYTES
     if cut:
         data = data[: data.rfind(b"\n", 0, MOST_BYTES) + 1 or MOST_BYTES]
         while data and data[-1] & 0xC0 == 0x80:  # not in the middle of a character
             data = data[:-1]
-        notes.append(f"Only the first {len(data):,} bytes of {path.name} were read.")
+        notes.append(f"Only the first {len(data):,} bytes of {name.strip(chr(39))} were read.")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         if cut and error.start >= len(data) - 4:
             return data[: error.start].decode("utf-8-sig")
         raise InputError(
-            f"{given!r} is not UTF-8 text (byte 0x{data[error.start]:02x} at offset "
+            f"{name} is not UTF-8 text (byte 0x{data[error.start]:02x} at offset "
             f"{error.start}); convert it, "
             "for example with: iconv -f latin1 -t utf-8"
         ) from None
     if "\0" in text:
-        raise InputError(f"{given!r} holds NUL bytes, so it is not text; give a plain text file")
+        raise InputError(f"{name} holds NUL bytes, so it is not text; give a plain text file")
     return text
 
 
 def _sequence(text: str, source: str, kind: str, notes: list[str]) -> Corpus:
-    words = _WORD.findall(text)
+    found = words(text)
     if kind == "auto":
         # Two words make no sequence; scripts without spaces come out as very long "words".
-        few = len(words) < 3
-        kind = "char" if few or sum(map(len, words)) > 12 * len(words) else "word"
-    tokens = words if kind == "word" else list(text.rstrip("\n"))
+        few = len(found) < 3
+        kind = "char" if few or sum(map(len, found)) > 12 * len(found) else "word"
+    tokens = found if kind == "word" else characters(text.rstrip("\n"))
     if not tokens:
         raise InputError(f"{source} has no {kind} tokens; try --tokens char")
+    if kind == "word" and unspaced(text):
+        notes.append(
+            "Chinese and Japanese stand without spaces: a word is one Han character, or a run of "
+            "one kana."
+        )
     if len(tokens) > MOST_TOKENS:
         unit = "words" if kind == "word" else "characters"
         notes.append(f"Trained on the first {MOST_TOKENS:,} of {len(tokens):,} {unit}.")
@@ -146,29 +237,37 @@ def _sequence(text: str, source: str, kind: str, notes: list[str]) -> Corpus:
     return Corpus(kind, source, text, tokens=tokens, notes=notes)
 
 
-def _forest(text: str, source: str, notes: list[str]) -> Corpus:
-    if not text.lstrip().startswith("("):
+def _forest(text: str, source: str, notes: list[str], form: str, most: int) -> Corpus:
+    reader, what, example = {
+        "trees": (read_brackets, "bracketed trees, one after another, such as", EXAMPLE_TREE),
+        "conllu": (read_conllu, "sentences in CoNLL-U, ten columns apart by tabs", ""),
+    }[form]
+    if form == "trees" and not text.lstrip().startswith("("):
         start = " ".join(text.split())
         start = repr(start[:40] + "…" if len(start) > 40 else start)
         raise InputError(
-            f'--cell tree needs bracketed trees, one after another, such as "{EXAMPLE_TREE}": a '
+            f'a tree cell needs {what} "{example}": a '
             f"label, then a word or further brackets; {source} begins {start}. For a plain "
             "sentence choose --cell rnn, lstm or gru"
         )
     try:
-        found = read_brackets(text)
+        found = reader(text)
         trees = list(islice(found, MOST_TREES))
         if next(found, None) is not None:
             notes.append(f"Only the first {MOST_TREES:,} trees were read.")
     except ValueError as error:
-        raise InputError(f"{source}: {error}. A tree looks like {EXAMPLE_TREE}") from None
-    trees, wide = _narrowed(trees)
+        hint = f" A tree looks like {EXAMPLE_TREE}; for plain text give --as text"
+        hint = hint if form == "trees" else " For plain text give --as text"
+        raise InputError(f"{source}: {str(error).rstrip('.')}.{hint}") from None
+    if not trees:
+        raise InputError(f"{source} holds no {what}")
+    trees, wide = _narrowed(trees, most) if most else (trees, 0)
     if wide:
         notes.append(
-            f"{wide:,} nodes had more than {MOST_CHILDREN} children and were split into binary "
+            f"{wide:,} nodes had more than {most} children and were split into binary "
             "ones, marked with '…'."
         )
-    return Corpus("tree", source, text, trees=trees, notes=notes)
+    return Corpus("tree", source, text, trees=trees, notes=notes, form=form)
 
 
 def visible(token: str) -> str:
@@ -177,14 +276,16 @@ def visible(token: str) -> str:
 
 
 _SIGNS = str.maketrans({" ": "␣", "\n": "⏎", "\r": "␍", "\t": "⇥", "\xa0": "⍽"})
-MOST_CHILDREN = 3  # a Tree-LSTM has a forget gate per pair of child places
 
 
-def _narrowed(trees: list[Tree]) -> tuple[list[Tree], int]:
-    """The trees with wide nodes branching to the right in twos; how many nodes were that wide."""
+def _narrowed(trees: list[Tree], most: int) -> tuple[list[Tree], int]:
+    """The trees with wide nodes branching to the right in twos; how many nodes were that wide.
+
+    A dependency tree's words stand on inner nodes; those that split a node have none.
+    """
     wide = 0
     for node in _nodes(trees):
-        if len(node.children) > MOST_CHILDREN:
+        if len(node.children) > most:
             wide += 1
             rest = node.children.pop()
             while len(node.children) > 1:

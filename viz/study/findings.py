@@ -9,13 +9,28 @@ import numpy as np
 from ..scene.text import subscript
 from .corpus import Corpus
 from .model import Task
+from .results import Results
 from .story import hiding, rate, story
 from .training import Look, Training
 
 
 @dataclass(frozen=True)
+class Model:
+    """One trained model: `name` is that of --cell."""
+
+    name: str
+    task: Task
+    training: Training
+    after: Look
+    results: Results
+
+
+@dataclass(frozen=True)
 class Study:
-    """Everything the report tells."""
+    """Everything the report tells.
+
+    models: all that were trained on the same data, the one that is looked into first.
+    """
 
     corpus: Corpus
     task: Task
@@ -25,6 +40,7 @@ class Study:
     command: str
     seed: int
     version: str = "(not installed)"
+    models: tuple[Model, ...] = ()
 
     @property
     def is_tree(self) -> bool:
@@ -47,15 +63,15 @@ class Study:
 
 def summary(study: Study) -> list[str]:
     """What the study found, in sentences: the gradient first, then the training."""
-    norms, chosen = study.after.norms["h"], study.task.chosen
+    main, chosen = study.task.main, study.task.chosen
+    norms = study.after.norms[main]
     names, below = study.task.names, study.task.below
-    found = story(
-        norms, names, chosen, f"{study.loss_name}, the loss at {study.place},", study.unit, below
-    )
-    extra = hiding(norms[below], study.after.total["h"][below], study.loss_name, study.unit)
+    told = f"{study.loss_name}, the loss at {study.place}, with regard to the state {main}"
+    found = story(norms, names, chosen, told, study.unit, below)
+    extra = hiding(norms[below], study.after.total[main][below], study.loss_name, study.unit)
     if extra:
         found.append(extra)
-    factor = None if study.is_tree else rate(norms)
+    factor = None if study.is_tree else rate(norms[: chosen + 1])
     if factor is not None:
         found.append(f"On average a step back in time multiplies the gradient by {factor:.2g}.")
     return found
@@ -63,6 +79,8 @@ def summary(study: Study) -> list[str]:
 
 def training_line(study: Study) -> str:
     losses = study.training.losses
+    if study.training.note and not losses:
+        return study.training.note
     if not losses:
         return "The model is untrained: its parameters are as initialised."
     steps = "1 step" if len(losses) == 1 else f"{len(losses):,} steps"
@@ -75,3 +93,24 @@ def training_line(study: Study) -> str:
 def late(losses: list[float]) -> str:
     """The loss at the end: the mean of the last twentieth, since a sampled batch varies."""
     return f"{float(np.mean(losses[-max(1, len(losses) // 20) :])):.3g}"
+
+
+def results_lines(study: Study) -> list[str]:
+    """What the model reaches, in sentences."""
+    found = study.models[0].results if study.models else None
+    if found is None:
+        return []
+    own, held, what = found.own, found.held, "labels" if study.is_tree else "next tokens"
+    part = "tree" if study.is_tree else "sequence"
+    lines = [
+        f"On the {part} looked into the loss is {own.loss:.3g} nats, and {own.accuracy:.0%} of "
+        f"{own.count} {what} are right."
+    ]
+    if held is not None:
+        lines.append(
+            f"On data that training has not seen: {held.loss:.3g} nats, {held.accuracy:.0%} of "
+            f"{held.count:,} {what} right."
+        )
+    else:
+        lines.append("Nothing was held out: there is too little of it, so it was all trained on.")
+    return lines

@@ -6,23 +6,25 @@ A `Task` is a model of one kind of data (`Sequences`, `Trees`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import optree
 
 import minigrad as mg
 import recurrent as rc
 
-from .corpus import SPLIT, Corpus, visible
+from .corpus import SPLIT, Corpus, InputError, visible
+from .nets import ALIASES, SEQUENCES, TREES, title
 
-CELLS: dict[str, Callable[[int, int], Any]] = {"rnn": rc.RNN, "lstm": rc.LSTM, "gru": rc.GRU}
 WINDOW = 40  # tokens in one training sequence, and in the one that is looked into
 BATCH = 8
 MOST_WORDS = 1_000  # kinds of token; rarer ones share one
 RARE, END = "⟨rare⟩", "⟨end⟩"
 STEPS_ONE, STEPS_MANY = 100, 600  # training steps for one short text or tree, and for more
+HELD_OUT = 20  # windows that a text has before its last tenth is kept from training
 READABLE = 60  # nodes of the tree that is looked into, if there is one so small
 FAINT = 1e-3  # a gradient below this part of what the loss sends out has vanished
 
@@ -30,26 +32,30 @@ Params = dict[str, Any]
 
 
 class Whole:
-    """A cell whose output is its whole state, so that every part's gradient can be asked for."""
+    """A cell whose output is its whole state and what it gives, so that every part's gradient can
+    be asked for."""
 
     def __init__(self, cell: Any) -> None:
         self.cell, self.name = cell, cell.name
         self.zero_state, self.state_names = cell.zero_state, cell.state_names
-        if hasattr(cell, "arity"):
-            self.arity = cell.arity
+        for known in ("arity", "sums_children", "word_inputs"):
+            if hasattr(cell, known):
+                setattr(self, known, getattr(cell, known))
 
     def __call__(self, params: Any, carry: Any, x: Any) -> tuple[Any, Any]:
-        carry, _ = self.cell(params, carry, x)
-        return carry, carry
+        carry, y = self.cell(params, carry, x)
+        return carry, (tuple(optree.tree_leaves(carry)), y)
 
 
 @dataclass(frozen=True)
 class Pass:
     """One sequence or tree through the model: Tensors with a row per node.
 
-    states: by name, `h` first.
+    xs: what the cell reads.
+    states: by name.
     """
 
+    xs: mg.Tensor
     states: dict[str, mg.Tensor]
     logits: mg.Tensor
     losses: mg.Tensor
@@ -59,6 +65,8 @@ class Task(Protocol):
     """What `train` and `look` need of a model."""
 
     cell: Any
+    title: str  # what the cell is called
+    main: str  # the state whose gradient is told of: h, of the last layer
     classes: list[str]
     names: list[str]  # of the nodes looked into, for people
     targets: np.ndarray  # of the same nodes, -1 for none
@@ -75,12 +83,16 @@ class Task(Protocol):
     def batch(self, rng: np.random.Generator) -> tuple[Any, ...]: ...
     def loss(self, params: Params, *batch: Any) -> mg.Tensor: ...
     def forward(self, params: Params) -> Pass: ...
+    def held_out(self) -> Iterator[tuple[Any, ...]]: ...
+    def scored(self, params: Params, *batch: Any) -> tuple[mg.Tensor, mg.Tensor, Any]: ...
 
 
 class Sequences:
     """Next-token prediction: after each token, name the next; after the last, the end."""
 
-    def __init__(self, cell: str, hidden: int, corpus: Corpus) -> None:
+    def __init__(
+        self, cell: str, hidden: int, corpus: Corpus, window: int = WINDOW, loss: int | None = None
+    ) -> None:
         tokens = corpus.tokens
         self.notes = list(corpus.notes)
         self.classes = _vocabulary(tokens, self.notes)
@@ -88,29 +100,34 @@ class Sequences:
         number = {token: k for k, token in enumerate(self.classes)}
         rare = number.get(RARE, 0)
         self.ids = np.array([number.get(t, rare) for t in tokens] + [number[END]])
-        length = min(len(tokens), WINDOW)
+        length = min(len(tokens), window)
         if len(tokens) > length:
             unit = "words" if corpus.kind == "word" else "characters"
             self.notes.append(
                 f"Trained on random windows of {length} of {len(tokens):,} {unit}; looked into: "
                 f"the first {length}."
             )
+        held = len(tokens) // 10 if len(tokens) >= HELD_OUT * length else 0
+        self.trained = len(self.ids) - held
+        if held:
+            self.notes.append(f"The last {held:,} of them are kept from training.")
         self.length, self.names = length, [visible(t) for t in tokens[:length]]
         self.tags, self.text = self.names, corpus.excerpt(length)
-        self.cell = CELLS[cell](min(hidden, 32), hidden)
+        self.cell = SEQUENCES[cell](min(hidden, 32), hidden)
+        self.title, self.main = title(cell, self.cell), _main(self.cell)
         self.whole = Whole(self.cell)
         self.targets = self.ids[1 : length + 1]
-        self.chosen = length - 1
+        self.chosen = _chosen(loss, length, "steps")
         self.steps = STEPS_ONE if len(tokens) == length else STEPS_MANY
-        self.distance = np.arange(length)[::-1].copy()
+        self.distance = np.abs(np.arange(length) - self.chosen)
         self.leaves = np.arange(length) == 0
-        self.below = np.ones(length, bool)
+        self.below = np.arange(length) <= self.chosen
 
     def init(self, seed: int) -> Params:
         return _init(self.cell, len(self.classes), len(self.classes), seed)
 
     def batch(self, rng: np.random.Generator) -> tuple[Any, ...]:
-        starts = len(self.ids) - self.length
+        starts = self.trained - self.length
         if starts == 1:  # the text is one window: always all of it
             return self.ids[: self.length], self.targets
         at = np.arange(self.length)[:, None] + rng.integers(0, starts, BATCH)
@@ -122,10 +139,28 @@ class Sequences:
     def forward(self, params: Params) -> Pass:
         return self._run(params, self.ids[: self.length], self.targets)
 
+    def held_out(self) -> Iterator[tuple[Any, ...]]:
+        """Batches of what training has not seen: windows, one after another."""
+        ids = self.ids[self.trained - 1 :] if self.trained < len(self.ids) else self.ids[:0]
+        starts = np.arange(0, len(ids) - self.length, self.length)
+        for few in np.split(starts, range(BATCH, len(starts), BATCH)) if len(starts) else []:
+            at = np.arange(self.length)[:, None] + few
+            yield ids[at], ids[at + 1]
+
+    def scored(self, params: Params, *batch: Any) -> tuple[mg.Tensor, mg.Tensor, Any]:
+        """Losses, predictions and right answers of a batch, one a token."""
+        run = self._run(params, *batch)
+        return run.losses, mg.argmax(run.logits, axis=-1), batch[1]
+
+    def read(self, params: Params, y: mg.Tensor, target: mg.Tensor) -> tuple[mg.Tensor, mg.Tensor]:
+        """Logits and loss of one step."""
+        logits = y @ params["W_y"] + params["b_y"]
+        return logits, mg.cross_entropy(logits, target)
+
     def _run(self, params: Params, ids: Any, targets: Any) -> Pass:
         xs = mg.take(params["embedding"], ids).named("x")
-        _, states = rc.unroll(self.whole, params["cell"], xs)
-        return _head(self.cell, params, states, targets)
+        _, given = rc.unroll(self.whole, params["cell"], xs)
+        return _head(self.cell, params, xs, given, targets)
 
 
 class Trees:
@@ -134,7 +169,9 @@ class Trees:
     Where there are no labels, its first word.
     """
 
-    def __init__(self, cell: str, hidden: int, corpus: Corpus) -> None:
+    def __init__(
+        self, cell: str, hidden: int, corpus: Corpus, window: int = WINDOW, loss: int | None = None
+    ) -> None:
         self.notes = list(corpus.notes)
         nodes = [tree.postorder() for tree in corpus.trees]
         words = [n.word for tree in nodes for n in tree if n.word is not None]
@@ -155,9 +192,12 @@ class Trees:
         self.label = {label: k for k, label in enumerate(self.classes)}
         self.trees, self.texts = corpus.trees, targets
         self.look_at = next((k for k, tree in enumerate(nodes) if len(tree) <= READABLE), 0)
+        self.trained = len(self.trees) - (len(self.trees) // 10 if len(self.trees) >= 20 else 0)
         if len(self.trees) > 1:
+            held = len(self.trees) - self.trained
+            part = f" (the last {held:,} are kept from it)" if held else ""
             self.notes.append(
-                f"Trained on {len(self.trees):,} trees, {BATCH} at a time; looked into: tree "
+                f"Trained on {self.trained:,} trees{part}, {BATCH} at a time; looked into: tree "
                 f"{self.look_at + 1}."
             )
         self.text = " ".join(self.trees[self.look_at].words())
@@ -165,12 +205,18 @@ class Trees:
         self.structure = rc.structure(self.trees[self.look_at])
         self.leaves = np.array([not node.children for node in nodes[self.look_at]])
         arity = max(2, max((len(n.children) for tree in nodes for n in tree), default=0))
-        self.cell = rc.TreeLSTM(min(hidden, 32), hidden, arity=arity)
+        self.cell = TREES[ALIASES.get(cell, cell)](min(hidden, 32), hidden, arity)
+        self.title, self.main = type(self.cell).__name__, _main(self.cell)
         self.whole = Whole(self.cell)
         self.names = _node_names(nodes[self.look_at])
         self.targets = self._numbers(targets[self.look_at])
         sizes = _sizes(self.structure)  # the root is chosen, if it has a label
-        self.chosen = int(np.argmax(np.where(self.targets >= 0, sizes, 0)))
+        known = int(np.argmax(np.where(self.targets >= 0, sizes, 0)))
+        self.chosen = known if loss is None else _chosen(loss, len(sizes), "nodes")
+        if self.targets[self.chosen] < 0:
+            raise InputError(
+                f"--loss {self.chosen + 1}: that node has no label, so there is no loss at it"
+            )
         rows = np.arange(len(sizes))  # in post-order, what lies below a node stands right before it
         self.below = (rows <= self.chosen) & (rows > self.chosen - sizes[self.chosen])
         self.steps = STEPS_ONE if len(self.trees) == 1 else STEPS_MANY
@@ -180,8 +226,11 @@ class Trees:
         return _init(self.cell, self.inputs, len(self.classes), seed)
 
     def batch(self, rng: np.random.Generator) -> tuple[Any, ...]:
-        count = len(self.trees)
+        count = self.trained
         few = range(count) if count <= BATCH else rng.choice(count, BATCH, replace=False).tolist()
+        return self._batch(list(few))
+
+    def _batch(self, few: list[int]) -> tuple[Any, ...]:
         trees = [self.trees[k] for k in few]
         targets = self._numbers([label for k in few for label in self.texts[k]])
         weights = (targets >= 0) / max((targets >= 0).sum(), 1)
@@ -195,10 +244,22 @@ class Trees:
         ids = self._words([self.trees[self.look_at]])
         return self._run(params, self.structure, ids, np.maximum(self.targets, 0))
 
+    def held_out(self) -> Iterator[tuple[Any, ...]]:
+        """Batches of the trees that training has not seen."""
+        rows = list(range(self.trained, len(self.trees)))
+        for at in range(0, len(rows), BATCH):
+            yield self._batch(rows[at : at + BATCH])
+
+    def scored(self, params: Params, *batch: Any) -> tuple[mg.Tensor, mg.Tensor, Any]:
+        """Losses, predictions and right answers of a batch, one a node; -1 where there is none."""
+        structure, ids, targets, weights = batch
+        run = self._run(params, structure, ids, targets)
+        return run.losses, mg.argmax(run.logits, axis=-1), np.where(weights > 0, targets, -1)
+
     def _run(self, params: Params, structure: Any, ids: Any, targets: Any) -> Pass:
         xs = mg.take(params["embedding"], ids).named("x")
-        _, states = rc.fold(self.whole, params["cell"], structure, xs)
-        return _head(self.cell, params, states, targets)
+        _, given = rc.fold(self.whole, params["cell"], structure, xs)
+        return _head(self.cell, params, xs, given, targets)
 
     def _words(self, trees: Sequence[rc.Tree]) -> np.ndarray:
         rare = self.number.get(RARE, 0)
@@ -225,20 +286,33 @@ def _vocabulary(tokens: Sequence[str], notes: list[str], what: str = "tokens") -
 
 def _init(cell: Any, inputs: int, classes: int, seed: int) -> Params:
     rng = np.random.default_rng(seed)
-    bound = np.sqrt(6 / (cell.hidden_size + classes))
+    outputs = getattr(cell, "output_size", cell.hidden_size)
+    bound = np.sqrt(6 / (outputs + classes))
     return {
         "embedding": rng.normal(0.0, 0.5, (max(inputs, 1), cell.input_size)),
         "cell": cell.init(seed),
-        "W_y": rng.uniform(-bound, bound, (cell.hidden_size, classes)),
+        "W_y": rng.uniform(-bound, bound, (outputs, classes)),
         "b_y": np.zeros(classes),
     }
 
 
-def _head(cell: Any, params: Params, states: Any, targets: Any) -> Pass:
-    parts = states if isinstance(states, tuple) else (states,)
+def _head(cell: Any, params: Params, xs: mg.Tensor, given: Any, targets: Any) -> Pass:
+    parts, y = given
     named = dict(zip(cell.state_names, parts, strict=True))
-    logits = named["h"] @ params["W_y"] + params["b_y"]
-    return Pass(named, logits, mg.cross_entropy(logits, targets))
+    logits = y @ params["W_y"] + params["b_y"]
+    return Pass(xs, named, logits, mg.cross_entropy(logits, targets))
+
+
+def _main(cell: Any) -> str:
+    """The state h, of the last layer where there are several."""
+    names = cell.state_names
+    return next((n for n in reversed(names) if n.startswith("h")), names[-1])
+
+
+def _chosen(loss: int | None, count: int, what: str) -> int:
+    if loss is not None and loss > count:
+        raise InputError(f"--loss {loss}: there are {count} {what}; choose one of 1 to {count}")
+    return count - 1 if loss is None else loss - 1
 
 
 def _first_words(nodes: Sequence[rc.Tree]) -> list[str]:

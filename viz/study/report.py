@@ -1,28 +1,36 @@
 """The report of a study: one self-contained HTML page, and its drawings as SVG files.
 
 `build` makes all texts in memory; the command puts them in place.
-The page loads nothing from anywhere: no script, font, image or style.
-Its Content-Security-Policy forbids it as well.
+The page loads nothing from anywhere: its scripts and style stand in it (`viz.page`), and its
+Content-Security-Policy forbids all else.
 """
 
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from html import escape
-from string import Template
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..draw import Drawing, draw
+from ..page.frame import frame, graph
+from ..page.program import TooMuch
 from ..scene.style import GRADIENT, SLATE, VANISHED
 from ..scene.text import clean
 from . import charts
 from .charts import Line
-from .findings import Study, summary, training_line
+from .findings import Study, results_lines, summary, training_line
 from .model import FAINT
-from .page import PAGE
+from .paged import paged
+from .results import MODEL, save
 from .sections import (
     Figures,
+    book_of,
+    compared,
+    continuation,
     equations,
     escaped,
     facts,
@@ -44,6 +52,7 @@ FILES = frozenset(
         "gradient.svg",
         "ledger.svg",
         "loss.svg",
+        MODEL,
     }
 )
 FEW_CELLS, MOST_CELLS = 8, 12  # steps drawn unfolded: all up to 12, else 8, the middle left out
@@ -62,7 +71,11 @@ def build(study: Study) -> dict[str, str]:
         for name, d in drawings.items()
     }
     pictures |= _charts(study)
-    return {"index.html": _page(study, pictures)} | pictures
+    several = Counter((e.source, e.target) for e in drawings["unfolded.svg"].scene.edges
+                      if e.kind == "backward").most_common(1)  # fmt: skip
+    apart = bool(several) and several[0][1] > 1  # a part of the state on each arrow
+    lit = graph(drawings["unfolded.svg"].scene, "unfolded")
+    return {"index.html": _page(study, pictures, apart, lit)} | pictures
 
 
 # -- figures ---------------------------------------------------------------------------------------
@@ -93,27 +106,27 @@ def _drawings(study: Study) -> dict[str, Drawing]:
 
 def _charts(study: Study) -> dict[str, str]:
     task, after = study.task, study.after
-    source = after.norms["h"][task.chosen]
+    source = after.norms[task.main][task.chosen]
     floor = float(source) * FAINT if np.isfinite(source) and source > 0 else None
-    ylabel = f"‖∂{study.loss_name}/∂h‖"
+    ylabel, norms = f"‖∂{study.loss_name}/∂{task.main}‖", after.norms[task.main]
     if study.is_tree:
-        gradient = charts.depth_chart(after.norms["h"], task.distance, task.leaves, floor, ylabel)
+        gradient = charts.depth_chart(norms, task.distance, task.leaves, floor, ylabel)
     else:
-        lines = [Line(after.norms["h"], f"{study.loss_name} alone", GRADIENT, "-", "o")]
+        lines = [Line(norms, f"{study.loss_name} alone", GRADIENT, "-", "o")]
         if "c" in after.norms:
             lines.append(
                 Line(after.norms["c"], f"{study.loss_name}, cell state c", "#e69f5c", "--")
             )
-        lines.append(Line(after.total["h"], "all losses together", SLATE, "-"))
+        lines.append(Line(after.total[task.main], "all losses together", SLATE, "-"))
         if study.training.losses:
-            lines.append(
-                Line(study.before.norms["h"], f"{study.loss_name}, before training", VANISHED, ":")
-            )
+            untaught = study.before.norms[task.main]
+            lines.append(Line(untaught, f"{study.loss_name}, before training", VANISHED, ":"))
         gradient = charts.gradient_chart(lines, task.names, floor, ylabel)
     made = {"gradient.svg": gradient}
-    width = len(next(iter(after.ledger.values())))
+    book = book_of(study)
+    width = len(next(iter(book.values())))
     if width:
-        made["ledger.svg"] = charts.ledger_chart(after.ledger, task.names, range(1, width + 1))
+        made["ledger.svg"] = charts.ledger_chart(book, task.names, range(1, width + 1))
     if study.training.losses:
         made["loss.svg"] = charts.loss_chart(study.training.losses)
     return made
@@ -122,42 +135,42 @@ def _charts(study: Study) -> dict[str, str]:
 # -- the page --------------------------------------------------------------------------------------
 
 
-def _page(study: Study, pictures: dict[str, str]) -> str:
+def _page(study: Study, pictures: dict[str, str], apart: bool, lit: dict[str, Any]) -> str:
     figures = Figures(pictures)
     after, name, unit = study.after, study.loss_name, study.unit
-    cell = type(study.task.cell).__name__
     what = clean(" ".join(study.task.text.split()), TITLE)
     returns = "from each child" if study.is_tree else "through a delay of one step"
+    data, ops, why = _program(study)
+    parts = ""
+    if len(after.norms) > 1:
+        together = f", by {', '.join(after.norms)} together"
+        parts = ", by each part of the state" if apart else together
+    main = study.task.main
     sections = [
         section(
-            "The model, folded",
-            f"<p>{model(study)}</p>",
-            figures.add(
-                "folded.svg",
-                "The recurrence as the circuit it is: one cell, whose state returns to it "
-                f"{returns}. The parameters are the same at every {unit}.",
-            ),
-            "<details><summary>The cell’s "
-            f"equations</summary><pre>{equations(study.task.cell)}</pre></details>",
-        ),
-        section(
-            f"The same model, unfolded, and the gradient of {name}",
-            figures.add(
+            f"The model unfolded, and the gradient of {name}",
+            _panel(study, data is not None, why),
+            figures.still(
                 "unfolded.svg",
                 "Grey arrows carry values forward; orange arrows carry the gradient of one loss, "
                 f"{name}, back from {study.place}. Their width grows with the logarithm of the "
                 f"gradient’s norm; the numbers are the norm of what passes from {unit} to {unit}"
-                + (", h and c together." if "c" in after.norms else "."),
+                f"{parts}.",
+                look="scene" if data is None else "",
             ),
-            untrained(study, figures),
+            untrained(study, figures, data is not None),
+        ),
+        section(
+            "The numbers",
+            f"<div data-numbers>{numbers(study)}</div>",
         ),
         section(
             "Where the gradient went",
             *(f"<p>{escaped(sentence)}</p>" for sentence in summary(study)),
             figures.add(
                 "gradient.svg",
-                f"How strongly {name} depends on the hidden state of every {unit}, ‖∂{name}/∂h‖ on "
-                "a logarithmic scale"
+                f"How strongly {name} depends on the state {main} of every {unit}, "
+                f"‖∂{name}/∂{main}‖ on a logarithmic scale"
                 + (
                     "."
                     if study.is_tree
@@ -173,25 +186,77 @@ def _page(study: Study, pictures: dict[str, str]) -> str:
         ),
         ledger(study, figures),
         section(
-            "Training",
+            "What it learnt",
             f"<p>{escape(training_line(study))}</p>",
+            *(f"<p>{escape(line)}</p>" for line in results_lines(study)),
+            continuation(study),
+            compared(study),
+            f"<p>The model is saved as <code>{MODEL}</code> beside this page; "
+            f"<code>mg.load(&quot;{MODEL}&quot;)</code> reads its parameters and its classes.</p>",
             figures.add(
                 "loss.svg",
                 "The loss at every training step: the mean cross-entropy of the predictions.",
             ),
         ),
-        section("The numbers", numbers(study)),
+        section(
+            "The model",
+            f"<p>{model(study)}</p>",
+            figures.add(
+                "folded.svg",
+                "The recurrence as the circuit it is: one cell, whose state returns to it "
+                f"{returns}. The parameters are the same at every {unit}.",
+            ),
+            "<details><summary>The cell’s "
+            f"equations</summary><pre>{equations(study.task.cell)}</pre></details>",
+        ),
         section("How this report was made", _made(study)),
     ]
-    return Template(PAGE).substitute(
-        mark=MARK,
-        title=escape(f"{cell}: {what}"),
-        cell=escape(cell),
-        what=escape(what),
-        lead=escaped(summary(study)[0]),
-        facts=facts(study),
-        body="\n".join(sections),
+    cell = study.task.title
+    body = (
+        f'<header><p class="kicker">minigrad study · {escape(cell)}</p><h1>“{escape(what)}”</h1>'
+        f'<p class="lead">{escaped(summary(study)[0])}</p><dl>{facts(study)}</dl></header>'
     )
+    kind = "still" if data is None else "study"
+    held = {"scene": lit} if data is None else {"program": data}
+    return frame(f"{cell}: {what}", body + "\n".join(sections), kind, held, ops, MARK + "\n")
+
+
+def _program(study: Study) -> tuple[Any, str, str]:
+    """What the page computes: (data, JavaScript, ""), or (None, "", why not)."""
+    if study.is_tree or not study.models:
+        return None, "", "this page computes sequences; of a tree it shows what was drawn"
+    named: list[Any] = [(m.task.title, m.task, m.training.params) for m in study.models]
+    own, *others = named
+    try:
+        try:
+            return *paged([own, *others]), ""
+        except TooMuch:
+            return *paged([own]), ""
+    except TooMuch as error:
+        return None, "", str(error)
+
+
+def _panel(study: Study, computes: bool, why: str) -> str:
+    if not computes:
+        return f'<p class="note">Not computed in this page: {escape(why)}.</p>' if why else ""
+    more = " Choose another cell, or all together." if len(study.models) > 1 else ""
+    return (
+        "<p>This page computes: rewrite the words, leave a step out, change a weight, choose "
+        f"another loss, and both passes run again here.{more} Point at a node, or walk there with "
+        "Tab and the arrow keys, to light what it depends on (blue) and what depends on it "
+        "(violet, dashed). The slider walks the backward pass in its order, product by product "
+        "and sum by sum.</p>"
+        '<div class="panel" data-program="program"></div>'
+    )
+
+
+def write(study: Study, folder: Path) -> None:
+    """All files of the report, the model among them, into a folder that is there."""
+    for name, text in build(study).items():
+        (folder / name).write_text(text, encoding="utf-8", errors="replace")
+    if study.models:
+        first = study.models[0]
+        save(folder / MODEL, first.name, first.task, first.training.params)
 
 
 def _made(study: Study) -> str:

@@ -8,11 +8,12 @@ from html import escape
 from typing import Any
 
 import numpy as np
+import optree
 
+from ..page.embed import embed
 from ..scene.scene import norm_text
 from ..scene.text import clean, shorten
 from .corpus import visible
-from .embed import embed
 from .findings import Study, late
 from .model import FAINT
 
@@ -25,17 +26,30 @@ class Figures:
     def __init__(self, pictures: dict[str, str]) -> None:
         self.pictures, self.count = pictures, 0
 
-    def add(self, name: str, caption: str) -> str:
+    def add(self, name: str, caption: str, number: bool = True, look: str = "") -> str:
+        """A figure. look: the id of the data by which it is lit, if it is."""
         if name not in self.pictures:
             return ""
-        self.count += 1
+        self.count += number
         prefix = name.removesuffix(".svg")
-        drawing = embed(self.pictures[name], prefix, caption.split(":")[0].split(".")[0])
+        least = 1.0 if name in ("unfolded.svg", "untrained.svg", "tree.svg") else 0.8
+        said = caption.split(":")[0].split(".")[0]
+        drawing = embed(self.pictures[name], prefix, said, least)
+        lit = f' data-look="{look}"' if look else ""
+        told = f"<b>Figure {self.count}.</b> {escaped(caption)}" if number else escaped(caption)
         return (
-            f'<figure id="{prefix}"><div class="scroll">{drawing}</div>'
-            f"<figcaption><b>Figure {self.count}.</b> {escaped(caption)} "
+            f'<figure id="{prefix}" class="still"{lit}><div class="scroll">{drawing}</div>'
+            f"<figcaption>{told} "
             f'<a href="{name}">{name}</a></figcaption></figure>'
         )
+
+    def still(self, name: str, caption: str, look: str = "") -> str:
+        """A figure that the page closes where it draws a better one itself."""
+        made = self.add(name, caption, number=False, look=look)
+        return (
+            '<details class="still" open><summary>The drawing that was made beforehand'
+            f"</summary>{made}</details>" if made else ""
+        )  # fmt: skip
 
 
 def section(title: str, *parts: str) -> str:
@@ -56,8 +70,8 @@ _PLAIN = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 
 def facts(study: Study) -> str:
     rows = [
-        ("cell", f"{type(study.task.cell).__name__}, {study.task.cell.hidden_size} hidden"),
-        ("data", f"{study.corpus.source}, {_amount(study)}"),
+        ("cell", f"{study.task.title}, {study.task.cell.hidden_size} hidden"),
+        ("data", f"{study.corpus.source}: {_amount(study)}"),
         ("loss", _loss_fact(study)),
         ("seed", str(study.seed)),
     ]
@@ -67,7 +81,8 @@ def facts(study: Study) -> str:
 def _amount(study: Study) -> str:
     if study.is_tree:
         count = len(study.corpus.trees)
-        return "1 tree" if count == 1 else f"{count:,} trees"
+        kind = {"conllu": "dependency tree"}.get(study.corpus.form, "bracketed tree")
+        return f"1 {kind}" if count == 1 else f"{count:,} {kind}s"
     count = len(study.corpus.tokens)
     noun = "word" if study.corpus.kind == "word" else "character"
     return f"{count:,} {noun}{'s' if count != 1 else ''}"
@@ -75,18 +90,16 @@ def _amount(study: Study) -> str:
 
 def _loss_fact(study: Study) -> str:
     losses = study.training.losses
-    return f"{losses[0]:.3g} → {late(losses)} in {len(losses):,} steps" if losses else "untrained"
+    if not losses:
+        return study.training.note or "untrained"
+    return f"{losses[0]:.3g} → {late(losses)} nats in {len(losses):,} steps"
 
 
 def model(study: Study) -> str:
-    sizes = study.training.params
     outputs = len(study.task.classes)
-    count = sum(
-        np.size(p) for p in [*sizes["cell"].values(), *(v for k, v in sizes.items() if k != "cell")]
-    )
-    cell = study.task.cell
-    kind = type(cell).__name__
-    article = "an" if kind in ("LSTM", "RNN") else "a"
+    count = size(study.training.params)
+    cell, kind = study.task.cell, study.task.title
+    article = "an" if kind in ("LSTM", "RNN", "MGU", "irnn") else "a"
     task = (
         "names the label of every node from what lies below it"
         if study.is_tree
@@ -99,15 +112,80 @@ def model(study: Study) -> str:
     )
 
 
+def size(params: Any) -> int:
+    """How many numbers."""
+    leaves: list[Any] = optree.tree_leaves(params)
+    return sum(int(np.size(p)) for p in leaves)
+
+
 def equations(cell: Any) -> str:
     text = inspect.cleandoc(type(cell).__doc__ or "").replace("`", "")
     return escape(text.partition("\n\nRaises ")[0])  # what is raised is for callers
 
 
-def untrained(study: Study, figures: Figures) -> str:
-    drawn = figures.add(
-        "untrained.svg", "The same before training, with the parameters as they were initialised."
+def continuation(study: Study) -> str:
+    """How the model goes on, if it is one that can."""
+    found = study.models[0].results if study.models else None
+    if found is None or found.continuation is None:
+        return ""
+    told = escape(clean(found.prompt or "", 200))
+    more = escape(clean(found.continuation, 800)) or "<i>(it ends here)</i>"
+    return (
+        "<p>Drawn from the model, token by token, after what stands in grey:</p>"
+        f'<pre><span class="quiet">{told}</span> {more}</pre>'
     )
+
+
+def compared(study: Study) -> str:
+    """The models side by side, if there are several."""
+    if len(study.models) < 2:
+        return ""
+    rows = []
+    for m in study.models:
+        norms, chosen = m.after.norms[m.task.main], m.task.chosen
+        share = norms[0] / norms[chosen] if norms[chosen] > 0 else np.nan
+        held = m.results.held
+        rows.append(
+            f"<tr><th scope=row>{escape(m.task.title)}</th><td class=n>"
+            f"{size(m.training.params):,}</td>"
+            f"<td class=n>{_loss(m.results.own.loss)}</td>"
+            f"<td class=n>{m.results.own.accuracy:.0%}</td>"
+            f"<td class=n>{'–' if held is None else _loss(held.loss)}</td>"
+            f"<td class=n>{norm_text(float(norms[0]))}</td>"
+            f"<td class=n>{norm_text(float(share))}</td></tr>"
+        )
+    name, main = escaped(study.loss_name), study.task.main
+    heads = [
+        "parameters", "loss", "right", "held-out loss", f"‖∂{name}/∂{main}<sub>1</sub>‖",
+        f"part of that at {study.unit} {study.task.chosen + 1}",
+    ]  # fmt: skip
+    cells = "".join(f"<th scope=col class=n>{h}</th>" for h in heads)
+    return (
+        "<div class=scroll><table><caption>The same data, seed and steps, several cells</caption>"
+        f"<thead><tr><th scope=col>cell</th>{cells}</tr></thead><tbody>{''.join(rows)}</tbody>"
+        "</table></div>"
+    )
+
+
+def book_of(study: Study) -> dict[str, np.ndarray]:
+    """What every step adds to every parameter's gradient: the embedding, the cell, the head."""
+    after, task = study.after, study.task
+    count = len(task.names)
+    book = {}
+    if len(after.inputs) == count:
+        book["embedding"] = after.inputs
+    return book | after.ledger
+
+
+def untrained(study: Study, figures: Figures, apart: bool) -> str:
+    """The same before training.  apart: only where to find it."""
+    if apart and "untrained.svg" in figures.pictures:
+        link = '<a href="untrained.svg">untrained.svg</a>'
+        return f'<p class="note">The same before training: {link}</p>'
+    drawn = figures.add(
+        "untrained.svg", "The same before training, with the parameters as they were initialised.",
+        number=False,
+    )  # fmt: skip
     return f"<details><summary>The same before training</summary>{drawn}</details>" if drawn else ""
 
 
@@ -118,17 +196,20 @@ def ledger(study: Study, figures: Figures) -> str:
     body = []
     for name, shares in after.shares.items():
         top = int(np.argmax(after.ledger[name]))
+        value: Any = study.training.params["cell"]
+        for step in name.split("."):
+            value = value[step]
         body.append(
             f"<tr><td><code>{escape(name)}</code></td>"
-            f"<td class=n>{' × '.join(map(str, study.training.params['cell'][name].shape))}</td>"
+            f"<td class=n>{' × '.join(map(str, value.shape))}</td>"
             f"<td class=n>{norm_text(after.gradient[name])}</td>"
             f"<td>{unit} {top + 1} ({_word(study.task.names[top])})</td>"
             f"<td class=n>{100 * shares[top]:.0f}%</td></tr>"
         )
     table = (
-        "<div class=scroll><table><thead><tr><th>parameter<th class=n>shape<th "
-        "class=n>‖gradient‖<th>largest "
-        "contribution<th class=n>its "
+        "<div class=scroll><table><thead><tr><th scope=col>parameter<th scope=col "
+        "class=n>shape<th scope=col class=n>‖gradient‖<th scope=col>largest "
+        "contribution<th scope=col class=n>its "
         f"share</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
     )
     exact = f"Checked: the contributions sum to the gradient within {after.drift:.0e} (relative)."
@@ -151,42 +232,43 @@ def ledger(study: Study, figures: Figures) -> str:
 
 def numbers(study: Study) -> str:
     task, after = study.task, study.after
-    states = list(after.norms)
+    states, main = list(after.norms), task.main
     name = escaped(study.loss_name)
     head = ["node" if study.is_tree else "token", "label" if study.is_tree else "next", "predicted"]
-    numeric = ["p", "loss", *(f"‖∂{name}/∂{s}‖" for s in states), "‖∂Σ<i>L</i>/∂h‖"]
+    numeric = ["p", "loss", *(f"‖∂{name}/∂{s}‖" for s in states), f"‖∂Σ<i>L</i>/∂{main}‖"]
     numeric += [] if study.is_tree else ["part of last"]
-    source = after.norms["h"][task.chosen]
+    source = after.norms[main][task.chosen]
     rows = []
     for k, token in enumerate(task.names[:MOST_ROWS]):
         target = task.classes[task.targets[k]] if task.targets[k] >= 0 else "–"
         guess = task.classes[after.predicted[k]]
         right = ' class="right"' if task.targets[k] == after.predicted[k] else ""
-        part = after.norms["h"][k] / source if source > 0 else np.nan
+        part = after.norms[main][k] / source if source > 0 else np.nan
         faint = ' class="faint"' if part < FAINT else ""
         cells = [f"{after.confidence[k]:.2f}", _loss(after.losses[k])]
         cells += [norm_text(float(after.norms[s][k])) for s in states]
-        cells += [norm_text(float(after.total["h"][k]))]
+        cells += [norm_text(float(after.total[main][k]))]
         cells += [] if study.is_tree else [norm_text(float(part))]
         rows.append(
-            f"<tr{faint}><td class=n>{k + 1}</td><td>{_word(token)}</td><td>{_word(target)}</td>"
-            f"<td{right}>{_word(guess)}</td>"
+            f"<tr{faint}><th scope=row class=n>{k + 1}</th><td>{_word(token)}</td>"
+            f"<td>{_word(target)}</td>"
+            f"<td{right}>{_word(guess)}{' ✓' if right else ''}</td>"
             + "".join(f"<td class=n>{c}</td>" for c in cells)
             + "</tr>"
         )
     more = len(task.names) - MOST_ROWS
     rest = f"<p>{more:,} more rows are left out.</p>" if more > 0 else ""
     heading = (
-        "<th class=n>#"
-        + "".join(f"<th>{h}" for h in head)
-        + "".join(f"<th class=n>{h}" for h in numeric)
+        "<th scope=col class=n>#"
+        + "".join(f"<th scope=col>{h}" for h in head)
+        + "".join(f"<th scope=col class=n>{h}" for h in numeric)
     )
     body = f"<thead><tr>{heading}</tr></thead><tbody>{''.join(rows)}</tbody>"
     return (
         f"<div class=scroll><table>{body}</table></div>{rest}<p class=note>p: the probability of "
         "the prediction. Loss: cross-entropy in nats. Gradients are total derivatives, through "
-        "everything that comes later. Grey rows: the gradient vanished (below a thousandth of what "
-        "it was where the loss is). Green: predicted right.</p>"
+        "everything that comes later. Slanted rows: the gradient vanished (below a thousandth of "
+        "what it was where the loss is). ✓: predicted right.</p>"
     )
 
 

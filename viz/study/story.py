@@ -54,7 +54,7 @@ def story(
         )
     else:
         sentences.append(
-            f"No {unit}'s gradient vanished. The faintest is at {where}: "
+            f"No {unit}'s gradient vanished: that of {loss} is faintest at {where}: "
             f"{norm_text(float(norms[faint]))}, "
             f"{_ratio(float(part[faint]))} at {unit} {chosen + 1}, where the loss is."
         )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import optree
 
 import minigrad as mg
 
@@ -18,14 +19,16 @@ from ..scene.gradient import row_norms
 from ..scene.text import subscript
 from .model import Params, Task
 
-BUDGET = 60.0  # seconds of training, unless the number of steps was asked for
 WORTH_COMPILING = 300  # training steps; compiling takes some two seconds
 RATE = 0.005
 
 
 @dataclass
 class Training:
-    """What a training run left; note: why it ended early, if it did."""
+    """What a training run left; note: why it ended early, if it did.
+
+    params: numbers of float32, which the saved model and the page hold exactly.
+    """
 
     params: Params
     losses: list[float] = field(default_factory=list)
@@ -38,15 +41,16 @@ def train(
     steps: int | None,
     seed: int,
     on_step: Callable[[int, float], None] = lambda step, loss: None,
+    rate: float = RATE,
 ) -> Training:
     """Adam with gradients clipped to norm 1.
 
-    steps: how many; None: the task's, within a minute.
+    steps: how many; None: the task's, so that the same command gives the same numbers.
     on_step: called with the number of the step and its loss.
     """
     run = Training(task.init(seed))
     rng = np.random.default_rng(seed + 1)
-    optimizer = mg.optim.adam(RATE)
+    optimizer = mg.optim.adam(rate)
     state = optimizer.init(run.params)
     count = task.steps if steps is None else steps
 
@@ -71,10 +75,14 @@ def train(
         run.losses.append(float(value))
         run.seconds = time.perf_counter() - began
         on_step(step + 1, run.losses[-1])
-        if steps is None and run.seconds > BUDGET:
-            run.note = f"Training stopped after {BUDGET:.0f} seconds; ask for more with --steps."
-            break
+    singles: Any = optree.tree_map(_single, run.params)  # type: ignore[arg-type]
+    run.params = singles
     return run
+
+
+def _single(value: Any) -> np.ndarray:
+    """Rounded to what float32 holds, still float64."""
+    return np.asarray(value).astype(np.float32).astype(np.float64)
 
 
 # -- looking into one sequence or tree -------------------------------------------------------------
@@ -89,9 +97,13 @@ class Look:
     ledger[name]: the norm of what every node contributes to a parameter's gradient.
     shares[name]: the part of the gradient, along its own direction, due to each node; sums to 1.
     gradient[name]: its norm.
+    inputs: |d L_chosen / d x| of every word: what it adds to the row of its word in the embedding.
+    embedding: the norm of the gradient of that table.
     drift: the largest relative difference between a gradient and the sum of its contributions.
     """
 
+    inputs: np.ndarray
+    embedding: float
     losses: np.ndarray
     predicted: np.ndarray
     confidence: np.ndarray
@@ -111,7 +123,7 @@ def look(task: Task, params: Params) -> Look:
     chosen = run.losses[task.chosen].named(subscript("L", task.chosen + 1))
     known = (task.targets >= 0).astype(float)
     everything = mg.sum(run.losses * known)
-    inside = tensors["cell"]
+    inside = _by_path(tensors["cell"])
     got = mg.evaluate(
         {
             "losses": run.losses,
@@ -120,6 +132,8 @@ def look(task: Task, params: Params) -> Look:
             "total": mg.state_gradients(everything, run.states),
             "ledger": {name: mg.contributions(chosen, p) for name, p in inside.items()},
             "gradient": mg.grad(chosen, inside),
+            "inputs": mg.grad(chosen, run.xs),
+            "embedding": mg.grad(chosen, tensors["embedding"]),
             "chosen": chosen,
         }
     )
@@ -132,7 +146,10 @@ def look(task: Task, params: Params) -> Look:
         shares[name] = flat @ g.reshape(-1) / square if square > 0 else np.zeros(len(rows))
         size = max(float(np.abs(rows).max(initial=0.0)), 1e-300)
         drift = max(drift, float(np.abs(rows.sum(axis=0) - g).max(initial=0.0)) / size)
+    inputs = row_norms(got["inputs"])  # a row a word; trees have words at some nodes only
     return Look(
+        inputs=inputs,
+        embedding=float(np.linalg.norm(got["embedding"])),
         losses=np.where(task.targets >= 0, got["losses"], np.nan),
         predicted=probability.argmax(axis=-1),
         confidence=probability.max(axis=-1),
@@ -144,3 +161,13 @@ def look(task: Task, params: Params) -> Look:
         drift=drift,
         chosen_loss=chosen,
     )
+
+
+def _by_path(tree: Any, prefix: str = "") -> dict[str, mg.Tensor]:
+    """A nesting of dicts as one, by path: "layer0.W_f"."""
+    found: dict[str, mg.Tensor] = {}
+    for name, value in tree.items():
+        found |= _by_path(value, f"{prefix}{name}.") if isinstance(value, dict) else {
+            f"{prefix}{name}": value
+        }
+    return found

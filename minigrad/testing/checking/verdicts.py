@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from html import escape
 from itertools import permutations
 from textwrap import wrap
 from typing import Any
@@ -156,6 +157,29 @@ class Report:
         lines += [_folded(f, "  ") for f in self.findings if f.found is not None or f.diagnosis]
         lines += [_folded(f"located: {self.location}", "  ")] if self.location else []
         return "\n".join(lines + [_folded(f"note: {n}", "  ") for n in self.notes])
+
+    def _repr_html_(self) -> str:
+        """The same for a notebook: the verdict, a row an input, and what else is to be said."""
+        heads = ("input", "order", "mode", "verdict", "oracle", "error", "estimate", "tolerance")
+        cells = [
+            [f.input, f.order, f.mode, f.verdict.words, f.oracle,
+             *(f"{x:.1e}" for x in (f.error, f.estimate, f.tolerance))]
+            for f in self.findings
+        ]  # fmt: skip
+        head = "".join(f'<th scope="col" style="text-align:left">{h}</th>' for h in heads)
+        body = "".join(
+            "<tr>" + "".join(f'<td style="text-align:left">{escape(str(c))}</td>' for c in row)
+            + "</tr>" for row in cells
+        )  # fmt: skip
+        said = [str(f) for f in self.findings if f.found is not None or f.diagnosis]
+        said += [f"located: {self.location}"] if self.location else []
+        said += [f"note: {n}" for n in self.notes]
+        mark = "✓" if self.ok and self.conclusive else "✗" if not self.ok else "?"
+        more = "".join(f"<pre>{escape(x)}</pre>" for x in said)
+        return (
+            f"<div><p>{mark} gradients of <b>{escape(self.name)}</b>: {escape(str(self.verdict))}"
+            f"</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}</div>"
+        )
 
 
 class GradientError(AssertionError):

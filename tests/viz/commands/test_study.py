@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
@@ -10,12 +11,18 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import optree
 import pytest
 
+import minigrad as mg
+import recurrent as rc
+from recurrent.cells import kinds
 from viz.cli import main
 from viz.commands import study
 from viz.out.render import engine
 from viz.study.corpus import looks_like_path
+from viz.study.nets import SEQUENCES, TREES
 from viz.study.report import FILES, MARK
 
 SENTENCE = "the Saints beat the Panthers last night"
@@ -53,6 +60,7 @@ def test_the_main_job_writes_a_page_and_its_drawings(capsys):
     index = Path("minigrad-report/index.html").resolve()
     assert out.splitlines()[-1] == f"Open {index}" and err == ""
     assert {p.name for p in index.parent.iterdir()} == FILES - {"tree.svg"}
+    assert index.stat().st_size < 400_000
     assert [p.name for p in Path().iterdir()] == ["minigrad-report"]
     assert index.parent.stat().st_mode & 0o777 == 0o777 & ~_umask()
 
@@ -105,7 +113,10 @@ def test_trees_of_every_shape(text, tmp_path):
 def test_hostile_texts(text, tokens):
     assert run(text, "--tokens", tokens, "--steps", 1, "--hidden", 3) == 0
     page = Path("minigrad-report/index.html").read_text(encoding="utf-8")
-    assert "<script" not in page and page.rstrip().endswith("</html>")
+    data = '<script type="application/json" id="{}">'.format
+    ours = {'<script type="module">', data("program"), data("scene")}
+    assert set(re.findall("<script[^>]*>", page)) <= ours and page.rstrip().endswith("</html>")
+    assert page.count("<script") == page.count("</script>") <= 2
 
 
 @needs_graphviz
@@ -401,3 +412,125 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+# -- what is asked for -----------------------------------------------------------------------------
+
+DEPENDENCIES = (
+    "1\tThey\t_\t_\t_\t_\t3\tnsubj\t_\t_\n2\thave\t_\t_\t_\t_\t3\taux\t_\t_\n"
+    "3\twon\t_\t_\t_\t_\t0\troot\t_\t_\n4\tit\t_\t_\t_\t_\t3\tobj\t_\t_\n"
+    "5\tagain\t_\t_\t_\t_\t3\tadvmod\t_\t_\n\n"
+)
+
+
+@needs_graphviz
+@pytest.mark.parametrize("cell", sorted(SEQUENCES))
+def test_every_architecture_reads_words(cell):
+    assert run(SENTENCE, "--cell", cell, "--steps", 2, "--hidden", 4) == 0
+    page = Path("minigrad-report/index.html").read_text(encoding="utf-8")
+    assert 'data-program="program"' in page
+
+
+@needs_graphviz
+@pytest.mark.parametrize("cell", sorted(TREES))
+@pytest.mark.parametrize("text", [TREE, DEPENDENCIES, DEPENDENCIES * 25])
+def test_every_architecture_reads_trees(cell, text, capsys):
+    Path("t").write_text(text)
+    assert run("t", "--cell", cell, "--steps", 2, "--hidden", 4) == 0
+    out = capsys.readouterr().out
+    assert ("CoNLL-U" if "\t" in text else "bracketed trees") in out and cell in out
+    assert ("not seen" in out) == (text.count("\n\n") > 20)
+
+
+def test_every_cell_of_the_package_has_a_name():
+    """Those that read a word at every step of a chain, or at the leaves or nodes of a tree."""
+    apart = {"EchoState", "SaturatedRNN", "ScoringNet", "RecursiveAutoencoder"}  # trained otherwise
+    made = {type(make(2, 3)).__name__ for make in SEQUENCES.values()}
+    made |= {type(make(2, 3, 2)).__name__ for make in TREES.values()}
+    asked = kinds("chain", "tree", "tree, one summed slot")
+    assert {kind.__name__ for kind in asked} - apart <= made
+
+
+@needs_graphviz
+def test_what_is_read_decides_the_cell(capsys, monkeypatch):
+    assert run(TREE, "--steps", 1, "--hidden", 3) == 0
+    assert "holds bracketed trees: read as trees, by tree-lstm" in capsys.readouterr().out
+    Path("d.conllu").write_text(DEPENDENCIES)
+    assert run("d.conllu", "--steps", 1, "--hidden", 3) == 0
+    assert "CoNLL-U: read as trees, by child-sum-tree-lstm" in capsys.readouterr().out
+    assert run(TREE, "--as", "text", "--steps", 1, "--hidden", 3) == 0
+    assert "trees" not in capsys.readouterr().out
+    monkeypatch.setattr(sys, "stdin", type("Piped", (), {"buffer": io.BytesIO(TREE.encode())}))
+    assert run("-", "--steps", 1, "--hidden", 3) == 0
+    assert "Standard input holds bracketed trees" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ([TREE, "--cell", "lstm"], "holds bracketed trees, and --cell lstm reads words"),
+        ([SENTENCE, "--cell", "rntn"], "a tree cell needs bracketed trees"),
+        (["a,b\n1,2\n3,4\n5,6\n"], "a table of 2 columns (a, b)"),
+        ([SENTENCE, "--compare", "gru,tree"], "read different things"),
+        ([SENTENCE, "--compare", "gru,xyz"], "'xyz' is none of"),
+        ([SENTENCE, "--loss", "8"], "--loss 8: there are 7 steps; choose one of 1 to 7"),
+        ([SENTENCE, "--lr", "-1"], "--lr"),
+        ([SENTENCE, "--window", "1"], "--window"),
+        (["(3 (2 It) (4 works)"], "never closed"),
+    ],
+)
+def test_what_does_not_go_together(capsys, arguments, why):
+    assert why in refused(capsys, *arguments)
+
+
+@needs_graphviz
+def test_a_chosen_loss_window_and_rate(capsys):
+    more = ["--window", 5, "--lr", 0.1, "--cell", "rnn"]
+    assert run(SENTENCE, "--steps", 2, "--loss", 3, *more) == 0
+    out = capsys.readouterr().out
+    assert "L₃, the loss at step 3," in out and "windows of 5 of 7 words" in out
+    page = Path("minigrad-report/index.html").read_text(encoding="utf-8")
+    assert '"chosen":2' in page and "the gradient of L<sub>3</sub>" in page
+
+
+@needs_graphviz
+def test_cells_are_compared(capsys):
+    assert run(SENTENCE, "--steps", 2, "--cell", "gru", "--compare", "mgu,rnn", "--hidden", 4) == 0
+    page = Path("minigrad-report/index.html").read_text(encoding="utf-8")
+    table = page.split("several cells</caption>")[1].split("</table>")[0]
+    assert re.findall(r"<th scope=row>(\w+)</th>", table) == ["GRU", "MGU", "RNN"]
+    assert re.findall(r'"name":"(GRU|MGU|RNN)","cell"', page) == ["GRU", "MGU", "RNN"]
+
+
+@needs_graphviz
+def test_the_same_command_gives_the_same_page_and_model(tmp_path):
+    text = " ".join(f"w{k % 7} v{k % 3}" for k in range(900))
+    (tmp_path / "long.txt").write_text(text)
+    for out in ("a", "b"):
+        assert run("long.txt", "--steps", 3, "--out", out, "--hidden", 4) == 0
+    for name in ("unfolded.svg", "ledger.svg"):
+        assert Path("a", name).read_bytes() == Path("b", name).read_bytes(), name
+    models = [mg.load(f"{out}/model.safetensors") for out in "ab"]  # (their headers' order varies)
+    assert all(map(np.array_equal, *map(optree.tree_leaves, models)))
+    first, again = (Path(d, "index.html").read_text(encoding="utf-8") for d in "ab")
+    seconds = re.compile(r"[\d.]+ seconds|--out \w")
+    assert seconds.sub("", first) == seconds.sub("", again)
+
+
+@needs_graphviz
+def test_it_ends_in_results(capsys):
+    Path("long.txt").write_text(" ".join("the quick brown fox jumps".split() * 300))
+    assert run("long.txt", "--cell", "gru", "--steps", 150, "--hidden", 8, "--lr", 0.02) == 0
+    out = capsys.readouterr().out
+    held = re.search(r"has not seen: ([\d.]+) nats, (\d+)% of ([\d,]+) next tokens right", out)
+    assert held and float(held[1]) < 0.5 and int(held[2]) > 90
+    page = Path("minigrad-report/index.html").read_text(encoding="utf-8")
+    drawn = re.search(r'<pre><span class="quiet">([^<]*)</span> ([^<]*)</pre>', page)
+    assert drawn[1].startswith("the quick") and len(set(drawn[2].split()) & set("the fox".split()))
+    model = mg.load("minigrad-report/model.safetensors")
+    assert model["cell"] == "gru" and model["classes"][:2] == ["the", "quick"]
+    cell = SEQUENCES[model["cell"]](model["input_size"], model["hidden_size"])
+    xs = model["params"]["embedding"][[0, 1]]
+    _, ys = rc.unroll(cell, model["params"]["cell"], xs)
+    logits = ys.numpy() @ model["params"]["W_y"] + model["params"]["b_y"]
+    assert model["classes"][int(logits[-1].argmax())] == "brown"

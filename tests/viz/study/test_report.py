@@ -61,7 +61,8 @@ class Page(HTMLParser):
             assert self.open.pop() == tag
 
     def handle_data(self, data):
-        self.text.append(data)
+        if self.open[-1:] not in (["script"], ["style"]):
+            self.text.append(data)
 
 
 @needs_graphviz
@@ -76,12 +77,12 @@ class Page(HTMLParser):
 def test_the_page_is_whole_and_loads_nothing(text, cell):
     files = build(studied(text, cell))
     page = Page(files["index.html"])
-    assert page.open == [] and "script" not in page.tags
+    assert page.open == [] and page.tags.count("script") == 2
     assert len(page.ids) == len(set(page.ids))
     assert set(page.references) <= set(page.ids)
     assert all(load.startswith(("#", "data:")) for load in page.loads), page.loads
     assert "default-src 'none'" in files["index.html"]
-    assert not re.search(r"https?://", files["index.html"])
+    assert "://" not in files["index.html"].replace("http://www.w3.org/2000/svg", "")
     for name, svg in files.items():
         if name.endswith(".svg"):
             assert ET.fromstring(svg).tag.endswith("svg")

@@ -1,0 +1,390 @@
+"""A graph as a program for the page: its ops as JavaScript, its cells, and what calls them.
+
+An op is printed once for each shape it meets: what it computes, and a vector-Jacobian product for
+each of its operands, both from the primitive's own rules (`minigrad.printing.source`).
+A recurrence is its cell and one call a step, so that the page can leave a step out or add one.
+Plain data of lists and numbers; `tape.js` runs it.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+from minigrad.autodiff import differentiable
+from minigrad.graph import CONSTANT, INPUT, Tensor, placeholder, toposort
+from minigrad.printing.source import functions
+from minigrad.printing.spellings import bounds
+from minigrad.recur import PROJ, RECUR, ROW, SHARED, parts_of
+from minigrad.structure import Structure
+
+from ..scene.text import clean
+
+MOST_NUMBERS = 60_000  # of all leaves: a page is for looking at, and at 11 bytes a number
+MOST_CALLS = 400  # steps of all recurrences
+MOST_NODES = 40_000  # ops that the page runs, forward and back
+MOST_SEEDS = 200
+QUIET = {"trace", "literal", "symbol", "projections", "site"}  # attributes that compute nothing
+
+
+class TooMuch(ValueError):
+    """The graph is no program for a page; the text says why, for people."""
+
+
+@dataclass
+class Ops:
+    """The kinds of op of a program, numbered."""
+
+    number: dict[Any, int] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
+    graphs: dict[str, Tensor] = field(default_factory=dict)
+    pulls: list[list[str | None]] = field(default_factory=list)
+
+    def of(self, t: Tensor) -> int:
+        """The number of what `t` does."""
+        attrs = {k: v for k, v in t.attrs.items() if k not in QUIET}
+        shapes = tuple((x.shape, x.dtype) for x in t.inputs)
+        key = (t.op, repr(sorted(attrs.items())), shapes, t.dtype)
+        if key not in self.number:
+            k = self.number[key] = len(self.names)
+            self.names.append(t.op.name)
+            xs = [placeholder(x.shape, x.dtype, f"x{i}") for i, x in enumerate(t.inputs)]
+            y = Tensor(t.op, tuple(xs), t.attrs, t.shape, t.dtype, None)
+            self.graphs[f"op{k}"] = y
+            names: list[str | None] = []
+            for i, x in enumerate(xs):
+                passes = t.op.vjp is not None and differentiable(y) and differentiable(x)
+                names.append(f"op{k}_{i}" if passes else None)
+                if passes:
+                    self.graphs[f"op{k}_{i}"] = mg.vjp(y, x, placeholder(t.shape, t.dtype, "d"))
+            self.pulls.append(names)
+        return self.number[key]
+
+    def text(self) -> str:
+        """JavaScript: the functions, and OPS, a list of {name, run(xs), pull[k](d, xs)}.
+
+        Raises TooMuch for an op that JavaScript has no word for.
+        """
+        try:
+            text, takes = functions(self.graphs, "js")
+        except ValueError as error:
+            raise TooMuch(str(error).removeprefix("source: ")) from None
+
+        def called(name: str) -> str:
+            given = ", ".join("d" if a == "d" else f"x[{a[1:]}]" for a in takes[name])
+            return f"(d, x) => {name}({given})"
+
+        rows = [
+            f'  {{ name: "{name}", run: {called(f"op{k}")}, pull: ['
+            + ", ".join("null" if p is None else called(p) for p in self.pulls[k])
+            + "] },"
+            for k, name in enumerate(self.names)
+        ]
+        return _compact(text) + "const OPS = [\n" + "\n".join(rows) + "\n];\n"
+
+
+def _compact(text: str) -> str:
+    """Without remarks on shapes, and indented by one: people read it, but not only."""
+    lines = [re.sub(r"  // \[.*\]$", "", line) for line in text.split("\n")]
+    kept = [line for line in lines if line and not re.match(r"// (float|int|bool)", line)]
+    return "\n".join(re.sub(r"^( +)", lambda m: " " * (len(m[1]) // 4), x) for x in kept) + "\n"
+
+
+def number_text(value: np.ndarray) -> dict[str, Any]:
+    """An array for JSON: its shape, and its bytes in base64, of float32 where that is exact."""
+    x = np.asarray(value)
+    if x.dtype.kind not in "f":
+        return {"shape": list(x.shape), "list": x.reshape(-1).astype(float).tolist()}
+    with np.errstate(all="ignore"):
+        small = x.astype("<f4")
+    same = np.array_equal(small.astype(float), x.astype(float), equal_nan=True)
+    kind, data = ("f4", small) if same else ("f8", x.astype("<f8"))
+    return {"shape": list(x.shape), kind: base64.b64encode(data.tobytes()).decode()}
+
+
+def label(t: Tensor) -> list[str]:
+    """The name of a node ("" for none) and the formula that computes it, cut where long."""
+    return [said(t.name, 60), "" if t.op.kind == "leaf" else said(mg.expr(t), 160)]
+
+
+def said(text: str | None, limit: int) -> str:
+    """A text of the user's, harmless and cut; "" where there is none."""
+    return clean(text, limit) if text else ""
+
+
+def cell(
+    ops: Ops, name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor],
+    shared: Sequence[bool], ports: Sequence[tuple[int, int]],
+) -> dict[str, Any]:  # fmt: skip
+    """A block as data: what it computes of its inputs, a line a node.
+
+    shared : which inputs are the same at every step.
+    ports  : (input, output) pairs, where the output is the state that the next step reads.
+    A reference below len(inputs) is an input, others are lines.
+    """
+    outs = mg.unfold(list(outputs), expand=True)
+    at = {t: k for k, t in enumerate(inputs)}
+    lines: list[list[Any]] = []
+    for t in toposort(outs):
+        if t in at:
+            continue
+        if t.op is CONSTANT:
+            lines.append([-1, number_text(t._value), said(t.name, 60), ""])
+        elif t.op is INPUT:
+            raise TooMuch(f"the cell {name} reads {t.name or 'a placeholder'}, which has no value")
+        else:
+            lines.append([ops.of(t), [at[x] for x in t.inputs], *label(t)])
+        at[t] = len(inputs) + len(lines) - 1
+    return {
+        "name": clean(name, 60),
+        "inputs": [{"name": said(x.name, 60), "shared": bool(s), "shape": list(x.shape)}
+                   for x, s in zip(inputs, shared, strict=True)],
+        "lines": lines, "outputs": [at[t] for t in outs], "ports": [list(p) for p in ports],
+    }  # fmt: skip
+
+
+# -- a whole graph ---------------------------------------------------------------------------------
+
+
+class Graph:
+    """The program of a graph: a line a node, calls of cells in place of recurrences."""
+
+    def __init__(self) -> None:
+        self.ops = Ops()
+        self.leaves: list[dict[str, Any]] = []
+        self.cells: list[dict[str, Any]] = []
+        self.main: list[list[Any]] = []
+        self.units: list[dict[str, Any]] = []
+        self.at: dict[Tensor, int] = {}
+        self.outs: dict[tuple[Tensor, int], dict[Tensor, int]] = {}
+        self._cells: dict[Any, tuple[int, list[Tensor]]] = {}
+        self._units: dict[Any, int] = {}
+        self._parts: dict[str, int] = {}
+
+    def line(self, *parts: Any) -> int:
+        self.main.append(list(parts))
+        return len(self.main) - 1
+
+    def once(self, *parts: Any) -> int:
+        """A line that is written once, however often it is asked for."""
+        key = repr(parts)
+        if key not in self._parts:
+            self._parts[key] = self.line(*parts)
+        return self._parts[key]
+
+    def row(self, table: int, n: int) -> int:
+        """Row n of a table; of one that was stacked here what stands there."""
+        kind, what = self.main[table][:2]
+        return what[n] if kind == "stack" else self.once("row", table, n)
+
+    def add(self, order: Sequence[Tensor]) -> None:
+        asked: dict[Tensor, list[Tensor]] = {}
+        for t in order:
+            if t.op is PROJ:
+                asked.setdefault(t.inputs[0], []).append(t)
+        for t in order:
+            if t.op is CONSTANT:
+                self.at[t] = self.line("leaf", len(self.leaves))
+                literal = t.name is None and t.ndim == 0
+                self.leaves.append(
+                    {"name": self._called(t, literal), "value": number_text(t._value)}
+                    | ({"fixed": True} if literal or t.dtype.kind != "f" else {})
+                )
+            elif t.op is INPUT:
+                raise TooMuch(f"{t.name or 'a placeholder'} has no value")
+            elif t.op is RECUR:
+                self.recurrence(t, asked.get(t, []))
+            elif t.op is PROJ:
+                self.at[t] = self.leave(t)
+            elif (part := self._part(t)) is not None:
+                self.at[t] = part
+            else:
+                refs = [self.at[x] for x in t.inputs]
+                self.at[t] = self.line("op", self.ops.of(t), refs, *label(t))
+
+    def _called(self, t: Tensor, literal: bool) -> str:
+        """The name of a leaf, no other's; what has none is x, and a number written out nothing."""
+        if literal:
+            return ""
+        base = said(t.name, 60) or "x"
+        taken = {leaf["name"] for leaf in self.leaves}
+        return next(n for n in (base, *(f"{base} ({k})" for k in range(2, 10_000)))
+                    if n not in taken)  # fmt: skip
+
+    def _part(self, t: Tensor) -> int | None:
+        """Some rows of what was stacked here: they themselves, so that no other is drawn to it."""
+        if not t.inputs or any(self.main[self.at[x]][0] != "stack" for x in t.inputs) or t.name:
+            return None
+        if t.op.name == "concat" and t.attrs["axis"] % t.ndim:
+            return self._joined(t)
+        rows = self.main[self.at[t.inputs[0]]][1]
+        if t.op.name == "slice":
+            (start, count, step), *others = bounds(t)
+            if [b[:3] for b in others] == [(0, n, 1) for n in t.inputs[0].shape[1:]]:
+                return self.line("stack", [rows[start + k * step] for k in range(count)])
+        one = t.op.name == "reshape" and len(rows) == 1 and t.shape == t.inputs[0].shape[1:]
+        return rows[0] if one else None
+
+    def _joined(self, t: Tensor) -> int:
+        """Stacks side by side: a stack of what stands side by side."""
+        parts = [placeholder(x.shape[1:], x.dtype, "x") for x in t.inputs]
+        attrs = {**t.attrs, "axis": t.attrs["axis"] % t.ndim - t.ndim}
+        one = Tensor(t.op, tuple(parts), attrs, t.shape[1:], t.dtype, None)
+        tables = [self.main[self.at[x]][1] for x in t.inputs]
+        rows = [
+            self.line("op", self.ops.of(one), list(refs), "", "side by side")
+            for refs in zip(*tables, strict=True)
+        ]
+        return self.line("stack", rows)
+
+    def recurrence(self, r: Tensor, asked: Sequence[Tensor]) -> None:
+        block, structure, vias = parts_of(r)
+        unit = self._unit(r)
+        sent = dict(block.ports) if structure.wires else {}
+        refs = list(dict.fromkeys([p.attrs["ref"] for p in asked] + list(sent.values())))
+        inputs = [*block.inputs, *block.slots.values()]
+        shared = [via is SHARED for via in vias] + [False] * len(block.slots)
+        key = (block, tuple(refs), tuple(shared))
+        if key not in self._cells:
+            where = {ref: k for k, ref in enumerate(refs)}
+            slots = {s: len(block.inputs) + k for k, s in enumerate(block.slots)}
+            pairs = [(slots[k], where[t]) for k, t in sent.items() if k in slots]
+            self.cells.append(cell(self.ops, block.name, inputs, refs, shared, pairs))
+            self._cells[key] = len(self.cells) - 1, refs
+        number = self._cells[key][0]
+        arrivals = _arrivals(structure)
+        for rows in structure.levels:
+            for n in rows.tolist():
+                args = [self._enter(x, via, n) for x, via in zip(r.inputs, vias, strict=True)]
+                for (slot, leaf), ph in block.slots.items():
+                    parts = []
+                    for s, port, kept in arrivals[n].get(slot, ()):
+                        if (port, leaf) in sent:
+                            state = self.outs[r, s][sent[port, leaf]]
+                            parts.append(state if kept else self.once("stop", state))
+                    args.append(
+                        self.once("zeros", list(ph.shape)) if not parts
+                        else parts[0] if len(parts) == 1 else self.line("sum", parts)
+                    )  # fmt: skip
+                made = self.units[unit]
+                step = made["steps"] if structure.n == 1 else n
+                made["steps"] = max(made["steps"], step + 1)
+                call = self.line("call", number, args, unit, step)
+                self.outs[r, n] = {ref: self.line("out", call, k) for k, ref in enumerate(refs)}
+
+    def _unit(self, r: Tensor) -> int:
+        """Which lane: a recurrence of its own, or the calls of one block."""
+        block, structure, _ = parts_of(r)
+        key = block if structure.n == 1 else r
+        if key not in self._units:
+            self._units[key] = len(self.units)
+            chain = structure.n == 1 or _is_chain(structure)
+            back = chain and len(structure.src) > 0 and structure.src[0] > structure.dst[0]
+            name = clean(block.name, 60) + (" ←" if back else "")
+            self.units.append({"name": name, "steps": 0, "chain": chain})
+        return self._units[key]
+
+    def _enter(self, x: Tensor, via: Any, n: int) -> int:
+        if via is SHARED:
+            return self.at[x]
+        row = n if via is ROW else int(via.rows[n])
+        return self.row(self.at[x], row) if row >= 0 else self.once("zeros", list(x.shape[1:]))
+
+    def leave(self, p: Tensor) -> int:
+        r, ref, via = p.inputs[0], p.attrs["ref"], p.attrs["via"]
+        n = parts_of(r).structure.n
+        index, size = via.index(n)
+        parts: list[list[int]] = [[] for _ in range(size)]
+        for k, row in enumerate(index.tolist()):
+            if row >= 0:
+                parts[row].append(self.outs[r, k][ref])
+        table = [
+            part[0] if len(part) == 1 else self.line("sum", part) if part
+            else self.once("zeros", list(ref.shape)) for part in parts
+        ]  # fmt: skip
+        if via is SHARED:
+            return table[0]
+        return self.line("stack", table) if table else self.once("zeros", list(p.shape))
+
+
+def _arrivals(structure: Structure) -> list[dict[int, list[tuple[int, int, bool]]]]:
+    found: list[dict[int, list[tuple[int, int, bool]]]] = [{} for _ in range(structure.n)]
+    keep = np.ones(len(structure.src), bool) if structure.keep is None else structure.keep
+    columns = (structure.src, structure.dst, structure.slot, structure.port, keep)
+    for s, d, slot, port, kept in zip(*(a.tolist() for a in columns), strict=True):
+        found[d].setdefault(slot, []).append((s, port, kept))
+    return found
+
+
+def _is_chain(structure: Structure) -> bool:
+    """One sequence, in either direction, or steps that do not feed each other."""
+    if not len(structure.src):
+        return True
+    one = structure.components == 1 and len(structure.src) == structure.n - 1
+    return one and bool((np.abs(structure.src - structure.dst) == 1).all())
+
+
+def program(outputs: Sequence[Tensor], scalar: Tensor, labels: Sequence[str] | None) -> Any:
+    """What the page needs to run a graph forward and back from `scalar`: (data, JavaScript).
+
+    labels : a word for every step, if there are any.
+    Raises TooMuch where the page could not: more numbers or steps than it takes, an op without a
+    word in JavaScript, recurrences that are no single sequences.
+    """
+    ends = list(dict.fromkeys([*outputs, scalar]))
+    order = toposort(ends)
+    numbers = sum(t.size for t in order if t.op is CONSTANT)
+    if numbers > MOST_NUMBERS:
+        raise TooMuch(f"it holds {numbers:,} numbers, and a page takes {MOST_NUMBERS:,}")
+    recurs = [t for t in order if t.op is RECUR]
+    calls = sum(parts_of(r).structure.n for r in recurs)
+    if calls > MOST_CALLS:
+        raise TooMuch(f"it has {calls:,} steps, and a page takes {MOST_CALLS}")
+    if not all(_is_chain(parts_of(r).structure) for r in recurs):
+        raise TooMuch("it runs over several sequences, or no sequence at all")
+    made = Graph()
+    made.add(order)
+    run = sum(len(made.cells[x[1]]["lines"]) if x[0] == "call" else 1 for x in made.main)
+    if run > MOST_NODES:
+        raise TooMuch(f"it runs {run:,} ops, and a page takes {MOST_NODES:,}")
+    steps = {u["steps"] for u in made.units}
+    if len(steps) != 1:
+        raise TooMuch("its recurrences are not of one length" if steps else "it has no recurrence")
+    words = labels if labels is not None and len(labels) == max(steps) else None
+    data = {
+        "leaves": made.leaves, "cells": made.cells, "main": made.main, "units": made.units,
+        "seeds": seeds(made, ends, scalar), "labels": [said(w, 40) for w in words or ()],
+    }  # fmt: skip
+    return data, made.ops.text()
+
+
+THROUGH = {"divide", "multiply", "negative", "reshape", "identity", "broadcast_to"}
+
+
+def seeds(made: Graph, ends: Sequence[Tensor], scalar: Tensor) -> list[dict[str, Any]]:
+    """The scalars that the backward pass can start from: the chosen one, its terms, other ends."""
+    found = [{"label": clean(scalar.name or "loss", 30), "line": made.at[scalar], "index": 0}]
+    t = scalar
+    while t.op.name in THROUGH and len(more := [x for x in t.inputs if x.op is not CONSTANT]) == 1:
+        t = more[0]
+    terms: list[tuple[str, Tensor, int]] = []
+    if t.op.name == "sum" and 1 < t.inputs[0].size <= MOST_SEEDS:
+        whole = t.inputs[0]
+        while whole.op.name in ("reshape", "identity"):
+            whole = whole.inputs[0]
+        where = np.ndindex(whole.shape)
+        terms = [
+            (f"{whole.name or 'term'}[{', '.join(map(str, i))}]", whole, k)
+            for k, i in enumerate(where)
+        ]
+    elif t.op.name == "add" and len(t.inputs) <= MOST_SEEDS:
+        terms = [(x.name or f"term {k + 1}", x, 0) for k, x in enumerate(t.inputs) if x.size == 1]
+    terms += [(x.name or f"output {k + 1}", x, 0) for k, x in enumerate(ends)
+              if x.size == 1 and x.dtype.kind == "f" and x is not scalar]  # fmt: skip
+    return found + [{"label": said(n, 30), "line": made.at[x], "index": k} for n, x, k in terms]
