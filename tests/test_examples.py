@@ -41,7 +41,12 @@ def test_an_example_is_small_and_says_what_it_is(file):
     assert imported <= {"argparse", "datetime", "pathlib", "numpy", "minigrad", "recurrent"}
 
 
-@pytest.mark.parametrize("name", SHORT)
+# What takes longest to compile is marked slow; the rest have all of its parts but attention's.
+LONG = ("dates", "listops")
+NAMES = [pytest.param(n, marks=pytest.mark.slow) if n in LONG else n for n in SHORT]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_an_example_learns(name):
     steps, measure, reached = SHORT[name]
     found = importlib.import_module(f"examples.{name}").main(steps=steps)
