@@ -392,6 +392,7 @@ def _simpler(choices: Choices) -> Iterator[list[int]]:
     for start, end in sorted(set(choices.spans), key=lambda s: s[0] - s[1]):
         if start < end:
             yield made[:start] + made[end:]
+            yield made[:start] + [0] + made[end:]  # as where its first choice decides on the rest
             yield made[:start] + [0] * (end - start) + made[end:]
     for k, v in enumerate(made):
         for lower in dict.fromkeys((0, v // 2, v - 1)):
