@@ -124,7 +124,8 @@ def _pdf(drawing: Drawing) -> bytes:
 
 def _longest_side(drawing: Drawing) -> float:
     layout = drawing.layout
-    extent = around([*layout.boxes.values(), *layout.frames.values()])
+    tiles = (tile.box for tile in layout.tiles)
+    extent = around([*layout.boxes.values(), *layout.frames.values(), *tiles])
     return max(extent.w, extent.h, 1.0) + 2 * MARGIN + 200
 
 
