@@ -9,10 +9,13 @@ In rooms, each importing only those before it:
 
 from minigrad.manners.spellings import answering as _answering
 
-from .draw import Drawing, draw
+from .draw import Drawing, compare, draw
 from .out.render import GraphvizError
-from .scene.scene import Cluster, Edge, Legend, Node, Scene
+from .scene.scene import Cluster, Edge, Legend, Node, Scene, Track, Use
 
-__all__ = ["Cluster", "Drawing", "Edge", "GraphvizError", "Legend", "Node", "Scene", "draw"]
+__all__ = [
+    "Cluster", "Drawing", "Edge", "GraphvizError", "Legend", "Node", "Scene", "Track", "Use",
+    "compare", "draw",
+]  # fmt: skip
 
 __getattr__ = _answering(__name__, lambda: __all__)

@@ -20,6 +20,7 @@ from .page.embed import inline
 from .page.frame import page
 from .page.program import TooMuch, program
 from .scene.build import build, tensors_in, words_of
+from .scene.merge import merge
 from .scene.scene import VIEWS, Scene
 from .scene.text import clean
 
@@ -152,7 +153,8 @@ def _pdf(drawing: Drawing) -> bytes:
 
 def _longest_side(drawing: Drawing) -> float:
     layout = drawing.layout
-    extent = around([*layout.boxes.values(), *layout.frames.values()])
+    tiles = (tile.box for tile in layout.tiles)
+    extent = around([*layout.boxes.values(), *layout.frames.values(), *tiles])
     return max(extent.w, extent.h, 1.0) + 2 * MARGIN + 200
 
 
@@ -232,6 +234,37 @@ def _steps(given: Any, view: str) -> list[int]:
     if not len(listed) or not all(whole):
         raise TypeError(f"draw: step must be a whole number, or a list of them; got {given!r:.60}")
     return [int(s) for s in listed]
+
+
+def compare(
+    *drawings: Drawing, names: Sequence[str] | None = None, title: str | None = None
+) -> Drawing:
+    """Drawings of one view below each other, their gradients on one scale.
+
+    names: one text each; None: their titles, else numbers.  title: above them all.
+
+    Raises TypeError for what is no Drawing or text.
+    Raises ValueError for fewer than two, different views, or names of another number.
+    """
+    for one in drawings:
+        if not isinstance(one, Drawing):
+            raise TypeError(f"compare: needs Drawings, as viz.draw makes; got {one!r:.60}")
+    if len(drawings) < 2:
+        raise ValueError(f"compare: needs at least two drawings; got {len(drawings)}")
+    views = list(dict.fromkeys(one.scene.view for one in drawings))
+    if len(views) > 1:
+        raise ValueError(f"compare: the drawings must have one view; got {', '.join(views)}")
+    if names is None:
+        titles = [one.scene.title for one in drawings]
+        several = len(set(titles)) < len(titles) or not all(titles)
+        names = [f"({k})" for k in range(1, len(titles) + 1)] if several else titles
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"compare: names must be a list of texts; got {names!r:.60}")
+    if len(names) != len(drawings):
+        raise ValueError(f"compare: {len(names)} names were given for {len(drawings)} drawings")
+    if not isinstance(title, str | None):
+        raise TypeError(f"compare: title must be text or None; got {title!r:.60}")
+    return Drawing(merge([one.scene for one in drawings], names, title))
 
 
 def _scale(given: Any) -> tuple[float, float]:

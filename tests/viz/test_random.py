@@ -16,10 +16,12 @@ import viz
 from docs import architectures as page
 from viz.layout.geometry import Box, Layout, straight
 from viz.out import render
+from viz.scene.flow import recurs_of
 from viz.scene.text import clean, width
 
 from ..counting import examples
 from .graphs import FOREST, slots
+from .scene.test_tracks import drawn_outputs
 
 MOVES = (mg.tanh, mg.sigmoid, lambda h: h * 0.5, mg.sin, lambda h: mg.maximum(h, -0.3))
 
@@ -284,6 +286,17 @@ def test_nothing_lies_on_anything_in_the_pictures_of_the_docs(entry):
     assert not pairs_over(boxes_of(drawing))
     if drawing.scene.view != "ops":
         assert not [(e.kind, e.source, e.target, b) for e, b in through(drawing)]
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: e.title)
+def test_nothing_lies_on_anything_inside_the_cells_of_the_docs(entry, monkeypatch):
+    outputs, _ = drawn_outputs(entry, monkeypatch)
+    if not outputs or not recurs_of(mg.nodes(outputs)):
+        pytest.skip("a structure alone, or ops without a recurrence")
+    loss = sum(mg.sum(mg.square(t)) for t in outputs)
+    drawing = viz.draw(loss, view="cell", grad=loss)
+    assert not pairs_over(boxes_of(drawing)) and not pairs_over(label_boxes(drawing))
+    assert not [(e.kind, e.source, e.target, b) for e, b in through(drawing)]
 
 
 @settings(parent=LAW, max_examples=examples(4))

@@ -74,7 +74,7 @@ def _legend(scene: Scene, x: float, y: float) -> tuple[list[Mark], list[tuple[fl
     legend = scene.legend or Legend()
     entries = [(norm, _tick(norm)) for norm in legend.norms]
     if legend.clipped and entries:
-        entries[-1] = (entries[-1][0], "≤ " + entries[-1][1])
+        entries.append((entries[-1][0] / 10, "less"))
     entries += [(0.0, "exactly 0")] if legend.vanished else []
     entries += [(math.nan, "not finite")] if legend.nonfinite else []
     marks = [Mark(legend.title, x, y, size=9.5, color=INK)]

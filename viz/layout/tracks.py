@@ -20,7 +20,7 @@ ROW, HEAD, ABOVE = 14.0, 19.0, 26.0  # heights of a row and a heading; free spac
 BAR, SQUARE = 64.0, 66.0  # of the longest bar; the widest square
 SIZE = 8.5  # of the text
 BETWEEN = 10.0
-STRIP, THINNEST, CHUNK = 9.0, 1.0, 500  # height of a strip, width of a column; columns in one box
+STRIP, THINNEST, CHUNK = 9.5, 1.0, 500  # height of a strip, width of a column; columns in one box
 TICKS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 Place = tuple[int, int]  # the sequence (band) and the line of text
 
@@ -164,7 +164,7 @@ class Tables:
                     if len({t.group for t in self.strips}) > 1:
                         y -= HEAD
                         self.marks.append(Mark(group, left - side - 10, y + 4, SIZE, TRACK))
-                y -= STRIP + 2
+                y -= STRIP + 2.5
                 self._head(track, left - 10, left - side - 10, y + STRIP / 2)
                 for first in range(start, min(end, len(track.strip)), CHUNK):
                     part = track.strip[first : min(first + CHUNK, end)]

@@ -187,6 +187,12 @@ class Track:
         fields(self, str, "label", "group", "tooltip")
         fields(self, tuple, "uses", "strip")
         id_and_norm(self, self.id, self.norm)
+        id_and_norm(self, self.id, self.together)
+        for use in self.uses:
+            if not isinstance(use, Use):
+                raise TypeError(f"Track {self.id}: uses must be a tuple of Use; got {use!r:.40}")
+        for size in self.strip:
+            id_and_norm(self, self.id, size)
 
 
 @dataclass(frozen=True)

@@ -128,11 +128,18 @@ def attention_style(weight: float) -> EdgeStyle:
 
 
 def gradient_style(norm: float, legend: Legend | None) -> EdgeStyle:
-    """Vermilion with a width by log10; zero is dashed grey, a non-finite norm alarming."""
+    """Vermilion with a width by log10.
+
+    Zero is dashed grey, what is too small for the scale dotted; NaN alarming and dashed, infinite
+    alarming.
+    """
     if not math.isfinite(norm):
-        return EdgeStyle(ALARM, width=4.5, dash="dashed", arrow=1.0, label=ALARM)
+        dash = "dashed" if math.isnan(norm) else "solid"
+        return EdgeStyle(ALARM, width=4.5, dash=dash, arrow=1.0, label=ALARM)
     if norm == 0:
         return EdgeStyle(VANISHED, width=1.0, dash="dashed", arrow=0.6, label=FAINT)
+    if legend is not None and legend.clipped and norm < legend.norms[-1]:
+        return EdgeStyle(GRADIENT, width=1.0, dash="dotted", arrow=0.55, label="#b34f00")
     stroke = stroke_width(norm, legend)
     return EdgeStyle(GRADIENT, width=stroke, arrow=0.55 + 0.07 * stroke, label="#b34f00")
 

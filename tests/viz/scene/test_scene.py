@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from viz.scene.scene import Cluster, Edge, Legend, Node, Scene, legend_for, norm_text
+from viz.scene.scene import (
+    Cluster,
+    Edge,
+    Legend,
+    Node,
+    Scene,
+    Track,
+    Use,
+    legend_for,
+    norm_text,
+)  # fmt: skip
 from viz.scene.style import THICK, THIN, gradient_style, stroke_width, tint
 
 NODE = Node("n0", "cell", "a")
@@ -22,6 +32,7 @@ NODE = Node("n0", "cell", "a")
         ({"nodes": (NODE,), "edges": (Edge("e0", "n0", "n1", "state"),)}, "unknown nodes"),
         ({"nodes": (NODE,), "edges": (Edge("e0", "n0", "n0", "wire"),)}, "unknown kind"),
         ({"clusters": (Cluster("c0", arrangement="ring"),)}, "unknown arrangement"),
+        ({"tracks": (Track("t0", "U", uses=(Use("u0", "n7", 1.0),)),)}, "u0 of t0 is at unknown"),
         ({"view": "ring"}, "unknown view 'ring': one of folded, unfolded, ops, tree"),
         ({"view": 3}, "unknown view 3"),
     ],
@@ -51,6 +62,10 @@ def test_a_scene_refuses_what_cannot_be_drawn(parts, message):
         (lambda: Edge("e0", "n0", "n1", "state", slot=None), "Edge: slot must be a whole number"),
         (lambda: Cluster("c0", layer="top"), "Cluster: layer must be a whole number; got 'top'"),
         (lambda: Legend(title=None), "Legend: title must be text"),
+        (lambda: Track("t0", "U", uses=(1,)), "Track t0: uses must be a tuple of Use; got 1"),
+        (lambda: Track("t0", "U", strip=("a",)), "Track t0: norm must be a number or None"),
+        (lambda: Use("u0", 3, 1.0), "Use: at must be text or None; got 3"),
+        (lambda: Scene("unfolded", tracks=(1,)), "tracks must be a tuple of Track; got int 1"),
     ],
 )
 def test_parts_of_another_class_are_refused_in_words(make, message):
@@ -64,6 +79,7 @@ def test_parts_of_another_class_are_refused_in_words(make, message):
         (lambda: Node("a -> b", "cell", "a"), "an id is letters and digits, such as n0"),
         (lambda: Edge(7, "n0", "n1", "state"), "an id is letters and digits.*got 7"),
         (lambda: Node("n0", "cell", "a", norm=-1.0), "Node n0: a norm is not negative; got -1.0"),
+        (lambda: Use("u0", None, -1.0), "Use u0: a norm is not negative; got -1.0"),
         (lambda: Legend(norms=(0.0,)), "the norms shown must be positive and finite; got 0.0"),
         (lambda: Legend(norms=("a",)), "must be positive and finite; got 'a'"),
         (lambda: Scene("ops").of_kind("wire"), "unknown kind 'wire': one of cell, input"),

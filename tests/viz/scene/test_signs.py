@@ -165,7 +165,9 @@ def test_strips_have_a_column_for_each_step():
     loss = mg.sum(ys[-1] ** 2)
     strips = {t.label: t for t in viz.draw(loss, grad=loss, max_steps=8).scene.tracks}
     for name, g in zip("hc", mg.evaluate(mg.state_gradients(loss, states)), strict=True):
-        np.testing.assert_allclose(strips[f"∂/∂{name}"].strip, np.linalg.norm(g, axis=1), rtol=1e-9)
+        np.testing.assert_allclose(
+            strips[f"state {name}"].strip, np.linalg.norm(g, axis=1), rtol=1e-9
+        )
     if render.engine() is not None:
         root = ET.fromstring(drawing.svg)
         shown = [g for g in root.iter(f"{render.SVG}g") if "strip" in (g.get("class") or "")]
@@ -204,6 +206,15 @@ def test_text_is_legible_and_the_ramp_is_one_in_grey():
     for norm in (0.0, 1e-9, 0.5, np.nan, np.inf):
         edge = viz.Edge("e0", "a", "b", "backward", norm=norm)
         assert contrast("#ffffff", edge_style(edge, legend).label) >= 4.5
+
+
+def test_zero_vanished_nan_and_infinite_each_have_a_look():
+    legend = legend_for([1.0, 1e-30], "norm")
+    looks = {}
+    for norm in (1.0, 1e-30, 0.0, np.nan, np.inf):
+        style = edge_style(viz.Edge("e0", "a", "b", "backward", norm=norm), legend)
+        looks[style.color, style.dash] = norm
+    assert legend.clipped and len(looks) == 5
 
 
 def test_names_stand_whole():
