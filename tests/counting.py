@@ -1,10 +1,11 @@
 """Work, counted: what no busy machine changes, and how much of it a profile wants."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
+import pytest
 from hypothesis import settings
 
 from minigrad.testing.plugin import PROFILES
@@ -13,6 +14,11 @@ from minigrad.testing.plugin import PROFILES
 def examples(number: int) -> int:
     """So many of Hypothesis's examples in the profile ci, half of them in dev, more in thorough."""
     return max(2, round(number * settings.default.max_examples / PROFILES["ci"]))
+
+
+def some(values: Sequence[Any], count: int) -> list[Any]:
+    """For `parametrize`: the first `count` of the values, the others marked slow."""
+    return [v if k < count else pytest.param(v, marks=pytest.mark.slow) for k, v in enumerate(values)]
 
 
 def calls(f: Callable[[], Any]) -> int:
