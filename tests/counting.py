@@ -18,7 +18,7 @@ def examples(number: int) -> int:
 
 def some(values: Sequence[Any], count: int) -> list[Any]:
     """For `parametrize`: the first `count` of the values, the others marked slow."""
-    return [v if k < count else pytest.param(v, marks=pytest.mark.slow) for k, v in enumerate(values)]
+    return [*values[:count], *(pytest.param(v, marks=pytest.mark.slow) for v in values[count:])]
 
 
 def calls(f: Callable[[], Any]) -> int:
