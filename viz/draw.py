@@ -16,7 +16,7 @@ from .out import render
 from .out.dot import MARGIN, drawn_edges, drawn_nodes, to_dot
 from .out.html import page
 from .scene.build import build
-from .scene.merge import merge
+from .scene.merge import merge, rescaled
 from .scene.scene import VIEWS, Scene
 
 DPI = 144.0
@@ -168,7 +168,7 @@ def draw(
     labels: one text per structure node (a list, or the trees): words for inputs and tree nodes.
     title: above the drawing; None: one that says what is drawn.
     scale: the smallest and largest norm that widths and colours tell apart, for pictures that are
-        to be compared (unfolded view). None: those of this picture.
+        to be compared. None: those of this picture.
     step: which step the cell view shows, from 1 (of trees the number of a node, from 0);
         several stand side by side. None: one picture, gradients summed over the steps.
 
@@ -190,7 +190,8 @@ def draw(
     if scale is not None:
         scale = _scale(scale)
     steps = None if step is None else _steps(step, view)
-    return Drawing(build(outputs, view, grad, wrt, max_steps, labels, title, scale, steps))
+    scene = build(outputs, view, grad, wrt, max_steps, labels, title, steps)
+    return Drawing(scene if scale is None else rescaled(scene, scale))
 
 
 def _steps(given: Any, view: str) -> list[int]:
