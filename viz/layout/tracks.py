@@ -106,7 +106,7 @@ class Tables:
         order = sorted(uses, key=lambda at: self.plan.boxes[at].x)
         found = {at: left + 22 + (k + 0.5) * COLUMN for k, at in enumerate(order)}
         for at, x in found.items():
-            text = shorten(uses[at].label, 8)
+            text = shorten(uses[at].label, 10)
             self.marks.append(Mark(text, x - width(text, 8) / 2, y - HEAD / 2, 8, MUTED))
         return found, y - (HEAD - 4 if found else 0.0)
 

@@ -200,7 +200,8 @@ def _squares(
             node = lanes.cell(r, row)
             at_node[node].append(size)
             if not chain:
-                label.setdefault(node, words.get(node) or f"node {lanes.place(r, row)}")
+                place, word = lanes.place(r, row), words.get(node)
+                label.setdefault(node, f"{word} ({place})" if word else f"node {place}")
     return [
         Use(
             f"{id}u{k}",
