@@ -106,7 +106,8 @@ class Tables:
         order = sorted(uses, key=lambda at: self.plan.boxes[at].x)
         found = {at: left + 22 + (k + 0.5) * COLUMN for k, at in enumerate(order)}
         for at, x in found.items():
-            text = shorten(uses[at].label, 10)
+            fits = (shorten(uses[at].label, n) for n in range(12, 1, -1))
+            text = next((t for t in fits if width(t, 8) < COLUMN - 3), "…")
             self.marks.append(Mark(text, x - width(text, 8) / 2, y - HEAD / 2, 8, MUTED))
         return found, y - (HEAD - 4 if found else 0.0)
 
