@@ -20,7 +20,7 @@ from .page.embed import inline
 from .page.frame import page
 from .page.program import TooMuch, program
 from .scene.build import build, tensors_in, words_of
-from .scene.merge import merge
+from .scene.merge import merge, rescaled
 from .scene.scene import VIEWS, Scene
 from .scene.text import clean
 
@@ -200,7 +200,7 @@ def draw(
     labels: one text per structure node (a list, or the trees): words for inputs and tree nodes.
     title: above the drawing; None: one that says what is drawn.
     scale: the smallest and largest norm that widths and colours tell apart, for pictures that are
-        to be compared (unfolded view). None: those of this picture.
+        to be compared. None: those of this picture.
     step: which step the cell view shows, from 1 (of trees the number of a node, from 0);
         several stand side by side. None: one picture, gradients summed over the steps.
 
@@ -222,7 +222,9 @@ def draw(
     if scale is not None:
         scale = _scale(scale)
     steps = None if step is None else _steps(step, view)
-    scene = build(outputs, view, grad, wrt, max_steps, labels, title, scale, steps)
+    scene = build(outputs, view, grad, wrt, max_steps, labels, title, steps)
+    if scale is not None:
+        scene = rescaled(scene, scale)
     return Drawing(scene, _computed(outputs, view, grad, labels))
 
 

@@ -18,6 +18,7 @@ from .plan import Plan
 
 ROW, HEAD, ABOVE = 14.0, 19.0, 26.0  # heights of a row and a heading; free space above a table
 BAR, SQUARE = 64.0, 66.0  # of the longest bar; the widest square
+COLUMN = 44.0  # from one to the next, where they do not stand below their nodes
 SIZE = 8.5  # of the text
 BETWEEN = 10.0
 STRIP, THINNEST, CHUNK = 9.5, 1.0, 500  # height of a strip, width of a column; columns in one box
@@ -60,6 +61,7 @@ class Tables:
         """How much room a table needs below its cells."""
         rows = self.rows(place)
         heads = len(dict.fromkeys(t.group for t in rows if t.group))
+        heads += any(u.label for t in rows for u in self.uses[place][t.id])
         return self._above(place) + len(rows) * ROW + heads * HEAD if rows else 0.0
 
     def _above(self, place: Place) -> float:
@@ -83,6 +85,8 @@ class Tables:
         left = min(left, self.plan.free_left) if len(self.uses) > 1 else left
         right = max((b.right for b in boxes), default=0.0)
         y, group = top - self._above(place), ""
+        columns, y = self._columns(rows, place, left, y)
+        right = max([right, *columns.values()])
         for track in rows:
             if track.group and track.group != group:
                 group = track.group
@@ -92,7 +96,20 @@ class Tables:
             self._head(track, left, left - self._side(rows), y + ROW / 2)
             taken: set[float] = set()
             for use in self.uses[place][track.id]:
-                self._square(track, use, y + ROW / 2, right, taken)
+                self._square(track, use, y + ROW / 2, right, taken, columns)
+
+    def _columns(
+        self, rows: Sequence[Track], place: Place, left: float, y: float
+    ) -> tuple[dict[str, float], float]:
+        """Of nodes that have no column of their own, in the order of the picture, with a name."""
+        uses = {u.at: u for t in rows for u in self.uses[place][t.id] if u.label and u.at}
+        order = sorted(uses, key=lambda at: self.plan.boxes[at].x)
+        found = {at: left + 22 + (k + 0.5) * COLUMN for k, at in enumerate(order)}
+        for at, x in found.items():
+            fits = (shorten(uses[at].label, n) for n in range(12, 1, -1))
+            text = next((t for t in fits if width(t, 8) < COLUMN - 3), "…")
+            self.marks.append(Mark(text, x - width(text, 8) / 2, y - HEAD / 2, 8, MUTED))
+        return found, y - (HEAD - 4 if found else 0.0)
 
     def _side(self, rows: Sequence[Track]) -> float:
         names = [width(shorten(t.label, 24), SIZE) for t in rows]
@@ -116,10 +133,15 @@ class Tables:
             )
         self.marks.append(Mark(norm_text(track.norm), start + BAR + 3, y, SIZE, MUTED))
 
-    def _square(self, track: Track, use: Use, y: float, right: float, taken: set[float]) -> None:
+    def _square(
+        self, track: Track, use: Use, y: float, right: float, taken: set[float],
+        columns: dict[str, float],
+    ) -> None:  # fmt: skip
         box = self.plan.boxes[use.at] if use.at is not None else None
         wide = min(box.w, SQUARE) if box is not None else SQUARE + 10
         x = box.x if box is not None else right + 40 + SQUARE / 2
+        if use.at in columns:
+            x, wide = columns[use.at], COLUMN - 6
         if x in taken:
             x = max(right, *taken) + 40 + SQUARE / 2
         taken.add(x)

@@ -29,7 +29,6 @@ def build(
     max_steps: int | None,
     labels: Any,
     title: str | None,
-    scale: tuple[float, float] | None = None,
     steps: Sequence[int] | None = None,
 ) -> Scene:
     """See ``draw``."""
@@ -48,7 +47,7 @@ def build(
     if view == "folded":
         return folded(ends, scalar, wanted, title)
     if view == "unfolded" and _has_recurrence([*ends, *([scalar] if scalar is not None else [])]):
-        return unfolded(ends, scalar, wanted, max_steps, words, title, scale)
+        return unfolded(ends, scalar, wanted, max_steps, words, title)
     return ops(ends, scalar, wanted, title)
 
 

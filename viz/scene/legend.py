@@ -84,12 +84,7 @@ def legend_for(
     )
 
 
-def gradient_legend(
-    name: str | None,
-    edges: Iterable[Any],
-    scale: tuple[float, float] | None = None,
-    more: Iterable[float] = (),
-) -> Legend:
-    """The legend of the gradient of the scalar ``name`` that these edges carry; more: and tracks"""
+def gradient_legend(name: str | None, edges: Iterable[Any], more: Iterable[float] = ()) -> Legend:
+    """The legend of the gradient of the scalar ``name`` that edges carry.  more: of tracks."""
     norms = [*(e.norm for e in edges if e.kind == "backward"), *more]
-    return legend_for(norms, f"gradient norm  ‖∂{shorten(name or 'output', 12)}/∂·‖", scale)
+    return legend_for(norms, f"gradient norm  ‖∂{shorten(name or 'output', 12)}/∂·‖")

@@ -38,6 +38,14 @@ def merge(scenes: Sequence[Scene], names: Sequence[str], title: str | None = Non
     )
 
 
+def rescaled(scene: Scene, scale: tuple[float, float]) -> Scene:
+    """The scene with widths and colours from the smallest to the largest norm of a given scale."""
+    if scene.legend is None:
+        return scene
+    legend = legend_for(norms([scene]), scene.legend.title, scale)
+    return replace(scene, legend=replace(legend, keys=scene.legend.keys))
+
+
 def norms(scenes: Sequence[Scene]) -> Iterator[float]:
     """All gradient norms that are drawn by a width or a colour."""
     for scene in scenes:

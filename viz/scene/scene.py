@@ -146,6 +146,7 @@ class Use:
 
     at: the node's id; None: outside of all cells.
     norm: of what the use adds to the gradient; where several are left out, the sum of their norms.
+    label: what its column is called, where it does not stand below the node.
 
     Raises TypeError and ValueError as ``Node`` does.
     """
@@ -154,8 +155,10 @@ class Use:
     at: str | None
     norm: float
     count: int = 1
+    label: str = ""
 
     def __post_init__(self) -> None:
+        fields(self, str, "label")
         fields(self, str | None, "at")
         fields(self, int, "count")
         id_and_norm(self, self.id, self.norm)

@@ -27,6 +27,7 @@ from .scene import Track, Use
 from .steps import Unit
 
 MOST_ROWS = 40  # more would be longer than a page: the smallest share one
+MOST_NODES = 32  # of a tree or another structure: their columns stand side by side
 MOST_SQUARES = 64  # steps of a sequence; beyond, a strip has a column for each
 AWAY = 1e-12  # of the total: what is left of a difference of sums when there is nothing left
 
@@ -54,7 +55,9 @@ def add_tracks(
     """
     found = _all_uses(lanes, backward, leaves)
     chains = {unit for unit in lanes.units if unit.whole.arrangement == "chain"}
-    outside = {uses.leaf for uses in found if uses.unit is not None and uses.unit not in chains}
+    wide = {unit for unit in lanes.units if unit not in chains and _drawn(unit) > MOST_NODES}
+    outside = {uses.leaf for uses in found if uses.unit in wide}
+    words = _words(draft)
     found = [uses for uses in found if uses.leaf not in outside]
     if not any(uses.unit is not None for uses in found):
         return
@@ -85,7 +88,7 @@ def add_tracks(
                 group,
                 norm=whole if first else None,
                 together=total[uses.leaf] if first else None,
-                uses=() if strip else tuple(_squares(id, lanes, uses, ends)),
+                uses=() if strip else tuple(_squares(id, lanes, uses, ends, words)),
                 strip=_by_step(lanes, uses) if strip else (),
                 tooltip=lines(
                     f"{name}: {tensor_text(uses.leaf)}",
@@ -170,16 +173,43 @@ def _only(lanes: Lanes, leaf: Tensor, arg: Tensor) -> bool:
     return not any(leaf in set(frontier(a)) for a in args)
 
 
-def _squares(id: str, lanes: Lanes, uses: _Uses, ends: dict[Tensor, str]) -> list[Use]:
+def _drawn(unit: Unit) -> int:
+    return sum(map(len, unit.whole.kept.values())) + len(unit.whole.groups)
+
+
+def _words(draft: Draft) -> dict[str, str]:
+    """What the input of each cell says."""
+    found: dict[str, str] = {}
+    for edge in draft.edges:
+        if draft.nodes[edge.source].kind == "input" and edge.kind != "backward":
+            found.setdefault(edge.target, draft.nodes[edge.source].label)
+    return found
+
+
+def _squares(
+    id: str, lanes: Lanes, uses: _Uses, ends: dict[Tensor, str], words: dict[str, str]
+) -> list[Use]:
     if uses.unit is None:
         at = next((box for end, box in ends.items() if uses.leaf in set(frontier(end))), None)
         return [Use(f"{id}u0", at, uses.rest or 0.0)]
+    chain = uses.unit.whole.arrangement == "chain"
     at_node: dict[str, list[float]] = defaultdict(list)
+    label: dict[str, str] = {}
     for r, norms in uses.norms.items():
         for row, size in enumerate(norms.tolist()):
-            at_node[lanes.cell(r, row)].append(size)
+            node = lanes.cell(r, row)
+            at_node[node].append(size)
+            if not chain:
+                place, word = lanes.place(r, row), words.get(node)
+                label.setdefault(node, f"{word} ({place})" if word else f"node {place}")
     return [
-        Use(f"{id}u{k}", node, sum(sizes), count=len(sizes))
+        Use(
+            f"{id}u{k}",
+            node,
+            sum(sizes),
+            count=len(sizes),
+            label="" if chain else label[node] if len(sizes) == 1 else "…",
+        )
         for k, (node, sizes) in enumerate(at_node.items())
     ]
 

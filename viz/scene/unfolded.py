@@ -43,12 +43,10 @@ def unfolded(
     max_steps: int | None = 60,
     labels: Sequence[str] | None = None,
     title: str | None = None,
-    scale: tuple[float, float] | None = None,
 ) -> Scene:
     """The scene. Raises ValueError for a gradient of what has placeholders without values.
 
     scalar: whose gradient is shown.  wrt: of which leaves besides the states; None: all.
-    scale: the smallest and the largest norm of the scale of widths and colours.
     """
     ends = list(dict.fromkeys([*outputs, *([scalar] if scalar is not None else [])]))
     order = toposort(ends)
@@ -83,7 +81,7 @@ def unfolded(
     add_tracks(draft, lanes, backward, made, [t for t in leaves if t in feeds.box_of])
     sizes = [use.norm for track in draft.tracks for use in track.uses if use.count == 1]
     sizes += [size for track in draft.tracks for size in track.strip if size is not None]
-    legend = gradient_legend(scalar.name, draft.edges, scale, sizes)
+    legend = gradient_legend(scalar.name, draft.edges, sizes)
     legend = replace(legend, keys=tuple(_keys(draft)))
     whose = f"{_title(lanes)};  gradient of {shorten(scalar.name or 'the output', 24)}"
     return draft.scene("unfolded", whose if title is None else title, legend)

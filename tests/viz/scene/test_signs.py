@@ -180,12 +180,19 @@ def _wide(points):
     return max(xs) - min(xs)
 
 
-def test_the_scale_can_be_fixed():
+@pytest.mark.parametrize("view", ["unfolded", "folded", "cell", "ops", "tree"])
+def test_the_scale_can_be_fixed(view):
     _, ys, _ = chain(4)
     loss = mg.sum(ys[-1] ** 2)
-    legend = viz.draw(loss, grad=loss, scale=(1e-6, 100)).scene.legend
+    own = viz.draw(loss, view=view, grad=loss).scene.legend
+    legend = viz.draw(loss, view=view, grad=loss, scale=(1e-6, 100)).scene.legend
     assert (legend.norms[0], legend.norms[-1]) == (100, 1e-6)
-    assert viz.draw(loss, grad=loss).scene.legend.norms != legend.norms
+    assert own.norms != legend.norms and (own.title, own.keys) == (legend.title, legend.keys)
+    assert viz.draw(loss, view=view, scale=(1e-6, 100)).scene.legend is None
+
+
+def test_a_scale_that_is_none():
+    loss = mg.sum(chain(4)[1])
     for wrong in ((1, 1), (0, 1), (2, 1), (1, np.inf), (-1, 1)):
         with pytest.raises(ValueError, match="two positive numbers, the smaller first"):
             viz.draw(loss, grad=loss, scale=wrong)
