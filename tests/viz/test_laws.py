@@ -80,7 +80,7 @@ def test_structures_have_their_edges(structure):
 
 
 def numbered(order):
-    """The row that a cell's tooltip names ("binary, node 5 of component 2", counted from 1)."""
+    """The row that a cell's tooltip names ("binary, node 5 of component 2": from 1, as steps)."""
     return [(text, int(text.split("node ")[1].split()[0]) - 1) for text in order]
 
 

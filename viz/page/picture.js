@@ -60,7 +60,7 @@ const scene = (run, back, until = Infinity) => {
   })));
   const feeds = new Map();  // inputs that only steps read, by key
   run.units.forEach(({ calls }, unit) => calls.forEach((call, step) => call.args.forEach((id, k) => {
-    if (call.cell.inputs[k].shared || (nodes[id].fixed && !nodes[id].op)) return;
+    if (call.cell.inputs[k].shared || nodes[id].fixed) return;
     const maker = nodes[id].place?.unit >= 0 ? nodes[id].place : null;
     const norm = flow.to(id, from(unit, step)), name = call.cell.inputs[k].name;
     if (maker) {
@@ -70,10 +70,12 @@ const scene = (run, back, until = Infinity) => {
       return;
     }
     const key = `x${step}_${id}`;
+    // A row of a table of all steps is what stands at its own step, wherever it is read.
+    const at = nodes[id].n === undefined || run.inputs || nodes[nodes[id].args[0]].value.shape[0] !== run.steps ? step : nodes[id].n;
+    const called = run.words[at] || `${name}${sub(at + 1)}`;
     if (!feeds.has(key)) {
       feeds.set(key, add({ key, kind: "input", unit: -2, step, ids: [id], id, order: [...feeds.keys()].filter((x) => x.startsWith(`x${step}_`)).length,
-        label: run.words[step] || `${name}${sub(step + 1)}`,
-        says: `input ${name} at step ${step + 1}${run.words[step] ? `: ${run.words[step]}` : ""}` }));
+        label: called, says: `input ${name} at step ${step + 1}: ${called}` }));
     }
     arrows.push({ kind: "in", a: key, b: `c${unit}_${step}`, id, name, norm });
   })));
@@ -92,9 +94,12 @@ const scene = (run, back, until = Infinity) => {
   } else if (back) {
     const seen = run.tape.reach([back.seed.id], true);
     run.units.forEach(({ calls }, unit) => calls.forEach((call, step) => {
-      const read = call.outs.filter((id) => seen.has(id) && nodes.some((n, k) => !n.place && seen.has(k) && n.args.includes(id)));
+      const users = call.outs.map((id) => nodes.filter((n, k) => !n.place && seen.has(k) && n.args.includes(id)));
+      const read = call.outs.filter((_, k) => users[k].length);
       if (!read.length || call.left) return;
       const norm = read.map((id) => flow.to(id, (place) => place === null)).reduce((a, b) => (b === null ? a : Math.hypot(a ?? 0, b)), null);
+      // Of a table that is read as a whole, the steps from which nothing comes are not read.
+      if (norm === 0 && users.flat().every((n) => n.op === STACK || n.formula === "side by side")) return;
       const key = `L${unit}_${step}`;
       const seed = run.seeds.find((s) => s.id === back.seed.id && s.index === back.seed.index);
       add({ key, kind: "loss", unit: unit + 0.5, step, ids: [back.seed.id], id: back.seed.id, chosen: true, at: unit,
@@ -187,7 +192,11 @@ const drawn = (made, wide, marks = {}) => {
     const at = place(box.step), cx = at.x + cellW / 2;
     if (at.folded && box.kind !== "cell") continue;
     if (box.kind === "cell") where.set(box.key, { x: at.x - aside * box.unit, y: at.y + cellY[box.unit], w: cellW, h: cellH[box.unit] });
-    else if (box.kind === "input") where.set(box.key, { x: at.x - 12 - aside / 3, y: at.y + inputY + 30 * box.order, w: cellW + 24 + aside / 3, h: 25 });
+    else if (box.kind === "input") {  // stairs, so that each arrow starts beside those above
+      const many = boxes.filter((b) => b.kind === "input" && b.step === box.step).length;
+      const x = many > 1 ? at.x - 2 + 18 * (many - 1 - box.order) - (aside && box.order ? 18 : 0) : at.x - 12 - aside / 3;
+      where.set(box.key, { x, y: at.y + inputY + 30 * box.order, w: at.x + cellW + 12 - x, h: 25, many });
+    }
     else where.set(box.key, { x: cx - (cellW + 18) / 2 + (aside ? 9 - aside * box.at : 0), y: at.y + cellY[box.at ?? run.units.length - 1] - 82, w: cellW + (aside ? 0 : 18), h: 38 });
   }
   arrows.forEach((a, n) => {
@@ -220,11 +229,11 @@ const drawn = (made, wide, marks = {}) => {
     } else {
       const up = a.kind === "in" ? [A.y, B.y + B.h] : [A.y, B.y + B.h];
       const unit = a.b.startsWith("c") ? Number(a.b.slice(1).split("_")[0]) : 0;
-      const far = a.kind === "in" && unit > 0 && aside, over = far ? 9 : 17;
-      const x = far ? B.x + aside * unit - 18 : B.x + B.w / 2 - 10;
+      const far = a.kind === "in" && unit > 0 && aside, stairs = a.kind === "in" && A.many > 1, over = far ? 9 : stairs ? 6 : 17;
+      const x = far ? B.x + aside * unit - 18 : stairs ? A.x + 3 : B.x + B.w / 2 - 10;
       parts.push(thin(x, up[0] - 1, x, up[1] + 1));
       if (a.norm !== null) parts.push(ribbon(x + over, up[1] + 2, x + over, up[0] - 2, a.norm, scale));
-      label = [x + over + 11, far ? up[1] + 18 : up[0] - (a.kind === "in" ? 14 : 16), "start"];
+      label = stairs && !far ? [A.x + A.w + 3, A.y + 17, "start"] : [x + over + 11, far ? up[1] + 18 : up[0] - (a.kind === "in" ? 14 : 16), "start"];
     }
     if (a.norm !== null) parts.push(text(label[0], label[1], short(a.norm), `number${a.norm === 0 ? " zero" : ""}`, label[2] ?? "middle"));
     const says = `${a.name} ${a.kind === "state" ? "to the next step" : ""}: ${a.norm === null ? "no gradient passes" : `gradient norm ${short(a.norm)}`}`;
@@ -247,7 +256,7 @@ const drawn = (made, wide, marks = {}) => {
           : [text(cx, top + h / 2 + 4, box.label, box.left ? "quiet" : "")]),
         ...(names.length > 1 ? names.map((n, k) => text(cx, top + (k === 0 ? 15 : h - 6), cut(n + sub(box.step + 1), 8), "quiet")) : []));
     } else if (box.kind === "input") {
-      group(box, el("rect", { x, y: top, width: w, height: h, rx: 7 }), text(cx, top + 17, cut(box.label, narrow ? 9 : 11)));
+      group(box, el("rect", { x, y: top, width: w, height: h, rx: 7 }), text(cx, top + 17, cut(box.label, Math.floor(w / 7.4))));
     } else {
       group(box, el("rect", { x, y: top, width: w, height: h, rx: 9 }), text(cx, top + 16, box.label, "strong"), text(cx, top + 31, box.detail));
     }

@@ -162,6 +162,7 @@ class Graph:
         self.main: list[list[Any]] = []
         self.units: list[dict[str, Any]] = []
         self.at: dict[Tensor, int] = {}
+        self.made: dict[int, Tensor] = {}  # what ops stand at which lines
         self.outs: dict[tuple[Tensor, int], dict[Tensor, int]] = {}
         self._cells: dict[Any, tuple[int, list[Tensor]]] = {}
         self._units: dict[Any, int] = {}
@@ -179,9 +180,22 @@ class Graph:
         return self._parts[key]
 
     def row(self, table: int, n: int) -> int:
-        """Row n of a table; of one that was stacked here what stands there."""
-        kind, what = self.main[table][:2]
-        return what[n] if kind == "stack" else self.once("row", table, n)
+        """Row n of a table; of one that was stacked, joined or cut here what stands there."""
+        while True:
+            t = self.made.get(table)
+            if self.main[table][0] == "stack":
+                return self.main[table][1][n]
+            if t is not None and t.op.name == "concat" and not t.attrs["axis"] % t.ndim:
+                for x in t.inputs:
+                    if n < x.shape[0]:
+                        table = self.at[x]
+                        break
+                    n -= x.shape[0]
+            elif t is not None and t.op.name == "slice" and _rows_only(t):
+                start, _, step = bounds(t)[0]
+                table, n = self.at[t.inputs[0]], start + n * step
+            else:
+                return self.once("row", table, n)
 
     def add(self, order: Sequence[Tensor]) -> None:
         asked: dict[Tensor, list[Tensor]] = {}
@@ -207,6 +221,7 @@ class Graph:
             else:
                 refs = [self.at[x] for x in t.inputs]
                 self.at[t] = self.line("op", self.ops.of(t), refs, *label(t))
+                self.made[self.at[t]] = t
 
     def _called(self, t: Tensor, literal: bool) -> str:
         """The name of a leaf, no other's; what has none is x, and a number written out nothing."""
@@ -224,10 +239,9 @@ class Graph:
         if t.op.name == "concat" and t.attrs["axis"] % t.ndim:
             return self._joined(t)
         rows = self.main[self.at[t.inputs[0]]][1]
-        if t.op.name == "slice":
-            (start, count, step), *others = bounds(t)
-            if [b[:3] for b in others] == [(0, n, 1) for n in t.inputs[0].shape[1:]]:
-                return self.line("stack", [rows[start + k * step] for k in range(count)])
+        if t.op.name == "slice" and _rows_only(t):
+            start, count, step = bounds(t)[0]
+            return self.line("stack", [rows[start + k * step] for k in range(count)])
         one = t.op.name == "reshape" and len(rows) == 1 and t.shape == t.inputs[0].shape[1:]
         return rows[0] if one else None
 
@@ -313,6 +327,11 @@ class Graph:
         return self.line("stack", table) if table else self.once("zeros", list(p.shape))
 
 
+def _rows_only(t: Tensor) -> bool:
+    """Whether a slice takes whole rows."""
+    return bounds(t)[1:] == [(0, n, 1) for n in t.inputs[0].shape[1:]]
+
+
 def _arrivals(structure: Structure) -> list[dict[int, list[tuple[int, int, bool]]]]:
     found: list[dict[int, list[tuple[int, int, bool]]]] = [{} for _ in range(structure.n)]
     keep = np.ones(len(structure.src), bool) if structure.keep is None else structure.keep
@@ -385,6 +404,11 @@ def seeds(made: Graph, ends: Sequence[Tensor], scalar: Tensor) -> list[dict[str,
         ]
     elif t.op.name == "add" and len(t.inputs) <= MOST_SEEDS:
         terms = [(x.name or f"term {k + 1}", x, 0) for k, x in enumerate(t.inputs) if x.size == 1]
+    several = [x for x in ends if 1 < x.size <= MOST_SEEDS and x.dtype.kind == "f"]
+    terms += [
+        (f"{x.name or 'output'}[{', '.join(map(str, i))}]", x, k)
+        for x in several for k, i in enumerate(np.ndindex(x.shape))
+    ]  # fmt: skip
     terms += [(x.name or f"output {k + 1}", x, 0) for k, x in enumerate(ends)
               if x.size == 1 and x.dtype.kind == "f" and x is not scalar]  # fmt: skip
     return found + [{"label": said(n, 30), "line": made.at[x], "index": k} for n, x, k in terms]

@@ -100,7 +100,9 @@ def results_lines(study: Study) -> list[str]:
     found = study.models[0].results if study.models else None
     if found is None:
         return []
-    own, held, what = found.own, found.held, "labels" if study.is_tree else "next tokens"
+    own, held = found.own, found.held
+    ahead = getattr(study.task, "shift", 1)
+    what = "labels" if study.is_tree else "next tokens" if ahead else "tokens"
     part = "tree" if study.is_tree else "sequence"
     lines = [
         f"On the {part} looked into the loss is {own.loss:.3g} nats, and {own.accuracy:.0%} of "

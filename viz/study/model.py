@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-import optree
 
 import minigrad as mg
 import recurrent as rc
 
 from .corpus import SPLIT, Corpus, InputError, visible
-from .nets import ALIASES, SEQUENCES, TREES, title
+from .nets import ALIASES, SEQUENCES, TREES, Whole, title
 
 WINDOW = 40  # tokens in one training sequence, and in the one that is looked into
 BATCH = 8
@@ -29,22 +28,6 @@ READABLE = 60  # nodes of the tree that is looked into, if there is one so small
 FAINT = 1e-3  # a gradient below this part of what the loss sends out has vanished
 
 Params = dict[str, Any]
-
-
-class Whole:
-    """A cell whose output is its whole state and what it gives, so that every part's gradient can
-    be asked for."""
-
-    def __init__(self, cell: Any) -> None:
-        self.cell, self.name = cell, cell.name
-        self.zero_state, self.state_names = cell.zero_state, cell.state_names
-        for known in ("arity", "sums_children", "word_inputs"):
-            if hasattr(cell, known):
-                setattr(self, known, getattr(cell, known))
-
-    def __call__(self, params: Any, carry: Any, x: Any) -> tuple[Any, Any]:
-        carry, y = self.cell(params, carry, x)
-        return carry, (tuple(optree.tree_leaves(carry)), y)
 
 
 @dataclass(frozen=True)
@@ -88,7 +71,10 @@ class Task(Protocol):
 
 
 class Sequences:
-    """Next-token prediction: after each token, name the next; after the last, the end."""
+    """Next-token prediction: after each token, name the next; after the last, the end.
+
+    A net that reads from both ends names each token from the others.
+    """
 
     def __init__(
         self, cell: str, hidden: int, corpus: Corpus, window: int = WINDOW, loss: int | None = None
@@ -115,9 +101,11 @@ class Sequences:
         self.tags, self.text = self.names, corpus.excerpt(length)
         self.cell = SEQUENCES[cell](min(hidden, 32), hidden)
         self.title, self.main = title(cell, self.cell), _main(self.cell)
-        self.whole = Whole(self.cell)
-        self.targets = self.ids[1 : length + 1]
+        self.shift = getattr(self.cell, "shift", 1)
+        self.targets = self.ids[self.shift : length + self.shift]
         self.chosen = _chosen(loss, length, "steps")
+        if not self.shift and loss is None:
+            self.chosen = length // 2
         self.steps = STEPS_ONE if len(tokens) == length else STEPS_MANY
         self.distance = np.abs(np.arange(length) - self.chosen)
         self.leaves = np.arange(length) == 0
@@ -131,7 +119,7 @@ class Sequences:
         if starts == 1:  # the text is one window: always all of it
             return self.ids[: self.length], self.targets
         at = np.arange(self.length)[:, None] + rng.integers(0, starts, BATCH)
-        return self.ids[at], self.ids[at + 1]
+        return self.ids[at], self.ids[at + self.shift]
 
     def loss(self, params: Params, *batch: Any) -> mg.Tensor:
         return mg.mean(self._run(params, *batch).losses)
@@ -145,7 +133,7 @@ class Sequences:
         starts = np.arange(0, len(ids) - self.length, self.length)
         for few in np.split(starts, range(BATCH, len(starts), BATCH)) if len(starts) else []:
             at = np.arange(self.length)[:, None] + few
-            yield ids[at], ids[at + 1]
+            yield ids[at], ids[at + self.shift]
 
     def scored(self, params: Params, *batch: Any) -> tuple[mg.Tensor, mg.Tensor, Any]:
         """Losses, predictions and right answers of a batch, one a token."""
@@ -159,7 +147,10 @@ class Sequences:
 
     def _run(self, params: Params, ids: Any, targets: Any) -> Pass:
         xs = mg.take(params["embedding"], ids).named("x")
-        _, given = rc.unroll(self.whole, params["cell"], xs)
+        if hasattr(self.cell, "run_over"):
+            given = self.cell.run_over(params["cell"], xs)
+        else:
+            _, given = rc.unroll(Whole(self.cell), params["cell"], xs)
         return _head(self.cell, params, xs, given, targets)
 
 
@@ -306,6 +297,8 @@ def _head(cell: Any, params: Params, xs: mg.Tensor, given: Any, targets: Any) ->
 def _main(cell: Any) -> str:
     """The state h, of the last layer where there are several."""
     names = cell.state_names
+    if hasattr(cell, "main"):
+        return cell.main
     return next((n for n in reversed(names) if n.startswith("h")), names[-1])
 
 

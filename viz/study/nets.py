@@ -8,7 +8,79 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import optree
+
+import minigrad as mg
 import recurrent as rc
+
+
+class Both:
+    """Two cells, one from each end (`rc.bidirectional`), that name a token from its neighbours.
+
+    The one from the left has read what stands before it, the other what stands behind it:
+    the token itself is read by neither.  `run_over` runs it, as a cell is run by `rc.unroll`.
+    """
+
+    name, main, shift = "bidirectional", "h→", 0
+
+    def __init__(self, cell: Any) -> None:
+        self.cell, self.input_size, self.hidden_size = cell, cell.input_size, cell.hidden_size
+        self.output_size = 2 * cell.output_size
+        self.state_names = tuple(f"{n}{side}" for side in "→←" for n in cell.state_names)
+        self.__doc__ = f"{self.__class__.__doc__}\n\n{type(cell).__doc__}"
+
+    def init(self, seed: int) -> dict[str, Any]:
+        left, right = np.random.SeedSequence(seed).generate_state(2).tolist()
+        return {"forward": self.cell.init(left), "backward": self.cell.init(right)}
+
+    def run_over(self, params: Any, xs: Any) -> tuple[tuple[Any, ...], Any]:
+        """The states of both, and y: rows in the order of xs."""
+        none, parts, ys = mg.zeros_like(xs[:1]), [], []
+        for side, read, back in (
+            ("forward", mg.concat([none, xs[:-1]]), False),
+            ("backward", mg.concat([xs[1:], none]), True),
+        ):
+            _, (own, y) = rc.unroll(Whole(self.cell), params[side], read, reverse=back)
+            parts += own
+            ys.append(y)
+        return tuple(parts), mg.concat(ys, axis=-1)
+
+
+class Window:
+    """The net over a sliding window (`rc.TimeDelay`); it has no state, so its inputs are told of.
+
+        y_t = tanh(sum_{k < span} x_{t-k} W_k + b)
+    """
+
+    name, main, shift, state_names, stateless = "sliding window", "x", 1, ("x",), True
+
+    def __init__(self, net: Any) -> None:
+        self.net, self.input_size, self.hidden_size = net, net.input_size, net.hidden_size
+        self.output_size = net.hidden_size
+
+    def init(self, seed: int) -> dict[str, Any]:
+        return self.net.init(seed)
+
+    def run_over(self, params: Any, xs: Any) -> tuple[tuple[Any, ...], Any]:
+        return (xs,), self.net(params, xs)
+
+
+class Whole:
+    """A cell whose output is its whole state and what it gives, so that every part's gradient can
+    be asked for."""
+
+    def __init__(self, cell: Any) -> None:
+        self.cell, self.name = cell, cell.name
+        self.zero_state, self.state_names = cell.zero_state, cell.state_names
+        for known in ("arity", "sums_children", "word_inputs"):
+            if hasattr(cell, known):
+                setattr(self, known, getattr(cell, known))
+
+    def __call__(self, params: Any, carry: Any, x: Any) -> tuple[Any, Any]:
+        carry, y = self.cell(params, carry, x)
+        return carry, (tuple(optree.tree_leaves(carry)), y)
+
 
 Maker = Callable[[int, int], Any]  # (numbers per token, hidden units) -> a cell
 SEQUENCES: dict[str, Maker] = {
@@ -30,6 +102,8 @@ SEQUENCES: dict[str, Maker] = {
     "deep-gru": lambda i, h: rc.stack(rc.GRU(i, h), rc.GRU(h, h)),
     "deep-input": lambda i, h: rc.deep_input(rc.RNN(h, h), [i]),
     "deep-transition": lambda i, h: rc.deep_transition(rc.RNN(i, h), [h]),
+    "bidirectional": lambda i, h: Both(rc.LSTM(i, h)),
+    "sliding-window": lambda i, h: Window(rc.TimeDelay(i, h, 3)),
     "deep-output": lambda i, h: rc.deep_output(rc.RNN(i, h), [h, h]),
 }
 TREES: dict[str, Callable[[int, int, int], Any]] = {  # and places for children
@@ -52,5 +126,5 @@ def reads_trees(name: str) -> bool:
 
 def title(name: str, cell: Any) -> str:
     """What the report calls it: the class, or the composition by its name here."""
-    single = isinstance(cell, rc.RNN) and name == "irnn" or "-" in name and name in SEQUENCES
-    return name if single and name.startswith(("deep", "irnn")) else type(cell).__name__
+    composed = name.startswith(("deep", "irnn")) or hasattr(cell, "run_over")
+    return name if composed else type(cell).__name__

@@ -31,6 +31,8 @@ def paged(named: Sequence[tuple[str, Sequences, Params]]) -> tuple[dict[str, Any
     if not flat or (n := sum(p.size for _, _, ps in flat for p in ps.values())) > MOST_NUMBERS:
         raise TooMuch(f"the models hold {n:,} numbers, and a page takes {MOST_NUMBERS:,}")
     for name, each, params in flat:
+        if hasattr(each.cell, "run_over"):
+            raise TooMuch(f"{name} is no single cell over the sequence")
         tensors = mg.tensors(dict(zip(params, params.values(), strict=True)))
         run = each.forward(_nested(tensors))
         found = [t for t in toposort([run.logits]) if t.op is RECUR]

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..draw import Drawing, draw
 from ..page.frame import frame, graph
-from ..page.program import TooMuch
+from ..page.program import TooMuch, program
 from ..scene.style import GRADIENT, SLATE, VANISHED
 from ..scene.text import clean
 from . import charts
@@ -149,7 +149,7 @@ def _page(study: Study, pictures: dict[str, str], apart: bool, lit: dict[str, An
     sections = [
         section(
             f"The model unfolded, and the gradient of {name}",
-            _panel(study, data is not None, why),
+            _panel(study, data is not None, why, data is not None and "models" in data),
             figures.still(
                 "unfolded.svg",
                 "Grey arrows carry values forward; orange arrows carry the gradient of one loss, "
@@ -216,7 +216,7 @@ def _page(study: Study, pictures: dict[str, str], apart: bool, lit: dict[str, An
         f'<header><p class="kicker">minigrad study · {escape(cell)}</p><h1>“{escape(what)}”</h1>'
         f'<p class="lead">{escaped(summary(study)[0])}</p><dl>{facts(study)}</dl></header>'
     )
-    kind = "still" if data is None else "study"
+    kind = "still" if data is None else "study" if "models" in data else "drawing"
     held = {"scene": lit} if data is None else {"program": data}
     return frame(f"{cell}: {what}", body + "\n".join(sections), kind, held, ops, MARK + "\n")
 
@@ -233,15 +233,22 @@ def _program(study: Study) -> tuple[Any, str, str]:
         except TooMuch:
             return *paged([own]), ""
     except TooMuch as error:
-        return None, "", str(error)
+        why = str(error)
+    chosen, run = study.after.chosen_loss, study.after.run
+    try:  # as the graph it is: other losses, weights and steps, but no other words
+        return *program([run.losses], chosen, study.task.names), ""
+    except TooMuch as error:
+        return None, "", f"{why}; {error}"
 
 
-def _panel(study: Study, computes: bool, why: str) -> str:
+def _panel(study: Study, computes: bool, why: str, alone: bool) -> str:
+    """alone: a model that is a cell over words, which can be others."""
     if not computes:
         return f'<p class="note">Not computed in this page: {escape(why)}.</p>' if why else ""
+    words = "rewrite the words, leave a step out" if alone else "leave steps out"
     more = " Choose another cell, or all together." if len(study.models) > 1 else ""
     return (
-        "<p>This page computes: rewrite the words, leave a step out, change a weight, choose "
+        f"<p>This page computes: {words}, change a weight, choose "
         f"another loss, and both passes run again here.{more} Point at a node, or walk there with "
         "Tab and the arrow keys, to light what it depends on (blue) and what depends on it "
         "(violet, dashed). The slider walks the backward pass in its order, product by product "

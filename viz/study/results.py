@@ -58,6 +58,8 @@ def results(task: Task, corpus: Corpus, params: Params, seed: int) -> Results:
     assert own is not None
     begin = max(1, min(4, task.length // 3))
     told = [task.classes[k] for k in task.ids[:begin]]
+    if not task.shift:  # it names tokens from both sides: there is nothing to go on
+        return Results(own, held)
     more = continued(task, params, task.ids[:begin].tolist(), seed, LENGTHS[corpus.kind])
     return Results(own, held, joined(told, corpus.kind), joined(more, corpus.kind))
 
@@ -81,7 +83,10 @@ def continued(task: Sequences, params: Params, ids: list[int], seed: int, most: 
     carry, waiting = None, list(ids)
     for _ in range(most):
         xs = mg.take(tensors["embedding"], np.array(waiting))
-        carry, ys = rc.unroll(task.cell, tensors["cell"], xs, carry)
+        if hasattr(task.cell, "run_over"):  # it reads all of it again
+            ys = task.cell.run_over(tensors["cell"], xs)[1]
+        else:
+            carry, ys = rc.unroll(task.cell, tensors["cell"], xs, carry)
         chances = mg.softmax(ys[-1] @ tensors["W_y"] + tensors["b_y"])
         carry, p = mg.evaluate((carry, chances))
         carry = optree.tree_map(mg.asarray, carry)
@@ -89,7 +94,7 @@ def continued(task: Sequences, params: Params, ids: list[int], seed: int, most: 
         if task.classes[k] in (END, RARE):
             break
         found.append(task.classes[k])
-        waiting = [k]
+        waiting = [*waiting, k] if carry is None else [k]
     return found
 
 

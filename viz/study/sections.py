@@ -104,6 +104,8 @@ def model(study: Study) -> str:
         "names the label of every node from what lies below it"
         if study.is_tree
         else "predicts, after every token, the next one"
+        if getattr(study.task, "shift", 1)
+        else "names every token from those before and behind it"
     )
     return escape(
         f"An embedding of {cell.input_size} numbers per token, {article} {kind} cell with "

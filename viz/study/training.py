@@ -17,7 +17,7 @@ import minigrad as mg
 
 from ..scene.gradient import row_norms
 from ..scene.text import subscript
-from .model import Params, Task
+from .model import Params, Pass, Task
 
 WORTH_COMPILING = 300  # training steps; compiling takes some two seconds
 RATE = 0.005
@@ -114,6 +114,7 @@ class Look:
     gradient: dict[str, float]
     drift: float
     chosen_loss: mg.Tensor
+    run: Pass
 
 
 def look(task: Task, params: Params) -> Look:
@@ -124,12 +125,13 @@ def look(task: Task, params: Params) -> Look:
     known = (task.targets >= 0).astype(float)
     everything = mg.sum(run.losses * known)
     inside = _by_path(tensors["cell"])
+    by_state: Any = mg.grad if hasattr(task.cell, "stateless") else mg.state_gradients
     got = mg.evaluate(
         {
             "losses": run.losses,
             "probability": mg.softmax(run.logits),
-            "norms": mg.state_gradients(chosen, run.states),
-            "total": mg.state_gradients(everything, run.states),
+            "norms": by_state(chosen, run.states),
+            "total": by_state(everything, run.states),
             "ledger": {name: mg.contributions(chosen, p) for name, p in inside.items()},
             "gradient": mg.grad(chosen, inside),
             "inputs": mg.grad(chosen, run.xs),
@@ -160,6 +162,7 @@ def look(task: Task, params: Params) -> Look:
         gradient={k: float(np.linalg.norm(v)) for k, v in got["gradient"].items()},
         drift=drift,
         chosen_loss=chosen,
+        run=run,
     )
 
 

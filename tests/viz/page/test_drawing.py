@@ -14,6 +14,7 @@ import recurrent as rc
 import viz
 from viz.out.render import engine
 from viz.page.program import TooMuch, program
+from viz.study.nets import Both, Window
 
 WORDS = "the Saints beat the Panthers last night".split()
 needs_graphviz = pytest.mark.skipif(engine() is None, reason="no Graphviz on PATH, no pygraphviz")
@@ -198,6 +199,10 @@ def sides(width):
     both = rc.bidirectional(rc.GRU(3, 4))
     params = mg.tensors(both.init(0))
     yield mg.sum(mg.square(both(params, x)[1][2])).named("L"), params, width
+    for made in (Both(rc.LSTM(3, 4)), Window(rc.TimeDelay(3, 4, 3))):
+        params = mg.tensors(made.init(0))
+        heads = mg.sum(mg.square(made.run_over(params, x)[1]), axis=-1)
+        yield heads[4].named("L"), params, width
     one, two = rc.LSTM(3, 4), rc.RNN(4, 2)
     params = mg.tensors({"one": one.init(0), "two": two.init(1)})
     middle = rc.unroll(one, params["one"], x)[1]
@@ -230,6 +235,19 @@ CROSSED = """(() => {
     if (hits(box(t), box(u), 3)) found.push([t.textContent, u.textContent]); }));
   return found;
 })()"""
+
+
+def test_an_input_is_called_by_the_word_it_is(browser, tmp_path):
+    """Also where a step reads its neighbours': shifted, or through a window."""
+    x = mg.asarray(np.random.default_rng(3).normal(size=(7, 3)), name="x")
+    reads = "minigrad.page.panel.shown[0].made.boxes.filter(b => b.kind === 'input')"
+    nets = ((Both(rc.RNN(3, 4)), (-1, 1)), (Window(rc.TimeDelay(3, 4, 3)), (0, -1, -2)))
+    for made, offsets in nets:
+        params = mg.tensors(made.init(0))
+        opened(browser, tmp_path, mg.sum(made.run_over(params, x)[1]).named("L"), labels=WORDS)
+        found = browser.evaluate(f"{reads}.map(b => [b.step, b.label])")
+        wanted = [[t, WORDS[t + k]] for t in range(7) for k in offsets if 0 <= t + k < 7]
+        assert sorted(found) == sorted(wanted)
 
 
 def test_the_middle_folds(browser, tmp_path):
