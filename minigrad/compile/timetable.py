@@ -237,7 +237,7 @@ class Timetable:
         """A call that copies rows to an address, or adds them all to the one row there."""
         line = 0 if add else rows.shape[1] * rows.itemsize
         item = [address(rows), rows.strides[0], to, line, *rows.shape, add]
-        return self._call(f"copy_{rows.dtype.name}", item)
+        return self._call(f"copy_{glue.bits_of(rows.dtype)}", item)
 
     def _shared_out(self, call: tuple[int, int, int, int], count: int, width: int) -> Phase:
         """A kernel's rows, among the threads where there are many."""
@@ -261,7 +261,7 @@ class Timetable:
         if lies.array is not None:
             item[:2] = address(lies.array), lies.array.strides[0]
             self.alive.append(lies.array)
-        call = self._call(f"gather_{t.dtype.name}", item)
+        call = self._call(f"gather_{glue.bits_of(t.dtype)}", item)
         if lies.array is None:
             self.targets.append((lies.place, call[1]))
         self.alive += [index, to]

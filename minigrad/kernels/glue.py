@@ -43,14 +43,12 @@ sequence = kernel(glue.sequence)
 zero = kernel(glue.zero)
 copy_float32 = kernel(glue.copying(REALS["float32"]))
 copy_float64 = kernel(glue.copying(REALS["float64"]))
-copy_int64 = kernel(glue.copying(REALS["float64"]))
 check = kernel(glue.check)
 take_float32 = kernel(glue.taking(REALS["float32"]))
 take_float64 = kernel(glue.taking(REALS["float64"]))
 take_int64 = kernel(glue.take_integers)
 gather_float32 = kernel(glue.gathering(REALS["float32"]))
 gather_float64 = kernel(glue.gathering(REALS["float64"]))
-gather_int64 = kernel(glue.gathering(REALS["float64"]))
 scatter_float32 = kernel(glue.scattering(REALS["float32"]))
 scatter_float64 = kernel(glue.scattering(REALS["float64"]))
 number_float32 = kernel(glue.numbering(REALS["float32"]))
@@ -61,6 +59,11 @@ number_float64 = kernel(glue.numbering(REALS["float64"]))
 @once
 def kernels() -> cache.Module:
     return cache.load(_SOURCE, "glue")
+
+
+def bits_of(dtype: np.dtype) -> str:
+    """The floats by whose kernels numbers of this dtype are moved: as long, and none is touched."""
+    return f"float{8 * dtype.itemsize}"
 
 
 def address(a: np.ndarray) -> int:
