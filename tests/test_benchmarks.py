@@ -120,6 +120,7 @@ def test_a_line_for_each_peer():
     ]
 
 
+@pytest.mark.long
 def test_the_command(tmp_path, capsys):
     """Its own processes, the table and the file."""
     file = tmp_path / "found.json"

@@ -43,7 +43,7 @@ def test_an_example_is_small_and_says_what_it_is(file):
 
 # What takes longest to compile is marked slow; the rest have all of its parts but attention's.
 LONG = ("dates", "listops")
-NAMES = [pytest.param(n, marks=pytest.mark.slow) if n in LONG else n for n in SHORT]
+NAMES = [pytest.param(n, marks=pytest.mark.slow if n in LONG else pytest.mark.long) for n in SHORT]
 
 
 @pytest.mark.parametrize("name", NAMES)

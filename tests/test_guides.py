@@ -11,6 +11,7 @@ from docs import guides
 @pytest.mark.skipif(
     np.finfo(np.longdouble).nmant < 63, reason="the page was made where long double has 64 bits"
 )
+@pytest.mark.long
 @pytest.mark.parametrize("page", guides.PAGES, ids=lambda p: p.name)
 def test_a_page_prints_what_it_says(page):
     """Run python -m docs.guides after a message was changed."""

@@ -103,6 +103,7 @@ def test_a_damaged_file_is_the_right_tree_or_one_clear_error(place, junk, how, d
         same(found, tree)
 
 
+@pytest.mark.long
 def test_every_single_flipped_bit_is_found(place):
     """Not one is read as other numbers."""
     tree = {"w": np.arange(2.0), "n": 3}

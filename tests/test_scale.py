@@ -56,6 +56,7 @@ print(*found[:3], freed, (resident() - base) / N)
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs Linux's /proc/self/statm")
+@pytest.mark.long
 @pytest.mark.parametrize("n", [100_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
 def test_a_million_ops(n):
     """Recorded, differentiated, evaluated and freed without recursion, within 2 KiB a node."""

@@ -83,6 +83,7 @@ def test_new_lengths_compile_nothing(step, cell, make, first, monkeypatch):
     assert not compiled
 
 
+@pytest.mark.long
 def test_memory_is_flat():
     f, p = mg.function(classifier), parameters(CELL)
     state = OPT.init(p)

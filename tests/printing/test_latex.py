@@ -159,6 +159,7 @@ def test_random_expressions_and_their_gradients(e):
             is_latex(g)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sample", SAMPLES, ids=repr)
 def test_every_op(sample):
     xs = [mg.asarray(a, name=f"x{k}") for k, a in enumerate(sample.draw())]

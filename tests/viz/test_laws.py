@@ -335,6 +335,7 @@ GROWING = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("made", GROWING.values(), ids=GROWING)
 def test_work_grows_no_faster_than_the_steps(made):
     """Calls of ours are counted, which no busy machine changes."""

@@ -132,6 +132,7 @@ def test_rflo_as_in_the_paper():
     close(found["V"], readout, 1e-13)
 
 
+@pytest.mark.long
 def test_rflo_learns_though_its_feedback_is_random():
     """A readout of its own comes to agree with the feedback (Lillicrap et al. 2016)."""
     cell, rng = rc.LeakyRNN(1, 8, leak=0.8), np.random.default_rng(0)

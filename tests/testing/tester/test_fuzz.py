@@ -30,7 +30,7 @@ def cache(tmp_path_factory):
     return str(folder)
 
 
-@pytest.mark.parametrize("lanes", [4, 8, 16])
+@pytest.mark.parametrize("lanes", [8, *(pytest.param(n, marks=pytest.mark.long) for n in (4, 16))])
 def test_a_short_run_finds_nothing(lanes, cache):
     """Every call also with 2 and 3 threads, however small the work."""
     few = (28, 56, 90, 240)  # with few kernels of their own
@@ -75,7 +75,7 @@ def hangs():
 
 @pytest.mark.parametrize("plant,way,number", [
     (every_state_comes_from_the_first_port, "function", 185),
-    (a_thread_leaves_out_a_row, "threads", 168),
+    pytest.param(a_thread_leaves_out_a_row, "threads", 168, marks=pytest.mark.long),
 ])  # fmt: skip
 def test_a_planted_fault_is_found(plant, way, number, cache):
     result = fuzz.run(1e9, cases=[number], plant=plant, shrinking=0, cache=cache)

@@ -66,6 +66,7 @@ def test_the_main_job_writes_a_page_and_its_drawings(capsys):
     assert index.parent.stat().st_mode & 0o777 == 0o777 & ~_umask()
 
 
+@pytest.mark.long
 @needs_graphviz
 @pytest.mark.parametrize("cell", some(["gru", "lstm", "rnn"], 2))
 @pytest.mark.parametrize("tokens", ["word", "char"])
@@ -73,6 +74,7 @@ def test_every_cell_reads_words_and_characters(cell, tokens):
     assert run(SENTENCE, "--cell", cell, "--tokens", tokens, "--steps", 2, "--hidden", 4) == 0
 
 
+@pytest.mark.long
 @needs_graphviz
 @pytest.mark.parametrize(
     "text",
@@ -93,6 +95,7 @@ def test_trees_of_every_shape(text, tmp_path):
     assert run("t.ptb", "--cell", "tree", "--steps", 2, "--hidden", 4) == 0
 
 
+@pytest.mark.long
 @needs_graphviz
 @pytest.mark.parametrize(
     "text",
@@ -120,6 +123,7 @@ def test_hostile_texts(text, tokens):
     assert page.count("<script") == page.count("</script>") <= 2
 
 
+@pytest.mark.long
 @needs_graphviz
 def test_a_megabyte_is_capped_and_says_so(tmp_path, capsys):
     Path("long.txt").write_text("the quick brown fox jumps over it\n" * 31_000)
@@ -128,6 +132,7 @@ def test_a_megabyte_is_capped_and_says_so(tmp_path, capsys):
     assert "first 200,000 of 217,000 words" in Path("minigrad-report/index.html").read_text()
 
 
+@pytest.mark.long
 @needs_graphviz
 def test_the_same_seed_gives_the_same_numbers():
     for out in ("a", "b", "c"):
@@ -136,6 +141,7 @@ def test_the_same_seed_gives_the_same_numbers():
     assert first == again and first != other
 
 
+@pytest.mark.long
 @needs_graphviz
 def test_a_report_replaces_an_earlier_one_whole():
     assert run(SENTENCE, "--steps", 1) == 0
@@ -304,6 +310,7 @@ def test_out_cannot_be_written(capsys, monkeypatch):
     assert "cannot write --out 'report' (Read-only file system)" in err
 
 
+@pytest.mark.long
 @needs_graphviz
 def test_a_full_disk_leaves_nothing(capsys, monkeypatch):
     real = Path.write_text
@@ -317,6 +324,7 @@ def test_a_full_disk_leaves_nothing(capsys, monkeypatch):
     assert "No space left on device" in refused(capsys, SENTENCE, "--steps", 0)
 
 
+@pytest.mark.long
 @needs_graphviz
 def test_a_failure_leaves_the_earlier_report(capsys, monkeypatch):
     assert run(SENTENCE, "--steps", 0) == 0
@@ -372,6 +380,7 @@ def test_version_and_help():
         assert job.returncode == 0 and shows in out.decode() and err == b""
 
 
+@pytest.mark.long
 @needs_graphviz
 @pytest.mark.parametrize(("wait", "sent", "status"), [  # before, while and after it compiles
     (0.1, signal.SIGINT, 130), (0.1, signal.SIGTERM, 143), (0.8, signal.SIGINT, 130),
@@ -395,6 +404,7 @@ def test_signals_end_cleanly(wait, sent, status):
     assert list(Path().iterdir()) == []
 
 
+@pytest.mark.long
 @needs_graphviz
 def test_a_reader_that_goes_away():
     job = process("study", SENTENCE, "--steps", "0")
@@ -427,6 +437,7 @@ DEPENDENCIES = (
 )
 
 
+@pytest.mark.long
 @needs_graphviz
 @pytest.mark.parametrize("cell", some(sorted(SEQUENCES), 5))
 def test_every_architecture_reads_words(cell):
@@ -435,6 +446,7 @@ def test_every_architecture_reads_words(cell):
     assert 'data-program="program"' in page
 
 
+@pytest.mark.long
 @needs_graphviz
 @pytest.mark.parametrize("cell", sorted(TREES))
 @pytest.mark.parametrize("text", some([TREE, DEPENDENCIES, DEPENDENCIES * 25], 2))
@@ -455,6 +467,7 @@ def test_every_cell_of_the_package_has_a_name():
     assert {kind.__name__ for kind in asked} - apart <= made
 
 
+@pytest.mark.long
 @needs_graphviz
 def test_what_is_read_decides_the_cell(capsys, monkeypatch):
     assert run(TREE, "--steps", 1, "--hidden", 3) == 0
@@ -521,6 +534,7 @@ def test_the_same_command_gives_the_same_page_and_model(tmp_path):
     assert seconds.sub("", first) == seconds.sub("", again)
 
 
+@pytest.mark.long
 @needs_graphviz
 def test_it_ends_in_results(capsys):
     Path("long.txt").write_text(" ".join("the quick brown fox jumps".split() * 300))

@@ -18,7 +18,7 @@ from viz.study.nets import Both, Window
 
 WORDS = "the Saints beat the Panthers last night".split()
 needs_graphviz = pytest.mark.skipif(engine() is None, reason="no Graphviz on PATH, no pygraphviz")
-pytestmark = needs_graphviz
+pytestmark = [needs_graphviz, pytest.mark.long]  # a browser is started for each
 
 
 def net(cell, steps=7, seed=0, **how):

@@ -18,6 +18,8 @@ from viz.study.training import train
 
 from .studies import SENTENCE, TREE, studied
 
+pytestmark = pytest.mark.long  # a browser is started for each
+
 CELLS = ("lstm", "rnn", "gru")
 READ = """(() => {
   const { runs, backs } = minigrad.page.panel;
@@ -155,7 +157,7 @@ def test_nets_of_several_recurrences_compute_as_the_graph_they_are(browser, tmp_
 @pytest.mark.skipif(engine() is None, reason="no Graphviz on PATH, no pygraphviz")
 @pytest.mark.parametrize(("text", "cell"), [(SENTENCE, "lstm"), (TREE, "tree"),
                                             ("a b c d e f g h " * 9, "gru")])  # fmt: skip
-@pytest.mark.parametrize("width", [480, 1280])
+@pytest.mark.parametrize("width", [480, pytest.param(1280, marks=pytest.mark.long)])
 def test_the_report_in_a_browser(browser, tmp_path, text, cell, width):
     """Nothing is cut, every heading of a table has a scope, figures are numbered one by one."""
     path = tmp_path / "index.html"
