@@ -131,7 +131,11 @@ def test_a_donated_argument_has_a_script_of_its_own():
 def test_ctrl_c_keeps_what_was_found(cache, monkeypatch):
     """Its first case never ends, and the run is interrupted."""
     timer = threading.Timer(1.0, lambda: signal.raise_signal(signal.SIGINT))
-    timer.start()
-    result = fuzz.run(1e9, cases=[1], plant=hangs, shrinking=0, cache=cache)
-    timer.join()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored here
+    try:
+        timer.start()
+        result = fuzz.run(1e9, cases=[1], plant=hangs, shrinking=0, cache=cache)
+        timer.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert result.interrupted and "0 findings, interrupted" in str(result)
