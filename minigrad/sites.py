@@ -43,8 +43,6 @@ def distance() -> int:
 
 def _is_ours(frame: FrameType) -> bool:
     names = frame.f_globals
-    if id(names) in _ours:
-        return True
     ours = names.get("__name__", "").partition(".")[0] in OURS
     if ours:
         _ours[id(names)] = names

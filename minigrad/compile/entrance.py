@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Collection, Sequence
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -41,7 +40,7 @@ class Entrance:
         targets: Sequence[tuple[int, int]], donation: Donation, alone: Schedule | None,
     ):  # fmt: skip
         self.inputs, self.donation = inputs, donation
-        self.targets, self.runs = targets, alone is not None
+        self.targets = targets
         self.wide = [(k, ph) for k, ph in enumerate(inputs) if ph.ndim > glue.LENGTHS]
         self.rooms: dict[int, np.ndarray] = {}
         self.makers: list[tuple] = []  # of each result: lender, what makes an array, of what
@@ -51,11 +50,10 @@ class Entrance:
                 self.makers.append((lender, np.empty, shape, dtype))
             else:
                 self.makers.append((None, self._room, k, size, shape, dtype))
-        lenders = [lender for lender, *_ in self.makers]
-        self.borrow = itemgetter(*[k or 0 for k in lenders]) if len(lenders) > 1 else None
+        self.lenders = [lender or 0 for lender, *_ in self.makers]
         self.made = [(j, m[1], m[2:]) for j, m in enumerate(self.makers) if m[0] is None]
         self.native = glue.reads_objects()
-        self.lends = bool(self.native and donation.used and self.borrow and not self.wide)
+        self.lends = bool(self.native and donation.used and not self.wide)
         self._tables(alone)
 
     def _tables(self, alone: Schedule | None) -> None:
@@ -88,7 +86,7 @@ class Entrance:
         given: what the caller passed, where `arrays` are copies.
         """
         if self.lends and given is None:  # as nearly always: nobody's arrays but the caller's own
-            results = list(self.borrow(arrays))  # type: ignore[misc]
+            results = [arrays[k] for k in self.lenders]
             for j, make, what in self.made:
                 results[j] = make(*what)
             self.run(id(arrays), id(results), *self.boxes[1])
@@ -108,11 +106,7 @@ class Entrance:
         if self.native:
             self.run(id(arrays), id(results), *self.boxes[0])
             return None if self.wrong[0] else (results, lent)
-        if not self._write(arrays, results):
-            return None
-        if self.runs:
-            raise AssertionError("what looks unfamiliar is run step by step")
-        return results, lent
+        return (results, lent) if self._write(arrays, results) else None
 
     def _room(self, k: int, size: int, shape: Shape, dtype: np.dtype) -> np.ndarray:
         """An array for a large result, in an earlier result's memory if nobody holds that any more.

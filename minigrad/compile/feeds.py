@@ -144,9 +144,11 @@ class Feeds(Timetable):
         parts = []
         if source not in self.place and ("via" not in source.attrs or _is_shared(source)):
             parts = self._parts(source)
+        if not parts:
+            return None
         at, after = self._there(t)
         self._put(at, after, [[self._copy(rows, add, address(buffer)) for rows, add in parts]])
-        return (at, after + 1) if parts else None
+        return at, after + 1
 
     def _rows_brought(
         self, source: Tensor, buffer: np.ndarray, layout: Layout

@@ -73,7 +73,7 @@ class Stretch:
 
 
 class Timetable:
-    """Timetable and times of all that a trace computes.
+    """Where all that a trace computes lies, and from when on.
 
     inputs: (position among the leaves, placeholder); known: the values that no argument reaches.
     """

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from . import cache
+from .values import IntLike
 from .vectors import I32, I64, Builder, Int, Real
 
 LENGTHS = 4  # of an array that are looked at here
@@ -269,11 +270,19 @@ def _place(k: Builder, index: Int, i: Int, size: Int, flag: Int) -> Int:
     return k.choose(at < 0, 0, k.choose(at >= size, 0, at))
 
 
+def _refuse_none(k: Builder, size: Int, first: IntLike, last: Int, flag: Int) -> None:
+    """A table without rows has none to give, or to add to."""
+    with k.when(size < 1):
+        with k.when(last > first):
+            k.put_index(flag, 0, 1)
+
+
 def taking(real: Real) -> Callable[..., None]:
     def take(k: Builder, item: Int, first: Int, last: Int) -> None:
         """Rows of a table by number.  item: (from, stride, size, index, to, stride, columns,
         flag)."""
         source, lds, size, index, to, ldto, columns, flag = (k.index(item, j) for j in range(8))
+        _refuse_none(k, size, first, last, flag)
         with k.when(size > 0):
             for r in k.rows(first, last):
                 row = source + _place(k, index, r, size, flag) * lds
@@ -286,6 +295,7 @@ def taking(real: Real) -> Callable[..., None]:
 def take_integers(k: Builder, item: Int, first: Int, last: Int) -> None:
     """Rows of a table of 64-bit integers by number; item: as of `take`, strides in bytes."""
     source, lds, size, index, to, ldto, columns, flag = (k.index(item, j) for j in range(8))
+    _refuse_none(k, size, first, last, flag)
     with k.when(size > 0):
         for r in k.rows(first, last):
             row = source + _place(k, index, r, size, flag) * lds
@@ -322,6 +332,7 @@ def scattering(real: Real) -> Callable[..., None]:
         for r in k.rows(0, size):
             for j in k.lanes(columns, real):
                 k.store(to + r * ldto, j, k.const(0.0, real))
+        _refuse_none(k, size, 0, count, flag)
         with k.when(size > 0):
             for r in k.rows(0, count):
                 row = to + _place(k, index, r, size, flag) * ldto

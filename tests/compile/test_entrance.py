@@ -101,3 +101,23 @@ def test_integer_rows_by_number_as_a_result():
         rows, table = f(np.arange(10).reshape(5, 2), np.array([3, -1, 0]))
         np.testing.assert_array_equal(rows, [[6, 7], [8, 9], [0, 1]])
         assert rows.dtype == table.dtype == np.int64
+
+
+def test_rows_of_a_table_without_rows_are_refused():
+    """The kernel had nothing to take, and what an earlier call left was returned."""
+    f = mg.function(lambda table, k: (mg.take(table, k), mg.sum(table)))
+    g = mg.function(lambda x, k: mg.grad(mg.sum(mg.take(x, k) ** 2), x))
+    for dtype in (np.float32, np.int64):
+        f(np.ones((3, 2), dtype), np.array([0, 1]))
+        assert f(np.ones((0, 2), dtype), np.array([], int))[0].shape == (0, 2)
+        with pytest.raises(IndexError, match="row 0 of a table with 0 rows"):
+            f(np.ones((0, 2), dtype), np.array([0]))
+    g(np.ones((3, 2)), np.array([0, 1]))
+    with pytest.raises(IndexError, match="table with 0 rows"):
+        g(np.ones((0, 2)), np.array([0]))
+
+
+def test_one_result_in_lent_memory():
+    f = mg.function(lambda a: a * 2, donate=0)
+    a = np.arange(3.0)
+    assert f(a) is a and f(a) is a and (a == [0, 4, 8]).all()
