@@ -19,7 +19,8 @@ from ..ops.indexing import CHECKED, SCATTER, TAKE
 from .entrance import LARGE
 from .feeds import Feeds, shared_into
 from .runner import Runner
-from .timetable import Phase, Step
+from .sequence import Calls
+from .timetable import Step
 
 MOVES = (RESHAPE, CHECKED, TAKE, SCATTER)  # ops that kernels may do, or that do nothing
 
@@ -144,7 +145,7 @@ class Moves(Feeds):
         buffer = self.arena.array((via.size + 1, rows.shape[1]), p.dtype)
         shares = self.threads if rows.size > LARGE else 1
         cuts = [rows.shape[1] * k // shares for k in range(shares + 1)]
-        phase: Phase = []
+        phase: Calls = []
         for a, b in zip(cuts, cuts[1:], strict=False):
             part, to = rows[:, a:b], buffer[:, a:b]
             phase.append([self._call(f"scatter_{p.dtype.name}", [

@@ -22,10 +22,9 @@ from .entrance import LARGE
 from .layout import Layout
 from .memory import Arena, Pool
 from .runner import Runner
-from .sequence import Schedule
+from .sequence import Calls, Schedule
 
 Env = dict[Tensor, Any]
-Phase = list[list[tuple[int, int, int, int]]]
 
 
 @dataclass
@@ -68,7 +67,7 @@ class Stretch:
     """Items, then phases of kernels."""
 
     items: list[Item] = field(default_factory=list)
-    phases: list[Phase] = field(default_factory=list)
+    phases: list[Calls] = field(default_factory=list)
     schedule: Schedule | None = None
 
 
@@ -209,7 +208,7 @@ class Timetable:
             self.segments.append(Stretch())
         return self.segments[k]
 
-    def _put(self, segment: int, number: int, phase: Phase) -> None:
+    def _put(self, segment: int, number: int, phase: Calls) -> None:
         """Calls join those of a phase: what does not wait for each other runs side by side."""
         phases = self._segment(segment).phases
         while len(phases) <= number:
@@ -239,7 +238,7 @@ class Timetable:
         item = [address(rows), rows.strides[0], to, line, *rows.shape, add]
         return self._call(f"copy_{glue.bits_of(rows.dtype)}", item)
 
-    def _shared_out(self, call: tuple[int, int, int, int], count: int, width: int) -> Phase:
+    def _shared_out(self, call: tuple[int, int, int, int], count: int, width: int) -> Calls:
         """A kernel's rows, among the threads where there are many."""
         share = self.threads if count * width > LARGE else 1
         cuts = [count * k // share for k in range(share + 1)]
