@@ -6,11 +6,14 @@ Top down:
 `function` traces a user's function, and `ways` says how it is run:
 `compiled`, its recurrences bound to programs and called through one native list, the `lane`,
 or `evaluated`, where there is no compiler.
+A call's arguments are its leaves (`unpack`), looked over at the `entrance`;
+what a lane is made of: `timetable`, where things lie and when, `feeds`, what runners read,
+`moves`, ops with kernels of their own.
 `results` are what leaves, in memory of their own or (`donate`) in that of an argument.
 A `runner` binds a compiled block to one structure: its `layout`,
 the buffers in `memory` and the `table` of their addresses, and calls the kernels in `sequence`.
 A `program` is a compiled block: `emit` writes a `plan` of stages down as data;
-`lower` turns a block into rows of vectors.
+`lower` turns a block into rows of vectors (`language`).
 """
 
 import sys

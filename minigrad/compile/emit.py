@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..kernels.stages import LISTS
-from .lower import CHEAP, FOLDS, MASKS, Row
+from .language import CHEAP, FOLDS, MASKS, Row
 from .plan import Plan, Segment
 
 

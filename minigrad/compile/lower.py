@@ -1,4 +1,4 @@
-"""A traced block as rows of vectors: the small language that stages are cut from.
+"""A traced block as rows of vectors, in the words of `language`.
 
 Lowering turns the part of a block that some projections need into `Row` nodes: one vector (or one
 number) per structure node.  Movement that only changes shapes disappears, equal expressions become
@@ -10,7 +10,6 @@ op: such a block runs through `evaluate`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -21,81 +20,18 @@ from ..ops.arrays import astype
 from ..ops.broadcast import BROADCAST, RESHAPE
 from ..ops.contract import EINSUM
 from ..ops.elementwise import WHERE
-from ..ops.scalar import TOTAL
-from ..ops.table import TABLE, name_of_ours
+from ..ops.table import name_of_ours
 from ..recur import ROW, SHARED, Block, Via, domains
 from ..run.levels import summands
 from ..run.reference import reference
+from .language import FOLDS, LOGIC, MASKS, MOVED, Row, Sum, topological
 from .tensors import COMPOSED, RUNNING, Nest, Places, added, fold, moved, nest, running
 
-LOGIC = frozenset("logical_and logical_or logical_xor logical_not".split())
-MASKS = LOGIC.union(
-    "equal not_equal less less_equal greater greater_equal isnan isinf isfinite signbit".split()
-)
-CHEAP = (
-    frozenset(
-        "add subtract multiply absorb divide negative square relu abs sign maximum minimum where "
-        "identity "
-        "stop_gradient cast".split()
-    )
-    | MASKS
-)
-FOLDS = ("sum", "prod", "max")  # over the whole vector
-MOVED = ("move", "nest", "part")  # not in the fused loops: read from memory, made by a step
 IN_CODE = (0.0, 0.5, 1.0, 2.0, float("inf"))  # of either sign: numbers that are no entry of a table
-CAST = "where(x, 1.0, 0.0)"  # a truth value as a number
-
-
 class Unsupported(Exception):
     """A block (or a part of it) that the compiler has no code for; the text says which op and
     why.
     """
-
-
-@dataclass(eq=False)
-class Row:
-    """One vector of `size` elements (1: a number) per structure node.
-
-    op: an elementwise op (a user's own: its expression), one of FOLDS over the vector, or
-        in     an argument by row          slot   the state that arrives
-        vec    a shared vector             const  a number in the code
-        matmul args[0] times a shared matrix      z   the sum of products and shared vectors
-        move   elements of the args               nest  loops over the axes of one or two args
-        part   args[0] from element `tensor` on: a view
-    """
-
-    op: str
-    args: tuple[Row, ...]
-    size: int
-    # in, vec: the block's tensor; slot: its key; const, part: the number; matmul: the matrix;
-    # move, nest: what `tensors` says of it
-    tensor: Any = None
-    transposed: bool = False  # matmul: the matrix is stored (outputs, inputs)
-    prods: tuple[Row, ...] = ()  # z
-    vecs: tuple[Row, ...] = ()  # z
-
-    def __repr__(self) -> str:
-        return f"<{self.op}[{self.size}]>"
-
-    @property
-    def scalar(self) -> str:
-        """The op on one element."""
-        known = TABLE.get(self.op)
-        own = {"cast": CAST, "add": TOTAL}.get(self.op)
-        return own or (self.op if known is None else str(known.scalar))
-
-
-@dataclass
-class Sum:
-    """A sum over the nodes: of an outer product ("outer": left, right), of a vector ("column":
-    left), or a linear op applied to such sums ("linear": tensor, parts)."""
-
-    how: str
-    left: Any = None  # a Row
-    right: Any = None
-    flip: bool = False
-    tensor: Any = None
-    parts: list[Any] = field(default_factory=list)
 
 
 class Lowering:
@@ -477,25 +413,6 @@ class Lowering:
                 visited.add(id(s))
                 s.left, s.right = s.left and new[s.left], s.right and new[s.right]
                 stack += s.parts
-
-
-def reads(r: Row) -> tuple[Row, ...]:
-    """What a node is computed from, products' operands included."""
-    return r.args if r.op != "z" else (*(p.args[0] for p in r.prods), *r.vecs)
-
-
-def topological(roots: Sequence[Row]) -> list[Row]:
-    """All nodes below the roots, arguments first; iterative."""
-    done: dict[Row, None] = {}
-    stack = list(roots)[::-1]
-    while stack:
-        r = stack[-1]
-        waiting = [a for a in reads(r) if a not in done] if r not in done else []
-        if waiting:
-            stack += waiting[::-1]
-        else:
-            done[stack.pop()] = None
-    return list(done)
 
 
 def _joint(args: Sequence[Row]) -> int:

@@ -12,8 +12,8 @@ from ..kernels import gemm
 from ..kernels.glue import address
 from ..kernels.stages import COLUMN
 from ..recur import Key, Via
+from .language import Row, Sum
 from .layout import Layout
-from .lower import Row, Sum
 from .program import Program
 
 LINE = 64  # bytes of a cache line

@@ -21,7 +21,8 @@ from dataclasses import dataclass, field
 from itertools import permutations
 from typing import Any
 
-from .lower import CHEAP, FOLDS, MASKS, MOVED, Lowering, Row, Sum, reads, topological
+from .language import CHEAP, FOLDS, MASKS, MOVED, Row, Sum, reads, topological
+from .lower import Lowering
 
 STAGES = ("pre", "core", "post")
 LEAVES = frozenset(["in", "slot", "vec", "const", "z", *MOVED])

@@ -15,8 +15,8 @@ from ..kernels.stages import COLUMN
 from ..ops.indexing import add_rows
 from ..recur import ROW, SHARED, Key, Via
 from ..run.reference import compute
+from .language import Row
 from .layout import Layout, Rows, by_place
-from .lower import Row
 from .memory import Buffers, Pool
 from .program import Program
 from .sequence import Calls, Schedule

@@ -17,8 +17,8 @@ from ..graph import Tensor
 from ..kernels import tensors
 from ..kernels.glue import address
 from ..recur import PROJ, ROW, Via, parts_of
+from .language import Row, reads
 from .layout import Layout, layout_of
-from .lower import Row, reads
 from .memory import Buffers
 from .program import Program
 
