@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import recurrent as rc
 from examples import __doc__ as about
 from examples import dyck, echo_state, listops, sentiment, tagger
 
@@ -52,6 +53,16 @@ def test_an_example_learns(name):
     found = importlib.import_module(f"examples.{name}").main(steps=steps)
     assert reached(found[measure], found["baseline"]), found
     assert np.isfinite(found[measure])
+
+
+@pytest.mark.parametrize("example", [listops, sentiment], ids=["listops", "sentiment"])
+def test_what_is_held_out_was_not_trained_on(example, monkeypatch):
+    """Random trees are often small, and small ones are drawn again."""
+    batches, right = [], rc.structure
+    monkeypatch.setattr(rc, "structure", lambda some: batches.append(some) or right(some))
+    example.main(steps=0)
+    *trained, held = ([str(tree) for tree in some] for some in batches)
+    assert len(held) in (100, 200) and not set(held) & {text for some in trained for text in some}
 
 
 def test_from_the_command_line():
