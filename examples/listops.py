@@ -25,7 +25,7 @@ def expression(rng: np.random.Generator, depth: int) -> rc.Tree:
 
 def main(steps: int = 1500, hidden: int = 48, depth: int = 3) -> dict:
     rng = np.random.default_rng(0)
-    trees = [t for t in (expression(rng, depth) for _ in range(3000)) if t.children]
+    trees = [*{str(t): t for _ in range(3000) if (t := expression(rng, depth)).children}.values()]
     vocabulary = rc.Vocabulary([*OPS, "]", *map(str, range(10))], unknown=None)
 
     def batch(some: list) -> tuple:

@@ -25,7 +25,8 @@ def phrase(rng: np.random.Generator, depth: int) -> rc.Tree:
 
 def main(steps: int = 400, hidden: int = 32) -> dict:
     rng = np.random.default_rng(0)
-    trees = [phrase(rng, 5) for _ in range(500)]  # or rc.read_brackets(a file's text)
+    drawn = {str(t): t for t in (phrase(rng, 5) for _ in range(1500))}  # each but once
+    trees = list(drawn.values())[:500]  # or rc.read_brackets(a file's text)
     vocabulary = rc.Vocabulary([word for tree in trees[:400] for word in tree.words()])
 
     def batch(some: list) -> tuple:
@@ -48,7 +49,6 @@ def main(steps: int = 400, hidden: int = 32) -> dict:
     state, batches = opt.init(params), [batch(trees[at : at + 20]) for at in range(0, 400, 20)]
     for k in range(steps):
         loss, params, state = step(params, state, *batches[k % len(batches)])
-
     held, words, labels = batch(trees[400:])
     said, right = mg.function(scores)(params, held, words)[rc.roots(held)], labels[rc.roots(held)]
     return {"accuracy": float(rc.accuracy(said, right)), "baseline": np.bincount(right).max() / 100}

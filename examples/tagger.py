@@ -28,7 +28,7 @@ def sentence(rng: np.random.Generator) -> list[tuple[str, str]]:
 
 def main(steps: int = 300, hidden: int = 24) -> dict:
     rng = np.random.default_rng(0)
-    sentences = [sentence(rng) for _ in range(1000)]
+    sentences = [*{str(s := sentence(rng)): s for _ in range(2500)}.values()][:1000]  # each once
     words, tags = (rc.Vocabulary([pair[k] for s in sentences for pair in s]) for k in (0, 1))
     data = [np.stack([words.encode([w for w, _ in s]), tags.encode([t for _, t in s])], axis=1)
             for s in sentences]  # fmt: skip

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import recurrent as rc
 from examples import __doc__ as about
-from examples import dyck, echo_state, listops, sentiment, tagger
+from examples import dates, dyck, echo_state, listops, sentiment, tagger
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(p for p in (ROOT / "examples").glob("*.py") if p.stem != "__init__")
@@ -52,6 +53,36 @@ def test_an_example_learns(name):
     found = importlib.import_module(f"examples.{name}").main(steps=steps)
     assert reached(found[measure], found["baseline"]), found
     assert np.isfinite(found[measure])
+
+
+@pytest.mark.parametrize("example", [listops, sentiment], ids=["listops", "sentiment"])
+def test_what_is_held_out_was_not_trained_on(example, monkeypatch):
+    """Random trees are often small, and small ones are drawn again."""
+    batches, right = [], rc.structure
+    monkeypatch.setattr(rc, "structure", lambda some: batches.append(some) or right(some))
+    example.main(steps=0)
+    *trained, held = ([str(tree) for tree in some] for some in batches)
+    assert len(held) in (100, 200) and not set(held) & {text for some in trained for text in some}
+
+
+@pytest.mark.long
+def test_sentences_that_are_held_out_were_not_trained_on(monkeypatch):
+    seen: dict[str, list] = {}
+    right = rc.pad
+    monkeypatch.setattr(rc, "batches", lambda data, *_, **how: seen.update(trained=data) or [])
+    monkeypatch.setattr(rc, "pad", lambda data: seen.update(held=data) or right(data))
+    tagger.main(steps=25)
+    trained, held = ({row.tobytes() for row in seen[k]} for k in ("trained", "held"))
+    assert (len(trained), len(held)) == (800, 200) and not trained & held
+
+
+@pytest.mark.long
+def test_dates_that_are_held_out_were_not_trained_on(monkeypatch):
+    texts, right = [], rc.Vocabulary.encode
+    monkeypatch.setattr(rc.Vocabulary, "encode", lambda v, x: texts.append(x) or right(v, x))
+    dates.main(steps=0)
+    texts = [text for text in texts if not text.startswith("<")]  # what is read
+    assert len(set(texts)) == len(texts) == 2200
 
 
 def test_from_the_command_line():

@@ -22,9 +22,8 @@ from minigrad.recur import SHARED, Index, parts_of
 from minigrad.run import levels
 from minigrad.run.chunkwise import Chunkwise
 from minigrad.structure import Structure
-from minigrad.testing import laws
 from minigrad.testing.examples.problems import make_problem
-from minigrad.testing.laws import LAWS
+from minigrad.testing.laws import LAWS, recurrences
 
 from .recurrent.checks import fold_is_a_recursion
 
@@ -180,7 +179,7 @@ def no_gradient(old: Callable) -> Callable:
 
 def ledger_in_reverse(patch: pytest.MonkeyPatch) -> None:
     straight = mg.contributions
-    patch.setattr(laws, "contributions", lambda loss, w: straight(loss, w)[::-1])
+    patch.setattr(recurrences, "contributions", lambda loss, w: straight(loss, w)[::-1])
 
 
 def from_call_to_call(patch: pytest.MonkeyPatch) -> None:

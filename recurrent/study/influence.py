@@ -18,6 +18,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import pytrees
 
+from ..options import array
 from .propagation import _rewritten
 from .steps import Steps, vector
 
@@ -129,8 +130,9 @@ class Feedback(Traces):
                 'gradient: rflo: feedback must be "random", "exact" or an array (Y, S); got '
                 f"{feedback!r}"
             )
-        given = feedback if isinstance(feedback, str) else np.asarray(feedback, float)
-        self.feedback: str | np.ndarray = given
+        if not isinstance(feedback, str):
+            feedback = np.asarray(array("gradient: rflo", "feedback", feedback), float)
+        self.feedback: str | np.ndarray = feedback
 
     def term(
         self, t: int, c: np.ndarray, j: dict[str, np.ndarray], i: tuple[np.ndarray, np.ndarray],

@@ -211,7 +211,8 @@ class Ledger:
             numbers = part.columns[by]
             order = np.argsort(numbers, kind="stable")
             values, starts = np.unique(numbers[order], return_index=True)
-            for key, some in zip(values.tolist(), np.split(order, starts[1:]), strict=True):
+            pieces = np.split(order, starts)[1:]  # of no nodes no piece
+            for key, some in zip(values.tolist(), pieces, strict=True):
                 groups.setdefault(key, []).append((part, some))
         rows_of = _Rows(self.parts)
         found = {}

@@ -21,7 +21,7 @@ from minigrad.graph import Tensor, copied, toposort
 
 from ..options import choice, size
 from .pictures import LINE, MARK, SHADES, axes
-from .steps import Steps
+from .steps import Steps, singular_values, where_finite
 from .tree_propagation import TreePropagation
 
 __all__ = ["Propagation", "propagation"]
@@ -53,13 +53,14 @@ class Propagation:
 
     @cached_property
     def singular_values(self) -> np.ndarray:
-        """(T, B, S), of every step's Jacobian, the largest first."""
-        return np.linalg.svd(self.jacobians, compute_uv=False)
+        """(T, B, S), of every step's Jacobian, the largest first; NaN of one that is not finite."""
+        return singular_values(self.jacobians)
 
     @cached_property
     def eigenvalues(self) -> np.ndarray:
-        """(T, B, S), complex, of every step's Jacobian, the largest in modulus first."""
-        found = np.linalg.eigvals(self.jacobians)
+        """(T, B, S), complex, of every step's Jacobian, the largest in modulus first; NaN of one
+        that is not finite."""
+        found = where_finite(lambda j: np.linalg.eigvals(j).astype(complex), self.jacobians)
         return np.take_along_axis(found, np.argsort(-np.abs(found), axis=-1), axis=-1)
 
     @property
@@ -78,7 +79,7 @@ class Propagation:
 
     def norms(self, later: int = -1) -> np.ndarray:
         """(t + 1, B): the largest singular value of d s_t / d s_k, for k up to t = `later`."""
-        return np.linalg.norm(self.products(later), ord=2, axis=(-2, -1))
+        return singular_values(self.products(later))[..., 0]
 
     @cached_property
     def lyapunov(self) -> np.ndarray:

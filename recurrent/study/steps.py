@@ -182,3 +182,18 @@ def _plain(who: str, x: Any) -> np.ndarray:
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{who}: xs must be numbers (T, B, I) or (T, I); got {shown(x)}")
     return array
+
+
+def where_finite(f: Callable[[np.ndarray], np.ndarray], matrices: np.ndarray) -> np.ndarray:
+    """f of each of (..., S, S), a row (..., S); NaN for one with a NaN or infinity in it, for which
+    LAPACK would refuse all."""
+    finite = np.isfinite(matrices).all(axis=(-2, -1))
+    of_these = f(matrices[finite])
+    found = np.full(matrices.shape[:-1], np.nan, of_these.dtype)
+    found[finite] = of_these
+    return found
+
+
+def singular_values(matrices: np.ndarray) -> np.ndarray:
+    """(..., S) of matrices (..., S, S), the largest first; NaN of one that is not finite."""
+    return where_finite(lambda a: np.linalg.svd(a, compute_uv=False), matrices)

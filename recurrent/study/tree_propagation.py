@@ -22,6 +22,7 @@ from minigrad.structure import Structure, independent
 
 from ..trees import fold, roots
 from .pictures import LINE, SOFT, axes
+from .steps import singular_values
 
 __all__ = ["TreePropagation"]
 
@@ -132,12 +133,12 @@ class TreePropagation:
 
     def norms(self) -> np.ndarray:
         """(N,): the largest singular value of d s_root / d s_n."""
-        return np.linalg.norm(self.products, ord=2, axis=(-2, -1))
+        return singular_values(self.products)[..., 0]
 
     @cached_property
     def singular_values(self) -> np.ndarray:
-        """(E, S), of every edge's Jacobian, the largest first."""
-        return np.linalg.svd(self.jacobians, compute_uv=False)
+        """(E, S), of every edge's Jacobian, the largest first; NaN of one that is not finite."""
+        return singular_values(self.jacobians)
 
     def by_depth(self) -> dict[int, np.ndarray]:
         """{depth: the norms of d s_root / d s_n of all nodes that deep}."""
@@ -146,8 +147,10 @@ class TreePropagation:
 
     @property
     def growth(self) -> float:
-        """Nats an edge: the mean over nodes that are no roots of log(norm) / depth."""
+        """Nats an edge: the mean over nodes that are no roots of log(norm) / depth; NaN of none."""
         below = self.depth > 0
+        if not below.any():
+            return float("nan")
         with np.errstate(divide="ignore"):
             return float(np.mean(np.log(self.norms()[below]) / self.depth[below]))
 

@@ -1,7 +1,7 @@
 """Random recurrences: structures of every kind, cells made of random steps, and their inputs.
 
 What is random is asked of a `Source`, one small integer at a time.
-A `Seeded` source answers from a seed, which is all that `laws.battery` needs;
+A `Seeded` source answers from a seed, for `make_problem`;
 the source in `strategies` asks Hypothesis, so that a failing example shrinks choice by choice.
 A random cell is a list of lines of Python,
 and a `Problem` prints as the script that builds and runs it.

@@ -217,6 +217,12 @@ def test_what_is_refused(name, options, words):
         run(rc.GRU(2, 3), name, **options)
 
 
+def test_feedback_of_words_is_refused_by_name():
+    for given in ([["a"]], [[1.0], [1.0, 2.0]], None):
+        with pytest.raises(TypeError, match="gradient: rflo: feedback must be numbers"):
+            run(rc.GRU(2, 3), "rflo", feedback=given)
+
+
 def test_a_loss_that_is_none():
     with pytest.raises(ValueError, match=r"loss\(ys\) must give one number"):
         rc.study.gradient(rc.GRU(2, 3), rc.GRU(2, 3).init(0), XS, lambda ys: ys)

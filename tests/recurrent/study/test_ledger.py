@@ -198,6 +198,17 @@ def test_shares_sum_to_the_gradient_to_rounding(title):
             assert (error <= allowed * size).all(), (key, leaves[int(name)].name)
 
 
+def test_a_recurrence_without_nodes_has_no_groups():
+    """A batch of empty sequences: the gradient is 0, and nothing adds to it."""
+    cell = rc.RNN(2, 3)
+    p = mg.tensors(cell.init(0))
+    _, ys = rc.unroll(cell, p, np.zeros((3, 2, 2)), lengths=[0, 0])
+    book = rc.study.ledger(mg.sum(ys), p)
+    for key in KEYS:
+        assert book.by(key) == {} == book.norms(key), key
+    assert str(book) == "norm of the gradient 0; of its shares by step 0"
+
+
 def test_text():
     p = mg.tensors(rc.RNN(2, 3).init(0))
     _, ys = rc.unroll(rc.RNN(2, 3), p, XS)

@@ -95,3 +95,17 @@ def test_what_is_refused(xs, words):
     cell = rc.GRU(2, 3)
     with pytest.raises(ValueError, match=words):
         rc.study.propagation(cell, cell.init(0), xs)
+
+
+def test_nan_spoils_its_own_steps_and_no_other_sequence():
+    """LAPACK refuses a stack of matrices for one NaN in it."""
+    spoilt = XS.copy()
+    spoilt[2, 1] = np.nan
+    cell = rc.RNN(2, 3)
+    found, good = (rc.study.propagation(cell, cell.init(0), xs) for xs in (spoilt, XS))
+    for name in ("singular_values", "eigenvalues", "lyapunov"):
+        close(np.abs(getattr(found, name))[..., 0, :], np.abs(getattr(good, name))[..., 0, :], 0.0)
+    close(found.norms()[:, 0], good.norms()[:, 0], 0.0)
+    assert np.isnan(found.norms()[:-1, 1]).all()  # all products hold the spoilt steps
+    close(found.singular_values[:2], good.singular_values[:2], 0.0)
+    assert np.isnan(found.singular_values[2:, 1]).all() and "nan" in str(found)

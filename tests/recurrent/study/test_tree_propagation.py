@@ -1,5 +1,7 @@
 """Propagation over trees: against derivatives of the unrolled tree, and closed forms."""
 
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -109,6 +111,21 @@ def test_a_child_sum_cell_hands_on_what_it_hands_on():
     _, ys = rc.fold(cell, mg.tensors(cell.init(0)), TREES, x)
     wanted = mg.evaluate(mg.jacobian(ys[8], x))[:, :5]
     close(found.sensitivity[:5], np.linalg.norm(wanted, axis=(0, 2)), 1e-12)
+
+
+def test_a_word_that_is_nan_and_one_that_is_a_tree():
+    cell = rc.TreeLSTM(2, 3)
+    xs = XS[:4].copy()
+    xs[0] = np.nan  # a word of the first tree
+    found = rc.study.propagation(cell, cell.init(0), xs, trees=[("a", "b"), ("c", "d")])
+    good = rc.study.propagation(cell, cell.init(0), XS[:4], trees=[("a", "b"), ("c", "d")])
+    spoilt = np.isnan(found.norms())
+    assert spoilt[:3].any() and not spoilt[3:].any() and "nan" in str(found)
+    close(found.norms()[3:], good.norms()[3:], 0.0)
+    alone = rc.study.propagation(cell, cell.init(0), XS[:1], trees=rc.Tree("", [], "w"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isnan(alone.growth) and "1 nodes in 1 tree(s)" in str(alone)
 
 
 def test_what_is_refused():

@@ -1,12 +1,6 @@
-"""Laws that every recurrence obeys, as functions; `check_cell` puts a cell of one's own to all.
+"""The laws that every recurrence obeys, each a function of a `Problem`, and all by name: `LAWS`.
 
-    from minigrad.testing import laws
-    print(laws.check_cell(my_cell, input_size=3))      # a table, law by law; raises LawBroken
-
-A law takes a `Problem` (a cell over a structure, with its arrays),
-returns None, or says in a word why it does not apply,
-and raises AssertionError with the numbers where it is broken.
-What it holds against each other are different ways to one result:
+What they hold against each other are different ways to one result:
 the compiled kernels, the level-batched evaluator, the reference that runs node by node,
 the unfolded graph, a plain Python loop.
 Agreement is not correctness: that is `gradients_are_correct`,
@@ -15,108 +9,29 @@ which asks the oracles of `check_grads`.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import optree
 
-from ..autodiff import grad, jvp, vjp
-from ..graph import Tensor
-from ..io import tensors
-from ..ops.arrays import asarray
-from ..ops.movement import stack
-from ..ops.reduce import sum as total_of
-from ..per_node import contributions
-from ..rewrite.unfold import unfold
-from ..run.evaluate import evaluate
-from ..run.reference import reference
-from ..structure import Structure
-from ..tracing import name_of, recur
-from ..transforms import hessian
-from .examples.problems import KNOT, Problem, Recipe, edges_recipe
+from ...autodiff import grad, jvp, vjp
+from ...io import tensors
+from ...ops.arrays import asarray
+from ...ops.movement import stack
+from ...per_node import contributions
+from ...rewrite.unfold import unfold
+from ...run.evaluate import evaluate
+from ...run.reference import reference
+from ...structure import Structure
+from ...tracing import recur
+from ...transforms import hessian
+from ..examples.problems import Problem
+from .comparing import close, directions, dot, everything, floats, record, require, wrt_of
 
 SMALL = 40  # elements of the largest parameter whose whole Hessian is formed
-
-
-def require(holds: bool, message: str) -> None:
-    """An assertion that `python -O` keeps and that pytest adds nothing to."""
-    if not holds:
-        raise AssertionError(message)
-
-
-def close(found: Any, wanted: Any, tol: float = 1e-10, what: str = "") -> None:
-    """Two pytrees of arrays agree to rounding, relative to the largest number of each array, with
-    NaN and infinities in the same places.  Raises AssertionError naming the leaf and the numbers.
-    """
-    paths, a, spec = optree.tree_flatten_with_path(found)
-    b, other = optree.tree_flatten(wanted)
-    require(spec == other, f"{what}: {spec} is not {other}")
-    for path, x, y in zip(paths, a, b, strict=True):
-        where = f"{what} {'.'.join(map(str, path))}".strip()
-        x, y = np.asarray(x), np.asarray(y)
-        require(x.shape == y.shape, f"{where}: shape {x.shape} is not {y.shape}")
-        require(x.dtype.kind == y.dtype.kind, f"{where}: {x.dtype} is not {y.dtype}")
-        finite = np.isfinite(y) if y.dtype.kind == "f" else np.zeros(y.shape, bool)
-        np.testing.assert_array_equal(x[~finite], y[~finite], err_msg=where)
-        if not finite.any():
-            continue
-        scale = max(1.0, float(np.abs(y[finite]).max()))
-        off = np.where(finite, np.abs(np.where(finite, x, 0) - np.where(finite, y, 0)), 0)
-        worst = tuple(int(k) for k in np.unravel_index(off.argmax(), off.shape))
-        error = float(off[worst]) / scale
-        require(
-            error <= tol,
-            f"{where}: off by {error:.2e} (relative) at {list(worst)}: "
-            f"{x[worst].item()!r} where {y[worst].item()!r} was expected",
-        )
-
-
-def directions(like: Any, seed: int) -> Any:
-    """Random arrays of the shapes and dtypes of a pytree."""
-    rng = np.random.default_rng(seed)
-    return optree.tree_map(lambda t: rng.standard_normal(t.shape).astype(t.dtype), like)
-
-
-def dot(a: Any, b: Any) -> Any:
-    """The inner product of two pytrees, recorded."""
-    total: Any = 0.0
-    for x, y in zip(optree.tree_leaves(a), optree.tree_leaves(b), strict=True):
-        total = total + total_of(x * y)
-    return total
-
-
-def floats(tree: Any) -> list[Tensor]:
-    """The leaves that have gradients."""
-    return [t for t in optree.tree_leaves(tree) if t.dtype.kind == "f"]
-
-
-def wrt_of(t: Mapping[str, Any]) -> dict[str, list[Tensor]]:
-    """What a problem's loss is differentiated by: the floating-point leaves, part by part."""
-    return {part: floats(tree) for part, tree in t.items()}
-
-
-def record(problem: Problem) -> tuple[dict[str, Any], Any, Any, Any]:
-    """(the arrays as Tensors, states, outputs, loss)."""
-    t = problem.tensors()
-    states, outputs = problem.run(t)
-    loss = problem.loss(states, outputs)
-    if not isinstance(loss, Tensor):
-        raise ValueError("the cell has no floating-point state or output: there is nothing to test")
-    return t, states, outputs, loss
-
-
-def everything(
-    problem: Problem, t: Any, checkpoint: int | None = None
-) -> tuple[Any, Any, Any, Any]:
-    """States, outputs, the loss, and its gradients."""
-    states, outputs = problem.run(t, checkpoint)
-    loss = problem.loss(states, outputs)
-    return states, outputs, loss, grad(loss, wrt_of(t))
 
 
 # -- law 1: three ways to run one graph ------------------------------------------------------------
@@ -133,7 +48,7 @@ def evaluate_is_reference(problem: Problem) -> None:
 
 def compiled_is_reference(problem: Problem) -> None:
     """`mg.function` and the reference: values and gradients."""
-    from ..compile.function import function
+    from ...compile.function import function
 
     wanted = reference(everything(problem, problem.tensors()))
     found = function(lambda a: everything(problem, a))(problem.arrays())
@@ -428,7 +343,7 @@ def gradient_is_a_slope(problem: Problem) -> None:
 
 def gradients_are_correct(problem: Problem) -> str | None:
     """`check_grads` of the loss by parameters, first states and inputs; both modes."""
-    from .checking.check import check_grads
+    from ..checking.check import check_grads
 
     def loss(arrays: Any) -> Any:
         return problem.loss(*problem.run(arrays))
@@ -443,8 +358,8 @@ def gradients_are_correct(problem: Problem) -> str | None:
 @contextmanager
 def _threads(number: int) -> Iterator[None]:
     """Compiled kernels on so many threads, however small the work."""
-    from ..compile import runner
-    from ..kernels import threads
+    from ...compile import runner
+    from ...kernels import threads
 
     kept = threads.count, runner.SPLIT
     setattr(threads, "count", lambda: number)  # noqa: B010  # a function of that module
@@ -458,7 +373,7 @@ def _threads(number: int) -> Iterator[None]:
 
 def threads_and_calls_agree(problem: Problem) -> None:
     """One thread, two, three, and every call again: the same bits."""
-    from ..compile.function import function
+    from ...compile.function import function
 
     step = function(lambda a: everything(problem, a))
     results: list[list[np.ndarray]] = []
@@ -483,162 +398,3 @@ LAWS: dict[str, Callable[[Problem], str | None]] = {
         gradient_is_a_slope, gradients_are_correct, threads_and_calls_agree,
     )
 }  # type: ignore[misc]  # fmt: skip
-
-
-# -- a cell of one's own ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class LawResult:
-    """One law on one structure: broken (the error says how), or held, or not applicable (why)."""
-
-    law: str
-    structure: str
-    error: str | None = None
-    why_not: str | None = None
-    seconds: float = 0.0
-
-
-@dataclass
-class LawReport:
-    """What `check_cell` found; prints as a table, a row per law and a column per structure."""
-
-    cell: str
-    results: list[LawResult] = field(default_factory=list)
-
-    @property
-    def broken(self) -> list[LawResult]:
-        return [r for r in self.results if r.error is not None]
-
-    @property
-    def ok(self) -> bool:
-        return not self.broken
-
-    def __str__(self) -> str:
-        columns = list(dict.fromkeys(r.structure for r in self.results))
-        names = list(dict.fromkeys(r.law for r in self.results))
-        words = {
-            (r.law, r.structure): "BROKEN" if r.error is not None else "-" if r.why_not else "holds"
-            for r in self.results
-        }
-        wide = max([len(n) for n in names] + [3])
-        lines = [f"laws of {self.cell}: {len(self.broken)} broken" if self.broken else
-                 f"laws of {self.cell}: all hold"]  # fmt: skip
-        lines.append("  ".join(["law".ljust(wide), *(c.ljust(8) for c in columns)]).rstrip())
-        for name in names:
-            row = [words.get((name, c), "").ljust(max(8, len(c))) for c in columns]
-            lines.append("  ".join([name.ljust(wide), *row]).rstrip())
-        lines += [f"- {r.law} on {r.structure}: {r.why_not}" for r in self.results if r.why_not]
-        lines += [f"{r.law} on {r.structure}: {r.error}" for r in self.broken]
-        return "\n".join(lines)
-
-
-class LawBroken(AssertionError):
-    """A cell breaks a law; `.report` has all results."""
-
-    def __init__(self, report: LawReport) -> None:
-        super().__init__(str(report))
-        self.report = report
-
-
-def structures_for(slots: int) -> dict[str, Recipe]:
-    """Small structures for a cell with that many slots: what shows the mistakes that are made."""
-    if slots == 1:
-        double = [(0, 1, 0), (0, 2, 0), (0, 3, 0), (1, 3, 0), (3, 4, 0), (3, 4, 0)]
-        return {
-            "chain": Recipe("chain", (3,)),
-            "ragged": Recipe("chain", ([3, 0, 1, 2],)),
-            "reversed": Recipe("chain", ([2, 3],), {"reverse": True}),
-            "dag": edges_recipe(6, double),  # sums over edges, fan-out, a double edge, a lone node
-        }
-    leaves: list[list[int]] = [[] for _ in range(slots)]
-    rows = [*leaves, list(range(slots)), [slots], []]  # an inner node, one above it, a lone leaf
-    found = {"forest": Recipe("forest", (rows,), {"slots": slots})}
-    if slots == 2:
-        found |= {"grid": Recipe("grid", ((2, 3),)), "dag": KNOT}
-    return found
-
-
-def check_cell(
-    cell: Callable[..., tuple[Any, Any]], *, params: Any = None, carry: Any = None, x: Any = None,
-    input_size: int | None = None, slots: int | None = None, seed: int = 0,
-    structures: Mapping[str, Recipe | Structure] | None = None,
-    laws: Mapping[str, Callable[[Problem], str | None]] = LAWS, raises: bool = True,
-) -> LawReport:  # fmt: skip
-    """Put a cell `f(params, carry, x) -> (carry, y)` to all laws, over several structures.
-
-    params     : a pytree of arrays, used as it is;
-                 default: `cell.init(seed)`, moved by 0.1 at random so that no zero hides a mistake.
-    carry      : the state of one node, a pytree of arrays, used as it is;
-                 default: a random one shaped as `cell.zero_state()`, whose first axis counts rows.
-    x          : the input of one node, a pytree of arrays:
-                 floats are moved at random from node to node, integers stay.
-    input_size : or vectors of that length (default: `cell.input_size`);
-                 without either the cell gets None.
-    slots      : states that the carry holds (a tuple, if several); default: `cell.arity`, or 1.
-    structures : by name, in place of `structures_for(slots)`.
-    laws       : in place of `LAWS`.
-
-    All floats become float64.
-    Returns a LawReport; raises LawBroken naming law, structure and numbers where one is broken
-    (with `raises=False` only the report says so).
-    Other errors of the cell come through with a note saying where.
-    """
-    name = name_of(cell)
-    rng = np.random.default_rng(seed)
-    slots = int(getattr(cell, "arity", 1)) if slots is None else slots
-    if params is None and hasattr(cell, "init"):
-        params = _moved(_double(cell.init(seed)), 0.1, rng)
-    if carry is not None:
-        initial = optree.tree_map(lambda a: np.asarray(a)[None], _double(carry))
-    elif hasattr(cell, "zero_state"):
-        initial = _moved(_double(cell.zero_state()), 0.5, rng)
-    else:
-        raise TypeError(
-            f"check_cell: {name} has no zero_state(); give carry=, the state of one node, such as "
-            "np.zeros(hidden_size) or a tuple of arrays"
-        )
-    size = getattr(cell, "input_size", None) if input_size is None else input_size
-    one = np.zeros(int(size)) if x is None and size is not None else x
-    chosen = structures_for(slots) if structures is None else structures
-    report = LawReport(name)
-    for kind, recipe in chosen.items():
-        s = recipe.build() if isinstance(recipe, Recipe) else recipe
-        if not isinstance(s, Structure):
-            raise TypeError(f"check_cell: structures[{kind!r}] must be a mg.Structure; got {s!r}")
-        if s.slots != slots:
-            raise ValueError(
-                f"check_cell: structures[{kind!r}] has {s.slots} slots and the cell {slots}; give "
-                "slots= or another structure"
-            )
-        rows = optree.tree_map(lambda a, n=s.n: np.repeat(np.asarray(a)[None], n, 0), _double(one))
-        inputs = _moved(rows, 0.7, rng)
-        problem = Problem(s, cell, params, initial, inputs, kind=kind)
-        for law, holds in laws.items():
-            report.results.append(_judged(law, holds, problem))
-    if raises and report.broken:
-        raise LawBroken(report)
-    return report
-
-
-def _judged(law: str, holds: Callable[[Problem], str | None], problem: Problem) -> LawResult:
-    start, error, why_not = time.perf_counter(), None, None
-    try:
-        why_not = holds(problem)
-    except AssertionError as broken:
-        error = str(broken).strip() or repr(broken)
-    except Exception as other:
-        other.add_note(f"while the law {law} was checked on the structure {problem.kind!r}")
-        raise
-    return LawResult(law, problem.kind, error, why_not, time.perf_counter() - start)
-
-
-def _double(tree: Any) -> Any:
-    arrays = optree.tree_map(np.asarray, tree)
-    return optree.tree_map(lambda a: a.astype(np.float64) if a.dtype.kind == "f" else a, arrays)
-
-
-def _moved(tree: Any, by: float, rng: np.random.Generator) -> Any:
-    return optree.tree_map(
-        lambda a: a + by * rng.standard_normal(a.shape) if a.dtype.kind == "f" else a, tree
-    )
