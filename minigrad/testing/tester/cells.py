@@ -57,7 +57,8 @@ RULES: dict[str, tuple[str, ...]] = {
     ),
     "constant": (
         "mg.full_like({a}, 0.5)", "mg.ones_like({a}) * {b}", "mg.zeros_like({a})",
-        "{a} * mg.linspace(-1, 1, {a}.size, dtype={F})", "{w}", "{a} - {a}", "0 * {a}",
+        "{a} * mg.reshape(mg.linspace(-1, 1, {a}.size, dtype={F}), {a}.shape)",  # also of a number
+        "{w}", "{a} - {a}", "0 * {a}",
         "{w} * {k}", "mg.tanh({w}) + {k}",
     ),
     "wild": (
