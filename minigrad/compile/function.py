@@ -21,6 +21,7 @@ import numpy as np
 from .. import pytrees, static
 from ..graph import INPUT, Tensor, Trace, _trace, placeholder, refuse_mask, toposort, trace_call
 from ..ops.arrays import asarray
+from ..ops.broadcast import sharing_numbers
 from ..ops.table import dtype_of
 from ..tracing import name_of, path_name
 from .donate import positions, refuse_missing
@@ -242,7 +243,8 @@ class Traced:
                 given.append(ph)
             else:
                 given.append(x)
-        result = trace_call(trace, lambda: f(*pytrees.tree_unflatten(spec, given)))
+        with sharing_numbers(trace):
+            result = trace_call(trace, lambda: f(*pytrees.tree_unflatten(spec, given)))
         self.result = pytrees.tree_map(lambda x: asarray(x) if _is_array(x) else x, result)
         leaves_out, self.spec_out = pytrees.tree_flatten(self.result)
         refuse_symbols(trace.name, leaves_out)

@@ -8,12 +8,14 @@ so unbroadcasting is just the rule of `broadcast_to`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
-from ..graph import Shape, Tensor, bind
+from ..graph import Shape, Tensor, Trace, _trace, bind
 from ..sites import running
 from .arrays import asarray, astype
 from .table import (
@@ -39,11 +41,8 @@ def _reshape_shape(x: Tensor, shape: Shape) -> tuple[Shape, np.dtype]:
 
 
 def _broadcast_shape(x: Tensor, shape: Shape) -> tuple[Shape, np.dtype]:
-    try:
-        fits = np.broadcast_shapes(x.shape, shape) == shape
-    except ValueError:
-        fits = False
-    if not fits:
+    pairs = zip(reversed(x.shape), reversed(shape), strict=False)
+    if x.ndim > len(shape) or any(n not in (1, m) for n, m in pairs):
         raise ValueError(f"shape {x.shape} does not broadcast to {shape}")
     return shape, x.dtype
 
@@ -130,6 +129,36 @@ def kept(y: Tensor, x: Tensor, axis: tuple[int, ...], keepdims: bool) -> Tensor:
     return reshape(y, tuple(1 if k - x.ndim in axis else n for k, n in enumerate(x.shape)))
 
 
+_numbers: ContextVar[tuple[Trace, dict[Any, Tensor]] | None] = ContextVar("numbers", default=None)
+
+
+@contextmanager
+def sharing_numbers(trace: Trace) -> Iterator[None]:
+    """Numbers written in formulas, spread to a shape, are one node each in this trace.
+
+    An optimiser writes the same few for every parameter; by themselves they are half of its nodes.
+    """
+    before = _numbers.set((trace, {}))
+    try:
+        yield
+    finally:
+        _numbers.reset(before)
+
+
+def _spread_number(op: str, x: float, like: Tensor) -> Tensor:
+    shared = _numbers.get()
+    if shared is None or shared[0] is not _trace.get() or not x:  # 0.0 and -0.0 are equal
+        return broadcast_to(_number(op, x, like.dtype), like.shape)
+    key = x, like.dtype, like.shape
+    found = shared[1].get(key)
+    if found is None:
+        number = shared[1].get(key[:2])
+        if number is None:
+            number = shared[1][key[:2]] = _number(op, x, like.dtype)
+        found = shared[1][key] = broadcast_to(number, like.shape)
+    return found
+
+
 def _number(op: str, x: Any, dtype: np.dtype) -> Tensor:
     try:
         return literal(x, dtype)
@@ -150,7 +179,7 @@ def operands(op: str, *xs: ArrayLike, float_only: bool = False) -> list[Tensor]:
         (t,), second = tensors, xs[0] is tensors[0]
         number = xs[second]
         if type(number) is float or type(number) is int:  # as most often: the array's dtype it is
-            other = broadcast_to(_number(op, number, t.dtype), t.shape)
+            other = _spread_number(op, number, t)
             return [t, other] if second else [other, t]
     weak = [type(x) in (bool, int, float) for x in xs]
     arrays = [
@@ -163,9 +192,8 @@ def operands(op: str, *xs: ArrayLike, float_only: bool = False) -> list[Tensor]:
     if float_only and dtype.kind != "f":
         dtype = FLOAT
     try:
-        shape = np.broadcast_shapes(
-            *(() if w else x.shape for x, w in zip(arrays, weak, strict=True))
-        )
+        several = {x.shape for x, w in zip(arrays, weak, strict=True) if not w and x.shape}
+        shape = next(iter(several), ()) if len(several) < 2 else np.broadcast_shapes(*several)
     except ValueError:
         shapes = " and ".join(str(() if w else x.shape) for x, w in zip(arrays, weak, strict=True))
         at = running()

@@ -121,8 +121,10 @@ def parts_of(who: str, state: Any, count: int) -> Any:
 
 
 def cast(x: Any, like: Any) -> Any:
-    """An array or a number in the dtype of `like`."""
-    return astype(x, like.dtype) if isinstance(x, Tensor) else np.asarray(x, like.dtype)
+    """An array or a number in the dtype of `like`; a number stays one where it is written there."""
+    if isinstance(x, Tensor):
+        return astype(x, like.dtype)
+    return x if type(x) is float and isinstance(like, Tensor) else np.asarray(x, like.dtype)
 
 
 def zeros(who: str, params: Any) -> Any:

@@ -32,9 +32,10 @@ def _least(who: str, **values: Any) -> None:
 
 def _rule(
     who: str, lr: Any, kept: Sequence[str], rule: Callable[..., Any],
-    at: Callable[[Any], Any] = lambda step: None,
+    at: Callable[[Any], tuple[Any, ...]] = lambda step: (),
 ) -> Optimizer:  # fmt: skip
-    """rule(at(number of the update from 1), p, g, *what is kept) -> (p, *what is kept), by leaf.
+    """rule(at(number of the update from 1), p, g, *what is kept) -> (p, *what is kept), by leaf;
+    what `at` gives in the dtype of p.
 
     State: (number of updates, one pytree like the parameters for each name in `kept`).
     """
@@ -49,8 +50,12 @@ def _rule(
         trees = {"params": params, "grads": grads, **dict(zip(kept, past, strict=True))}
         leaves, joined = leaves_of(who, params, recorded, **trees)
         _, step = next_of(count)
-        common = at(step)
-        new = [rule(common, *each) for each in zip(*leaves, strict=True)]
+        given = at(step)
+        common: dict[Any, list[Any]] = {}
+        for p in leaves[0]:
+            if p.dtype not in common:
+                common[p.dtype] = [cast(x, p) for x in given]
+        new = [rule(common[each[0].dtype], *each) for each in zip(*leaves, strict=True)]
         params, *past = (joined([each[k] for each in new]) for k in range(1 + len(kept)))
         return params, (step, *past)
 
@@ -90,7 +95,7 @@ def _adam(who: str, lr: Any, beta1: Any, beta2: Any, eps: Any) -> Optimizer:
     def rule(unbias: Any, p: Any, g: Any, m: Any, v: Any) -> tuple[Any, Any, Any]:
         m = beta1 * m + (1 - beta1) * g
         v = beta2 * v + (1 - beta2) * g * g
-        mean, square = m / cast(unbias[0], p), v / cast(unbias[1], p)
+        mean, square = m / unbias[0], v / unbias[1]
         return p - cast(lr, p) * mean / (np.sqrt(square) + eps), m, v
 
     return _rule(who, lr, ("m", "v"), rule, lambda step: (1 - beta1**step, 1 - beta2**step))

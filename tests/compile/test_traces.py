@@ -11,6 +11,7 @@ import pytest
 import minigrad as mg
 import recurrent as rc
 from minigrad.compile import runner
+from minigrad.graph import CONSTANT, toposort
 from minigrad.kernels import threads
 from tests.compile.test_function import TREES, close
 from tests.interrupts import interrupt, points
@@ -261,3 +262,35 @@ def test_a_fork_while_another_thread_is_inside(at):
     other.join()
     assert os.waitpid(pid, 0)[1] == 0
     assert child[0].tolist() == [2, 2] and g(np.ones(2)).tolist() == [2, 2]
+
+
+def test_numbers_in_formulas_are_shared_nodes():
+    def f(x, y):
+        return 2 * x + 2.0 * y, -0.0 * x, 0.0 * y, x**2, np.float32(2) * y, mg.nextafter(x, 2)
+
+    x, y = np.array([1.0, -3.0]), np.array([2.0, -1.0])
+    traced = mg.function(f)
+    nodes = toposort(mg.pytrees.tree_leaves(traced.graph(x, y)))
+    twos = [t for t in nodes if t.op is CONSTANT and t.attrs.get("literal") and t._value == 2]
+    assert len(twos) == 1
+    for found, wanted in zip(traced(x, y), f(mg.asarray(x), mg.asarray(y)), strict=True):
+        np.testing.assert_array_equal(found, wanted.numpy())
+        np.testing.assert_array_equal(np.signbit(found), np.signbit(wanted.numpy()))
+
+
+def test_numbers_are_shared_within_a_trace_alone():
+    kept = []
+
+    def cell(p, h, x):
+        kept.append(2 * h)
+        return mg.tanh(kept[-1] + 2 * x), {}
+
+    def f(h, x):
+        states, _ = mg.recur(cell, mg.Structure.chain(3), initial=2 * h, inputs=2 * x)
+        return states
+
+    h, x = np.ones((1, 2)), np.ones((3, 2))
+    np.testing.assert_allclose(mg.function(f)(h, x), f(h, x).numpy(), rtol=1e-12)
+    own = {t.attrs["trace"] for t in toposort(kept) if t.op is CONSTANT}
+    around = {t.attrs["trace"] for t in toposort([mg.function(f).graph(h, x)]) if t.op is CONSTANT}
+    assert own and around and not own & around
