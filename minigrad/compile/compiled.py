@@ -72,7 +72,7 @@ class Compiled:
             how = f"runs in NumPy, level by level, because there is no code for {why}"
             self.notes.append(f"{block.name} over {structure}{cuts}: {how}")
             return Step(r, asked, None, in_numpy(r, asked, plain) if between else None)
-        how = f"compiled for {program.dtype}\n{program.explain()}"
+        how = f"compiled for {program.dtype}\n{program.words}"
         self.notes.append(f"{block.name} over {structure}{cuts}: {how}")
         if between:
             return Step(r, asked, None, Chunked(program, r, asked, pool))

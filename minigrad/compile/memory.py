@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,8 +27,16 @@ class Pool:
     """
 
     def __init__(self) -> None:
-        self.memory = np.zeros(0, np.uint8)
+        self.renew(0)
         self.owner: Any = None  # who wrote last
+
+    def renew(self, size: int) -> None:
+        memory = np.zeros(size, np.uint8)
+        self.held = memory, address(memory)  # both at once: an interrupt may come in between
+
+    @property
+    def memory(self) -> np.ndarray:
+        return self.held[0]
 
 
 class Arena:
@@ -37,15 +46,16 @@ class Arena:
         self.pool, self.used = pool, 0
 
     def array(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-        dtype = np.dtype(dtype)
-        size = int(np.prod(shape)) * dtype.itemsize
+        pool, dtype = self.pool, np.dtype(dtype)
+        size = math.prod(shape) * dtype.itemsize
         room = -(-size // LINE) * LINE  # whole lines: `glue.zero` writes whole words
-        memory = self.pool.memory
-        start = self.used + -(address(memory) + self.used) % LINE
+        memory, base = pool.held
+        start = self.used + -(base + self.used) % LINE
         if start + size > len(memory):
             # Earlier pieces stay where they are, in the memory they hold on to.
-            self.pool.memory = memory = np.zeros(max(2 * len(memory), room + 4096), np.uint8)
-            start = -address(memory) % LINE
+            pool.renew(max(2 * len(memory), room + 4096))
+            memory, base = pool.held
+            start = -base % LINE
         self.used = start + room
         return memory[start : start + size].view(dtype).reshape(shape)
 

@@ -6,6 +6,7 @@ Sizes and structures are no part of a `Program`; a `Runner` binds it to them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,11 @@ class Program:
 
     inputs  : the row nodes of its arguments.
     numbers : which argument a placeholder stands for.
+    entries : of its table, those that are the same for all runners, and rules of the others
+              (`table.Table`); made by the first runner.
     """
+
+    entries: Any = None, None
 
     def __init__(
         self,
@@ -54,7 +59,8 @@ class Program:
         self.flops += 2.0 * sum(r.tensor.work for r in self.plan.moved if r.op == "nest")
         self.flops += ELEMENT * sum(r.size for s in self.plan.segments.values() for r in s.nodes)
 
-    def explain(self) -> str:
+    @cached_property
+    def words(self) -> str:
         """What was hoisted, packed and deferred, in words."""
         plan = self.plan
         lines = []

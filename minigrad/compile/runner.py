@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -54,9 +55,13 @@ class Runner:
         self.indexed, self.columns = b.indexed, b.columns
         self.outer, self.outer_sums = b.outer, b.outer_sums
         self.rests = self._rests()
-        self.sequence = Schedule(self.phases(), self.threads)
         self.bound: object = None  # the call whose shared arguments stand in the table
         self.copies: list[Any] = []  # of those
+
+    @cached_property
+    def sequence(self) -> Schedule:
+        """A call by itself; a lane has the phases in its own list."""
+        return Schedule(self.phases(), self.threads)
 
     # -- what runs, and where ----------------------------------------------------------------------
 

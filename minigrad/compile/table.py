@@ -115,14 +115,28 @@ class Table:
         self.infinite = np.zeros(len(self.plan.matrices) + 1, np.int64)  # 1: not finite
         self.of_input: list[tuple[int, int, Row]] = []
         self.of_shared: list[tuple[int, Tensor, bool, int]] = []
-        self.array = np.zeros((threads, len(self.number)), np.int64)
-        for (what, *of), entry in self.number.items():
-            self.array[:, entry] = RULES[what](self, *of)
+        row, rest = program.entries
+        if row is None:  # the first runner of the program
+            row, rest = program.entries = self._entries()
+        row = row.copy()
+        for rule, of, entry in rest:
+            row[entry] = rule(self, *of)
+        self.array = np.array([row] * threads, np.int64)
         for r, own in buffers.scratch.items():  # every thread has rows outside of the loop
             self._each("base", r, arrays=own)
         self._each("ranges", arrays=parts)
         self._each("work", arrays=buffers.work)
         self.rows = [address(row) for row in self.array]
+
+    def _entries(self) -> tuple[list[int], list[tuple[Callable[..., int], list[Any], int]]]:
+        """What is the same for every runner of the program, and the rules of all other entries."""
+        row, rest = [0] * len(self.number), []
+        for (what, *of), entry in self.number.items():
+            if what in OF_PROGRAM:
+                row[entry] = RULES[what](self, *of)
+            else:
+                rest.append((RULES[what], of, entry))
+        return row, rest
 
     def _each(self, *name: Any, arrays: Sequence[np.ndarray]) -> None:
         """Every thread's own array."""
@@ -206,6 +220,12 @@ def _kernel(name: str) -> Callable[[Table], int]:
     return lambda t: getattr(t.program.gemm, name).address
 
 
+# What depends neither on a structure nor on where a runner works.
+OF_PROGRAM = {
+    "product", "pack", "pack_transposed", "weight_gradient", "ranges", "work", "none", "list",
+    "count", "length", "tensors", "depth", "columns", "from_ld", "rows", "cols", "outer_rows",
+    "outer_columns",
+}  # fmt: skip
 RULES: dict[str, Callable[..., int]] = {
     # kernels
     "product": _kernel("product"),
