@@ -34,30 +34,36 @@ class Compiled:
     ):  # fmt: skip
         rest = iter(whole([t for t in outputs if isinstance(t, Tensor)], able))
         outputs = [next(rest) if isinstance(t, Tensor) else t for t in outputs]
-        self.steps: list[Step] = []
+        self.runners: list[Runner] = []
         self.notes: list[str] = []
-        self.loose: set[Tensor] = set()  # rows that are computed again where they are read
-        known = self._schedule([t for t in outputs if isinstance(t, Tensor)], pools)
+        steps, known, loose = self._schedule([t for t in outputs if isinstance(t, Tensor)], pools)
         pool = pools.setdefault(-1, Pool())  # the lane's own
-        self.lane = Lane(leaves, inputs, self.steps, outputs, known, donated, self.loose, pool)
+        self.lane = Lane(leaves, inputs, steps, outputs, known, donated, loose, pool)
+        self.recurrences = sum(bool(s.asked) for s in steps)
+        self.ops = sum(not s.asked and s.t.op is not RESHAPE for s in steps)
+        self.lane.forget()
         self.express = self.lane.run
 
-    def _schedule(self, outputs: list[Tensor], pools: dict[int, Pool]) -> dict[Tensor, Any]:
-        """Fills `steps`; the values that no argument reaches."""
+    def _schedule(
+        self, outputs: list[Tensor], pools: dict[int, Pool]
+    ) -> tuple[list[Step], dict[Tensor, Any], set[Tensor]]:
+        """The steps; the values that no argument reaches; the rows that are computed again where
+        they are read."""
         order = toposort(outputs)
         needed, demands = demand(order, outputs)
         moving = varying(order)
-        self.loose = unheld([t for t in order if t in needed], set(outputs))
+        steps: list[Step] = []
         number = 0
         for t in order:
             if t not in needed or t not in moving or t.op in (INPUT, CONSTANT, PROJ):
                 continue
             if t.op is RECUR:
-                self.steps.append(self._recur(t, demands[t], pools.setdefault(number, Pool())))
+                steps.append(self._recur(t, demands[t], pools.setdefault(number, Pool())))
                 number += 1
             else:
-                self.steps.append(Step(t))
-        return settled(order, needed, moving)
+                steps.append(Step(t))
+        loose = unheld([t for t in order if t in needed], set(outputs))
+        return steps, settled(order, needed, moving), loose
 
     def _recur(self, r: Tensor, asked: list[Tensor], pool: Pool) -> Step:
         block, structure, vias = r.attrs["block"], r.attrs["structure"], r.attrs["vias"]
@@ -76,14 +82,13 @@ class Compiled:
         self.notes.append(f"{block.name} over {structure}{cuts}: {how}")
         if between:
             return Step(r, asked, None, Chunked(program, r, asked, pool))
-        runner = Runner(program, layout_of(structure), vias, pool, asked, r.inputs)
-        return Step(r, asked, runner)
+        self.runners.append(Runner(program, layout_of(structure), vias, pool, asked, r.inputs))
+        return Step(r, asked, self.runners[-1])
 
     def take_workspace(self) -> None:
         """Make ours again what another trace may have worked with."""
-        for step in self.steps:
-            if step.runner is not None:
-                step.runner.take_pool()
+        for runner in self.runners:
+            runner.take_pool()
         self.lane.take_tables()
 
     def run(self, leaves: Sequence[Any], given: Sequence[Any]) -> list[Any]:
@@ -93,16 +98,14 @@ class Compiled:
 
     def explain(self) -> str:
         """In words: what is compiled and how, and what runs op by op."""
-        ops = sum(not s.asked and s.t.op is not RESHAPE for s in self.steps)
         names = self.lane.by_numpy
         words = f", {len(names)} of them in NumPy: {', '.join(sorted(set(names)))}"
-        count = sum(bool(s.asked) for s in self.steps)
         items = sum(len(s.items) for s in self.lane.segments)
-        lists = sum(bool(s.phases) for s in self.lane.segments)
+        lists = sum(s.schedule is not None for s in self.lane.segments)
         native = "one native list" if lists == 1 else f"{lists} native lists"
         between = f", with {items} steps of Python" if items else ""
         return "\n".join([
-            f"{count} recurrences and {ops} other ops{words if names else ''}",
+            f"{self.recurrences} recurrences and {self.ops} other ops{words if names else ''}",
             *self.notes,
             *([self.lane.donation.explain()] if self.lane.donation.count else []),
             f"called through {native}{between}",

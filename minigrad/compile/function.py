@@ -127,11 +127,12 @@ class Function:
 
     def graph(self, *args: Any) -> Any:
         """The traced outputs for arguments like these, as Tensors: to draw, print or
-        differentiate.
+        differentiate.  A call keeps no graph (a program of many lengths has many traces), so the
+        function is recorded again.
         """
         leaves, spec = static.flatten(args)
         with self.lock:
-            return self._traced(args, leaves, spec).result
+            return recorded(self.f, leaves, spec)[1]
 
     def explain(self, *args: Any) -> str:
         """How a call with arguments like these is run: what is compiled, hoisted, packed, and what
@@ -147,7 +148,7 @@ class Function:
         known = self.traces.get(key)
         if known is None:
             refuse_missing(self.donate, max(self.named, len(args)), "it was called with")
-            known = Traced(self.f, args, leaves, spec, form, self.pools, self.donate)
+            known = Traced(self.f, leaves, spec, form, self.pools, self.donate)
             self.traces[key] = known
             while len(self.traces) > KEPT:
                 self.traces.popitem(last=False)
@@ -189,11 +190,11 @@ class Checked(Function):
         named = f"result {', '.join(which[:3])}{more}" if all(which) else "the result"
         leaves, spec = static.flatten(args)
         with self.lock:
-            traced = self._traced(args, leaves, spec)
-            given = {ph: np.asarray(leaves[k]) for k, ph in traced.inputs}
+            inputs, result = recorded(self.f, leaves, spec)
+            given = {ph: np.asarray(leaves[k]) for k, ph in inputs}
         kinds = " or ".join(["NaN"] * ("nan" in self.classes) + ["inf"] * ("+inf" in self.classes))
         head = f"{self.__name__}: {named} holds {kinds}"
-        finding = find(traced.result, given, kinds=self.kinds)
+        finding = find(result, given, kinds=self.kinds)
         if finding is None:
             return (
                 f"{head}, which the reference evaluation of the same graph does not give. The "
@@ -219,38 +220,44 @@ def _leaf_key(x: Any) -> Any:
     return (x.shape, x.dtype) if _is_array(x) else static.key(x)
 
 
+def recorded(f: Callable, leaves: list, spec: Any) -> tuple[list[tuple[int, Tensor]], Any]:
+    """f traced: (position among the leaves, placeholder) of each array; and what f returned."""
+    trace = Trace(name_of(f))
+    inputs: list[tuple[int, Tensor]] = []
+    given: list[Any] = []
+    for k, (x, path) in enumerate(zip(leaves, spec.paths(), strict=True)):
+        if isinstance(x, (np.ndarray, np.generic, Tensor)):
+            name = path_name("", path[1:]) or f"arg{path[0]}"
+            # The lane knows dtypes by identity, and newbyteorder makes a new object.
+            dtype = x.dtype if x.dtype.isnative else x.dtype.newbyteorder("=")
+            dtype_of(f"{trace.name}: {name}", dtype)
+            ph = placeholder(x.shape, dtype, name, trace)
+            inputs.append((k, ph))
+            given.append(ph)
+        else:
+            given.append(x)
+    with sharing_numbers(trace):
+        result = trace_call(trace, lambda: f(*pytrees.tree_unflatten(spec, given)))
+    result = pytrees.tree_map(lambda x: asarray(x) if _is_array(x) else x, result)
+    refuse_symbols(trace.name, pytrees.tree_leaves(result))
+    return inputs, result
+
+
 class Traced:
-    """One trace of a function: its graph, and the way it is run."""
+    """One trace of a function: what its arguments are, and the way it is run."""
 
     def __init__(
-        self, f: Callable, args: tuple, leaves: list, spec: Any, form: Any, pools: dict[int, Any],
+        self, f: Callable, leaves: list, spec: Any, form: Any, pools: dict[int, Any],
         donate: Collection[int] = (),
     ):  # fmt: skip
-        trace = Trace(name_of(f))
         self.spec, self.form = spec, form
         self.unpack = unpacker(spec)
-        self.inputs: list[tuple[int, Tensor]] = []
-        paths = spec.paths()
-        given: list[Any] = []
-        for k, (x, path) in enumerate(zip(leaves, paths, strict=True)):
-            if isinstance(x, (np.ndarray, np.generic, Tensor)):
-                name = path_name("", path[1:]) or f"arg{path[0]}"
-                # The lane knows dtypes by identity, and newbyteorder makes a new object.
-                dtype = x.dtype if x.dtype.isnative else x.dtype.newbyteorder("=")
-                dtype_of(f"{trace.name}: {name}", dtype)
-                ph = placeholder(x.shape, dtype, name, trace)
-                self.inputs.append((k, ph))
-                given.append(ph)
-            else:
-                given.append(x)
-        with sharing_numbers(trace):
-            result = trace_call(trace, lambda: f(*pytrees.tree_unflatten(spec, given)))
-        self.result = pytrees.tree_map(lambda x: asarray(x) if _is_array(x) else x, result)
-        leaves_out, self.spec_out = pytrees.tree_flatten(self.result)
-        refuse_symbols(trace.name, leaves_out)
+        self.inputs, result = recorded(f, leaves, spec)
+        leaves_out, self.spec_out = pytrees.tree_flatten(result)
         self.leaves = [x for x in leaves if not _is_array(x)]  # what was static stays alive
         # In the order in which results are flattened, so that each stands where its like stood.
         order = pytrees.tree_leaves(pytrees.tree_unflatten(spec, range(len(leaves))))
+        paths = spec.paths() if donate else []
         donated = [k for k in order if paths[k][0] in donate] if donate else []
         self.way = way_of(leaves, self.inputs, leaves_out, pools, donated)
 

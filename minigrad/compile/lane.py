@@ -36,6 +36,11 @@ from .results import fresh, plain
 from .sequence import Calls, Schedule
 from .timetable import Env, Step
 
+GRAPH = (  # what a lane knows of tensors; only Python between kernels asks for it
+    "known", "outputs", "place", "alias", "held", "runner_of", "segment_of", "phase_of", "fed",
+    "by_python", "loose", "same", "moved",
+)  # fmt: skip
+
 
 class Lane(Moves):
     """inputs: (position among the leaves, placeholder); steps: in order; known: the values that no
@@ -70,6 +75,7 @@ class Lane(Moves):
         for segment in self.segments:
             if segment.phases:
                 segment.schedule = Schedule(segment.phases, threads)
+                segment.phases = []
         self._native(threads)
 
     # -- the list, made when the function is traced ------------------------------------------------
@@ -176,6 +182,13 @@ class Lane(Moves):
             first.schedule if self.alone and first else None,
         )  # fmt: skip
 
+    def forget(self) -> None:
+        """The graph, where kernels are all there is to a call: a program that meets new lengths at
+        every step has many lanes, and Python's collector would look through all of their graphs."""
+        if self.only_kernels:
+            for name in GRAPH:
+                setattr(self, name, None)
+
     def take_tables(self) -> None:
         """Write what a call does not, should another lane have worked with the runners since."""
         for entries, value in self.fixed:
@@ -243,9 +256,13 @@ class Lane(Moves):
     def _refuse(self, arrays: Sequence[np.ndarray]) -> None:
         """A kernel met an integer that it may not: the op once more, for the error's words."""
         self.flag[0] = 0
-        env: Env = {ph: x for (_, ph), x in zip(self.inputs, arrays, strict=True)}
-        for t in self.guarded:
-            compute(t, {i: plain(self.value(i, env)) for i in t.inputs})
+        for t, lie in self.guarded:
+            env: Env = {}
+            for x, given in zip(t.inputs, lie, strict=True):
+                value = arrays[given] if isinstance(given, int) else given
+                # Of what is no integer, the shape is all that matters.
+                env[x] = np.zeros(x.shape, x.dtype) if value is None else value.reshape(x.shape)
+            compute(t, env)
         raise RuntimeError("a kernel refused data that the reference accepts")
 
     def value(self, t: Tensor, env: Env) -> Any:

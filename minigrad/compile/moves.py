@@ -7,15 +7,17 @@ where what it reads lies ready; else, as any other op, a step of Python.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from ..graph import Tensor
+from ..graph import Tensor, placeholder
 from ..kernels import singles
 from ..kernels.glue import address
 from ..ops.arrays import ASTYPE
 from ..ops.broadcast import RESHAPE
 from ..ops.indexing import CHECKED, SCATTER, TAKE
+from ..rewrite.regions import again
 from .entrance import LARGE
 from .feeds import Feeds, shared_into
 from .runner import Runner
@@ -30,7 +32,8 @@ class Moves(Feeds):
 
     def _start(self, steps: Sequence[Step]) -> None:
         """Before any op has its place: what Python reads, whatever its shape."""
-        self.guarded: list[Tensor] = []  # ops whose kernels refuse data
+        # Ops whose kernels refuse data, and where their operands lie.
+        self.guarded: list[tuple[Tensor, list[Any]]] = []
         self.flag = np.zeros(1, np.int64)  # set by those
         self.by_python: set[Tensor] = set()
         for step in reversed(steps):
@@ -157,8 +160,18 @@ class Moves(Feeds):
         self.held[p], self.phase_of[p] = buffer[:-1], after + 1
 
     def _flag_of(self, t: Tensor) -> int:
-        self.guarded.append(t)
+        """Where the kernel of an op says that it refuses its integers.  Kept for the words: the op
+        by itself, and where the integers lie."""
+        alone = again(t, [placeholder(x.shape, x.dtype, x.name) for x in t.inputs])
+        self.guarded.append((alone, [self._found(x) for x in t.inputs]))
         return address(self.flag)
+
+    def _found(self, t: Tensor) -> np.ndarray | int | None:
+        """Integers that lie for kernels: an array, or the number of an argument."""
+        source = self.source(t)
+        if t.dtype.kind == "f" or source in self.place:
+            return self.place.get(source)
+        return self.held.get(source, self._value_of(source))
 
 
 def _single(t: Tensor) -> tuple[str, int] | None:

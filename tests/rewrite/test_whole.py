@@ -7,6 +7,7 @@ from hypothesis import given
 
 import minigrad as mg
 import recurrent as rc
+from minigrad.compile.function import recorded
 from minigrad.compile.lower import able
 from minigrad.graph import rebuild, toposort
 from minigrad.recur import RECUR
@@ -89,19 +90,18 @@ STEPS = {
 }  # fmt: skip
 
 
-def recorded(step, args):
+def outputs_of(step, args):
     """The outputs for placeholders, and how to put the arguments in their places."""
-    f = mg.function(step)
-    found = [t for t in mg.pytrees.tree_leaves(f.graph(*args)) if isinstance(t, mg.Tensor)]
-    traced = next(iter(f.traces.values()))
-    leaves = mg.static.flatten(args)[0]
-    given = {ph: mg.asarray(leaves[k]) for k, ph in traced.inputs}
+    leaves, spec = mg.static.flatten(args)
+    inputs, result = recorded(step, leaves, spec)
+    found = [t for t in mg.pytrees.tree_leaves(result) if isinstance(t, mg.Tensor)]
+    given = {ph: mg.asarray(leaves[k]) for k, ph in inputs}
     return found, lambda outputs: mg.reference(rebuild(outputs, given))
 
 
 @pytest.mark.parametrize("name", STEPS)
 def test_every_rewrite_keeps_the_values(name):
-    outputs, values = recorded(*STEPS[name]())
+    outputs, values = outputs_of(*STEPS[name]())
     wanted = values(outputs)
     for rewrite in (
         merge, regions, lambda o: regions(o, able), lambda o: fuse(regions(o)), whole,
@@ -148,7 +148,7 @@ def test_a_language_model_is_two_recurrences():
         loss = rc.cross_entropy(ys @ p["W"] + p["b"], labels)
         return loss, mg.grad(loss, p)
 
-    outputs, _ = recorded(gradient, (p, tokens, labels))
+    outputs, _ = outputs_of(gradient, (p, tokens, labels))
     assert sum(t.op is RECUR for t in toposort(whole(outputs, able))) == 2
     words = mg.function(gradient).explain(p, tokens, labels)
     assert "no code" not in words and "called through one native list" in words
@@ -156,7 +156,7 @@ def test_a_language_model_is_two_recurrences():
 
 def test_another_length_makes_the_same_blocks():
     def blocks(time, batch):
-        outputs, _ = recorded(*language_model(time, batch))
+        outputs, _ = outputs_of(*language_model(time, batch))
         found = [t.attrs["block"] for t in toposort(whole(outputs, able)) if t.op is RECUR]
         return [b for b in found if "rows" in b.name and "LSTM" not in b.name]
 
