@@ -19,13 +19,17 @@ Rule = tuple[str, str | None, Site | None]  # op, name and site of the node that
 _rule: ContextVar[Rule | None] = ContextVar("rule", default=None)  # that is running here
 OURS = ("minigrad", "recurrent", "viz")  # packages whose frames are never "the user's line"
 _ours: dict[int, dict[str, Any]] = {}  # namespaces of theirs by identity, kept so that it stays so
+_latest: list[dict[str, Any]] = [{}]  # the user's namespace that recorded last
 
 
 def here(depth: int = 1) -> Site | None:
     """The innermost running frame that is not ours, `depth` frames out or further."""
     frame = sys._getframe(depth)
+    latest = _latest[0]
     while frame is not None:
-        if id(frame.f_globals) not in _ours and not _is_ours(frame):
+        names = frame.f_globals
+        if names is latest or id(names) not in _ours and not _is_ours(frame):
+            _latest[0] = names
             rule = _rule.get()
             place = frame.f_code, frame.f_lasti
             return place if rule is None else (*place, rule)
