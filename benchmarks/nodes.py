@@ -58,7 +58,7 @@ def contributions(time: int, batch: int, inputs: int, hidden: int) -> Systems:
 
 
 def contribution_norms(time: int, batch: int, inputs: int, hidden: int) -> Systems:
-    """The norms of what `contributions` gives, (T, B) for each gate.
+    """The norms of what `contributions` gives, (T, B) for each gate, without forming it.
 
     The peer is one gradient of the same weights, ours.
     """
@@ -68,8 +68,8 @@ def contribution_norms(time: int, batch: int, inputs: int, hidden: int) -> Syste
     params, x = rc.LSTM(inputs, hidden).init(0), _inputs(time, batch, inputs)
 
     def norms(value: Any, weights: Any) -> Any:
-        uses = _uses(value, weights)
-        return {k: mg.sqrt(mg.sum(mg.square(u), axis=(1, 2))) for k, u in uses.items()}
+        squares = rc.study.ledger(value, weights).squares()
+        return {k: mg.sqrt(of_net) for k, (of_net,) in squares.items()}
 
     return {
         "minigrad": lambda: _of_recurrent_weights(params, x, hidden, norms),
