@@ -2,6 +2,9 @@
 default), thorough; and `--only-skipped`, which runs what the run before left out for want of a
 package, once that is there.
 
+Workers share the cores: one thread of BLAS for each.  (On a busy machine OpenBLAS's threads wait for
+each other in small matrices for half a second.)
+
 In the profile dev LLVM optimises nothing: half of what compiling takes, and the same instructions
 as far as our kernels say which.  `.ci/run` runs the same tests on kernels as users have them.
 """
@@ -14,6 +17,7 @@ from minigrad.testing.plugin import load_profile
 
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "dev")
 load_profile(PROFILE)
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of the processes that are started from here
 if PROFILE == "dev":  # read when Numba is imported, by this process and those it starts
     os.environ.setdefault("NUMBA_OPT", "0")
 
