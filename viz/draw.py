@@ -6,7 +6,7 @@ import errno
 import functools
 import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,28 +98,7 @@ class Drawing:
         Raises OSError, of the system's kind, where it cannot be written.
         Raises GraphvizError if drawing fails.
         """
-        if not isinstance(path, (str, os.PathLike)):
-            raise TypeError(f"save: a path is text or a pathlib.Path; got {path!r:.60}")
-        where = Path(path)
-        writer = _WRITERS.get(where.suffix.lower())
-        if writer is None:
-            raise ValueError(
-                f"cannot save a drawing as {where.name!r}: the suffix must be one of "
-                f"{', '.join(_WRITERS)}"
-            )
-        if not where.parent.exists():
-            folder = str(where.parent)
-            why = f"cannot save the drawing: there is no folder {folder!r}; make it first"
-            raise FileNotFoundError(errno.ENOENT, why, str(where))
-        data = writer(self)
-        try:
-            render.write(where, data)
-        except OSError as error:
-            why = f"cannot save the drawing: {error.strerror or error}; choose another place"
-            raise type(error)(error.errno, why, str(where)) from error
-        except ValueError as error:
-            raise ValueError(f"cannot save a drawing as {str(where)!r}: {error}") from error
-        return where
+        return write(path, _WRITERS, self, "a drawing")
 
     def _repr_svg_(self) -> str | None:
         return self._shown() if render.engine() else None
@@ -132,13 +111,44 @@ class Drawing:
 
     def _shown(self) -> str:
         """The picture with ids of its own: a notebook holds many on one page."""
-        return inline(self.svg, f"mg{next(_shown)}-{os.getpid()}", self.scene.title)
+        return inline(self.svg, shown_as(), self.scene.title)
 
     def __repr__(self) -> str:
         return self.summary()
 
 
-def _xml(drawing: Drawing) -> bytes:
+def shown_as() -> str:
+    """What the ids of one more picture in a notebook begin with."""
+    return f"mg{next(_shown)}-{os.getpid()}"
+
+
+def write(path: Any, writers: Mapping[str, Callable[[Any], bytes]], one: Any, what: str) -> Path:
+    """Writes one drawing by the writer of its suffix. See ``Drawing.save``."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"save: a path is text or a pathlib.Path; got {path!r:.60}")
+    where = Path(path)
+    writer = writers.get(where.suffix.lower())
+    if writer is None:
+        raise ValueError(
+            f"cannot save {what} as {where.name!r}: the suffix must be one of {', '.join(writers)}"
+        )
+    if not where.parent.exists():
+        folder = str(where.parent)
+        why = f"cannot save the drawing: there is no folder {folder!r}; make it first"
+        raise FileNotFoundError(errno.ENOENT, why, str(where))
+    data = writer(one)
+    try:
+        render.write(where, data)
+    except OSError as error:
+        why = f"cannot save the drawing: {error.strerror or error}; choose another place"
+        raise type(error)(error.errno, why, str(where)) from error
+    except ValueError as error:
+        raise ValueError(f"cannot save {what} as {str(where)!r}: {error}") from error
+    return where
+
+
+def xml(drawing: Any) -> bytes:
+    """The SVG of a drawing as a file."""
     return ('<?xml version="1.0" encoding="UTF-8"?>\n' + drawing.svg + "\n").encode()
 
 
@@ -159,7 +169,7 @@ def _longest_side(drawing: Drawing) -> float:
 
 
 _WRITERS: dict[str, Callable[[Drawing], bytes]] = {
-    ".svg": _xml,
+    ".svg": xml,
     ".png": _png,
     ".pdf": _pdf,
     ".html": lambda drawing: drawing.html.encode(),
@@ -208,6 +218,14 @@ def draw(
     Raises ValueError for an unknown view, a ``grad`` that is no scalar, a ``wrt`` not in the graph,
     too few steps, labels that are not as many as the nodes, or a scale that is none.
     """
+    return drawn(outputs, view, grad, wrt, max_steps, labels, title, scale, step)
+
+
+def drawn(
+    outputs: Any, view: Any, grad: Any, wrt: Any, max_steps: Any, labels: Any, title: Any,
+    scale: Any, step: Any, running: bool = False,
+) -> Drawing:  # fmt: skip
+    """See ``draw``.  running: whether parameters say what they have got after each turn."""
     if not isinstance(view, str) or view not in VIEWS:
         raise ValueError(f"draw: unknown view {view!r}: one of {', '.join(VIEWS)}")
     whole = isinstance(max_steps, (int, np.integer)) and not isinstance(max_steps, bool)
@@ -222,7 +240,7 @@ def draw(
     if scale is not None:
         scale = _scale(scale)
     steps = None if step is None else _steps(step, view)
-    scene = build(outputs, view, grad, wrt, max_steps, labels, title, steps)
+    scene = build(outputs, view, grad, wrt, max_steps, labels, title, steps, running)
     if scale is not None:
         scene = rescaled(scene, scale)
     return Drawing(scene, _computed(outputs, view, grad, labels))

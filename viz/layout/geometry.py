@@ -58,13 +58,17 @@ class Path:
 
 @dataclass(frozen=True)
 class Mark:
-    """Text that is no node: a title, a legend entry. ``x`` is its left end, ``y`` its middle."""
+    """Text that is no node: a title, a legend entry. ``x`` is its left end, ``y`` its middle.
+
+    id: of a text that is about something, such as the number beside a bar.
+    """
 
     text: str
     x: float
     y: float
     size: float = 10
     color: str = MUTED
+    id: str = ""
 
 
 @dataclass(frozen=True)

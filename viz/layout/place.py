@@ -25,8 +25,11 @@ PLACERS: dict[str, Callable[[Scene], Layout]] = {
 SAMPLE, TEXT = 30.0, 8.0  # length of a legend's sample stroke, and the space after it
 
 
-def place(scene: Scene) -> Layout:
-    """Positions for every node, edge and cluster of the scene."""
+def place(scene: Scene, room: float = 0.0) -> Layout:
+    """Positions for every node, edge and cluster of the scene.
+
+    room: the height that is kept free between the title and the picture, points.
+    """
     layout = PLACERS[scene.view](scene)
     extent = around(
         [*layout.boxes.values(), *layout.frames.values(), *(tile.box for tile in layout.tiles)]
@@ -37,7 +40,7 @@ def place(scene: Scene) -> Layout:
     strokes: list[Stroke] = []
     swatches: list[Swatch] = []
     if scene.title:
-        marks.append(Mark(scene.title, extent.left, extent.top + 26, size=14, color=INK))
+        marks.append(Mark(scene.title, extent.left, extent.top + 26 + room, size=14, color=INK))
     at = extent.bottom - 26
     if scene.legend is not None and (
         scene.legend.norms or scene.legend.vanished or scene.legend.nonfinite

@@ -26,6 +26,18 @@ TICKS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 Place = tuple[int, int]  # the sequence (band) and the line of text
 
 
+def longest(tracks: Sequence[Track]) -> float:
+    """What the longest bar stands for."""
+    known = [t.together for t in tracks if t.together is not None]
+    return max((x for x in known if math.isfinite(x)), default=0.0)
+
+
+def bar(size: float, most: float) -> float:
+    """How long the bar of a norm is, points."""
+    long = BAR * size / most if most and math.isfinite(size) else 0.0
+    return min(max(long, 1.0), BAR)
+
+
 class Tables:
     """What tables there are, how high they are, and where their parts go."""
 
@@ -50,8 +62,7 @@ class Tables:
                 outside = lane is None
                 place = self.last if outside else (bands[str(lane)], plan.line.get(str(use.at), 0))
                 self.uses[place][track.id].append(use)
-        known = [t.together for t in plan.scene.tracks if t.together is not None]
-        self.most = max((x for x in known if math.isfinite(x)), default=0.0)
+        self.most = longest(plan.scene.tracks)
         self._barred: set[str] = set()
 
     def rows(self, place: Place) -> list[Track]:
@@ -123,15 +134,15 @@ class Tables:
         self._barred.add(track.id)
         start = right - BAR - 34
         for kind, size in (("together", track.together), ("total", track.norm)):
-            long = BAR * size / self.most if self.most and math.isfinite(size) else 0.0
-            long = min(max(long, 1.0), BAR)
+            long = bar(size, self.most)
             if size == 0:
                 continue
             box = Box(start + long / 2, y, long, ROW - 5)
             self.tiles.append(
                 Tile(f"{track.id}{kind}", box, kind, norm=size, tooltip=track.tooltip)
             )
-        self.marks.append(Mark(norm_text(track.norm), start + BAR + 3, y, SIZE, MUTED))
+        text = norm_text(track.norm)
+        self.marks.append(Mark(text, start + BAR + 3, y, SIZE, MUTED, f"{track.id}norm"))
 
     def _square(
         self, track: Track, use: Use, y: float, right: float, taken: set[float],

@@ -69,6 +69,10 @@ class Backward:
         arrived = None if self._gradients is None else self._gradients.arrived.get(r, {}).get(ph)
         return None if arrived is None else arrived[row]
 
+    def at_nodes(self, r: Tensor, ph: Tensor) -> np.ndarray | None:
+        """The same of all nodes, (n, *shape)."""
+        return None if self._gradients is None else self._gradients.arrived.get(r, {}).get(ph)
+
     def state(self, r: Tensor, row: int) -> float | None:
         """The norm of the total gradient with regard to a node's state.
 
@@ -98,6 +102,24 @@ class Backward:
             return None
         found = together([np.array([norm(g)]) for g in self._gradients.direct(asked)])
         return None if found is None else float(found[0])
+
+    def outside(self, leaf: Tensor) -> np.ndarray | None:
+        """What the scalar gives a leaf back with no recurrence between; None: there is no path."""
+        if self._gradients is None:
+            return None
+        found = self._gradients.direct([leaf])
+        return found[0] if found else None
+
+    def by_turn(
+        self, ways: Sequence[tuple[Tensor, int, np.ndarray]], turns: int
+    ) -> list[np.ndarray | None]:
+        """Of arguments of recurrences, what their nodes add at each turn: (turns, *shape).
+
+        ways: (recurrence, argument, (n,) the turn of each node, -1 for none).
+        """
+        if self._gradients is None:
+            return [None] * len(ways)
+        return self._gradients.by_turn(ways, turns)
 
     def total(self, t: Tensor) -> np.ndarray | None:
         """The gradient with regard to a leaf, where it is shown."""

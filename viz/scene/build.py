@@ -30,6 +30,7 @@ def build(
     labels: Any,
     title: str | None,
     steps: Sequence[int] | None = None,
+    running: bool = False,
 ) -> Scene:
     """See ``draw``."""
     words = words_of(labels)
@@ -47,7 +48,7 @@ def build(
     if view == "folded":
         return folded(ends, scalar, wanted, title)
     if view == "unfolded" and _has_recurrence([*ends, *([scalar] if scalar is not None else [])]):
-        return unfolded(ends, scalar, wanted, max_steps, words, title)
+        return unfolded(ends, scalar, wanted, max_steps, words, title, running)
     return ops(ends, scalar, wanted, title)
 
 

@@ -87,6 +87,7 @@ def _renamed(scene: Scene, tag: str, name: str, band: int, layer: int) -> Scene:
             replace(
                 t,
                 id=tag + t.id,
+                head=tag + t.head if t.head else "",
                 group=f"{name}: {t.group}" if t.group else name,
                 uses=tuple(
                     replace(u, id=tag + u.id, at=tag + u.at if u.at is not None else None)

@@ -25,6 +25,7 @@ from .gradient import norm
 from .inside import HIDDEN, visible
 from .scene import Cluster, Scene, gradient_legend, norm_text
 from .text import shorten
+from .turns import op_turns, take_turns
 
 MOST = 1500  # nodes; beyond, nobody can read the picture
 SYMBOLS = {
@@ -98,6 +99,9 @@ class _Ops:
         for end in self.ends:
             self._end(end)
         scalar = self.scalar
+        if scalar is not None:
+            made = [self.id[t] for t in self.order if t.inputs and t in self.id]
+            take_turns(self.draft, op_turns(self.draft, made))
         legend = None if scalar is None else gradient_legend(scalar.name, self.draft.edges)
         count = sum(node.kind == "op" for node in self.draft.nodes.values())
         title = self.title if self.title is not None else f"{count} operation{'s' * (count != 1)}"

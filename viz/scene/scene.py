@@ -57,6 +57,8 @@ class Node:
     count: how many nodes an elided box stands for.  members: the tensors that a shared box holds.
     parts: the parts of the state that it hands on, the first at the bottom.
     mark: what is to be noticed about it, such as where NaN begins.
+    turn: when in the backward pass its cotangent is whole, from 0, the loss; None: nothing comes.
+    value: what it hands on, as a formula would name it; "": what its label says.
 
     Raises TypeError for text or numbers that are none.
     Raises ValueError for an id that is not letters and digits, or a norm below 0.
@@ -75,11 +77,13 @@ class Node:
     members: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
     mark: str = ""
+    turn: int | None = None
+    value: str = ""
 
     def __post_init__(self) -> None:
-        fields(self, str, "kind", "label", "detail", "tooltip", "mark")
+        fields(self, str, "kind", "label", "detail", "tooltip", "mark", "value")
         fields(self, str | None, "lane")
-        fields(self, int | None, "column", "level")
+        fields(self, int | None, "column", "level", "turn")
         fields(self, int, "count")
         fields(self, tuple, "members", "parts")
         id_and_norm(self, self.id, self.norm)
@@ -147,6 +151,7 @@ class Use:
     at: the node's id; None: outside of all cells.
     norm: of what the use adds to the gradient; where several are left out, the sum of their norms.
     label: what its column is called, where it does not stand below the node.
+    turn: when in the backward pass it is added; None: it adds nothing.
 
     Raises TypeError and ValueError as ``Node`` does.
     """
@@ -156,11 +161,13 @@ class Use:
     norm: float
     count: int = 1
     label: str = ""
+    turn: int | None = None
 
     def __post_init__(self) -> None:
         fields(self, str, "label")
         fields(self, str | None, "at")
         fields(self, int, "count")
+        fields(self, int | None, "turn")
         id_and_norm(self, self.id, self.norm)
 
 
@@ -173,6 +180,8 @@ class Track:
     together: the sum of the norms of the uses: what the norm would be if none cancelled.
     uses: in the order of the cells.
     strip: instead of uses, norms by step from the first; None where there is no use.
+    running: the norm of what has been added after each turn of the backward pass (``animate``).
+    head: the id of the row that has the parameter's totals.
 
     Raises TypeError and ValueError as ``Node`` does.
     """
@@ -185,16 +194,18 @@ class Track:
     uses: tuple[Use, ...] = ()
     strip: tuple[float | None, ...] = ()
     tooltip: str = ""
+    running: tuple[float, ...] = ()
+    head: str = ""
 
     def __post_init__(self) -> None:
-        fields(self, str, "label", "group", "tooltip")
-        fields(self, tuple, "uses", "strip")
+        fields(self, str, "label", "group", "tooltip", "head")
+        fields(self, tuple, "uses", "strip", "running")
         id_and_norm(self, self.id, self.norm)
         id_and_norm(self, self.id, self.together)
         for use in self.uses:
             if not isinstance(use, Use):
                 raise TypeError(f"Track {self.id}: uses must be a tuple of Use; got {use!r:.40}")
-        for size in self.strip:
+        for size in (*self.strip, *self.running):
             id_and_norm(self, self.id, size)
 
 

@@ -23,6 +23,9 @@ SHARED = "#8a7fb8"
 FRAME = "#cbd5e1"
 LANE = "#f6f8fb"
 TRACK = "#5b4f8f"
+LIT, LIT_PEN = "#ffe3cc", 3.0  # what is happening now: its fill, the width of its outline
+USE_PEN = 1.3  # of a square
+FAINTLY = 0.4  # how opaque the gradient is that flowed before
 FAINT = "#6b7280"  # text that says little: 4.5 to 1 on white all the same
 RAMP = ((255, 246, 236), (252, 205, 150), (240, 140, 60), (205, 86, 0), (128, 48, 0))
 THIN, THICK = 0.7, 5.0  # widths of the smallest and largest gradient shown, points
@@ -179,6 +182,12 @@ def ramp(norm: float, legend: Legend | None) -> str:
     low = min(int(place), len(RAMP) - 2)
     pairs = zip(RAMP[low], RAMP[low + 1], strict=True)
     return "#" + "".join(f"{round(a + (b - a) * (place - low)):02x}" for a, b in pairs)
+
+
+def faint(color: str) -> str:
+    """A colour (#rrggbb) as it would be on white where it is hardly opaque."""
+    parts = (int(color[k : k + 2], 16) for k in (1, 3, 5))
+    return "#" + "".join(f"{round(255 + (c - 255) * FAINTLY):02x}" for c in parts)
 
 
 def luminance(color: str) -> float:

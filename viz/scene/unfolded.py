@@ -29,6 +29,7 @@ from .steps import Unit, check_labels, units
 from .text import shorten, subscript
 from .tracks import add_tracks
 from .trouble import mark_trouble
+from .turns import cell_turns, name_cells, take_turns
 
 KEYS = {
     "forward": "value", "shared": "parameters", "backward": "gradient",
@@ -43,10 +44,12 @@ def unfolded(
     max_steps: int | None = 60,
     labels: Sequence[str] | None = None,
     title: str | None = None,
+    running: bool = False,
 ) -> Scene:
     """The scene. Raises ValueError for a gradient of what has placeholders without values.
 
     scalar: whose gradient is shown.  wrt: of which leaves besides the states; None: all.
+    running: whether parameters say what has been added after each turn of the backward pass.
     """
     ends = list(dict.fromkeys([*outputs, *([scalar] if scalar is not None else [])]))
     order = toposort(ends)
@@ -78,7 +81,10 @@ def unfolded(
     mark_trouble(draft, lanes, values)
     if scalar is None:
         return draft.scene("unfolded", _title(lanes) if title is None else title)
-    add_tracks(draft, lanes, backward, made, [t for t in leaves if t in feeds.box_of])
+    take_turns(draft, cell_turns(draft, lanes))
+    name_cells(draft, lanes)
+    parameters = [t for t in leaves if t in feeds.box_of]
+    add_tracks(draft, lanes, backward, made, parameters, running)
     sizes = [use.norm for track in draft.tracks for use in track.uses if use.count == 1]
     sizes += [size for track in draft.tracks for size in track.strip if size is not None]
     legend = gradient_legend(scalar.name, draft.edges, sizes)
