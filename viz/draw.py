@@ -20,6 +20,7 @@ from .page.embed import inline
 from .page.frame import page
 from .page.program import TooMuch, program
 from .scene.build import build, tensors_in, words_of
+from .scene.measures import MEASURES
 from .scene.merge import merge, rescaled
 from .scene.scene import VIEWS, Scene
 from .scene.text import clean
@@ -192,6 +193,7 @@ def draw(
     title: str | None = None,
     scale: tuple[float, float] | None = None,
     step: int | Sequence[int] | None = None,
+    measure: str | Sequence[str] | None = None,
 ) -> Drawing:
     """Draw what ``outputs`` (a Tensor or any nesting of them) are computed by.
 
@@ -213,17 +215,24 @@ def draw(
         to be compared. None: those of this picture.
     step: which step the cell view shows, from 1 (of trees the number of a node, from 0);
         several stand side by side. None: one picture, gradients summed over the steps.
+    measure: what is measured of every step, in rows under it, of the unfolded view; one or a list.
+        "saturation": of each sigmoid, tanh, erf and relu inside the share of its units on a flat
+        part: a sigmoid below 0.1 or above 0.9 (Karpathy et al. 2015), tanh and erf beyond 0.9
+        either way, a relu at 0.
+        "singular": the largest, middle and smallest singular value of the step's Jacobian, the
+        next state by the one before, as ``rc.study.propagation`` has them; of trees by each slot.
+        All are data in ``.scene.measures``.
 
     Raises TypeError for what is no Tensor, text or number where there must be one.
     Raises ValueError for an unknown view, a ``grad`` that is no scalar, a ``wrt`` not in the graph,
     too few steps, labels that are not as many as the nodes, or a scale that is none.
     """
-    return drawn(outputs, view, grad, wrt, max_steps, labels, title, scale, step)
+    return drawn(outputs, view, grad, wrt, max_steps, labels, title, scale, step, measure)
 
 
 def drawn(
     outputs: Any, view: Any, grad: Any, wrt: Any, max_steps: Any, labels: Any, title: Any,
-    scale: Any, step: Any, running: bool = False,
+    scale: Any, step: Any, measure: Any, running: bool = False,
 ) -> Drawing:  # fmt: skip
     """See ``draw``.  running: whether parameters say what they have got after each turn."""
     if not isinstance(view, str) or view not in VIEWS:
@@ -240,7 +249,8 @@ def drawn(
     if scale is not None:
         scale = _scale(scale)
     steps = None if step is None else _steps(step, view)
-    scene = build(outputs, view, grad, wrt, max_steps, labels, title, steps, running)
+    measures = () if measure is None else _measures(measure, view)
+    scene = build(outputs, view, grad, wrt, max_steps, labels, title, steps, running, measures)
     if scale is not None:
         scene = rescaled(scene, scale)
     return Drawing(scene, _computed(outputs, view, grad, labels))
@@ -254,6 +264,20 @@ def _steps(given: Any, view: str) -> list[int]:
     if not len(listed) or not all(whole):
         raise TypeError(f"draw: step must be a whole number, or a list of them; got {given!r:.60}")
     return [int(s) for s in listed]
+
+
+def _measures(given: Any, view: str) -> tuple[str, ...]:
+    listed = tuple(given) if isinstance(given, (list, tuple, set, frozenset)) else (given,)
+    for one in listed:
+        if not isinstance(one, str):
+            raise TypeError(f"draw: measure must be text, or a list of texts; got {given!r:.60}")
+        if one not in MEASURES:
+            raise ValueError(
+                f"draw: unknown measure {one!r:.40}: one of {', '.join(map(repr, MEASURES))}"
+            )
+    if view != "unfolded":
+        raise ValueError(f'draw: measure= is for view="unfolded"; the {view} view has no steps')
+    return tuple(one for one in MEASURES if one in listed)
 
 
 def compare(

@@ -98,6 +98,7 @@ class Tile:
 
     kind: "use", "rest" (several uses), "together" and "total" (bars), "strip", "tick".
     norm: what its colour shows.  norms: of a strip, from left to right; None: nothing there.
+    scale: by which scale, one of the kinds of tracks.
     """
 
     id: str
@@ -107,6 +108,7 @@ class Tile:
     norm: float = 0.0
     norms: tuple[float | None, ...] = ()
     tooltip: str = ""
+    scale: str = "gradient"
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,13 @@ def _keys(
             x, y = left, y - 16
         if kind in ("use", "rest"):
             tiles.append(Tile(f"key{kind}", Box(x + SAMPLE / 2, y, SAMPLE, 9), kind, norm=some))
+        elif kind == "saturation":
+            tiles.append(Tile("keysat", Box(x + SAMPLE / 2, y, SAMPLE, 9), "use", norm=0.5,
+                              scale=kind))  # fmt: skip
+        elif kind == "singular":
+            for k, size in enumerate((0.1, 1.0, 10.0)):
+                box = Box(x + SAMPLE * (2 * k + 1) / 6, y, SAMPLE / 3, 9)
+                tiles.append(Tile(f"keysing{k}", box, "use", norm=size, scale=kind))
         elif kind == "bar":
             tiles.append(Tile("keytogether", Box(x + SAMPLE / 2, y, SAMPLE, 8), "together"))
             tiles.append(Tile("keytotal", Box(x + SAMPLE / 4, y, SAMPLE / 2, 8), "total"))

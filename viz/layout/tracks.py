@@ -38,6 +38,24 @@ def bar(size: float, most: float) -> float:
     return min(max(long, 1.0), BAR)
 
 
+def _says(track: Track, use: Use) -> tuple[str, str]:
+    """What stands in a square, and its tooltip."""
+    if track.kind == "gradient":
+        where = f"{use.count} uses that are not drawn, together" if use.count > 1 else "adds"
+        text = norm_text(use.norm) if use.count == 1 else f"Σ {norm_text(use.norm)}"
+        return text, f"{track.label}: {where} {use.norm:.6g}"
+    text = norm_text(use.norm)
+    if track.kind == "singular" and 0.1 <= use.norm < 10:  # what counts is how far it is from 1
+        text = f"{use.norm:.3g}"
+    if track.kind == "saturation":
+        text = f"{100 * use.norm:.0f}%" if math.isfinite(use.norm) else text
+    more = ", ".join(f"{value:.4g}" for value in use.values[:40])
+    some = f"\nlow, high: {more}" if track.kind == "saturation" else f"\nall: {more}"
+    mean = f"mean of {use.count} that are not drawn, " if use.count > 1 else ""
+    tip = f"{track.label}: {mean}{use.norm:.6g}" + (some if more else "")
+    return f"ø {text}" if use.count > 1 else text, tip
+
+
 class Tables:
     """What tables there are, how high they are, and where their parts go."""
 
@@ -45,8 +63,9 @@ class Tables:
         self.plan = plan
         self.tiles: list[Tile] = []
         self.marks: list[Mark] = []
-        self.squared = [t for t in plan.scene.tracks if t.uses or not t.strip]
-        self.strips = [t for t in plan.scene.tracks if t.strip]
+        tracks = (*plan.scene.tracks, *plan.scene.measures)
+        self.squared = [t for t in tracks if t.uses or not t.strip]
+        self.strips = [t for t in tracks if t.strip]
         bands = {c.id: c.band for c in plan.scene.clusters}
         places = [
             (bands[str(plan.nodes[id].lane)], plan.line.get(id, 0))
@@ -157,10 +176,8 @@ class Tables:
             x = max(right, *taken) + 40 + SQUARE / 2
         taken.add(x)
         kind = "use" if use.count == 1 else "rest"
-        text = norm_text(use.norm) if use.count == 1 else f"Σ {norm_text(use.norm)}"
+        text, tip = _says(track, use)
         text = text if box is not None else f"elsewhere {text}"
-        where = f"{use.count} uses that are not drawn, together" if use.count > 1 else "adds"
-        tip = f"{track.label}: {where} {use.norm:.6g}"
         self.tiles.append(
             Tile(
                 use.id,
@@ -169,6 +186,7 @@ class Tables:
                 text,
                 use.norm,
                 tooltip=tip,
+                scale=track.kind,
             )
         )
 
@@ -204,8 +222,9 @@ class Tables:
                     x = left + (first - start) * each
                     box = Box(x + len(part) * each / 2, y + STRIP / 2, len(part) * each, STRIP)
                     tip = f"{track.label}: steps {first + 1} to {first + len(part)}"
+                    name = f"{track.id}s{first}"
                     self.tiles.append(
-                        Tile(f"{track.id}s{first}", box, "strip", norms=part, tooltip=tip)
+                        Tile(name, box, "strip", norms=part, tooltip=tip, scale=track.kind)
                     )
             y -= BETWEEN
 

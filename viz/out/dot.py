@@ -33,7 +33,7 @@ from ..scene.style import (
     faint,
     gradient_style,
     ink_on,
-    ramp,
+    shade,
     tint,
 )  # fmt: skip
 from ..scene.text import clean, quote, width
@@ -228,7 +228,7 @@ def _tile(name: str, tile: Tile, scene: Scene, lit: bool = False) -> str:
     look: dict[str, str] = {"style": "filled", "penwidth": "0"}
     look["label"] = quote(tile.text) if tile.text else _given()
     if tile.kind in ("use", "rest"):
-        fill = ramp(tile.norm, scene.legend)
+        fill = shade(tile.norm, tile.scale, scene.legend)
         broken = not math.isfinite(tile.norm)
         look |= {"fillcolor": quote(fill), "fontcolor": quote(ink_on(fill)), "fontsize": "7.5"}
         if tile.kind == "rest":
@@ -236,10 +236,13 @@ def _tile(name: str, tile: Tile, scene: Scene, lit: bool = False) -> str:
                      "fillcolor": quote("#ffffff"), "fontcolor": quote(MUTED)}  # fmt: skip
         elif broken:
             look |= {"penwidth": "1.4", "color": quote(ALARM)}
+        elif tile.scale != "gradient":  # what is white has an edge
+            look |= {"penwidth": "0.6", "color": quote(FRAME)}
         elif tile.norm == 0:
             look["fontcolor"] = quote(FAINT)
     elif tile.kind == "strip":
-        look |= _striped([None if n is None else ramp(n, scene.legend) for n in tile.norms])
+        shades = [n if n is None else shade(n, tile.scale, scene.legend) for n in tile.norms]
+        look |= _striped(shades)
     elif tile.kind == "together":
         look |= {"penwidth": "0.8", "color": quote(SHARED), "fillcolor": quote("#f3f0fa")}
     else:

@@ -31,6 +31,7 @@ def build(
     title: str | None,
     steps: Sequence[int] | None = None,
     running: bool = False,
+    measure: Sequence[str] = (),
 ) -> Scene:
     """See ``draw``."""
     words = words_of(labels)
@@ -48,7 +49,9 @@ def build(
     if view == "folded":
         return folded(ends, scalar, wanted, title)
     if view == "unfolded" and _has_recurrence([*ends, *([scalar] if scalar is not None else [])]):
-        return unfolded(ends, scalar, wanted, max_steps, words, title, running)
+        return unfolded(ends, scalar, wanted, max_steps, words, title, running, measure)
+    if measure:
+        raise ValueError("draw: measure= is of the steps of a recurrence, and there is none here")
     return ops(ends, scalar, wanted, title)
 
 

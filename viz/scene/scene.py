@@ -44,6 +44,11 @@ EDGE_KINDS = (
     "backward",  # a gradient flowing against a forward, state or shared edge
     "elided",  # a connection into what is left out
 )
+TRACK_KINDS = (
+    "gradient",  # norms of what is added to a gradient
+    "saturation",  # the share of units that are on a flat part of their function
+    "singular",  # a singular value of a step's Jacobian
+)
 ARRANGEMENTS = ("chain", "tree", "grid", "dag")
 
 
@@ -152,6 +157,7 @@ class Use:
     norm: of what the use adds to the gradient; where several are left out, the sum of their norms.
     label: what its column is called, where it does not stand below the node.
     turn: when in the backward pass it is added; None: it adds nothing.
+    values: of a measure, all the numbers behind this one: a spectrum, the shares low and high.
 
     Raises TypeError and ValueError as ``Node`` does.
     """
@@ -162,12 +168,14 @@ class Use:
     count: int = 1
     label: str = ""
     turn: int | None = None
+    values: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         fields(self, str, "label")
         fields(self, str | None, "at")
         fields(self, int, "count")
         fields(self, int | None, "turn")
+        fields(self, tuple, "values")
         id_and_norm(self, self.id, self.norm)
 
 
@@ -182,6 +190,7 @@ class Track:
     strip: instead of uses, norms by step from the first; None where there is no use.
     running: the norm of what has been added after each turn of the backward pass (``animate``).
     head: the id of the row that has the parameter's totals.
+    kind: one of TRACK_KINDS; of measures the numbers are no norms.
 
     Raises TypeError and ValueError as ``Node`` does.
     """
@@ -196,9 +205,10 @@ class Track:
     tooltip: str = ""
     running: tuple[float, ...] = ()
     head: str = ""
+    kind: str = "gradient"
 
     def __post_init__(self) -> None:
-        fields(self, str, "label", "group", "tooltip", "head")
+        fields(self, str, "label", "group", "tooltip", "head", "kind")
         fields(self, tuple, "uses", "strip", "running")
         id_and_norm(self, self.id, self.norm)
         id_and_norm(self, self.id, self.together)
@@ -213,6 +223,7 @@ class Track:
 class Scene:
     """A picture without coordinates.
 
+    tracks: rows of gradients under the steps.  measures: rows of other numbers there.
     Ids are unique, edges name existing nodes, lanes existing clusters, view and kinds are known.
 
     Raises ValueError where this does not hold, TypeError for parts that are of another class.
@@ -226,6 +237,7 @@ class Scene:
     legend: Legend | None = None
     notes: tuple[str, ...] = ()
     tracks: tuple[Track, ...] = ()
+    measures: tuple[Track, ...] = ()
 
     def __post_init__(self) -> None:
         if self.view not in VIEWS:
@@ -260,7 +272,9 @@ class Scene:
                 raise ValueError(
                     f"scene: edge {edge.id} joins unknown nodes {edge.source}, {edge.target}"
                 )
-        for track in self.tracks:
+        for track in (*self.tracks, *self.measures):
+            if track.kind not in TRACK_KINDS:
+                raise ValueError(f"scene: track {track.id} has unknown kind {track.kind!r}")
             for use in track.uses:
                 if use.at is not None and use.at not in known:
                     raise ValueError(f"scene: {use.id} of {track.id} is at unknown node {use.at}")
@@ -311,6 +325,7 @@ class Scene:
             for track in self.tracks
             if track.norm is not None and track.together is not None
         ]
+        lines += [_measured(track) for track in self.measures]
         lines += [f"  note: {note}" for note in self.notes]
         return "\n".join(lines)
 
@@ -332,13 +347,20 @@ class Scene:
         return [line]
 
 
-_PARTS = {"nodes": Node, "edges": Edge, "clusters": Cluster, "notes": str, "tracks": Track}
+_PARTS = {"nodes": Node, "edges": Edge, "clusters": Cluster, "notes": str, "tracks": Track,
+          "measures": Track}  # fmt: skip
 
 
 def _counts(what: str, items: tuple[Node, ...] | tuple[Edge, ...]) -> list[str]:
     counts = Counter(item.kind for item in items)
     text = ", ".join(f"{number} {kind}" for kind, number in counts.items())
     return [f"  {len(items)} {what}" + (f": {text}" if text else "")]
+
+
+def _measured(track: Track) -> str:
+    sizes = [use.norm for use in track.uses] + [size for size in track.strip if size is not None]
+    span = f"{min(sizes):.3g} .. {max(sizes):.3g}" if sizes else "nothing known"
+    return f"  {track.group}, {track.label}: {span}"
 
 
 def _strict(value: Any) -> Any:

@@ -7,6 +7,7 @@ Fills are pale, so that text stays readable in print.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from .scene import Edge, Legend, Node
@@ -28,6 +29,7 @@ USE_PEN = 1.3  # of a square
 FAINTLY = 0.4  # how opaque the gradient is that flowed before
 FAINT = "#6b7280"  # text that says little: 4.5 to 1 on white all the same
 RAMP = ((255, 246, 236), (252, 205, 150), (240, 140, 60), (205, 86, 0), (128, 48, 0))
+BLUES = ((255, 255, 255), (198, 219, 239), (107, 164, 206), (33, 103, 171), (8, 48, 107))
 THIN, THICK = 0.7, 5.0  # widths of the smallest and largest gradient shown, points
 LINE = 1.2  # line height, times the font size
 
@@ -178,10 +180,31 @@ def ramp(norm: float, legend: Legend | None) -> str:
         return "#ffffff"
     if norm == 0:
         return "#f3f4f6"
-    place = (stroke_width(norm, legend) - THIN) / (THICK - THIN) * (len(RAMP) - 1)
-    low = min(int(place), len(RAMP) - 2)
-    pairs = zip(RAMP[low], RAMP[low + 1], strict=True)
-    return "#" + "".join(f"{round(a + (b - a) * (place - low)):02x}" for a, b in pairs)
+    return _along(RAMP, (stroke_width(norm, legend) - THIN) / (THICK - THIN))
+
+
+def shade(size: float, scale: str, legend: Legend | None) -> str:
+    """The fill of a square by one of the scales.
+
+    A gradient's as ``ramp`` has it; a share from white to dark blue; a singular value white at 1,
+    blue below, orange above, full at a tenth and at ten.
+    """
+    if scale == "gradient":
+        return ramp(size, legend)
+    if math.isnan(size):
+        return ALARM
+    if scale == "saturation":
+        return _along(BLUES, min(max(size, 0.0), 1.0))
+    place = max(-1.0, min(1.0, math.log10(size))) if size > 0 else -1.0
+    return _along(BLUES[:4] if place < 0 else RAMP[:4], abs(place))
+
+
+def _along(colors: Sequence[tuple[int, int, int]], place: float) -> str:
+    """From the first colour (place 0) to the last (1)."""
+    at = place * (len(colors) - 1)
+    low = min(int(at), len(colors) - 2)
+    pairs = zip(colors[low], colors[low + 1], strict=True)
+    return "#" + "".join(f"{round(a + (b - a) * (at - low)):02x}" for a, b in pairs)
 
 
 def faint(color: str) -> str:

@@ -47,9 +47,9 @@ def add_tracks(
     """
     found = _all_uses(lanes, backward, leaves)
     chains = {unit for unit in lanes.units if unit.whole.arrangement == "chain"}
-    wide = {unit for unit in lanes.units if unit not in chains and _drawn(unit) > MOST_NODES}
+    wide = {unit for unit in lanes.units if unit not in chains and drawn(unit) > MOST_NODES}
     outside = {uses.leaf for uses in found if uses.unit in wide}
-    words = _words(draft)
+    words = words_read(draft)
     found = [uses for uses in found if uses.leaf not in outside]
     if not any(uses.unit is not None for uses in found):
         return
@@ -171,11 +171,12 @@ def _only(lanes: Lanes, leaf: Tensor, arg: Tensor) -> bool:
     return not any(leaf in set(frontier(a)) for a in args)
 
 
-def _drawn(unit: Unit) -> int:
+def drawn(unit: Unit) -> int:
+    """How many boxes of a unit there are."""
     return sum(map(len, unit.whole.kept.values())) + len(unit.whole.groups)
 
 
-def _words(draft: Draft) -> dict[str, str]:
+def words_read(draft: Draft) -> dict[str, str]:
     """What the input of each cell says."""
     found: dict[str, str] = {}
     for edge in draft.edges:
@@ -194,14 +195,10 @@ def _squares(
         return [Use(f"{id}u0", at, size, turn=late[uses.leaf])]
     chain = uses.unit.whole.arrangement == "chain"
     at_node: dict[str, list[float]] = defaultdict(list)
-    label: dict[str, str] = {}
     for r, norms in uses.norms.items():
         for row, size in enumerate(norms.tolist()):
-            node = lanes.cell(r, row)
-            at_node[node].append(size)
-            if not chain:
-                place, word = lanes.place(r, row), words.get(node)
-                label.setdefault(node, f"{word} ({place})" if word else f"node {place}")
+            at_node[lanes.cell(r, row)].append(size)
+    label = {} if chain else names_of_columns(words, lanes, uses.unit)
     return [
         Use(
             f"{id}u{k}",
@@ -213,6 +210,17 @@ def _squares(
         )
         for k, (node, sizes) in enumerate(at_node.items())
     ]
+
+
+def names_of_columns(words: dict[str, str], lanes: Lanes, unit: Unit) -> dict[str, str]:
+    """Of nodes that have no column of their own: the word that is read, the number from 1."""
+    found: dict[str, str] = {}
+    for r in unit.recurs:
+        for row in range(parts_of(r).structure.n):
+            node, number = lanes.cell(r, row), lanes.place(r, row) + 1
+            word = words.get(node)
+            found.setdefault(node, f"{word} ({number})" if word else f"node {number}")
+    return found
 
 
 def _by_step(lanes: Lanes, uses: Uses) -> tuple[float | None, ...]:

@@ -23,8 +23,9 @@ from .draft import Draft
 from .feeds import Feeds
 from .flow import bits_of, frontier, is_source, leaf_name, recurs_of, weights_of
 from .lanes import Lanes
+from .measures import add_measures, measure_keys
 from .reading import read
-from .scene import Scene, gradient_legend
+from .scene import Legend, Scene, gradient_legend
 from .steps import Unit, check_labels, units
 from .text import shorten, subscript
 from .tracks import add_tracks
@@ -45,11 +46,13 @@ def unfolded(
     labels: Sequence[str] | None = None,
     title: str | None = None,
     running: bool = False,
+    measure: Sequence[str] = (),
 ) -> Scene:
     """The scene. Raises ValueError for a gradient of what has placeholders without values.
 
     scalar: whose gradient is shown.  wrt: of which leaves besides the states; None: all.
     running: whether parameters say what has been added after each turn of the backward pass.
+    measure: which MEASURES have rows under the steps.
     """
     ends = list(dict.fromkeys([*outputs, *([scalar] if scalar is not None else [])]))
     order = toposort(ends)
@@ -58,6 +61,10 @@ def unfolded(
     if scalar is not None and missing is not None:
         raise ValueError(
             f"draw: gradients need values, but {leaf_name(missing)} is a placeholder without one"
+        )
+    if measure and missing is not None:
+        raise ValueError(
+            f"draw: measures need values, but {leaf_name(missing)} is a placeholder without one"
         )
     draft, backward = Draft(), Backward(scalar, recurs, leaves, wrt)
     values = _values(recurs, ends) if missing is None else {}
@@ -79,8 +86,12 @@ def unfolded(
             _end_rows(draft, lanes, end, rows, values.get(end))
     backward.draw(draft)
     mark_trouble(draft, lanes, values)
+    if measure:
+        draft.measures = add_measures(draft, lanes, measure)
+    keys = measure_keys(draft.measures)
     if scalar is None:
-        return draft.scene("unfolded", _title(lanes) if title is None else title)
+        legend = Legend(keys=tuple(keys)) if keys else None
+        return draft.scene("unfolded", _title(lanes) if title is None else title, legend)
     take_turns(draft, cell_turns(draft, lanes))
     name_cells(draft, lanes)
     parameters = [t for t in leaves if t in feeds.box_of]
@@ -88,7 +99,7 @@ def unfolded(
     sizes = [use.norm for track in draft.tracks for use in track.uses if use.count == 1]
     sizes += [size for track in draft.tracks for size in track.strip if size is not None]
     legend = gradient_legend(scalar.name, draft.edges, sizes)
-    legend = replace(legend, keys=tuple(_keys(draft)))
+    legend = replace(legend, keys=(*_keys(draft), *keys))
     whose = f"{_title(lanes)};  gradient of {shorten(scalar.name or 'the output', 24)}"
     return draft.scene("unfolded", whose if title is None else title, legend)
 
