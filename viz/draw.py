@@ -200,7 +200,8 @@ def draw(
     view: what is drawn.
         "folded": each recurrence as a circuit with its loop.
         "unfolded": one cell per time step or tree node.
-        "ops": every operation.
+        "ops": every operation; of a recurrence those of one step in a frame, with the loop of its
+        state, the gradient in it that of all steps together.
         "cell": the operations of one step, with the gradient on every edge.
         "tree": the structure alone; outputs may also be a ``Structure`` or trees.
     grad: the scalar Tensor whose gradient is drawn against the arrows.

@@ -117,7 +117,7 @@ def _keys(
             tiles.append(Tile("keytotal", Box(x + SAMPLE / 4, y, SAMPLE / 2, 8), "total"))
         else:
             ends = (x, y), (x + SAMPLE, y)
-            back = kind == "backward"
+            back = kind in ("backward", "unknown")
             strokes.append(Stroke(*(ends[::-1] if back else ends), some if back else 0.0, kind))
         marks.append(Mark(text, x + SAMPLE + TEXT, y, size=9))
         x += wide

@@ -26,6 +26,7 @@ from ..scene.style import (
     MUTED,
     NODES,
     SHARED,
+    UNKNOWN,
     USE_PEN,
     EdgeStyle,
     attention_style,
@@ -284,7 +285,9 @@ def _stroke(name: str, stroke: Stroke, scene: Scene) -> Iterable[str]:
             f"pos={_given(_xy(point))}];"
         )
     cut = stroke.kind == "cut"
-    if stroke.kind == "backward":
+    if stroke.kind == "unknown":
+        style = UNKNOWN
+    elif stroke.kind == "backward":
         style = gradient_style(stroke.norm, scene.legend)
     else:
         style = attention_style(0.6) if stroke.kind == "attend" else EDGES.get(stroke.kind, _STATE)

@@ -114,12 +114,15 @@ EDGES = {
 }
 
 
+UNKNOWN = EdgeStyle(GRADIENT, width=0.9, dash="dotted", arrow=0.55, label="#b34f00")
+
+
 def edge_style(edge: Edge, legend: Legend | None) -> EdgeStyle:
     """The style of ``edge``; a backward edge is as wide as the logarithm of its norm says."""
     if edge.kind != "backward" and edge.weight is not None:
         return attention_style(edge.weight)
     if edge.kind == "backward":
-        style = gradient_style(math.nan if edge.norm is None else edge.norm, legend)
+        style = UNKNOWN if edge.norm is None else gradient_style(edge.norm, legend)
         # Of many that cross, none may cover the weights.
         slim = replace(style, width=max(0.7, style.width * 0.4), arrow=style.arrow * 0.6)
         return style if edge.weight is None else slim
