@@ -80,6 +80,7 @@ def animate(
     scale: tuple[float, float] | None = None,
     step: int | Sequence[int] | None = None,
     measure: str | Sequence[str] | None = None,
+    sequences: int | None = None,
     pace: float = PACE,
 ) -> Animation:
     """The backward pass of ``grad`` as frames, in its true order: all arguments are ``draw``'s.
@@ -112,7 +113,9 @@ def animate(
             'animate: the "folded" view has one cell for all steps, so no order in time; '
             f"choose one of {', '.join(VIEWS)}"
         )
-    given = outputs, view, grad, wrt, max_steps, labels, title, scale, step, measure
+    given = (
+        outputs, view, grad, wrt, max_steps, labels, title, scale, step, measure, sequences
+    )  # fmt: skip
     try:
         drawing = drawn(*given, running=True)
     except (TypeError, ValueError) as error:

@@ -194,6 +194,7 @@ def draw(
     scale: tuple[float, float] | None = None,
     step: int | Sequence[int] | None = None,
     measure: str | Sequence[str] | None = None,
+    sequences: int | None = None,
 ) -> Drawing:
     """Draw what ``outputs`` (a Tensor or any nesting of them) are computed by.
 
@@ -223,17 +224,22 @@ def draw(
         "singular": the largest, middle and smallest singular value of the step's Jacobian, the
         next state by the one before, as ``rc.study.propagation`` has them; of trees by each slot.
         All are data in ``.scene.measures``.
+    sequences: how many sequences of a batch are drawn in full; with a gradient each further one is
+        a strip of its states' norms, a column a step. None: all up to five; of more the first with
+        a gradient, without one the first and last ones.
 
     Raises TypeError for what is no Tensor, text or number where there must be one.
     Raises ValueError for an unknown view, a ``grad`` that is no scalar, a ``wrt`` not in the graph,
     too few steps, labels that are not as many as the nodes, or a scale that is none.
     """
-    return drawn(outputs, view, grad, wrt, max_steps, labels, title, scale, step, measure)
+    return drawn(
+        outputs, view, grad, wrt, max_steps, labels, title, scale, step, measure, sequences
+    )  # fmt: skip
 
 
 def drawn(
     outputs: Any, view: Any, grad: Any, wrt: Any, max_steps: Any, labels: Any, title: Any,
-    scale: Any, step: Any, measure: Any, running: bool = False,
+    scale: Any, step: Any, measure: Any, sequences: Any, running: bool = False,
 ) -> Drawing:  # fmt: skip
     """See ``draw``.  running: whether parameters say what they have got after each turn."""
     if not isinstance(view, str) or view not in VIEWS:
@@ -251,7 +257,19 @@ def drawn(
         scale = _scale(scale)
     steps = None if step is None else _steps(step, view)
     measures = () if measure is None else _measures(measure, view)
-    scene = build(outputs, view, grad, wrt, max_steps, labels, title, steps, running, measures)
+    if sequences is not None:
+        whole = isinstance(sequences, (int, np.integer)) and not isinstance(sequences, bool)
+        if not whole:
+            raise TypeError(
+                f"draw: sequences must be a whole number or None; got {sequences!r:.60}"
+            )
+        if sequences < 1:
+            raise ValueError(f"draw: sequences must be at least 1, not {sequences}")
+        if view != "unfolded":
+            raise ValueError(f'draw: sequences= is for view="unfolded", not for the {view} view')
+    scene = build(
+        outputs, view, grad, wrt, max_steps, labels, title, steps, running, measures, sequences
+    )  # fmt: skip
     if scale is not None:
         scene = rescaled(scene, scale)
     return Drawing(scene, _computed(outputs, view, grad, labels))

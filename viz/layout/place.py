@@ -103,8 +103,9 @@ def _keys(
         wide = SAMPLE + TEXT + width(text, 9) + 22
         if x > left and x + wide > right:
             x, y = left, y - 16
-        if kind in ("use", "rest"):
-            tiles.append(Tile(f"key{kind}", Box(x + SAMPLE / 2, y, SAMPLE, 9), kind, norm=some))
+        if kind in ("use", "rest", "state"):
+            box, look = Box(x + SAMPLE / 2, y, SAMPLE, 9), "use" if kind == "state" else kind
+            tiles.append(Tile(f"key{kind}", box, look, norm=some))
         elif kind == "saturation":
             tiles.append(Tile("keysat", Box(x + SAMPLE / 2, y, SAMPLE, 9), "use", norm=0.5,
                               scale=kind))  # fmt: skip

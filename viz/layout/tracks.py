@@ -194,48 +194,72 @@ class Tables:
 
     def put_strips(self, extent: Box, top: float) -> None:
         """All strips, in lines of as many steps as fit, below everything else."""
-        if not self.strips:
-            return
-        steps = max(len(t.strip) for t in self.strips)
-        side = self._side(self.strips)
+        for columns in dict.fromkeys(t.columns for t in self.strips):
+            strips = [t for t in self.strips if t.columns == columns]
+            top = self._block(strips, columns, extent, top)
+
+    def _block(self, strips: Sequence[Track], columns: str, extent: Box, top: float) -> float:
+        """The strips whose columns are of one kind; the height below them."""
+        steps = max(len(t.strip) for t in strips)
+        side = self._side(strips)
         left = extent.left + side + 10
         room = max(extent.right - left, 720.0)
         each = max(room / steps, THINNEST)
         lines = math.ceil(steps * each / room - 1e-9)
+        below = self._pitch(steps) if columns == "t" else None
+        if below is not None:
+            left, each, lines = *below, 1
         line = math.ceil(steps / lines)
         y = top - ABOVE
         for start in range(0, steps, line):
             end = min(start + line, steps)
-            self._ticks(start, end, left, each, y)
+            self._ticks(start, end, left, each, y, columns)
             y -= HEAD
             group = ""
-            for track in self.strips:
+            for track in strips:
                 if track.group and track.group != group:
                     group = track.group
-                    if len({t.group for t in self.strips}) > 1:
-                        y -= HEAD
-                        self.marks.append(Mark(group, left - side - 10, y + 4, SIZE, TRACK))
+                    y -= HEAD
+                    self.marks.append(Mark(group, left - side - 10, y + 4, SIZE, TRACK))
                 y -= STRIP + 2.5
                 self._head(track, left - 10, left - side - 10, y + STRIP / 2)
                 for first in range(start, min(end, len(track.strip)), CHUNK):
                     part = track.strip[first : min(first + CHUNK, end)]
                     x = left + (first - start) * each
                     box = Box(x + len(part) * each / 2, y + STRIP / 2, len(part) * each, STRIP)
-                    tip = f"{track.label}: steps {first + 1} to {first + len(part)}"
+                    what = "nodes" if columns == "node" else "steps"
+                    tip = f"{track.label}: {what} {first + 1} to {first + len(part)}"
                     name = f"{track.id}s{first}"
                     self.tiles.append(
                         Tile(name, box, "strip", norms=part, tooltip=tip, scale=track.kind)
                     )
             y -= BETWEEN
+        return y
 
-    def _ticks(self, start: int, end: int, left: float, each: float, y: float) -> None:
+    def _pitch(self, steps: int) -> tuple[float, float] | None:
+        """Where the first column begins and how wide each is, if each has a cell above it."""
+        chains = {c.id for c in self.plan.scene.clusters if c.arrangement == "chain"}
+        xs = sorted({
+            round(self.plan.boxes[n.id].x, 1) for n in self.plan.scene.nodes
+            if n.kind == "cell" and n.lane in chains and n.id in self.plan.boxes
+        })  # fmt: skip
+        if self.plan.lines > 1 or len(xs) < max(steps, 2):
+            return None
+        pitch = (xs[-1] - xs[0]) / (len(xs) - 1)
+        even = all(abs(b - a - pitch) < 1 for a, b in zip(xs, xs[1:], strict=False))
+        return (xs[0] - pitch / 2, pitch) if even else None
+
+    def _ticks(
+        self, start: int, end: int, left: float, each: float, y: float, columns: str
+    ) -> None:
         apart = next((t for t in TICKS if t * each >= 60), TICKS[-1])
         steps = [start + 1, *range((start // apart + 1) * apart, end + 1, apart)]
         if len(steps) > 1 and (steps[1] - steps[0]) * each < 40:
             del steps[1]
         for step in steps:
             x = left + (step - 1 - start + 0.5) * each
-            text = f"t = {step:,}" if step == start + 1 else f"{step:,}"
+            first = f"node {step:,}" if columns == "node" else f"t = {step:,}"
+            text = first if step == start + 1 else f"{step:,}"
             self.marks.append(Mark(text, x, y - HEAD / 2 + 2, 8, MUTED))
             box = Box(x, y - HEAD + 1, 0.7, 4)
-            self.tiles.append(Tile(f"k{step}", box, "tick"))
+            self.tiles.append(Tile(f"k{columns}{step}", box, "tick"))

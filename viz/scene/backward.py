@@ -74,7 +74,12 @@ class Backward:
         return None if self._gradients is None else self._gradients.arrived.get(r, {}).get(ph)
 
     def state(self, r: Tensor, row: int) -> float | None:
-        """The norm of the total gradient with regard to a node's state.
+        """The norm of the total gradient with regard to a node's state."""
+        norms = self.states(r)
+        return None if norms is None else float(norms[row])
+
+    def states(self, r: Tensor) -> np.ndarray | None:
+        """(n,) the same of all nodes.
 
         An output that is not computed from the state counts with it: the loss may read only that.
         """
@@ -83,8 +88,7 @@ class Backward:
             ports = set(block.ports.values())
             apart = [y for y in block.outputs if ports.isdisjoint(toposort([y]))]
             self._states[r] = self.rows(r, [*dict.fromkeys((*block.ports.values(), *apart))])
-        norms = self._states[r]
-        return None if norms is None else float(norms[row])
+        return self._states[r]
 
     def leaf(self, t: Tensor) -> float | None:
         """The norm of the gradient with regard to a leaf."""

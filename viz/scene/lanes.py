@@ -36,10 +36,11 @@ class Lanes:
         max_steps: int | None,
         values: Mapping[Tensor, np.ndarray],
         backward: Backward,
+        sequences: int | None = None,
     ) -> None:
         self._draft, self._values, self._backward = draft, values, backward
         self.recurs = recurs
-        self.units = units(recurs, max_steps)
+        self.units = units(recurs, max_steps, sequences, backward.scalar is not None)
         self.unit_of = {r: unit for unit in self.units for r in unit.recurs}
         self._calls = {r: k for u in self.units if u.calls for k, r in enumerate(u.recurs)}
         self._shown = {r: shown for unit in self.units for r, shown in unit.shown.items()}

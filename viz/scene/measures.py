@@ -67,13 +67,6 @@ def add_measures(draft: Draft, lanes: Lanes, kinds: Sequence[str]) -> list[Track
     made: list[Track] = []
     for kind in kinds:
         for unit in lanes.units:
-            wide = unit.whole.arrangement != "chain" and drawn(unit) > MOST_NODES
-            if wide:
-                draft.notes.append(
-                    f"{unit.name}: no row of its {HEADINGS[kind]}, of more than {MOST_NODES} nodes "
-                    "side by side; draw fewer (max_steps)"
-                )
-                continue
             rows, note = _saturation(unit) if kind == "saturation" else _singular(lanes, unit)
             if note:
                 draft.notes.append(f"{unit.name}: {note}")
@@ -86,9 +79,12 @@ def add_measures(draft: Draft, lanes: Lanes, kinds: Sequence[str]) -> list[Track
 def _track(draft: Draft, lanes: Lanes, unit: Unit, row: _Row, group: str, k: int) -> Track:
     id, tip = f"y{k}", lines(f"{row.label}: {HEADINGS[row.kind]}", row.about)
     chain = unit.whole.arrangement == "chain"
-    if chain and np.bincount(unit.structure.component).max(initial=0) > MOST_SQUARES:
-        steps = _first_sequence(lanes, unit, row)
-        return Track(id, row.label, group, strip=tuple(steps), tooltip=tip, kind=row.kind)
+    if _is_long(unit):
+        steps = _first_sequence(lanes, unit, row) if chain else _by_node(lanes, row)
+        columns = "t" if chain else "node"
+        return Track(
+            id, row.label, group, strip=tuple(steps), tooltip=tip, kind=row.kind, columns=columns
+        )
     at: dict[str, list[tuple[float, tuple[float, ...]]]] = defaultdict(list)
     for r, values in row.values.items():
         for n in np.flatnonzero(row.known[r]).tolist():
@@ -116,6 +112,21 @@ def _first_sequence(lanes: Lanes, unit: Unit, row: _Row) -> list[float | None]:
             if unit.structure.component[place] == 0:
                 steps[int(unit.whole.column[place])] = float(values[n])
     return [steps.get(k) for k in range(max(steps, default=-1) + 1)]
+
+
+def _is_long(unit: Unit) -> bool:
+    """Whether there are too many nodes for a square each."""
+    if unit.whole.arrangement != "chain":
+        return drawn(unit) > MOST_NODES
+    return bool(np.bincount(unit.structure.component).max(initial=0) > MOST_SQUARES)
+
+
+def _by_node(lanes: Lanes, row: _Row) -> list[float | None]:
+    found: dict[int, float] = {}
+    for r, values in row.values.items():
+        for n in np.flatnonzero(row.known[r]).tolist():
+            found[lanes.place(r, n)] = float(values[n])
+    return [found.get(k) for k in range(max(found, default=-1) + 1)]
 
 
 # -- saturation ------------------------------------------------------------------------------------
@@ -178,8 +189,7 @@ def _singular(lanes: Lanes, unit: Unit) -> tuple[list[_Row], str]:
     if not ways:
         return [], "no singular values: no state is handed on"
     size = max(sum(t.size for t in outs) * sum(t.size for t in ins) for outs, ins in ways.values())
-    strip = unit.whole.arrangement == "chain" and structure.n > MOST_SQUARES
-    wanted = {r: np.arange(parts_of(r).structure.n) if strip else _drawn_rows(lanes, r)
+    wanted = {r: np.arange(parts_of(r).structure.n) if _is_long(unit) else _drawn_rows(lanes, r)
               for r in unit.recurs}  # fmt: skip
     many = sum(map(len, wanted.values()))
     if many * size > MOST_NUMBERS:

@@ -191,6 +191,7 @@ class Track:
     running: the norm of what has been added after each turn of the backward pass (``animate``).
     head: the id of the row that has the parameter's totals.
     kind: one of TRACK_KINDS; of measures the numbers are no norms.
+    columns: what a column of a strip is: "t", a step, or "node".
 
     Raises TypeError and ValueError as ``Node`` does.
     """
@@ -206,9 +207,10 @@ class Track:
     running: tuple[float, ...] = ()
     head: str = ""
     kind: str = "gradient"
+    columns: str = "t"
 
     def __post_init__(self) -> None:
-        fields(self, str, "label", "group", "tooltip", "head", "kind")
+        fields(self, str, "label", "group", "tooltip", "head", "kind", "columns")
         fields(self, tuple, "uses", "strip", "running")
         id_and_norm(self, self.id, self.norm)
         id_and_norm(self, self.id, self.together)

@@ -27,6 +27,7 @@ from .scene import Track, Use
 from .steps import Unit
 
 MOST_ROWS = 40  # more would be longer than a page: the smallest share one
+MOST_STRIPS = 40  # of sequences that are not drawn
 MOST_NODES = 32  # of a tree or another structure: their columns stand side by side
 MOST_SQUARES = 64  # steps of a sequence; beyond, a strip has a column for each
 AWAY = 1e-12  # of the total: what is left of a difference of sums when there is nothing left
@@ -45,17 +46,18 @@ def add_tracks(
     ends: the boxes of the results that read parameters themselves.
     running: whether rows say what has been added after each turn of the backward pass.
     """
+    for unit in lanes.units:
+        _sequence_strips(draft, lanes, backward, unit)
     found = _all_uses(lanes, backward, leaves)
     chains = {unit for unit in lanes.units if unit.whole.arrangement == "chain"}
     wide = {unit for unit in lanes.units if unit not in chains and drawn(unit) > MOST_NODES}
-    outside = {uses.leaf for uses in found if uses.unit in wide}
     words = words_read(draft)
-    found = [uses for uses in found if uses.leaf not in outside]
     if not any(uses.unit is not None for uses in found):
         return
     long = {unit for unit in chains if max(_lengths(unit), default=0) > MOST_SQUARES}
-    for unit in long:
+    for unit in (unit for unit in lanes.units if unit in long):
         _state_strips(draft, lanes, backward, unit)
+    long |= wide
     several = len({uses.unit for uses in found if uses.unit is not None}) > 1
     head: dict[Tensor, str] = {}
     total: dict[Tensor, float] = defaultdict(float)
@@ -86,6 +88,7 @@ def add_tracks(
                 uses=() if strip else tuple(_squares(draft, id, lanes, uses, ends, words, late)),
                 strip=_by_step(lanes, uses) if strip else (),
                 running=sums.get(uses.leaf, ()) if first else (),
+                columns="node" if uses.unit in wide else "t",
                 head=head[uses.leaf],
                 tooltip=lines(
                     f"{name}: {tensor_text(uses.leaf)}",
@@ -224,7 +227,7 @@ def names_of_columns(words: dict[str, str], lanes: Lanes, unit: Unit) -> dict[st
 
 
 def _by_step(lanes: Lanes, uses: Uses) -> tuple[float | None, ...]:
-    """By step of the first sequence; of several sequences, the sum at each step."""
+    """By step, of several sequences the sum at each; of other structures by node."""
     steps: dict[int, float] = defaultdict(float)
     for r, norms in uses.norms.items():
         for row, size in enumerate(norms.tolist()):
@@ -252,6 +255,32 @@ def _state_strips(draft: Draft, lanes: Lanes, backward: Backward, unit: Unit) ->
                     tooltip=f"norm of the total gradient with regard to {name} after each step",
                 )
             )  # fmt: skip
+
+
+def _sequence_strips(draft: Draft, lanes: Lanes, backward: Backward, unit: Unit) -> None:
+    """A strip for each sequence that is not drawn: the norms of its states' gradients."""
+    hidden = unit.whole.hidden_bands
+    norms = None if unit.calls else backward.states(unit.recurs[0])
+    if norms is None or unit.whole.arrangement != "chain":
+        return
+    component, column = unit.structure.component, unit.whole.column
+    several = f"{lanes.group(unit)}: " if len(lanes.units) > 1 else ""
+    for band in hidden[:MOST_STRIPS]:
+        rows = np.flatnonzero(component == band)
+        rows = rows[np.argsort(column[rows], kind="stable")]
+        draft.tracks.append(
+            Track(
+                f"t{len(draft.tracks)}",
+                f"sequence {band + 1}",
+                f"{several}states of the further sequences",
+                strip=tuple(norms[rows].tolist()),
+                tooltip=f"norm of the total gradient of the state after each step of sequence "
+                f"{band + 1}, {len(rows)} steps",
+            )
+        )
+    if len(hidden) > MOST_STRIPS:
+        more = len(hidden) - MOST_STRIPS
+        draft.notes.append(f"{more:,} more sequences have no strip of their own")
 
 
 def _short(uses: Uses, kept: Sequence[Uses]) -> str:

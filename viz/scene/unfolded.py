@@ -47,12 +47,14 @@ def unfolded(
     title: str | None = None,
     running: bool = False,
     measure: Sequence[str] = (),
+    sequences: int | None = None,
 ) -> Scene:
     """The scene. Raises ValueError for a gradient of what has placeholders without values.
 
     scalar: whose gradient is shown.  wrt: of which leaves besides the states; None: all.
     running: whether parameters say what has been added after each turn of the backward pass.
     measure: which MEASURES have rows under the steps.
+    sequences: how many of a batch are drawn in full; None: of many the first.
     """
     ends = list(dict.fromkeys([*outputs, *([scalar] if scalar is not None else [])]))
     order = toposort(ends)
@@ -69,7 +71,7 @@ def unfolded(
     draft, backward = Draft(), Backward(scalar, recurs, leaves, wrt)
     values = _values(recurs, ends) if missing is None else {}
     check_labels(labels, [unit.structure.n for unit in units(recurs, None)])
-    lanes = Lanes(draft, recurs, max_steps, values, backward)
+    lanes = Lanes(draft, recurs, max_steps, values, backward, sequences)
     feeds = Feeds(draft, lanes, values, backward, labels)
     for r in recurs:
         _states(draft, lanes, backward, r)
@@ -227,7 +229,9 @@ def _keys(draft: Draft) -> Iterator[tuple[str, str]]:
         yield "attend", "attention: as opaque as its weight"
     if any(e.cut for e in draft.edges):
         yield "cut", "no gradient passes: truncated"
-    if any(t.uses or t.strip for t in draft.tracks):
+    if any(t.strip and not t.head for t in draft.tracks):
+        yield "state", "norm of the gradient of a state, a column for each step"
+    if any(t.head for t in draft.tracks):
         yield "use", "what one use adds to a parameter's gradient"
         yield "bar", "norm of its gradient, within the sum of the norms of its uses"
     if any(use.count > 1 for t in draft.tracks for use in t.uses):
