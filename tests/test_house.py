@@ -25,7 +25,7 @@ FLOORS = {
         "__init__", "testing",
     ),
     "viz": (
-        "scene", "layout", "out", "page", "draw", "__init__", "study", "commands", "cli",
+        "scene", "layout", "out", "page", "draw", "animate", "__init__", "study", "commands", "cli",
         "__main__",
     ),
 }  # fmt: skip

@@ -9,13 +9,14 @@ In rooms, each importing only those before it:
 
 from minigrad.manners.spellings import answering as _answering
 
+from .animate import Animation, Frame, animate
 from .draw import Drawing, compare, draw
 from .out.render import GraphvizError
 from .scene.scene import Cluster, Edge, Legend, Node, Scene, Track, Use
 
 __all__ = [
-    "Cluster", "Drawing", "Edge", "GraphvizError", "Legend", "Node", "Scene", "Track", "Use",
-    "compare", "draw",
+    "Animation", "Cluster", "Drawing", "Edge", "Frame", "GraphvizError", "Legend", "Node", "Scene",
+    "Track", "Use", "animate", "compare", "draw",
 ]  # fmt: skip
 
 __getattr__ = _answering(__name__, lambda: __all__)

@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from .commands import check, draw, study
 from .out.render import GraphvizError
+from .scene.measures import MEASURES
 from .scene.scene import VIEWS
 from .study.corpus import EXAMPLE_TREE, FORMS, InputError
 from .study.nets import NAMES
@@ -155,6 +156,10 @@ def parser() -> argparse.ArgumentParser:
     picture.add_argument(
         "--view", choices=VIEWS, default="unfolded", help="what is drawn (default unfolded)"
     )
+    picture.add_argument(
+        "--measure", choices=MEASURES, action="append",
+        help="rows under the steps of the unfolded view (may be given twice)",
+    )  # fmt: skip
     picture.add_argument("--no-grad", action="store_true", help="values only, no gradient")
     picture.add_argument(
         "--max-steps", type=_integer(3, 1_000_000), default=60, metavar="N",

@@ -6,7 +6,7 @@ import errno
 import functools
 import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from .page.embed import inline
 from .page.frame import page
 from .page.program import TooMuch, program
 from .scene.build import build, tensors_in, words_of
+from .scene.measures import MEASURES
 from .scene.merge import merge, rescaled
 from .scene.scene import VIEWS, Scene
 from .scene.text import clean
@@ -98,28 +99,7 @@ class Drawing:
         Raises OSError, of the system's kind, where it cannot be written.
         Raises GraphvizError if drawing fails.
         """
-        if not isinstance(path, (str, os.PathLike)):
-            raise TypeError(f"save: a path is text or a pathlib.Path; got {path!r:.60}")
-        where = Path(path)
-        writer = _WRITERS.get(where.suffix.lower())
-        if writer is None:
-            raise ValueError(
-                f"cannot save a drawing as {where.name!r}: the suffix must be one of "
-                f"{', '.join(_WRITERS)}"
-            )
-        if not where.parent.exists():
-            folder = str(where.parent)
-            why = f"cannot save the drawing: there is no folder {folder!r}; make it first"
-            raise FileNotFoundError(errno.ENOENT, why, str(where))
-        data = writer(self)
-        try:
-            render.write(where, data)
-        except OSError as error:
-            why = f"cannot save the drawing: {error.strerror or error}; choose another place"
-            raise type(error)(error.errno, why, str(where)) from error
-        except ValueError as error:
-            raise ValueError(f"cannot save a drawing as {str(where)!r}: {error}") from error
-        return where
+        return write(path, _WRITERS, self, "a drawing")
 
     def _repr_svg_(self) -> str | None:
         return self._shown() if render.engine() else None
@@ -132,13 +112,44 @@ class Drawing:
 
     def _shown(self) -> str:
         """The picture with ids of its own: a notebook holds many on one page."""
-        return inline(self.svg, f"mg{next(_shown)}-{os.getpid()}", self.scene.title)
+        return inline(self.svg, shown_as(), self.scene.title)
 
     def __repr__(self) -> str:
         return self.summary()
 
 
-def _xml(drawing: Drawing) -> bytes:
+def shown_as() -> str:
+    """What the ids of one more picture in a notebook begin with."""
+    return f"mg{next(_shown)}-{os.getpid()}"
+
+
+def write(path: Any, writers: Mapping[str, Callable[[Any], bytes]], one: Any, what: str) -> Path:
+    """Writes one drawing by the writer of its suffix. See ``Drawing.save``."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"save: a path is text or a pathlib.Path; got {path!r:.60}")
+    where = Path(path)
+    writer = writers.get(where.suffix.lower())
+    if writer is None:
+        raise ValueError(
+            f"cannot save {what} as {where.name!r}: the suffix must be one of {', '.join(writers)}"
+        )
+    if not where.parent.exists():
+        folder = str(where.parent)
+        why = f"cannot save the drawing: there is no folder {folder!r}; make it first"
+        raise FileNotFoundError(errno.ENOENT, why, str(where))
+    data = writer(one)
+    try:
+        render.write(where, data)
+    except OSError as error:
+        why = f"cannot save the drawing: {error.strerror or error}; choose another place"
+        raise type(error)(error.errno, why, str(where)) from error
+    except ValueError as error:
+        raise ValueError(f"cannot save {what} as {str(where)!r}: {error}") from error
+    return where
+
+
+def xml(drawing: Any) -> bytes:
+    """The SVG of a drawing as a file."""
     return ('<?xml version="1.0" encoding="UTF-8"?>\n' + drawing.svg + "\n").encode()
 
 
@@ -159,7 +170,7 @@ def _longest_side(drawing: Drawing) -> float:
 
 
 _WRITERS: dict[str, Callable[[Drawing], bytes]] = {
-    ".svg": _xml,
+    ".svg": xml,
     ".png": _png,
     ".pdf": _pdf,
     ".html": lambda drawing: drawing.html.encode(),
@@ -182,13 +193,16 @@ def draw(
     title: str | None = None,
     scale: tuple[float, float] | None = None,
     step: int | Sequence[int] | None = None,
+    measure: str | Sequence[str] | None = None,
+    sequences: int | None = None,
 ) -> Drawing:
     """Draw what ``outputs`` (a Tensor or any nesting of them) are computed by.
 
     view: what is drawn.
         "folded": each recurrence as a circuit with its loop.
         "unfolded": one cell per time step or tree node.
-        "ops": every operation.
+        "ops": every operation; of a recurrence those of one step in a frame, with the loop of its
+        state, the gradient in it that of all steps together.
         "cell": the operations of one step, with the gradient on every edge.
         "tree": the structure alone; outputs may also be a ``Structure`` or trees.
     grad: the scalar Tensor whose gradient is drawn against the arrows.
@@ -203,11 +217,31 @@ def draw(
         to be compared. None: those of this picture.
     step: which step the cell view shows, from 1 (of trees the number of a node, from 0);
         several stand side by side. None: one picture, gradients summed over the steps.
+    measure: what is measured of every step, in rows under it, of the unfolded view; one or a list.
+        "saturation": of each sigmoid, tanh, erf and relu inside the share of its units on a flat
+        part: a sigmoid below 0.1 or above 0.9 (Karpathy et al. 2015), tanh and erf beyond 0.9
+        either way, a relu at 0.
+        "singular": the largest, middle and smallest singular value of the step's Jacobian, the
+        next state by the one before, as ``rc.study.propagation`` has them; of trees by each slot.
+        All are data in ``.scene.measures``.
+    sequences: how many sequences of a batch are drawn in full; with a gradient each further one is
+        a strip of its states' norms, a column a step. None: all up to five; of more the first with
+        a gradient, without one the first and last ones.
 
     Raises TypeError for what is no Tensor, text or number where there must be one.
     Raises ValueError for an unknown view, a ``grad`` that is no scalar, a ``wrt`` not in the graph,
     too few steps, labels that are not as many as the nodes, or a scale that is none.
     """
+    return drawn(
+        outputs, view, grad, wrt, max_steps, labels, title, scale, step, measure, sequences
+    )  # fmt: skip
+
+
+def drawn(
+    outputs: Any, view: Any, grad: Any, wrt: Any, max_steps: Any, labels: Any, title: Any,
+    scale: Any, step: Any, measure: Any, sequences: Any, running: bool = False,
+) -> Drawing:  # fmt: skip
+    """See ``draw``.  running: whether parameters say what they have got after each turn."""
     if not isinstance(view, str) or view not in VIEWS:
         raise ValueError(f"draw: unknown view {view!r}: one of {', '.join(VIEWS)}")
     whole = isinstance(max_steps, (int, np.integer)) and not isinstance(max_steps, bool)
@@ -222,7 +256,20 @@ def draw(
     if scale is not None:
         scale = _scale(scale)
     steps = None if step is None else _steps(step, view)
-    scene = build(outputs, view, grad, wrt, max_steps, labels, title, steps)
+    measures = () if measure is None else _measures(measure, view)
+    if sequences is not None:
+        whole = isinstance(sequences, (int, np.integer)) and not isinstance(sequences, bool)
+        if not whole:
+            raise TypeError(
+                f"draw: sequences must be a whole number or None; got {sequences!r:.60}"
+            )
+        if sequences < 1:
+            raise ValueError(f"draw: sequences must be at least 1, not {sequences}")
+        if view != "unfolded":
+            raise ValueError(f'draw: sequences= is for view="unfolded", not for the {view} view')
+    scene = build(
+        outputs, view, grad, wrt, max_steps, labels, title, steps, running, measures, sequences
+    )  # fmt: skip
     if scale is not None:
         scene = rescaled(scene, scale)
     return Drawing(scene, _computed(outputs, view, grad, labels))
@@ -236,6 +283,20 @@ def _steps(given: Any, view: str) -> list[int]:
     if not len(listed) or not all(whole):
         raise TypeError(f"draw: step must be a whole number, or a list of them; got {given!r:.60}")
     return [int(s) for s in listed]
+
+
+def _measures(given: Any, view: str) -> tuple[str, ...]:
+    listed = tuple(given) if isinstance(given, (list, tuple, set, frozenset)) else (given,)
+    for one in listed:
+        if not isinstance(one, str):
+            raise TypeError(f"draw: measure must be text, or a list of texts; got {given!r:.60}")
+        if one not in MEASURES:
+            raise ValueError(
+                f"draw: unknown measure {one!r:.40}: one of {', '.join(map(repr, MEASURES))}"
+            )
+    if view != "unfolded":
+        raise ValueError(f'draw: measure= is for view="unfolded"; the {view} view has no steps')
+    return tuple(one for one in MEASURES if one in listed)
 
 
 def compare(

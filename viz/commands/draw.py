@@ -56,7 +56,9 @@ def _drawing(made: Any, name: str, options: argparse.Namespace) -> Drawing:
         )
     scalars = [t for t in leaves if t.shape == () and t.dtype.kind == "f"]
     grad = scalars[0] if scalars and not options.no_grad and options.view != "tree" else None
-    return drawn(made, options.view, grad, max_steps=options.max_steps)
+    return drawn(
+        made, options.view, grad, max_steps=options.max_steps, measure=options.measure
+    )  # fmt: skip
 
 
 def _named(f: Any, given: Any) -> Any:

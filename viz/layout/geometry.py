@@ -58,13 +58,17 @@ class Path:
 
 @dataclass(frozen=True)
 class Mark:
-    """Text that is no node: a title, a legend entry. ``x`` is its left end, ``y`` its middle."""
+    """Text that is no node: a title, a legend entry. ``x`` is its left end, ``y`` its middle.
+
+    id: of a text that is about something, such as the number beside a bar.
+    """
 
     text: str
     x: float
     y: float
     size: float = 10
     color: str = MUTED
+    id: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,7 @@ class Tile:
 
     kind: "use", "rest" (several uses), "together" and "total" (bars), "strip", "tick".
     norm: what its colour shows.  norms: of a strip, from left to right; None: nothing there.
+    scale: by which scale, one of the kinds of tracks.
     """
 
     id: str
@@ -103,6 +108,7 @@ class Tile:
     norm: float = 0.0
     norms: tuple[float | None, ...] = ()
     tooltip: str = ""
+    scale: str = "gradient"
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+
 from ..scene.scene import Edge, Scene
 from ..scene.style import size_of
-from .geometry import Box, Layout, Mark, Path, Point, around, beside, straight
+from .geometry import Box, Layout, Mark, Path, Point, around, beside, rounded, straight
+from .labels import free_labels
 from .layered import GAP_X, GAP_Y, curve, layered
 
 PAD = 16.0  # between a frame and what is in it
 HEADING = 14.0  # for the name of the cell
+LOOP, LOOP_PAD = 36.0, 17.0  # room of a state's way back: below a frame's ops, beside them
 ASIDE = 4.0  # how far a gradient runs beside its value
 
 
 def place_ops(scene: Scene) -> Layout:
     """Every framed cluster is laid out by itself, then stands as one tall node among the rest."""
-    flow = [edge for edge in scene.edges if edge.kind != "backward"]
+    loops = [edge for edge in scene.edges if edge.kind == "state"]
+    flow = [edge for edge in scene.edges if edge.kind not in ("backward", "state")]
     home = {node.id: node.lane for node in scene.nodes}
+    around_it = Counter(home[edge.source] for edge in loops)
     inner: dict[str, Layout] = {}
     for cluster in scene.clusters:
         names = [node.id for node in scene.nodes if node.lane == cluster.id]
@@ -23,7 +29,7 @@ def place_ops(scene: Scene) -> Layout:
         inner[cluster.id] = _inset(scene, names, edges, flow)
     sizes = {node.id: size_of(node) for node in scene.nodes if node.lane is None}
     for cluster_id, layout in inner.items():
-        frame = _frame(layout)
+        frame = _frame(layout, around_it[cluster_id])
         sizes[cluster_id] = (frame.w, frame.h)
     outer = [e for e in flow if home[e.source] is None or home[e.source] != home[e.target]]
     pairs, ports = [], {}
@@ -33,14 +39,14 @@ def place_ops(scene: Scene) -> Layout:
         for name, end in zip((edge.source, edge.target), ends, strict=True):
             if home[name] is not None:
                 layout = inner[end]
-                ports[k, end] = layout.boxes[name].y - _frame(layout).y
+                ports[k, end] = layout.boxes[name].y - _frame(layout, around_it[end]).y
     whole = layered(sizes, pairs, ports, gap=_gap(scene))
     boxes = {name: box for name, box in whole.boxes.items() if name not in inner}
     paths: dict[str, Path] = {}
     frames: dict[str, Box] = {}
     for cluster_id, layout in inner.items():
         frames[cluster_id] = whole.boxes[cluster_id]
-        frame = _frame(layout)
+        frame = _frame(layout, around_it[cluster_id])
         dx, dy = frames[cluster_id].x - frame.x, frames[cluster_id].y - frame.y
         for name, box in layout.boxes.items():
             boxes[name] = Box(box.x + dx, box.y + dy, box.w, box.h)
@@ -55,9 +61,10 @@ def place_ops(scene: Scene) -> Layout:
         if home[edge.target] is not None:
             route.append((inside[1], route[-1][1]))
         paths[edge.id] = curve(route)
+    paths |= _loops(scene, loops, boxes, frames, home)
     ways = {(edge.source, edge.target, edge.slot): edge.id for edge in flow}
     for edge in scene.edges:
-        if edge.kind == "backward":
+        if edge.kind == "backward" and edge.id not in paths:
             forward = ways.get((edge.target, edge.source, edge.slot))
             paths[edge.id] = (
                 reversed_beside(paths[forward], ASIDE) if forward else _direct(edge, boxes)
@@ -67,7 +74,49 @@ def place_ops(scene: Scene) -> Layout:
         for cluster in scene.clusters
         if cluster.label
     )
-    return Layout(boxes, paths, frames, marks)
+    labels = {edge.id: edge.label for edge in scene.edges if edge.label}
+    return Layout(boxes, free_labels(paths, labels, boxes, marks), frames, marks)
+
+
+def _loops(
+    scene: Scene,
+    loops: list[Edge],
+    boxes: dict[str, Box],
+    frames: dict[str, Box],
+    home: dict[str, str | None],
+) -> dict[str, Path]:
+    """From where a state leaves its frame's cell to where it comes in, below everything else.
+
+    The first loop is the innermost; the gradient runs outside of the value.
+    """
+    back = {(e.source, e.target, e.slot): e.id for e in scene.edges if e.kind == "backward"}
+    by_lane: dict[str | None, list[Edge]] = defaultdict(list)
+    for edge in loops:
+        by_lane[home[edge.source]].append(edge)
+    paths: dict[str, Path] = {}
+    for lane, edges in by_lane.items():
+        inner = around([box for name, box in boxes.items() if home[name] == lane])
+        # Nested: what comes in or leaves lowest goes round innermost.
+        edges.sort(key=lambda e: (boxes[e.target].y, boxes[e.source].y))
+        for k, edge in enumerate(edges):
+            a, b = boxes[edge.source], boxes[edge.target]
+            right, left = (
+                inner.right + LOOP_PAD * (k + 0.5),
+                inner.left - LOOP_PAD * (k + 0.5),
+            )
+            y = inner.bottom - LOOP * (k + 0.6)
+            name = back.get((edge.target, edge.source, edge.slot))
+            for id, aside, under in ((edge.id, 0.0, 7.0), (name, 2 * ASIDE, -7.0)):
+                if id is None:
+                    continue
+                corners = [
+                    (a.right, a.y - aside), (right + aside, a.y - aside),
+                    (right + aside, y - aside), (left - aside, y - aside),
+                    (left - aside, b.y - aside), (b.left, b.y - aside),
+                ]  # fmt: skip
+                middle = (frames[str(lane)].x, y - aside + under)
+                paths[id] = rounded(corners[::-1] if aside else corners, label=middle)
+    return paths
 
 
 def _inset(scene: Scene, names: list[str], edges: list[Edge], flow: list[Edge]) -> Layout:
@@ -76,7 +125,12 @@ def _inset(scene: Scene, names: list[str], edges: list[Edge], flow: list[Edge]) 
     fed = frozenset(e.target for e in flow if e.target in own and e.source not in own)
     read = frozenset(e.source for e in flow if e.source in own and e.target not in own)
     sizes = {node.id: size_of(node) for node in scene.nodes if node.id in own}
-    ends = frozenset(n.id for n in scene.nodes if n.id in own and n.kind in ("output", "delay"))
+    leaving = {e.source for e in scene.edges if e.kind == "state"}
+    ends = frozenset(
+        n.id
+        for n in scene.nodes
+        if n.id in own and (n.kind in ("output", "delay") or n.id in leaving)
+    )
     starts = frozenset(
         n.id for n in scene.nodes if n.id in own and n.kind in ("input", "initial", "shared")
     )
@@ -97,9 +151,13 @@ def _gap(scene: Scene) -> tuple[float, float]:
     return (58.0, 18.0) if any(e.kind == "backward" for e in scene.edges) else (GAP_X, GAP_Y)
 
 
-def _frame(layout: Layout) -> Box:
+def _frame(layout: Layout, loops: int = 0) -> Box:
     inner = around([*layout.boxes.values()] or [Box(0, 0, 40, 20)])
-    return Box(inner.x, inner.y + HEADING / 2, inner.w + 2 * PAD, inner.h + 2 * PAD + HEADING)
+    room = LOOP * loops
+    wide = inner.w + 2 * PAD + 2 * LOOP_PAD * loops
+    return Box(
+        inner.x, inner.y + (HEADING - room) / 2, wide, inner.h + 2 * PAD + HEADING + room
+    )  # fmt: skip
 
 
 def _direct(edge: Edge, boxes: dict[str, Box]) -> Path:

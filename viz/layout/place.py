@@ -25,8 +25,11 @@ PLACERS: dict[str, Callable[[Scene], Layout]] = {
 SAMPLE, TEXT = 30.0, 8.0  # length of a legend's sample stroke, and the space after it
 
 
-def place(scene: Scene) -> Layout:
-    """Positions for every node, edge and cluster of the scene."""
+def place(scene: Scene, room: float = 0.0) -> Layout:
+    """Positions for every node, edge and cluster of the scene.
+
+    room: the height that is kept free between the title and the picture, points.
+    """
     layout = PLACERS[scene.view](scene)
     extent = around(
         [*layout.boxes.values(), *layout.frames.values(), *(tile.box for tile in layout.tiles)]
@@ -37,7 +40,7 @@ def place(scene: Scene) -> Layout:
     strokes: list[Stroke] = []
     swatches: list[Swatch] = []
     if scene.title:
-        marks.append(Mark(scene.title, extent.left, extent.top + 26, size=14, color=INK))
+        marks.append(Mark(scene.title, extent.left, extent.top + 26 + room, size=14, color=INK))
     at = extent.bottom - 26
     if scene.legend is not None and (
         scene.legend.norms or scene.legend.vanished or scene.legend.nonfinite
@@ -100,14 +103,22 @@ def _keys(
         wide = SAMPLE + TEXT + width(text, 9) + 22
         if x > left and x + wide > right:
             x, y = left, y - 16
-        if kind in ("use", "rest"):
-            tiles.append(Tile(f"key{kind}", Box(x + SAMPLE / 2, y, SAMPLE, 9), kind, norm=some))
+        if kind in ("use", "rest", "state"):
+            box, look = Box(x + SAMPLE / 2, y, SAMPLE, 9), "use" if kind == "state" else kind
+            tiles.append(Tile(f"key{kind}", box, look, norm=some))
+        elif kind == "saturation":
+            tiles.append(Tile("keysat", Box(x + SAMPLE / 2, y, SAMPLE, 9), "use", norm=0.5,
+                              scale=kind))  # fmt: skip
+        elif kind == "singular":
+            for k, size in enumerate((0.1, 1.0, 10.0)):
+                box = Box(x + SAMPLE * (2 * k + 1) / 6, y, SAMPLE / 3, 9)
+                tiles.append(Tile(f"keysing{k}", box, "use", norm=size, scale=kind))
         elif kind == "bar":
             tiles.append(Tile("keytogether", Box(x + SAMPLE / 2, y, SAMPLE, 8), "together"))
             tiles.append(Tile("keytotal", Box(x + SAMPLE / 4, y, SAMPLE / 2, 8), "total"))
         else:
             ends = (x, y), (x + SAMPLE, y)
-            back = kind == "backward"
+            back = kind in ("backward", "unknown")
             strokes.append(Stroke(*(ends[::-1] if back else ends), some if back else 0.0, kind))
         marks.append(Mark(text, x + SAMPLE + TEXT, y, size=9))
         x += wide

@@ -26,6 +26,36 @@ TICKS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 Place = tuple[int, int]  # the sequence (band) and the line of text
 
 
+def longest(tracks: Sequence[Track]) -> float:
+    """What the longest bar stands for."""
+    known = [t.together for t in tracks if t.together is not None]
+    return max((x for x in known if math.isfinite(x)), default=0.0)
+
+
+def bar(size: float, most: float) -> float:
+    """How long the bar of a norm is, points."""
+    long = BAR * size / most if most and math.isfinite(size) else 0.0
+    return min(max(long, 1.0), BAR)
+
+
+def _says(track: Track, use: Use) -> tuple[str, str]:
+    """What stands in a square, and its tooltip."""
+    if track.kind == "gradient":
+        where = f"{use.count} uses that are not drawn, together" if use.count > 1 else "adds"
+        text = norm_text(use.norm) if use.count == 1 else f"Σ {norm_text(use.norm)}"
+        return text, f"{track.label}: {where} {use.norm:.6g}"
+    text = norm_text(use.norm)
+    if track.kind == "singular" and 0.1 <= use.norm < 10:  # what counts is how far it is from 1
+        text = f"{use.norm:.3g}"
+    if track.kind == "saturation":
+        text = f"{100 * use.norm:.0f}%" if math.isfinite(use.norm) else text
+    more = ", ".join(f"{value:.4g}" for value in use.values[:40])
+    some = f"\nlow, high: {more}" if track.kind == "saturation" else f"\nall: {more}"
+    mean = f"mean of {use.count} that are not drawn, " if use.count > 1 else ""
+    tip = f"{track.label}: {mean}{use.norm:.6g}" + (some if more else "")
+    return f"ø {text}" if use.count > 1 else text, tip
+
+
 class Tables:
     """What tables there are, how high they are, and where their parts go."""
 
@@ -33,8 +63,9 @@ class Tables:
         self.plan = plan
         self.tiles: list[Tile] = []
         self.marks: list[Mark] = []
-        self.squared = [t for t in plan.scene.tracks if t.uses or not t.strip]
-        self.strips = [t for t in plan.scene.tracks if t.strip]
+        tracks = (*plan.scene.tracks, *plan.scene.measures)
+        self.squared = [t for t in tracks if t.uses or not t.strip]
+        self.strips = [t for t in tracks if t.strip]
         bands = {c.id: c.band for c in plan.scene.clusters}
         places = [
             (bands[str(plan.nodes[id].lane)], plan.line.get(id, 0))
@@ -50,8 +81,7 @@ class Tables:
                 outside = lane is None
                 place = self.last if outside else (bands[str(lane)], plan.line.get(str(use.at), 0))
                 self.uses[place][track.id].append(use)
-        known = [t.together for t in plan.scene.tracks if t.together is not None]
-        self.most = max((x for x in known if math.isfinite(x)), default=0.0)
+        self.most = longest(plan.scene.tracks)
         self._barred: set[str] = set()
 
     def rows(self, place: Place) -> list[Track]:
@@ -123,15 +153,15 @@ class Tables:
         self._barred.add(track.id)
         start = right - BAR - 34
         for kind, size in (("together", track.together), ("total", track.norm)):
-            long = BAR * size / self.most if self.most and math.isfinite(size) else 0.0
-            long = min(max(long, 1.0), BAR)
+            long = bar(size, self.most)
             if size == 0:
                 continue
             box = Box(start + long / 2, y, long, ROW - 5)
             self.tiles.append(
                 Tile(f"{track.id}{kind}", box, kind, norm=size, tooltip=track.tooltip)
             )
-        self.marks.append(Mark(norm_text(track.norm), start + BAR + 3, y, SIZE, MUTED))
+        text = norm_text(track.norm)
+        self.marks.append(Mark(text, start + BAR + 3, y, SIZE, MUTED, f"{track.id}norm"))
 
     def _square(
         self, track: Track, use: Use, y: float, right: float, taken: set[float],
@@ -146,10 +176,8 @@ class Tables:
             x = max(right, *taken) + 40 + SQUARE / 2
         taken.add(x)
         kind = "use" if use.count == 1 else "rest"
-        text = norm_text(use.norm) if use.count == 1 else f"Σ {norm_text(use.norm)}"
+        text, tip = _says(track, use)
         text = text if box is not None else f"elsewhere {text}"
-        where = f"{use.count} uses that are not drawn, together" if use.count > 1 else "adds"
-        tip = f"{track.label}: {where} {use.norm:.6g}"
         self.tiles.append(
             Tile(
                 use.id,
@@ -158,6 +186,7 @@ class Tables:
                 text,
                 use.norm,
                 tooltip=tip,
+                scale=track.kind,
             )
         )
 
@@ -165,47 +194,72 @@ class Tables:
 
     def put_strips(self, extent: Box, top: float) -> None:
         """All strips, in lines of as many steps as fit, below everything else."""
-        if not self.strips:
-            return
-        steps = max(len(t.strip) for t in self.strips)
-        side = self._side(self.strips)
+        for columns in dict.fromkeys(t.columns for t in self.strips):
+            strips = [t for t in self.strips if t.columns == columns]
+            top = self._block(strips, columns, extent, top)
+
+    def _block(self, strips: Sequence[Track], columns: str, extent: Box, top: float) -> float:
+        """The strips whose columns are of one kind; the height below them."""
+        steps = max(len(t.strip) for t in strips)
+        side = self._side(strips)
         left = extent.left + side + 10
         room = max(extent.right - left, 720.0)
         each = max(room / steps, THINNEST)
         lines = math.ceil(steps * each / room - 1e-9)
+        below = self._pitch(steps) if columns == "t" else None
+        if below is not None:
+            left, each, lines = *below, 1
         line = math.ceil(steps / lines)
         y = top - ABOVE
         for start in range(0, steps, line):
             end = min(start + line, steps)
-            self._ticks(start, end, left, each, y)
+            self._ticks(start, end, left, each, y, columns)
             y -= HEAD
             group = ""
-            for track in self.strips:
+            for track in strips:
                 if track.group and track.group != group:
                     group = track.group
-                    if len({t.group for t in self.strips}) > 1:
-                        y -= HEAD
-                        self.marks.append(Mark(group, left - side - 10, y + 4, SIZE, TRACK))
+                    y -= HEAD
+                    self.marks.append(Mark(group, left - side - 10, y + 4, SIZE, TRACK))
                 y -= STRIP + 2.5
                 self._head(track, left - 10, left - side - 10, y + STRIP / 2)
                 for first in range(start, min(end, len(track.strip)), CHUNK):
                     part = track.strip[first : min(first + CHUNK, end)]
                     x = left + (first - start) * each
                     box = Box(x + len(part) * each / 2, y + STRIP / 2, len(part) * each, STRIP)
-                    tip = f"{track.label}: steps {first + 1} to {first + len(part)}"
+                    what = "nodes" if columns == "node" else "steps"
+                    tip = f"{track.label}: {what} {first + 1} to {first + len(part)}"
+                    name = f"{track.id}s{first}"
                     self.tiles.append(
-                        Tile(f"{track.id}s{first}", box, "strip", norms=part, tooltip=tip)
+                        Tile(name, box, "strip", norms=part, tooltip=tip, scale=track.kind)
                     )
             y -= BETWEEN
+        return y
 
-    def _ticks(self, start: int, end: int, left: float, each: float, y: float) -> None:
+    def _pitch(self, steps: int) -> tuple[float, float] | None:
+        """Where the first column begins and how wide each is, if each has a cell above it."""
+        chains = {c.id for c in self.plan.scene.clusters if c.arrangement == "chain"}
+        xs = sorted({
+            round(self.plan.boxes[n.id].x, 1) for n in self.plan.scene.nodes
+            if n.kind == "cell" and n.lane in chains and n.id in self.plan.boxes
+        })  # fmt: skip
+        if self.plan.lines > 1 or len(xs) < max(steps, 2):
+            return None
+        pitch = (xs[-1] - xs[0]) / (len(xs) - 1)
+        even = all(abs(b - a - pitch) < 1 for a, b in zip(xs, xs[1:], strict=False))
+        return (xs[0] - pitch / 2, pitch) if even else None
+
+    def _ticks(
+        self, start: int, end: int, left: float, each: float, y: float, columns: str
+    ) -> None:
         apart = next((t for t in TICKS if t * each >= 60), TICKS[-1])
         steps = [start + 1, *range((start // apart + 1) * apart, end + 1, apart)]
         if len(steps) > 1 and (steps[1] - steps[0]) * each < 40:
             del steps[1]
         for step in steps:
             x = left + (step - 1 - start + 0.5) * each
-            text = f"t = {step:,}" if step == start + 1 else f"{step:,}"
+            first = f"node {step:,}" if columns == "node" else f"t = {step:,}"
+            text = first if step == start + 1 else f"{step:,}"
             self.marks.append(Mark(text, x, y - HEAD / 2 + 2, 8, MUTED))
             box = Box(x, y - HEAD + 1, 0.7, 4)
-            self.tiles.append(Tile(f"k{step}", box, "tick"))
+            self.tiles.append(Tile(f"k{columns}{step}", box, "tick"))

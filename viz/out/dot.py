@@ -7,7 +7,8 @@ All text is quoted by ``text.quote``.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 
 from ..layout.geometry import Box, Layout, Mark, Path, Point, Stroke, Swatch, Tile, around, straight
 from ..scene.scene import Edge, Node, Scene
@@ -17,17 +18,23 @@ from ..scene.style import (
     FAINT,
     FONT,
     FRAME,
+    GRADIENT,
     INK,
     LANE,
+    LIT,
+    LIT_PEN,
     MUTED,
     NODES,
     SHARED,
+    UNKNOWN,
+    USE_PEN,
     EdgeStyle,
     attention_style,
     edge_style,
+    faint,
     gradient_style,
     ink_on,
-    ramp,
+    shade,
     tint,
 )  # fmt: skip
 from ..scene.text import clean, quote, width
@@ -36,9 +43,20 @@ MARGIN = 14.0
 _STATE = EDGES["state"]
 
 
-def to_dot(scene: Scene, layout: Layout) -> str:
-    """DOT text of the whole picture, for ``neato -n2``."""
-    everything = around([*layout.boxes.values(), *layout.frames.values(), *_extents(layout)])
+def whole(layout: Layout) -> Box:
+    """The box that holds everything there is."""
+    return around([*layout.boxes.values(), *layout.frames.values(), *_extents(layout)])
+
+
+def to_dot(
+    scene: Scene, layout: Layout, lit: Collection[str] | None = None, page: Box | None = None
+) -> str:
+    """DOT text of the whole picture, for ``neato -n2``.
+
+    lit: what is happening now, by id; then the gradient that flowed before is faint.
+    page: the size of the picture; None: what it needs.
+    """
+    everything = page or whole(layout)
     # bgcolor is explicit: drawings are pasted on dark pages, where only one Graphviz stays white.
     lines = [
         "digraph minigrad {",
@@ -64,13 +82,17 @@ def to_dot(scene: Scene, layout: Layout) -> str:
                 + "; ".join(members.get(cluster.id, []))
                 + " }"
             )
-    lines += [_node(node, layout.boxes[node.id], scene) for node in scene.nodes]
-    lines += [_edge(edge, layout.paths[edge.id], scene) for edge in scene.edges]
+    now = lit or ()
+    lines += [_node(node, layout.boxes[node.id], scene, node.id in now) for node in scene.nodes]
+    for edge in scene.edges:
+        past = lit is not None and edge.kind == "backward" and edge.id not in lit
+        lines.append(_edge(edge, layout.paths[edge.id], scene, past))
     lines += [_mark(f"m{k}", mark) for k, mark in enumerate(layout.marks)]
     for k, stroke in enumerate(layout.strokes):
         lines += _stroke(f"k{k}", stroke, scene)
     lines += [_swatch(f"s{k}", swatch, scene) for k, swatch in enumerate(layout.swatches)]
-    lines += [_tile(f"q{k}", tile, scene) for k, tile in enumerate(layout.tiles)]
+    for k, tile in enumerate(layout.tiles):
+        lines.append(_tile(f"q{k}", tile, scene, tile.id in now))
     lines.append("}")
     return "\n".join(lines) + "\n"
 
@@ -88,8 +110,10 @@ def drawn_edges(scene: Scene, layout: Layout) -> int:
     return len(scene.edges) + len(layout.strokes)
 
 
-def _node(node: Node, box: Box, scene: Scene) -> str:
+def _node(node: Node, box: Box, scene: Scene, lit: bool = False) -> str:
     style = NODES[node.kind]
+    if lit:
+        style = replace(style, fill=LIT, line=GRADIENT, pen=LIT_PEN)
     fill = tint(node.norm, scene.legend) if node.kind == "tree" and scene.legend else style.fill
     label = node.label + (f"\n{node.detail}" if node.detail else "")
     return f"{node.id} [" + _attributes(
@@ -110,8 +134,10 @@ def _node(node: Node, box: Box, scene: Scene) -> str:
     )
 
 
-def _edge(edge: Edge, path: Path, scene: Scene) -> str:
+def _edge(edge: Edge, path: Path, scene: Scene, past: bool = False) -> str:
     style = edge_style(edge, scene.legend)
+    if past:
+        style = replace(style, color=faint(style.color), label=faint(style.label))
     attributes = {
         "id": quote(edge.id),
         "class": quote(edge.kind),
@@ -168,6 +194,7 @@ def _mark(name: str, mark: Mark) -> str:
     span = mark_width(mark)
     return f"{name} [" + _attributes(
         **{"class": "mark"},
+        **({"id": quote(mark.id)} if mark.id else {}),
         pos=_given(_xy((mark.x + span / 2, mark.y))),
         width=f"{span / 72:.4f}",
         height=f"{mark.size * 1.3 / 72:.4f}",
@@ -198,11 +225,11 @@ def _swatch(name: str, swatch: Swatch, scene: Scene) -> str:
     )
 
 
-def _tile(name: str, tile: Tile, scene: Scene) -> str:
+def _tile(name: str, tile: Tile, scene: Scene, lit: bool = False) -> str:
     look: dict[str, str] = {"style": "filled", "penwidth": "0"}
     look["label"] = quote(tile.text) if tile.text else _given()
     if tile.kind in ("use", "rest"):
-        fill = ramp(tile.norm, scene.legend)
+        fill = shade(tile.norm, tile.scale, scene.legend)
         broken = not math.isfinite(tile.norm)
         look |= {"fillcolor": quote(fill), "fontcolor": quote(ink_on(fill)), "fontsize": "7.5"}
         if tile.kind == "rest":
@@ -210,14 +237,19 @@ def _tile(name: str, tile: Tile, scene: Scene) -> str:
                      "fillcolor": quote("#ffffff"), "fontcolor": quote(MUTED)}  # fmt: skip
         elif broken:
             look |= {"penwidth": "1.4", "color": quote(ALARM)}
+        elif tile.scale != "gradient":  # what is white has an edge
+            look |= {"penwidth": "0.6", "color": quote(FRAME)}
         elif tile.norm == 0:
             look["fontcolor"] = quote(FAINT)
     elif tile.kind == "strip":
-        look |= _striped([None if n is None else ramp(n, scene.legend) for n in tile.norms])
+        shades = [n if n is None else shade(n, tile.scale, scene.legend) for n in tile.norms]
+        look |= _striped(shades)
     elif tile.kind == "together":
         look |= {"penwidth": "0.8", "color": quote(SHARED), "fillcolor": quote("#f3f0fa")}
     else:
         look |= {"fillcolor": quote(MUTED if tile.kind == "tick" else SHARED)}
+    if lit:
+        look |= {"penwidth": f"{USE_PEN:g}", "color": quote(INK)}
     return f"{name} [" + _attributes(
         id=quote(tile.id),
         **{"class": quote(f"tile {tile.kind}")},
@@ -253,7 +285,9 @@ def _stroke(name: str, stroke: Stroke, scene: Scene) -> Iterable[str]:
             f"pos={_given(_xy(point))}];"
         )
     cut = stroke.kind == "cut"
-    if stroke.kind == "backward":
+    if stroke.kind == "unknown":
+        style = UNKNOWN
+    elif stroke.kind == "backward":
         style = gradient_style(stroke.norm, scene.legend)
     else:
         style = attention_style(0.6) if stroke.kind == "attend" else EDGES.get(stroke.kind, _STATE)

@@ -69,8 +69,17 @@ class Backward:
         arrived = None if self._gradients is None else self._gradients.arrived.get(r, {}).get(ph)
         return None if arrived is None else arrived[row]
 
+    def at_nodes(self, r: Tensor, ph: Tensor) -> np.ndarray | None:
+        """The same of all nodes, (n, *shape)."""
+        return None if self._gradients is None else self._gradients.arrived.get(r, {}).get(ph)
+
     def state(self, r: Tensor, row: int) -> float | None:
-        """The norm of the total gradient with regard to a node's state.
+        """The norm of the total gradient with regard to a node's state."""
+        norms = self.states(r)
+        return None if norms is None else float(norms[row])
+
+    def states(self, r: Tensor) -> np.ndarray | None:
+        """(n,) the same of all nodes.
 
         An output that is not computed from the state counts with it: the loss may read only that.
         """
@@ -79,8 +88,7 @@ class Backward:
             ports = set(block.ports.values())
             apart = [y for y in block.outputs if ports.isdisjoint(toposort([y]))]
             self._states[r] = self.rows(r, [*dict.fromkeys((*block.ports.values(), *apart))])
-        norms = self._states[r]
-        return None if norms is None else float(norms[row])
+        return self._states[r]
 
     def leaf(self, t: Tensor) -> float | None:
         """The norm of the gradient with regard to a leaf."""
@@ -98,6 +106,24 @@ class Backward:
             return None
         found = together([np.array([norm(g)]) for g in self._gradients.direct(asked)])
         return None if found is None else float(found[0])
+
+    def outside(self, leaf: Tensor) -> np.ndarray | None:
+        """What the scalar gives a leaf back with no recurrence between; None: there is no path."""
+        if self._gradients is None:
+            return None
+        found = self._gradients.direct([leaf])
+        return found[0] if found else None
+
+    def by_turn(
+        self, ways: Sequence[tuple[Tensor, int, np.ndarray]], turns: int
+    ) -> list[np.ndarray | None]:
+        """Of arguments of recurrences, what their nodes add at each turn: (turns, *shape).
+
+        ways: (recurrence, argument, (n,) the turn of each node, -1 for none).
+        """
+        if self._gradients is None:
+            return [None] * len(ways)
+        return self._gradients.by_turn(ways, turns)
 
     def total(self, t: Tensor) -> np.ndarray | None:
         """The gradient with regard to a leaf, where it is shown."""

@@ -30,6 +30,9 @@ def build(
     labels: Any,
     title: str | None,
     steps: Sequence[int] | None = None,
+    running: bool = False,
+    measure: Sequence[str] = (),
+    sequences: int | None = None,
 ) -> Scene:
     """See ``draw``."""
     words = words_of(labels)
@@ -47,7 +50,11 @@ def build(
     if view == "folded":
         return folded(ends, scalar, wanted, title)
     if view == "unfolded" and _has_recurrence([*ends, *([scalar] if scalar is not None else [])]):
-        return unfolded(ends, scalar, wanted, max_steps, words, title)
+        return unfolded(
+            ends, scalar, wanted, max_steps, words, title, running, measure, sequences
+        )  # fmt: skip
+    if measure:
+        raise ValueError("draw: measure= is of the steps of a recurrence, and there is none here")
     return ops(ends, scalar, wanted, title)
 
 

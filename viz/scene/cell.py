@@ -27,6 +27,7 @@ from .reading import read
 from .scene import Cluster, Scene
 from .steps import Unit, units
 from .text import raised, shorten, subscript
+from .turns import op_turns, take_turns
 
 MOST = 400  # ops and steps together; beyond, nobody can read the picture
 MOST_STEPS = 12
@@ -80,6 +81,8 @@ def cell(
     what = ", ".join(dict.fromkeys(u.name for u in found))
     whole = f"Inside {what}"
     if scalar is not None:
+        made = [id for id, node in draft.nodes.items() if node.kind in ("op", "gate")]
+        take_turns(draft, op_turns(draft, made))
         legend = gradient_legend(scalar.name, draft.edges)
         over = "" if steps is not None else ", summed over the steps"
         whole += f";  gradient of {shorten(scalar.name or 'the output', 24)}{over}"

@@ -16,6 +16,7 @@ class Draft:
         self.edges: list[Edge] = []
         self.clusters: list[Cluster] = []
         self.tracks: list[Track] = []
+        self.measures: list[Track] = []
         self.notes: list[str] = []
         self._joined: set[tuple[str, str, int, str]] = set()
 
@@ -56,4 +57,5 @@ class Draft:
     ) -> Scene:
         """What has been made so far."""
         parts = tuple(self.nodes.values()), tuple(self.edges), tuple(self.clusters)
-        return Scene(view, title, *parts, legend, (*notes, *self.notes), tuple(self.tracks))
+        rows = tuple(self.tracks), tuple(self.measures)
+        return Scene(view, title, *parts, legend, (*notes, *self.notes), *rows)

@@ -15,7 +15,7 @@ import numpy as np
 from minigrad.autodiff import backward
 from minigrad.graph import Tensor, constant, placeholder, rebuild
 from minigrad.ops import ones_like
-from minigrad.recur import PROJ, SHARED, parts_of, pulled_back
+from minigrad.recur import PROJ, SHARED, Index, parts_of, proj, pulled_back
 from minigrad.run.evaluate import evaluate
 
 from .factors import factored, term_norms
@@ -41,6 +41,7 @@ class Gradients:
 
     def __init__(self, scalar: Tensor, recurs: Sequence[Tensor], leaves: Iterable[Tensor]) -> None:
         self.scalar = scalar
+        self._terms: dict[tuple[Tensor, Tensor], Tensor] = {}
         wanted = [t for t in leaves if t.dtype.kind == "f"]
         found = backward([scalar], [ones_like(scalar)], [*recurs, *wanted])
         recorded: dict[str, Any] = {
@@ -69,6 +70,7 @@ class Gradients:
             } - {*block.slots.values(), *block.ports.values(), *block.outputs}
             arrived = {t: g for t, g in zip(also, inside, strict=True) if g is not None}
             recorded["arrived"][r] = {t: g for t, g in arrived.items() if t not in shared}
+            self._terms |= {(r, t): g for t, g in arrived.items() if t in shared}
             recorded["terms"] |= {
                 (r, t): dict(enumerate(factored(g))) for t, g in arrived.items() if t in shared
             }
@@ -105,6 +107,30 @@ class Gradients:
             made += rebuild(list(found.values()), {seed: constant(table)})
         values = iter(read(made))
         return {row: {p: next(values) for p in found} for row in rows}
+
+    def by_turn(
+        self, ways: Sequence[tuple[Tensor, int, np.ndarray]], turns: int
+    ) -> list[np.ndarray | None]:
+        """What the nodes of each turn add to argument k of r together: (turns, *shape).
+
+        ways: (r, k, (n,) the turn of each node; -1: none).  Of an input of its own, which is no sum
+        over the nodes, likewise.
+        """
+        made: list[Tensor] = []
+        kept: list[int | np.ndarray | None] = []
+        for r, k, turn in ways:
+            ph = parts_of(r).block.inputs[k]
+            term = self._terms.get((r, ph))
+            if term is not None:
+                kept.append(len(made))
+                back, ref = term.inputs[0], term.attrs["ref"]
+                made.append(proj(back, ref, Index(turn, turns)))
+            elif ph in self.arrived.get(r, {}):
+                kept.append(Index(turn, turns).leave(self.arrived[r][ph]))
+            else:
+                kept.append(None)
+        values = read(made) if made else []
+        return [values[one] if isinstance(one, int) else one for one in kept]
 
     def direct(self, leaves: Sequence[Tensor]) -> list[np.ndarray]:
         """What the scalar's own ops, with no recurrence between, give the leaves back."""

@@ -36,10 +36,11 @@ class Lanes:
         max_steps: int | None,
         values: Mapping[Tensor, np.ndarray],
         backward: Backward,
+        sequences: int | None = None,
     ) -> None:
         self._draft, self._values, self._backward = draft, values, backward
         self.recurs = recurs
-        self.units = units(recurs, max_steps)
+        self.units = units(recurs, max_steps, sequences, backward.scalar is not None)
         self.unit_of = {r: unit for unit in self.units for r in unit.recurs}
         self._calls = {r: k for u in self.units if u.calls for k, r in enumerate(u.recurs)}
         self._shown = {r: shown for unit in self.units for r, shown in unit.shown.items()}
@@ -97,6 +98,13 @@ class Lanes:
 
     def clusters_of(self, unit: Unit) -> list[Cluster]:
         return [c for c in self._draft.clusters if self._lanes.get(c.id) is unit]
+
+    def group(self, unit: Unit) -> str:
+        """What a unit is called among the others: its name, its direction, else which it is."""
+        heading = next((c.heading for c in self.clusters_of(unit) if c.heading), "")
+        same = [u for u in self.units if u.name == unit.name]
+        number = f" {same.index(unit) + 1}" if len(same) > 1 and not heading else ""
+        return f"{unit.name}{number}" + (f", {heading}" if heading else "")
 
     def part(self, r: Tensor, k: int) -> str:
         """The part of the state that comes through argument k."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from .legend import legend_for
-from .scene import Scene
+from .scene import Scene, Track
 
 
 def merge(scenes: Sequence[Scene], names: Sequence[str], title: str | None = None) -> Scene:
@@ -35,6 +35,7 @@ def merge(scenes: Sequence[Scene], names: Sequence[str], title: str | None = Non
         legend,
         tuple(dict.fromkeys(note for s in scenes for note in s.notes)),
         tuple(t for s in parts for t in s.tracks),
+        tuple(t for s in parts for t in s.measures),
     )
 
 
@@ -83,16 +84,18 @@ def _renamed(scene: Scene, tag: str, name: str, band: int, layer: int) -> Scene:
             for e in scene.edges
         ),
         clusters=clusters,
-        tracks=tuple(
-            replace(
-                t,
-                id=tag + t.id,
-                group=f"{name}: {t.group}" if t.group else name,
-                uses=tuple(
-                    replace(u, id=tag + u.id, at=tag + u.at if u.at is not None else None)
-                    for u in t.uses
-                ),
-            )
-            for t in scene.tracks
+        tracks=tuple(_row(t, tag, name) for t in scene.tracks),
+        measures=tuple(_row(t, tag, name) for t in scene.measures),
+    )
+
+
+def _row(t: Track, tag: str, name: str) -> Track:
+    return replace(
+        t,
+        id=tag + t.id,
+        head=tag + t.head if t.head else "",
+        group=f"{name}: {t.group}" if t.group else name,
+        uses=tuple(
+            replace(u, id=tag + u.id, at=tag + u.at if u.at is not None else None) for u in t.uses
         ),
     )

@@ -1,6 +1,7 @@
 """A graph -> the scene of the "ops" view: every operation a node.
 
-Of a recurrence, the ops of one step are drawn in a frame.
+Of a recurrence, the ops of one step are drawn in a frame, with the loop that the state takes; the
+gradient in it is that of all steps together.
 Broadcasts and casts are left out, since they carry no idea.
 Repeated operands (``x * x``) are two edges.
 """
@@ -8,23 +9,21 @@ Repeated operands (``x * x``) are two edges.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from minigrad.autodiff import backward
 from minigrad.graph import INPUT, Tensor, toposort, where_recorded
-from minigrad.ops import ones_like
 from minigrad.recur import PROJ, RECUR, parts_of
 from minigrad.run.evaluate import evaluate
 
 from .describe import lines, norm_line, number_text, tensor_text, value_text
 from .draft import Draft
 from .flow import argument_name, is_source
-from .gradient import norm
 from .inside import HIDDEN, visible
+from .passed import UNKNOWN, Passed
 from .scene import Cluster, Scene, gradient_legend, norm_text
 from .text import shorten
+from .turns import op_turns, take_turns
 
 MOST = 1500  # nodes; beyond, nobody can read the picture
 SYMBOLS = {
@@ -50,7 +49,7 @@ def ops(
 ) -> Scene:
     """The scene. Raises ValueError for more than MOST operations.
 
-    scalar: its gradient runs against the edges outside of recurrences.  wrt: only to these leaves.
+    scalar: its gradient runs against the edges.  wrt: only to these leaves.
     """
     return _Ops(outputs, scalar, wrt, title).scene()
 
@@ -74,15 +73,12 @@ class _Ops:
                 f'draw: {many:,} operations are too many for the "ops" view (at most {MOST:,}); '
                 'draw an inner result, or a recurrence with view="unfolded" or "folded"'
             )
-        self.wanted = None if wrt is None else set(wrt)
         self.values = {}
         if all(t.op is not INPUT for t in self.order if not t.inputs):
             ordinary = [t for t in self.order if t.op is not RECUR]
             self.values = dict(zip(ordinary, evaluate(ordinary), strict=True))
-        self.flows: dict[tuple[Tensor, int], np.ndarray] = {}
-        self.norms: dict[Tensor, float] = {}
-        if scalar is not None:
-            self._differentiate(scalar)
+        self.passed = None if scalar is None else Passed(scalar, self.order, wrt)
+        self.norms = {} if self.passed is None else self.passed.norms
         self.draft = Draft()
         self.id: dict[Any, str] = {}
 
@@ -98,7 +94,18 @@ class _Ops:
         for end in self.ends:
             self._end(end)
         scalar = self.scalar
+        if scalar is not None:
+            # Of a frame its ops once, for all its nodes together: what leaves it comes first.
+            slots = {e.target for e in self.draft.edges if e.kind == "state"}
+            made = [
+                id for id, node in self.draft.nodes.items()
+                if node.kind == "op" or node.lane is not None
+                and node.kind in ("output", "initial") and id not in slots
+            ]  # fmt: skip
+            take_turns(self.draft, op_turns(self.draft, made))
         legend = None if scalar is None else gradient_legend(scalar.name, self.draft.edges)
+        if legend is not None and any(e.label == "?" for e in self.draft.edges):
+            legend = replace(legend, keys=(("unknown", "gradient passes, how much is not known"),))
         count = sum(node.kind == "op" for node in self.draft.nodes.values())
         title = self.title if self.title is not None else f"{count} operation{'s' * (count != 1)}"
         return self.draft.scene("ops", title, legend)
@@ -115,7 +122,10 @@ class _Ops:
         """One arrow, however many operands the source is: `times`."""
         many = {"label": f"{times}×", "tooltip": f"as {times} operands"} if times > 1 else {}
         self.draft.edge(source, target, slot=slot, **many)
-        if flow is not None:
+        if flow == UNKNOWN:
+            text = "gradient passes here; how much is not known, only what all operands get"
+            self.draft.edge(target, source, "backward", label="?", slot=slot, tooltip=text)
+        elif flow is not None:
             more = {"label": norm_text(flow), "tooltip": f"gradient norm {flow:.6g}"}
             self.draft.edge(target, source, "backward", norm=flow, slot=slot, **more)
 
@@ -145,8 +155,7 @@ class _Ops:
             for k, source in enumerate(t.inputs):
                 by_source.setdefault(self._source(source), []).append(k)
             for name, operands in by_source.items():
-                sent = [self.flows[t, k] for k in operands if (t, k) in self.flows]
-                flow = norm(np.sum(sent, axis=0)) if sent else None  # what comes back by all
+                flow = None if self.passed is None else self.passed.along(t, operands)
                 self._edge(name, id, operands[0], flow, len(operands))
         return id
 
@@ -198,13 +207,16 @@ class _Ops:
                 own[t] = self._operation(t, lane, (r, t, "op"))
             read = [own.get(visible(x)) for x in (t if t.op is not PROJ else t.inputs[0]).inputs]
             for name in dict.fromkeys(filter(None, read)):
-                self._edge(name, own[t], read.index(name), times=read.count(name))
+                at = [k for k, other in enumerate(read) if other == name]
+                flow = None if self.passed is None else self.passed.within(r, t, at)
+                self._edge(name, own[t], at[0], flow, len(at))
         for ref in dict.fromkeys(asked):
             name = ref.name or _state_name(block, ref) or "y"
             pill = self._node(
                 (r, ref), "output", shorten(name, 14), lane=lane, tooltip=tensor_text(ref)
             )
-            self._edge(own[visible(ref)], pill)
+            flow = None if self.passed is None else self.passed.leaving(r, ref, onward=False)
+            self._edge(own[visible(ref)], pill, 0, flow)
         for (port, leaf), t in sent:
             name = _slot_name(block, leaf)
             many = f" {port}" if structure.ports > 1 else ""
@@ -216,10 +228,38 @@ class _Ops:
                 lane=lane,
                 tooltip=text,
             )
-            self._edge(own[visible(t)], pill)
+            flow = None if self.passed is None else self.passed.leaving(r, t, onward=True)
+            self._edge(own[visible(t)], pill, 0, flow)
+            self._loops(r, port, leaf, pill, own)
+        if self.passed is not None and structure.n > 1 and sent:
+            self.draft.notes.append(
+                f"an arrow in the frame of {block.name} stands for all its {structure.n:,} "
+                "applications: the root of the sum of their squares; into a parameter, their sum"
+            )
         for k, (ph, arg) in enumerate(zip(block.inputs, r.inputs, strict=True)):
             if ph in own and (visible(arg).inputs or visible(arg) in self.outer):
-                self._edge(self._source(arg), own[ph], k)
+                flow = None if self.passed is None else self.passed.along(r, [k])
+                self._edge(self._source(arg), own[ph], k, flow)
+
+    def _loops(
+        self, r: Tensor, port: int, leaf: int, pill: str, own: dict[Tensor, str]
+    ) -> None:
+        """From where the state leaves to where it comes in at the next nodes."""
+        block, structure, _ = parts_of(r)
+        for (slot, at), ph in block.slots.items():
+            edges = (structure.port == port) & (structure.slot == slot)
+            if at != leaf or ph not in own or not edges.any():
+                continue
+            cut = structure.keep is not None and not structure.keep[edges].any()
+            where = "step" if structure.kind == "chain" else "node"
+            word = f"{shorten(_slot_name(block, leaf), 12)} to the next {where}"
+            word += f", slot {slot}" if structure.slots > 1 else ""
+            text = lines(word, f"{int(edges.sum()):,} edges of the structure")
+            self.draft.edge(pill, own[ph], "state", label=word, slot=slot, tooltip=text, cut=cut)
+            flow = None if self.passed is None else self.passed.around(r, slot, leaf, port)
+            if flow is not None and not cut:
+                more = {"label": norm_text(flow), "tooltip": f"gradient norm {flow:.6g}"}
+                self.draft.edge(own[ph], pill, "backward", norm=flow, slot=slot, **more)
 
     def _placeholder(self, r: Tensor, k: int, lane: str) -> str:
         block, _, vias = parts_of(r)
@@ -249,34 +289,6 @@ class _Ops:
             tooltip=lines(name, tensor_text(end), value_text(value) if value is not None else ""),
         )
         self._edge(self._source(end), id, 0, 1.0 if end is self.scalar else None)
-
-    # -- gradients ---------------------------------------------------------------------------------
-
-    def _differentiate(self, scalar: Tensor) -> None:
-        """What each op sends back to each of its operands, and what each tensor gets in total."""
-        tensors = [t for t in self.order if t.dtype.kind == "f"]
-        found = backward([scalar], [ones_like(scalar)], tensors)
-        sent: dict[tuple[Tensor, int], Tensor] = {}
-        for t in found:
-            if t.op in (PROJ, RECUR) or t.op.vjp is None or not t.inputs:
-                continue
-            wanted = [x in found for x in t.inputs]
-            for k, g in enumerate(t.op.vjp(found[t], t, wanted)):
-                if g is not None and wanted[k]:
-                    sent[t, k] = g
-        values = evaluate([list(found.values()), list(sent.values())])
-        self.norms = {t: norm(v) for t, v in zip(found, values[0], strict=True)}
-        passed = dict(zip(sent, values[1], strict=True))
-        for (t, k), arrived in passed.items():
-            source = t.inputs[k]
-            leaf = visible(source)
-            if self.wanted is not None and not leaf.inputs and leaf not in self.wanted:
-                continue
-            if is_source(leaf) or leaf.inputs:
-                # Through a hidden op the edge ends further back: show what arrives there.
-                while source.op.name in HIDDEN and (source, 0) in passed:
-                    arrived, source = passed[source, 0], source.inputs[0]
-                self.flows[t, k] = arrived
 
 
 def constant_label(t: Tensor) -> str:

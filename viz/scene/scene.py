@@ -44,6 +44,11 @@ EDGE_KINDS = (
     "backward",  # a gradient flowing against a forward, state or shared edge
     "elided",  # a connection into what is left out
 )
+TRACK_KINDS = (
+    "gradient",  # norms of what is added to a gradient
+    "saturation",  # the share of units that are on a flat part of their function
+    "singular",  # a singular value of a step's Jacobian
+)
 ARRANGEMENTS = ("chain", "tree", "grid", "dag")
 
 
@@ -57,6 +62,8 @@ class Node:
     count: how many nodes an elided box stands for.  members: the tensors that a shared box holds.
     parts: the parts of the state that it hands on, the first at the bottom.
     mark: what is to be noticed about it, such as where NaN begins.
+    turn: when in the backward pass its cotangent is whole, from 0, the loss; None: nothing comes.
+    value: what it hands on, as a formula would name it; "": what its label says.
 
     Raises TypeError for text or numbers that are none.
     Raises ValueError for an id that is not letters and digits, or a norm below 0.
@@ -75,11 +82,13 @@ class Node:
     members: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
     mark: str = ""
+    turn: int | None = None
+    value: str = ""
 
     def __post_init__(self) -> None:
-        fields(self, str, "kind", "label", "detail", "tooltip", "mark")
+        fields(self, str, "kind", "label", "detail", "tooltip", "mark", "value")
         fields(self, str | None, "lane")
-        fields(self, int | None, "column", "level")
+        fields(self, int | None, "column", "level", "turn")
         fields(self, int, "count")
         fields(self, tuple, "members", "parts")
         id_and_norm(self, self.id, self.norm)
@@ -147,6 +156,8 @@ class Use:
     at: the node's id; None: outside of all cells.
     norm: of what the use adds to the gradient; where several are left out, the sum of their norms.
     label: what its column is called, where it does not stand below the node.
+    turn: when in the backward pass it is added; None: it adds nothing.
+    values: of a measure, all the numbers behind this one: a spectrum, the shares low and high.
 
     Raises TypeError and ValueError as ``Node`` does.
     """
@@ -156,11 +167,15 @@ class Use:
     norm: float
     count: int = 1
     label: str = ""
+    turn: int | None = None
+    values: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         fields(self, str, "label")
         fields(self, str | None, "at")
         fields(self, int, "count")
+        fields(self, int | None, "turn")
+        fields(self, tuple, "values")
         id_and_norm(self, self.id, self.norm)
 
 
@@ -173,6 +188,10 @@ class Track:
     together: the sum of the norms of the uses: what the norm would be if none cancelled.
     uses: in the order of the cells.
     strip: instead of uses, norms by step from the first; None where there is no use.
+    running: the norm of what has been added after each turn of the backward pass (``animate``).
+    head: the id of the row that has the parameter's totals.
+    kind: one of TRACK_KINDS; of measures the numbers are no norms.
+    columns: what a column of a strip is: "t", a step, or "node".
 
     Raises TypeError and ValueError as ``Node`` does.
     """
@@ -185,16 +204,20 @@ class Track:
     uses: tuple[Use, ...] = ()
     strip: tuple[float | None, ...] = ()
     tooltip: str = ""
+    running: tuple[float, ...] = ()
+    head: str = ""
+    kind: str = "gradient"
+    columns: str = "t"
 
     def __post_init__(self) -> None:
-        fields(self, str, "label", "group", "tooltip")
-        fields(self, tuple, "uses", "strip")
+        fields(self, str, "label", "group", "tooltip", "head", "kind", "columns")
+        fields(self, tuple, "uses", "strip", "running")
         id_and_norm(self, self.id, self.norm)
         id_and_norm(self, self.id, self.together)
         for use in self.uses:
             if not isinstance(use, Use):
                 raise TypeError(f"Track {self.id}: uses must be a tuple of Use; got {use!r:.40}")
-        for size in self.strip:
+        for size in (*self.strip, *self.running):
             id_and_norm(self, self.id, size)
 
 
@@ -202,6 +225,7 @@ class Track:
 class Scene:
     """A picture without coordinates.
 
+    tracks: rows of gradients under the steps.  measures: rows of other numbers there.
     Ids are unique, edges name existing nodes, lanes existing clusters, view and kinds are known.
 
     Raises ValueError where this does not hold, TypeError for parts that are of another class.
@@ -215,6 +239,7 @@ class Scene:
     legend: Legend | None = None
     notes: tuple[str, ...] = ()
     tracks: tuple[Track, ...] = ()
+    measures: tuple[Track, ...] = ()
 
     def __post_init__(self) -> None:
         if self.view not in VIEWS:
@@ -249,7 +274,9 @@ class Scene:
                 raise ValueError(
                     f"scene: edge {edge.id} joins unknown nodes {edge.source}, {edge.target}"
                 )
-        for track in self.tracks:
+        for track in (*self.tracks, *self.measures):
+            if track.kind not in TRACK_KINDS:
+                raise ValueError(f"scene: track {track.id} has unknown kind {track.kind!r}")
             for use in track.uses:
                 if use.at is not None and use.at not in known:
                     raise ValueError(f"scene: {use.id} of {track.id} is at unknown node {use.at}")
@@ -300,6 +327,7 @@ class Scene:
             for track in self.tracks
             if track.norm is not None and track.together is not None
         ]
+        lines += [_measured(track) for track in self.measures]
         lines += [f"  note: {note}" for note in self.notes]
         return "\n".join(lines)
 
@@ -321,13 +349,20 @@ class Scene:
         return [line]
 
 
-_PARTS = {"nodes": Node, "edges": Edge, "clusters": Cluster, "notes": str, "tracks": Track}
+_PARTS = {"nodes": Node, "edges": Edge, "clusters": Cluster, "notes": str, "tracks": Track,
+          "measures": Track}  # fmt: skip
 
 
 def _counts(what: str, items: tuple[Node, ...] | tuple[Edge, ...]) -> list[str]:
     counts = Counter(item.kind for item in items)
     text = ", ".join(f"{number} {kind}" for kind, number in counts.items())
     return [f"  {len(items)} {what}" + (f": {text}" if text else "")]
+
+
+def _measured(track: Track) -> str:
+    sizes = [use.norm for use in track.uses] + [size for size in track.strip if size is not None]
+    span = f"{min(sizes):.3g} .. {max(sizes):.3g}" if sizes else "nothing known"
+    return f"  {track.group}, {track.label}: {span}"
 
 
 def _strict(value: Any) -> Any:

@@ -76,10 +76,14 @@ class Unit:
         return (self.recurs[place], 0) if self.calls else (self.recurs[0], place)
 
 
-def units(recurs: Sequence[Tensor], max_steps: int | None) -> list[Unit]:
+def units(
+    recurs: Sequence[Tensor], max_steps: int | None, sequences: int | None = None,
+    heat: bool = False,
+) -> list[Unit]:  # fmt: skip
     """Recurrences one by one, and the calls of one block together.
 
     Such calls are what a Python loop or ``mg.unfold`` leaves.
+    sequences, heat: see ``choose``.
     """
     families: dict[Any, list[Tensor]] = {}
     for r in recurs:
@@ -89,7 +93,7 @@ def units(recurs: Sequence[Tensor], max_steps: int | None) -> list[Unit]:
     for members in families.values():
         block, structure, _ = parts_of(members[0])
         if len(members) == 1:
-            whole = choose(structure, max_steps, bool(block.slots))
+            whole = choose(structure, max_steps, bool(block.slots), sequences, heat)
             found.append(Unit(block.name, members, structure, whole, {members[0]: whole}))
             continue
         number = {r: k for k, r in enumerate(members)}
@@ -128,11 +132,16 @@ def check_labels(labels: Sequence[str] | None, sizes: Sequence[int]) -> None:
         )
 
 
-def choose(structure: Structure, max_steps: int | None, stateful: bool = True) -> Shown:
+def choose(
+    structure: Structure, max_steps: int | None, stateful: bool = True,
+    sequences: int | None = None, heat: bool = False,
+) -> Shown:  # fmt: skip
     """The first and last steps of chains, the tops of trees, the ends of other structures.
 
     max_steps: None: everything.  stateful: whether the cell has a state: of those, nodes without
     edges are sequences of one step.
+    sequences: how many of a batch are drawn; None: all of a few, of many the first and last ones.
+    heat: whether those that are not drawn have a strip each: then one of many is drawn.
     """
     if structure.n > 1 and not len(structure.src) and not stateful:
         return _side_by_side(structure.n, max_steps)
@@ -140,7 +149,13 @@ def choose(structure: Structure, max_steps: int | None, stateful: bool = True) -
     column, level = _places(structure, arrangement)
     everything = list(range(structure.components))
     bands, hidden = everything, []
-    if max_steps is not None and len(everything) > MOST_BANDS:
+    if arrangement == "chain":
+        full = np.flatnonzero(np.bincount(structure.component, minlength=1)).tolist()
+        if sequences is None and heat and max_steps is not None and len(full) > MOST_BANDS:
+            sequences = 1
+        if sequences is not None:
+            bands, hidden = full[:sequences], full[sequences:]
+    if sequences is None and max_steps is not None and len(everything) > MOST_BANDS:
         head = (MOST_BANDS + 1) // 2
         bands = everything[:head] + everything[len(everything) - (MOST_BANDS - head) :]
         hidden = everything[head : len(everything) - (MOST_BANDS - head)]

@@ -7,6 +7,7 @@ Fills are pale, so that text stays readable in print.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from .scene import Edge, Legend, Node
@@ -23,8 +24,12 @@ SHARED = "#8a7fb8"
 FRAME = "#cbd5e1"
 LANE = "#f6f8fb"
 TRACK = "#5b4f8f"
+LIT, LIT_PEN = "#ffe3cc", 3.0  # what is happening now: its fill, the width of its outline
+USE_PEN = 1.3  # of a square
+FAINTLY = 0.4  # how opaque the gradient is that flowed before
 FAINT = "#6b7280"  # text that says little: 4.5 to 1 on white all the same
 RAMP = ((255, 246, 236), (252, 205, 150), (240, 140, 60), (205, 86, 0), (128, 48, 0))
+BLUES = ((255, 255, 255), (198, 219, 239), (107, 164, 206), (33, 103, 171), (8, 48, 107))
 THIN, THICK = 0.7, 5.0  # widths of the smallest and largest gradient shown, points
 LINE = 1.2  # line height, times the font size
 
@@ -109,12 +114,15 @@ EDGES = {
 }
 
 
+UNKNOWN = EdgeStyle(GRADIENT, width=0.9, dash="dotted", arrow=0.55, label="#b34f00")
+
+
 def edge_style(edge: Edge, legend: Legend | None) -> EdgeStyle:
     """The style of ``edge``; a backward edge is as wide as the logarithm of its norm says."""
     if edge.kind != "backward" and edge.weight is not None:
         return attention_style(edge.weight)
     if edge.kind == "backward":
-        style = gradient_style(math.nan if edge.norm is None else edge.norm, legend)
+        style = UNKNOWN if edge.norm is None else gradient_style(edge.norm, legend)
         # Of many that cross, none may cover the weights.
         slim = replace(style, width=max(0.7, style.width * 0.4), arrow=style.arrow * 0.6)
         return style if edge.weight is None else slim
@@ -175,10 +183,37 @@ def ramp(norm: float, legend: Legend | None) -> str:
         return "#ffffff"
     if norm == 0:
         return "#f3f4f6"
-    place = (stroke_width(norm, legend) - THIN) / (THICK - THIN) * (len(RAMP) - 1)
-    low = min(int(place), len(RAMP) - 2)
-    pairs = zip(RAMP[low], RAMP[low + 1], strict=True)
-    return "#" + "".join(f"{round(a + (b - a) * (place - low)):02x}" for a, b in pairs)
+    return _along(RAMP, (stroke_width(norm, legend) - THIN) / (THICK - THIN))
+
+
+def shade(size: float, scale: str, legend: Legend | None) -> str:
+    """The fill of a square by one of the scales.
+
+    A gradient's as ``ramp`` has it; a share from white to dark blue; a singular value white at 1,
+    blue below, orange above, full at a tenth and at ten.
+    """
+    if scale == "gradient":
+        return ramp(size, legend)
+    if math.isnan(size):
+        return ALARM
+    if scale == "saturation":
+        return _along(BLUES, min(max(size, 0.0), 1.0))
+    place = max(-1.0, min(1.0, math.log10(size))) if size > 0 else -1.0
+    return _along(BLUES[:4] if place < 0 else RAMP[:4], abs(place))
+
+
+def _along(colors: Sequence[tuple[int, int, int]], place: float) -> str:
+    """From the first colour (place 0) to the last (1)."""
+    at = place * (len(colors) - 1)
+    low = min(int(at), len(colors) - 2)
+    pairs = zip(colors[low], colors[low + 1], strict=True)
+    return "#" + "".join(f"{round(a + (b - a) * (at - low)):02x}" for a, b in pairs)
+
+
+def faint(color: str) -> str:
+    """A colour (#rrggbb) as it would be on white where it is hardly opaque."""
+    parts = (int(color[k : k + 2], 16) for k in (1, 3, 5))
+    return "#" + "".join(f"{round(255 + (c - 255) * FAINTLY):02x}" for c in parts)
 
 
 def luminance(color: str) -> float:

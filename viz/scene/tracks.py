@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -23,23 +22,15 @@ from .draft import Draft
 from .flow import frontier, is_source, leaf_name
 from .lanes import Lanes
 from .numbers import norm
+from .running import Uses, outside_turns, sums_by_turn
 from .scene import Track, Use
 from .steps import Unit
 
 MOST_ROWS = 40  # more would be longer than a page: the smallest share one
+MOST_STRIPS = 40  # of sequences that are not drawn
 MOST_NODES = 32  # of a tree or another structure: their columns stand side by side
 MOST_SQUARES = 64  # steps of a sequence; beyond, a strip has a column for each
 AWAY = 1e-12  # of the total: what is left of a difference of sums when there is nothing left
-
-
-@dataclass
-class _Uses:
-    """Of one parameter in one net: what each of its nodes adds."""
-
-    leaf: Tensor
-    unit: Unit | None
-    norms: dict[Tensor, np.ndarray] = field(default_factory=dict)  # by recurrence, (n,)
-    rest: float | None = None  # what it adds outside of all nodes
 
 
 def add_tracks(
@@ -48,37 +39,43 @@ def add_tracks(
     backward: Backward,
     ends: dict[Tensor, str],
     leaves: Sequence[Tensor],
+    running: bool = False,
 ) -> None:
     """Rows for the parameters that chains use, and strips where there are too many steps.
 
     ends: the boxes of the results that read parameters themselves.
+    running: whether rows say what has been added after each turn of the backward pass.
     """
+    for unit in lanes.units:
+        _sequence_strips(draft, lanes, backward, unit)
     found = _all_uses(lanes, backward, leaves)
     chains = {unit for unit in lanes.units if unit.whole.arrangement == "chain"}
-    wide = {unit for unit in lanes.units if unit not in chains and _drawn(unit) > MOST_NODES}
-    outside = {uses.leaf for uses in found if uses.unit in wide}
-    words = _words(draft)
-    found = [uses for uses in found if uses.leaf not in outside]
+    wide = {unit for unit in lanes.units if unit not in chains and drawn(unit) > MOST_NODES}
+    words = words_read(draft)
     if not any(uses.unit is not None for uses in found):
         return
     long = {unit for unit in chains if max(_lengths(unit), default=0) > MOST_SQUARES}
-    for unit in long:
+    for unit in (unit for unit in lanes.units if unit in long):
         _state_strips(draft, lanes, backward, unit)
+    long |= wide
     several = len({uses.unit for uses in found if uses.unit is not None}) > 1
-    seen: set[Tensor] = set()
+    head: dict[Tensor, str] = {}
     total: dict[Tensor, float] = defaultdict(float)
     for uses in found:
-        total[uses.leaf] += sum(float(n.sum()) for n in uses.norms.values()) + (uses.rest or 0.0)
+        total[uses.leaf] += sum(float(n.sum()) for n in uses.norms.values())
+        total[uses.leaf] += 0.0 if uses.rest is None else norm(uses.rest)
     kept = found
     if len(found) > MOST_ROWS:
         order = sorted(found, key=lambda u: -total[u.leaf])[: MOST_ROWS - 1]
         kept = [uses for uses in found if any(uses is k for k in order)]
+    late = outside_turns(draft, lanes, found)
+    sums = sums_by_turn(draft, lanes, backward, found) if running else {}
     for uses in kept:
-        first, name = uses.leaf not in seen, leaf_name(uses.leaf)
-        seen.add(uses.leaf)
-        group = _group(lanes, uses.unit) if several and uses.unit is not None else ""
+        first, name = uses.leaf not in head, leaf_name(uses.leaf)
+        group = lanes.group(uses.unit) if several and uses.unit is not None else ""
         gradient = backward.total(uses.leaf)
         id = f"t{len(draft.tracks)}"
+        head.setdefault(uses.leaf, id)
         whole = norm(gradient) if gradient is not None else 0.0
         strip = uses.unit in long
         draft.tracks.append(
@@ -88,8 +85,11 @@ def add_tracks(
                 group,
                 norm=whole if first else None,
                 together=total[uses.leaf] if first else None,
-                uses=() if strip else tuple(_squares(id, lanes, uses, ends, words)),
+                uses=() if strip else tuple(_squares(draft, id, lanes, uses, ends, words, late)),
                 strip=_by_step(lanes, uses) if strip else (),
+                running=sums.get(uses.leaf, ()) if first else (),
+                columns="node" if uses.unit in wide else "t",
+                head=head[uses.leaf],
                 tooltip=lines(
                     f"{name}: {tensor_text(uses.leaf)}",
                     f"norm of the gradient {whole:.6g}",
@@ -106,9 +106,9 @@ def _lengths(unit: Unit) -> list[int]:
     return np.bincount(unit.structure.component).tolist() if unit.structure.n else []
 
 
-def _all_uses(lanes: Lanes, backward: Backward, leaves: Sequence[Tensor]) -> list[_Uses]:
+def _all_uses(lanes: Lanes, backward: Backward, leaves: Sequence[Tensor]) -> list[Uses]:
     """In the order of the nets, of their arguments; what results alone read comes last."""
-    by_unit: dict[tuple[Tensor, Unit], _Uses] = {}
+    by_unit: dict[tuple[Tensor, Unit], Uses] = {}
     summed: dict[Tensor, np.ndarray] = {}
     tables: set[Tensor] = set()
     known = set(leaves)
@@ -127,23 +127,24 @@ def _all_uses(lanes: Lanes, backward: Backward, leaves: Sequence[Tensor]) -> lis
             else:
                 continue
             if norms is not None and leaf is not None:
-                uses = by_unit.setdefault((leaf, unit), _Uses(leaf, unit))
+                uses = by_unit.setdefault((leaf, unit), Uses(leaf, unit))
                 before = uses.norms.get(r)
                 uses.norms[r] = norms if before is None else before + norms
+                uses.ways.append((r, k))
     found = list(by_unit.values())
     for leaf in leaves:
         gradient = backward.total(leaf)
         if gradient is None:
             continue
         if leaf in tables:
-            direct = backward.direct([leaf])
+            direct = backward.outside(leaf)
             if direct is not None:
-                found.append(_Uses(leaf, None, rest=direct))
+                found.append(Uses(leaf, None, rest=direct))
             continue
-        rest = norm(gradient - summed[leaf]) if leaf in summed else norm(gradient)
-        if leaf not in summed or rest > AWAY * max(norm(gradient), norm(summed[leaf])):
+        rest = gradient - summed[leaf] if leaf in summed else gradient
+        if leaf not in summed or norm(rest) > AWAY * max(norm(gradient), norm(summed[leaf])):
             if leaf not in summed or _read_elsewhere(lanes, backward, leaf):
-                found.append(_Uses(leaf, None, rest=rest))
+                found.append(Uses(leaf, None, rest=rest))
     return found
 
 
@@ -173,11 +174,12 @@ def _only(lanes: Lanes, leaf: Tensor, arg: Tensor) -> bool:
     return not any(leaf in set(frontier(a)) for a in args)
 
 
-def _drawn(unit: Unit) -> int:
+def drawn(unit: Unit) -> int:
+    """How many boxes of a unit there are."""
     return sum(map(len, unit.whole.kept.values())) + len(unit.whole.groups)
 
 
-def _words(draft: Draft) -> dict[str, str]:
+def words_read(draft: Draft) -> dict[str, str]:
     """What the input of each cell says."""
     found: dict[str, str] = {}
     for edge in draft.edges:
@@ -187,21 +189,19 @@ def _words(draft: Draft) -> dict[str, str]:
 
 
 def _squares(
-    id: str, lanes: Lanes, uses: _Uses, ends: dict[Tensor, str], words: dict[str, str]
-) -> list[Use]:
+    draft: Draft, id: str, lanes: Lanes, uses: Uses, ends: dict[Tensor, str],
+    words: dict[str, str], late: dict[Tensor, int],
+) -> list[Use]:  # fmt: skip
     if uses.unit is None:
         at = next((box for end, box in ends.items() if uses.leaf in set(frontier(end))), None)
-        return [Use(f"{id}u0", at, uses.rest or 0.0)]
+        size = 0.0 if uses.rest is None else norm(uses.rest)
+        return [Use(f"{id}u0", at, size, turn=late[uses.leaf])]
     chain = uses.unit.whole.arrangement == "chain"
     at_node: dict[str, list[float]] = defaultdict(list)
-    label: dict[str, str] = {}
     for r, norms in uses.norms.items():
         for row, size in enumerate(norms.tolist()):
-            node = lanes.cell(r, row)
-            at_node[node].append(size)
-            if not chain:
-                place, word = lanes.place(r, row), words.get(node)
-                label.setdefault(node, f"{word} ({place})" if word else f"node {place}")
+            at_node[lanes.cell(r, row)].append(size)
+    label = {} if chain else names_of_columns(words, lanes, uses.unit)
     return [
         Use(
             f"{id}u{k}",
@@ -209,13 +209,25 @@ def _squares(
             sum(sizes),
             count=len(sizes),
             label="" if chain else label[node] if len(sizes) == 1 else "…",
+            turn=draft.nodes[node].turn,
         )
         for k, (node, sizes) in enumerate(at_node.items())
     ]
 
 
-def _by_step(lanes: Lanes, uses: _Uses) -> tuple[float | None, ...]:
-    """By step of the first sequence; of several sequences, the sum at each step."""
+def names_of_columns(words: dict[str, str], lanes: Lanes, unit: Unit) -> dict[str, str]:
+    """Of nodes that have no column of their own: the word that is read, the number from 1."""
+    found: dict[str, str] = {}
+    for r in unit.recurs:
+        for row in range(parts_of(r).structure.n):
+            node, number = lanes.cell(r, row), lanes.place(r, row) + 1
+            word = words.get(node)
+            found.setdefault(node, f"{word} ({number})" if word else f"node {number}")
+    return found
+
+
+def _by_step(lanes: Lanes, uses: Uses) -> tuple[float | None, ...]:
+    """By step, of several sequences the sum at each; of other structures by node."""
     steps: dict[int, float] = defaultdict(float)
     for r, norms in uses.norms.items():
         for row, size in enumerate(norms.tolist()):
@@ -238,21 +250,40 @@ def _state_strips(draft: Draft, lanes: Lanes, backward: Backward, unit: Unit) ->
             name = next((t.name for (_, at), t in block.slots.items() if at == leaf), None) or "h"
             draft.tracks.append(
                 Track(
-                    f"t{len(draft.tracks)}", f"state {name}", _group(lanes, unit),
+                    f"t{len(draft.tracks)}", f"state {name}", lanes.group(unit),
                     strip=tuple(norms[rows].tolist()),
                     tooltip=f"norm of the total gradient with regard to {name} after each step",
                 )
             )  # fmt: skip
 
 
-def _group(lanes: Lanes, unit: Unit) -> str:
-    heading = next((c.heading for c in lanes.clusters_of(unit) if c.heading), "")
-    same = [u for u in lanes.units if u.name == unit.name]
-    number = f" {same.index(unit) + 1}" if len(same) > 1 and not heading else ""
-    return f"{unit.name}{number}" + (f", {heading}" if heading else "")
+def _sequence_strips(draft: Draft, lanes: Lanes, backward: Backward, unit: Unit) -> None:
+    """A strip for each sequence that is not drawn: the norms of its states' gradients."""
+    hidden = unit.whole.hidden_bands
+    norms = None if unit.calls else backward.states(unit.recurs[0])
+    if norms is None or unit.whole.arrangement != "chain":
+        return
+    component, column = unit.structure.component, unit.whole.column
+    several = f"{lanes.group(unit)}: " if len(lanes.units) > 1 else ""
+    for band in hidden[:MOST_STRIPS]:
+        rows = np.flatnonzero(component == band)
+        rows = rows[np.argsort(column[rows], kind="stable")]
+        draft.tracks.append(
+            Track(
+                f"t{len(draft.tracks)}",
+                f"sequence {band + 1}",
+                f"{several}states of the further sequences",
+                strip=tuple(norms[rows].tolist()),
+                tooltip=f"norm of the total gradient of the state after each step of sequence "
+                f"{band + 1}, {len(rows)} steps",
+            )
+        )
+    if len(hidden) > MOST_STRIPS:
+        more = len(hidden) - MOST_STRIPS
+        draft.notes.append(f"{more:,} more sequences have no strip of their own")
 
 
-def _short(uses: _Uses, kept: Sequence[_Uses]) -> str:
+def _short(uses: Uses, kept: Sequence[Uses]) -> str:
     """What stands behind the last dot of a name, if that is no other row's of the net."""
     name = leaf_name(uses.leaf)
     last = name.rpartition(".")[2]

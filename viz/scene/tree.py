@@ -44,6 +44,8 @@ def tree(
     check_labels(labels, [structure.n])
     shown = choose(structure, max_steps)
     draft = Draft()
+    last = int(structure.level.max(initial=0))
+    turns = [None if norms is None else 1 + last - level for level in structure.level.tolist()]
     stands: dict[int, str] = {}
     for band in shown.bands:
         lane = f"c{band}"
@@ -58,6 +60,8 @@ def tree(
                 column=int(shown.column[row]),
                 level=int(shown.level[row]),
                 norm=value,
+                turn=turns[row] if value is not None else None,
+                value=f"(the state at {shorten(word, 18)})" if value is not None else "",
                 tooltip=lines(f"node {row + 1}: {word}", norm_line(value)),
             )
     for band, rows in shown.groups:

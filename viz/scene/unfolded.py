@@ -23,12 +23,14 @@ from .draft import Draft
 from .feeds import Feeds
 from .flow import bits_of, frontier, is_source, leaf_name, recurs_of, weights_of
 from .lanes import Lanes
+from .measures import add_measures, measure_keys
 from .reading import read
-from .scene import Scene, gradient_legend
+from .scene import Legend, Scene, gradient_legend
 from .steps import Unit, check_labels, units
 from .text import shorten, subscript
 from .tracks import add_tracks
 from .trouble import mark_trouble
+from .turns import cell_turns, name_cells, take_turns
 
 KEYS = {
     "forward": "value", "shared": "parameters", "backward": "gradient",
@@ -43,10 +45,16 @@ def unfolded(
     max_steps: int | None = 60,
     labels: Sequence[str] | None = None,
     title: str | None = None,
+    running: bool = False,
+    measure: Sequence[str] = (),
+    sequences: int | None = None,
 ) -> Scene:
     """The scene. Raises ValueError for a gradient of what has placeholders without values.
 
     scalar: whose gradient is shown.  wrt: of which leaves besides the states; None: all.
+    running: whether parameters say what has been added after each turn of the backward pass.
+    measure: which MEASURES have rows under the steps.
+    sequences: how many of a batch are drawn in full; None: of many the first.
     """
     ends = list(dict.fromkeys([*outputs, *([scalar] if scalar is not None else [])]))
     order = toposort(ends)
@@ -56,10 +64,14 @@ def unfolded(
         raise ValueError(
             f"draw: gradients need values, but {leaf_name(missing)} is a placeholder without one"
         )
+    if measure and missing is not None:
+        raise ValueError(
+            f"draw: measures need values, but {leaf_name(missing)} is a placeholder without one"
+        )
     draft, backward = Draft(), Backward(scalar, recurs, leaves, wrt)
     values = _values(recurs, ends) if missing is None else {}
     check_labels(labels, [unit.structure.n for unit in units(recurs, None)])
-    lanes = Lanes(draft, recurs, max_steps, values, backward)
+    lanes = Lanes(draft, recurs, max_steps, values, backward, sequences)
     feeds = Feeds(draft, lanes, values, backward, labels)
     for r in recurs:
         _states(draft, lanes, backward, r)
@@ -76,13 +88,20 @@ def unfolded(
             _end_rows(draft, lanes, end, rows, values.get(end))
     backward.draw(draft)
     mark_trouble(draft, lanes, values)
+    if measure:
+        draft.measures = add_measures(draft, lanes, measure)
+    keys = measure_keys(draft.measures)
     if scalar is None:
-        return draft.scene("unfolded", _title(lanes) if title is None else title)
-    add_tracks(draft, lanes, backward, made, [t for t in leaves if t in feeds.box_of])
+        legend = Legend(keys=tuple(keys)) if keys else None
+        return draft.scene("unfolded", _title(lanes) if title is None else title, legend)
+    take_turns(draft, cell_turns(draft, lanes))
+    name_cells(draft, lanes)
+    parameters = [t for t in leaves if t in feeds.box_of]
+    add_tracks(draft, lanes, backward, made, parameters, running)
     sizes = [use.norm for track in draft.tracks for use in track.uses if use.count == 1]
     sizes += [size for track in draft.tracks for size in track.strip if size is not None]
     legend = gradient_legend(scalar.name, draft.edges, sizes)
-    legend = replace(legend, keys=tuple(_keys(draft)))
+    legend = replace(legend, keys=(*_keys(draft), *keys))
     whose = f"{_title(lanes)};  gradient of {shorten(scalar.name or 'the output', 24)}"
     return draft.scene("unfolded", whose if title is None else title, legend)
 
@@ -210,7 +229,9 @@ def _keys(draft: Draft) -> Iterator[tuple[str, str]]:
         yield "attend", "attention: as opaque as its weight"
     if any(e.cut for e in draft.edges):
         yield "cut", "no gradient passes: truncated"
-    if any(t.uses or t.strip for t in draft.tracks):
+    if any(t.strip and not t.head for t in draft.tracks):
+        yield "state", "norm of the gradient of a state, a column for each step"
+    if any(t.head for t in draft.tracks):
         yield "use", "what one use adds to a parameter's gradient"
         yield "bar", "norm of its gradient, within the sum of the norms of its uses"
     if any(use.count > 1 for t in draft.tracks for use in t.uses):

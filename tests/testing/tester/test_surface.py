@@ -197,6 +197,9 @@ CALLS = {
     "step_decay": (mg.optim.step_decay, (0.1, 5), {"factor": 0.5}),
     "scheduled": (mg.optim.scheduled, (mg.optim.adam, mg.optim.constant(0.1)), {}),
     "draw": (viz.draw, (LOSS,), {"view": "ops", "grad": LOSS, "wrt": x, "max_steps": 5}),
+    "animate": (
+        viz.animate, (LOSS,), {"view": "ops", "grad": LOSS, "wrt": x, "max_steps": 5, "pace": 1.0},
+    ),
 }  # fmt: skip
 
 

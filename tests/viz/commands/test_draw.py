@@ -61,6 +61,14 @@ def test_a_function_is_drawn_as_a_page(capsys):
     assert run("model.py:loss") == 0, "a drawing of ours is drawn again"
 
 
+def test_measures_are_asked_for_by_name(capsys):
+    measures = ["--measure", "singular", "--measure", "saturation"]
+    assert run("model.py:loss", *measures, "--out", "m.json") == 0
+    assert "share of units saturated, z: 0 .. 0" in capsys.readouterr().out
+    assert run("model.py:loss", *measures, "--view", "cell", "--out", "m.json") == 2
+    assert "the cell view has no steps" in capsys.readouterr().err
+
+
 @needs_graphviz
 @pytest.mark.parametrize("suffix", ["svg", "png", "pdf", "dot", "json", "html"])
 def test_its_suffix_says_as_what(suffix):
