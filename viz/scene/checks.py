@@ -28,7 +28,7 @@ def id_and_norm(part: Any, id: Any, norm: Any) -> None:
     what = type(part).__name__
     if not isinstance(id, str) or not _ID.fullmatch(id):
         raise ValueError(f"{what}: an id is letters and digits, such as n0; got {id!r:.40}")
-    if norm is not None and not isinstance(norm, Real):
+    if norm is not None and type(norm) is not float and not isinstance(norm, Real):
         raise TypeError(f"{what} {id}: norm must be a number or None; got {norm!r:.40}")
     if norm is not None and norm < 0:
         raise ValueError(f"{what} {id}: a norm is not negative; got {norm}")

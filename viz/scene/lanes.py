@@ -92,6 +92,16 @@ class Lanes:
             return None if unit.structure.n > 1 or not self.begins[unit] else self.begins[unit] + 1
         return int(self._shown[r].column[row]) + self.begins[unit] + 1
 
+    def steps(self, r: Tensor) -> np.ndarray:
+        """`step` of all nodes of a recurrence; where time does not order them, their numbers."""
+        n = parts_of(r).structure.n
+        first = self.step(r, 0) if n else None
+        if first is None:
+            return np.arange(1, n + 1)
+        if n == 1:
+            return np.array([first])
+        return np.asarray(self._shown[r].column) + self.begins[self.unit_of[r]] + 1
+
     def parts(self, unit: Unit) -> list[str]:
         """The parts of the state that have edges of their own, the first at the bottom."""
         return self._parts[unit]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,7 @@ class Unit:
         shared = [a for a, via in zip(r.inputs, parts_of(r).vias, strict=True) if via is SHARED]
         return self.name, frozenset(shared)
 
-    @property
+    @cached_property
     def joined(self) -> bool:
         """Whether edges order its places, or could: else they stand side by side."""
         stateful = bool(parts_of(self.recurs[0]).block.slots)

@@ -228,12 +228,16 @@ def names_of_columns(words: dict[str, str], lanes: Lanes, unit: Unit) -> dict[st
 
 def _by_step(lanes: Lanes, uses: Uses) -> tuple[float | None, ...]:
     """By step, of several sequences the sum at each; of other structures by node."""
-    steps: dict[int, float] = defaultdict(float)
-    for r, norms in uses.norms.items():
-        for row, size in enumerate(norms.tolist()):
-            steps[(lanes.step(r, row) or row + 1) - 1] += size
-    low = min(steps, default=0)
-    return tuple(steps.get(k) for k in range(low, max(steps, default=-1) + 1))
+    known = [r for r, norms in uses.norms.items() if len(norms)]
+    if not known:
+        return ()
+    steps = np.concatenate([lanes.steps(r) for r in known])
+    steps -= steps.min()
+    sums = np.bincount(steps, np.concatenate([uses.norms[r] for r in known]))
+    return tuple(
+        size if count else None
+        for size, count in zip(sums.tolist(), np.bincount(steps).tolist(), strict=True)
+    )
 
 
 def _state_strips(draft: Draft, lanes: Lanes, backward: Backward, unit: Unit) -> None:
