@@ -156,6 +156,27 @@ def test_frames_say_what_happens():
     assert "6 frames" in made.summary() and repr(made.frames[3]).startswith("4: ∂L/∂h₂")
 
 
+def test_names_say_which_net_once():
+    """Two layers of both directions, one cell by name: no two groups are called the same."""
+    x = mg.asarray(np.random.default_rng(0).standard_normal((3, 2)), name="x")
+    h = x
+    for size in (2, 6):
+        cell = rc.GRU(size, 3)
+        ahead = rc.unroll(cell, mg.tensors(cell.init(0)), h)[1]
+        back = rc.unroll(cell, mg.tensors(cell.init(1)), h, reverse=True)[1]
+        h = mg.concat([ahead, back], axis=-1)
+    loss = mg.sum(h**2).named("L")
+    made = viz.animate(loss, grad=loss)
+    values = [n.value for n in made.drawing.scene.nodes if n.kind == "cell"]
+    assert len(set(values)) == len(values) == 12
+    words = [frame.words for frame in made.frames]
+    assert any(w.startswith("∂L/∂h₂ of GRU 2 ← = from h₁ + from L,") for w in words)
+    assert any(w.startswith("∂L/∂h₂ of GRU 1 → = from h₃ + from h₂ of GRU 2 →") for w in words)
+    groups = list(dict.fromkeys(t.group for t in made.drawing.scene.tracks))
+    assert groups == [f"GRU {k}, {way}" for k in (1, 2)
+                      for way in ("forward in time →", "← backward in time")]  # fmt: skip
+
+
 def test_what_is_left_out_has_a_frame_and_many_turns_are_folded():
     _, ys, _ = chain(200)
     loss = mg.sum(mg.square(ys[-1])).named("L")

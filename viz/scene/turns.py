@@ -78,7 +78,7 @@ def name_cells(draft: Draft, lanes: Lanes) -> None:
     for id, r, row in lanes.cells:
         node = draft.nodes[id]
         unit = lanes.unit_of[r]
-        several = f" of {lanes.group(unit)}" if len(lanes.units) > 1 else ""
+        several = f" of {lanes.group(unit, short=True)}" if len(lanes.units) > 1 else ""
         if row < 0:
             many = node.label.strip("… ")
             draft.change(id, value=f"({many} left out{several})")
