@@ -284,3 +284,4 @@ class Animation:
 
 
 _WRITERS = {".svg": xml, ".gif": lambda animation: animation.gif}
+SUFFIXES = tuple(_WRITERS)
