@@ -25,6 +25,7 @@ from viz.scene.turns import MOST_TURNS
 from .graphs import FOREST, chain, lstm, rnn, slots
 from .page.browser import Browser
 from .scene.test_tracks import ENTRIES, drawn_outputs
+from .test_random import LAW, net, plans
 
 needs_graphviz = pytest.mark.skipif(engine() is None, reason="no Graphviz on PATH, no pygraphviz")
 
@@ -95,6 +96,33 @@ def test_bars_are_partial_sums_of_the_contributions(lengths, cell):
             assert now.norm == track.running[k]
             assert now.together == pytest.approx(sum(use.norm for use in now.uses), rel=1e-12)
     assert made.frames[-1].drawing.scene == scene and not made.frames[-1].lit
+
+
+@LAW
+@given(plans())
+def test_partial_sums_of_random_nets(plan):
+    """Layers, directions, parts of the state, losses at some steps: by the turns of the cells."""
+    loss, made, _ = net(plan)
+    leaves = {t.name: t for layer in made for t in layer[1].values()}
+    whole = viz.animate(loss, grad=loss, max_steps=None).drawing.scene
+    for track in (t for t in whole.tracks if t.running):
+        leaf = leaves[track.tooltip.split(":")[0]]
+        terms = mg.contributions(loss, leaf).numpy()
+        turns = np.array([-1 if use.turn is None else use.turn for use in track.uses])
+        if len(turns) != len(terms):
+            continue  # beyond 64 steps there are strips
+        for k, size in enumerate(track.running):
+            wanted = np.linalg.norm(terms[turns <= k].sum(axis=0))
+            assert size == pytest.approx(wanted, rel=1e-8, abs=1e-12)
+    some = viz.animate(loss, grad=loss, max_steps=plan["max_steps"], sequences=1)
+    for track in some.drawing.scene.tracks:
+        if track.running:
+            assert track.running[-1] == pytest.approx(track.norm, rel=1e-8, abs=1e-12)
+    turn = {n.id: n.turn for n in some.drawing.scene.nodes}
+    shown = [e for e in some.drawing.scene.edges if e.kind == "backward"]
+    assert all(turn[e.source] <= turn[e.target] for e in shown)
+    lit = [id for frame in some.frames for id in frame.lit]
+    assert len(set(lit)) == len(lit) and {e.id for e in shown} <= set(lit)
 
 
 def test_rows_of_a_table_and_uses_outside_are_counted_when_they_come():

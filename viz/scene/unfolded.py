@@ -97,7 +97,7 @@ def unfolded(
     if scalar is None:
         legend = Legend(keys=tuple(keys)) if keys else None
         return draft.scene("unfolded", _title(lanes) if title is None else title, legend)
-    take_turns(draft, cell_turns(draft, lanes))
+    take_turns(draft, cell_turns(draft, lanes, backward))
     name_cells(draft, lanes)
     parameters = [t for t in leaves if t in feeds.box_of]
     add_tracks(draft, lanes, backward, made, parameters, running)

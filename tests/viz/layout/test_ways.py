@@ -6,12 +6,15 @@ from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import minigrad as mg
 import recurrent as rc
 import viz
 
 from ..graphs import FOREST, slots
+from ..test_random import LAW, net, plans
 
 RNG = np.random.default_rng(0)
 
@@ -67,11 +70,23 @@ def stretches(path):
 @pytest.mark.parametrize("grad", [False, True])
 @pytest.mark.parametrize("name", NETS)
 def test_no_edge_between_lanes_lies_on_another(name, grad):
-    drawing = drawn(NETS[name](), grad)
+    apart(drawn(NETS[name](), grad), least=4)
+
+
+@LAW
+@given(plans(), st.booleans())
+def test_nor_in_random_nets(plan, grad):
+    plan = {**plan, "lengths": [min(n, 12) for n in plan["lengths"]]}
+    loss, *_ = net(plan)
+    apart(viz.draw(loss, grad=loss if grad else None))
+
+
+def apart(drawing, least=0):
+    """No upright or level stretch of an edge between lanes lies on one of another edge."""
     lane = {n.id: n.lane for n in drawing.scene.nodes}
     edges = [e for e in drawing.scene.edges if lane[e.source] and lane[e.target]]
     between = {e.id for e in edges if lane[e.source] != lane[e.target]}
-    assert len(between) >= 4
+    assert len(between) >= least
     found = [(e.id, s) for e in edges for s in stretches(drawing.layout.paths[e.id])]
     for k, (one, (upright, place, low, high)) in enumerate(found):
         for other, (also, at, start, end) in found[:k]:
