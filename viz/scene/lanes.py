@@ -66,6 +66,11 @@ class Lanes:
         found = [(r, np.flatnonzero(self._numbers[r] == number)) for r in self._unit(number).recurs]
         return [(r, rows) for r, rows in found if len(rows)]
 
+    def boxes_of(self, r: Tensor) -> list[int]:
+        """The numbers of the boxes that stand for nodes of a recurrence, in their order."""
+        numbers = np.unique(self._numbers[r]).tolist()
+        return [number for number in numbers if number >= 0 and self.cells[number][2] < 0]
+
     def _unit(self, number: int) -> Unit:
         return self.unit_of[self.cells[number][1]]
 
