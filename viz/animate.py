@@ -19,7 +19,7 @@ from .layout.geometry import Box, Layout
 from .layout.place import place
 from .layout.tracks import bar, longest
 from .out import render
-from .out.dot import to_dot, whole
+from .out.dot import is_shaded, to_dot, whole
 from .out.moving import Clock, Stage, gif
 from .page.embed import inline
 from .scene.frames import Moment, edge_turn, moments, numbered, so_far
@@ -238,7 +238,7 @@ class Animation:
         nodes = {node.id: node for node in scene.nodes}
         for node in scene.nodes:
             if node.turn is not None:
-                tree = node.kind == "tree"
+                tree = node.kind == "tree" or is_shaded(scene, node)
                 stage.lights(node.id, node.turn, "" if tree else LIT, "#ffffff" * tree)
                 if numbered(node, scene.view):
                     stage.tells(node.id, node.turn)
@@ -284,3 +284,4 @@ class Animation:
 
 
 _WRITERS = {".svg": xml, ".gif": lambda animation: animation.gif}
+SUFFIXES = tuple(_WRITERS)

@@ -157,6 +157,10 @@ def parser() -> argparse.ArgumentParser:
         "--view", choices=VIEWS, default="unfolded", help="what is drawn (default unfolded)"
     )
     picture.add_argument(
+        "--animate", action="store_true",
+        help="the backward pass, moment by moment (--out .svg, the default, or .gif)",
+    )  # fmt: skip
+    picture.add_argument(
         "--measure", choices=MEASURES, action="append",
         help="rows under the steps of the unfolded view (may be given twice)",
     )  # fmt: skip
@@ -172,7 +176,7 @@ def parser() -> argparse.ArgumentParser:
     picture.add_argument(
         "--out", type=Path, metavar="FILE",
         help="where it goes; its suffix says as what: .html (default FUNCTION.html, a page that "
-        "computes), .svg, .png, .pdf, .dot, .json",
+        "computes), .svg, .png, .pdf, .dot, .json; .gif plays the backward pass",
     )  # fmt: skip
     return top
 

@@ -217,7 +217,9 @@ def draw(
         to be compared. None: those of this picture.
     step: which step the cell view shows, from 1 (of trees the number of a node, from 0);
         several stand side by side. None: one picture, gradients summed over the steps.
-    measure: what is measured of every step, in rows under it, of the unfolded view; one or a list.
+    measure: what is measured of every step of the unfolded view, in rows under it; one or a list.
+        "sensitivity": no row, but each box is the darker the larger the gradient of ``grad`` with
+        regard to its value (Graves 2012, figure 4.1).
         "saturation": of each sigmoid, tanh, erf and relu inside the share of its units on a flat
         part: a sigmoid below 0.1 or above 0.9 (Karpathy et al. 2015), tanh and erf beyond 0.9
         either way, a relu at 0.

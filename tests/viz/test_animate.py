@@ -25,6 +25,7 @@ from viz.scene.turns import MOST_TURNS
 from .graphs import FOREST, chain, lstm, rnn, slots
 from .page.browser import Browser
 from .scene.test_tracks import ENTRIES, drawn_outputs
+from .test_random import LAW, net, plans
 
 needs_graphviz = pytest.mark.skipif(engine() is None, reason="no Graphviz on PATH, no pygraphviz")
 
@@ -97,6 +98,33 @@ def test_bars_are_partial_sums_of_the_contributions(lengths, cell):
     assert made.frames[-1].drawing.scene == scene and not made.frames[-1].lit
 
 
+@LAW
+@given(plans())
+def test_partial_sums_of_random_nets(plan):
+    """Layers, directions, parts of the state, losses at some steps: by the turns of the cells."""
+    loss, made, _ = net(plan)
+    leaves = {t.name: t for layer in made for t in layer[1].values()}
+    whole = viz.animate(loss, grad=loss, max_steps=None).drawing.scene
+    for track in (t for t in whole.tracks if t.running):
+        leaf = leaves[track.tooltip.split(":")[0]]
+        terms = mg.contributions(loss, leaf).numpy()
+        turns = np.array([-1 if use.turn is None else use.turn for use in track.uses])
+        if len(turns) != len(terms):
+            continue  # beyond 64 steps there are strips
+        for k, size in enumerate(track.running):
+            wanted = np.linalg.norm(terms[turns <= k].sum(axis=0))
+            assert size == pytest.approx(wanted, rel=1e-8, abs=1e-12)
+    some = viz.animate(loss, grad=loss, max_steps=plan["max_steps"], sequences=1)
+    for track in some.drawing.scene.tracks:
+        if track.running:
+            assert track.running[-1] == pytest.approx(track.norm, rel=1e-8, abs=1e-12)
+    turn = {n.id: n.turn for n in some.drawing.scene.nodes}
+    shown = [e for e in some.drawing.scene.edges if e.kind == "backward"]
+    assert all(turn[e.source] <= turn[e.target] for e in shown)
+    lit = [id for frame in some.frames for id in frame.lit]
+    assert len(set(lit)) == len(lit) and {e.id for e in shown} <= set(lit)
+
+
 def test_rows_of_a_table_and_uses_outside_are_counted_when_they_come():
     """Tied embeddings: at the steps by word, at the loss before all of them."""
     rng = np.random.default_rng(0)
@@ -154,6 +182,27 @@ def test_frames_say_what_happens():
         len(into) == 2 and len(squares) == 2 and {second.id} | into | squares <= made.frames[3].lit
     )
     assert "6 frames" in made.summary() and repr(made.frames[3]).startswith("4: ∂L/∂h₂")
+
+
+def test_names_say_which_net_once():
+    """Two layers of both directions, one cell by name: no two groups are called the same."""
+    x = mg.asarray(np.random.default_rng(0).standard_normal((3, 2)), name="x")
+    h = x
+    for size in (2, 6):
+        cell = rc.GRU(size, 3)
+        ahead = rc.unroll(cell, mg.tensors(cell.init(0)), h)[1]
+        back = rc.unroll(cell, mg.tensors(cell.init(1)), h, reverse=True)[1]
+        h = mg.concat([ahead, back], axis=-1)
+    loss = mg.sum(h**2).named("L")
+    made = viz.animate(loss, grad=loss)
+    values = [n.value for n in made.drawing.scene.nodes if n.kind == "cell"]
+    assert len(set(values)) == len(values) == 12
+    words = [frame.words for frame in made.frames]
+    assert any(w.startswith("∂L/∂h₂ of GRU 2 ← = from h₁ + from L,") for w in words)
+    assert any(w.startswith("∂L/∂h₂ of GRU 1 → = from h₃ + from h₂ of GRU 2 →") for w in words)
+    groups = list(dict.fromkeys(t.group for t in made.drawing.scene.tracks))
+    assert groups == [f"GRU {k}, {way}" for k in (1, 2)
+                      for way in ("forward in time →", "← backward in time")]  # fmt: skip
 
 
 def test_what_is_left_out_has_a_frame_and_many_turns_are_folded():

@@ -15,8 +15,11 @@ import optree
 import minigrad as mg
 from minigrad.graph import Tensor
 
+from ..animate import SUFFIXES as PLAYED
+from ..animate import Animation, animate
 from ..draw import SUFFIXES, Drawing
 from ..draw import draw as drawn
+from ..out.moving import MEDIA
 from ..page.frame import GENERATOR
 from ..study.corpus import InputError
 from .check import arguments, find, told
@@ -25,16 +28,21 @@ from .check import arguments, find, told
 def draw(options: argparse.Namespace) -> list[str]:
     """What to print."""
     module, f, name = find(options.function)
-    out = options.out or Path(f"{name}.html")
-    if out.suffix.lower() not in SUFFIXES:
-        raise InputError(f"--out {str(out)!r}: the suffix must be one of {', '.join(SUFFIXES)}")
+    out = options.out or Path(f"{name}.svg" if options.animate else f"{name}.html")
+    known = PLAYED if options.animate else (*SUFFIXES, ".gif")
+    if out.suffix.lower() not in known:
+        raise InputError(f"--out {str(out)!r}: the suffix must be one of {', '.join(known)}")
     if options.out is None and out.exists() and not _ours(out):
         raise InputError(f"{str(out)!r} is there and no drawing of ours; choose a name with --out")
     args = arguments(module, f, name, options.args, options.seed)
     try:
         given = [mg.asarray(x) if isinstance(x, np.ndarray) else x for x in args]
         made = f(*_named(f, given))
-        drawing = made if isinstance(made, Drawing) else _drawing(made, name, options)
+        plays = options.animate or out.suffix.lower() == ".gif"
+        ready = isinstance(made, (Drawing, Animation))
+        drawing = made if ready else _drawing(made, name, options, plays)
+        if plays and isinstance(drawing, Drawing):
+            raise InputError(f"{name} returned a drawing, which stands still: viz.animate plays")
         where = drawing.save(out)
     except InputError:
         raise
@@ -45,7 +53,9 @@ def draw(options: argparse.Namespace) -> list[str]:
     return [*drawing.summary().splitlines(), f"Open {where.resolve()}"]
 
 
-def _drawing(made: Any, name: str, options: argparse.Namespace) -> Drawing:
+def _drawing(
+    made: Any, name: str, options: argparse.Namespace, plays: bool
+) -> Drawing | Animation:  # fmt: skip
     """Of Tensors, with the gradient of the first scalar among them, unless told otherwise."""
     leaves: list[Any] = optree.tree_leaves(made)
     wrong = next((x for x in leaves if not isinstance(x, Tensor)), None)
@@ -56,7 +66,13 @@ def _drawing(made: Any, name: str, options: argparse.Namespace) -> Drawing:
         )
     scalars = [t for t in leaves if t.shape == () and t.dtype.kind == "f"]
     grad = scalars[0] if scalars and not options.no_grad and options.view != "tree" else None
-    return drawn(
+    if plays and grad is None:
+        raise InputError(
+            f"{name} cannot be played: an animation is of a gradient; return a scalar loss "
+            "(without --no-grad, in another view than tree)"
+        )
+    make = animate if plays else drawn
+    return make(
         made, options.view, grad, max_steps=options.max_steps, measure=options.measure
     )  # fmt: skip
 
@@ -75,4 +91,5 @@ def _ours(path: Path) -> bool:
     if not path.is_file():
         return False
     with open(path, encoding="utf-8", errors="replace") as file:
-        return GENERATOR in file.read(2000)
+        head = file.read(2000)
+    return GENERATOR in head or MEDIA in head

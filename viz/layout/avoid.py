@@ -24,19 +24,28 @@ NEAR = 7.0  # a free line keeps this distance, and the gradient beside it is nea
 CELL = 80.0  # of the grid in which boxes are looked up
 MOST = 40  # edges that are led around; a picture with more of them is beyond reading anyway
 ASIDE = 5.0
+SLANT = 40.0  # how far a loss's path goes in both directions before it slants
 STEP = 3.5  # between the points at which a path is looked at
 
 
 def lead_around(
     scene: Scene, boxes: Mapping[str, Box], tiles: Iterable[Box], paths: dict[str, Path]
 ) -> None:
-    """Replaces, in ``paths``, those that run through a box which is none of their ends."""
+    """Replaces, in ``paths``, those that run through a box which is none of their ends.
+
+    And those that run slanting out of a tree, or from parameters, across other edges.
+    """
     solid = dict(boxes) | {f"\0{k}": box for k, box in enumerate(tiles)}
     near = Grid(solid)
     ways = {(e.source, e.target, e.slot, e.part): e for e in scene.edges if e.kind != "backward"}
+    trees = {c.id for c in scene.clusters if c.arrangement == "tree"}
+    lane = {node.id: node.lane for node in scene.nodes}
     wrong = {}
     for edge in scene.edges:
-        if near.meets(paths[edge.id], edge.source, edge.target):
+        leaves = lane[edge.source] in trees and lane[edge.target] is None
+        across = edge.kind != "backward" and (leaves or edge.kind == "shared")
+        slanting = across and _slants(paths[edge.id], 3.0 if edge.kind == "shared" else SLANT)
+        if slanting or near.meets(paths[edge.id], edge.source, edge.target):
             back = edge.kind == "backward"
             key = (edge.target, edge.source) if back else (edge.source, edge.target)
             forward = ways.get((*key, edge.slot, edge.part), edge)
@@ -57,6 +66,11 @@ def lead_around(
         gradient = gradients.get((edge.source, edge.target, edge.slot, edge.part))
         if gradient is not None:
             paths[gradient] = reversed_beside(paths[edge.id], ASIDE)
+
+
+def _slants(path: Path, least: float) -> bool:
+    (x, y), (u, v) = path.points[0], path.points[-1]
+    return len(path.points) == 4 and min(abs(u - x), abs(v - y)) > least
 
 
 class Grid:

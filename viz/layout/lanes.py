@@ -27,7 +27,7 @@ from .plan import (
     RAIL,
     Plan,
 )  # fmt: skip
-from .rails import place_sides, run_rails
+from .rails import place_sides, run_rails, shorten_gradients
 from .returns import Returns
 from .routes import route
 from .tidy_tree import tidy_tree
@@ -71,6 +71,7 @@ def place_steps(scene: Scene) -> Layout:
         if edge.id not in plan.paths:
             plan.paths[edge.id] = route(plan, edge)
     lead_around(scene, plan.boxes, (tile.box for tile in tables.tiles), plan.paths)
+    shorten_gradients(plan)
     extent = around([*plan.boxes.values(), *(tile.box for tile in tables.tiles)])
     tables.put_strips(extent, extent.bottom)
     return Layout(

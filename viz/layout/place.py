@@ -106,6 +106,10 @@ def _keys(
         if kind in ("use", "rest", "state"):
             box, look = Box(x + SAMPLE / 2, y, SAMPLE, 9), "use" if kind == "state" else kind
             tiles.append(Tile(f"key{kind}", box, look, norm=some))
+        elif kind == "sensitivity":
+            for k in range(3):
+                box = Box(x + SAMPLE * (2 * k + 1) / 6, y, SAMPLE / 3, 9)
+                tiles.append(Tile(f"keysens{k}", box, "use", norm=10.0**k, scale="tint"))
         elif kind == "saturation":
             tiles.append(Tile("keysat", Box(x + SAMPLE / 2, y, SAMPLE, 9), "use", norm=0.5,
                               scale=kind))  # fmt: skip

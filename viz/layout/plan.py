@@ -17,6 +17,9 @@ LEVEL = 96.0  # from one level of a tree to the next
 IN_GAP, OUT_GAP = 54.0, 34.0  # from an input to its cell, from a cell to its output
 LAYER_GAP, BAND_GAP = 52.0, 44.0
 RAIL, RAIL_STEP = 24.0, 6.0  # the first rail below (above) a cell, and the distance to the next
+TAP = 14.0  # between the taps of two rails at one cell, where gradients run beside them
+PASS = 9.0  # between edges that pass by cells; with gradients beside them PASS_BOTH
+PASS_BOTH = 15.0
 ASIDE = 6.5  # half the distance between a value's edge and the gradient beside it
 BEND = 6.0  # radius of the bends of rails
 SIDE = 26.0  # between the lanes and what stands left and right of them
@@ -33,7 +36,13 @@ class Plan:
         self.scene = scene
         self.nodes = {node.id: node for node in scene.nodes}
         both_ways = any(edge.kind == "backward" for edge in scene.edges)
+        self.both_ways = both_ways
         self.pitch = 44.0 if both_ways else 30.0  # between the parts of a state
+        hubs: dict[str, set[str]] = defaultdict(set)  # parameters by the lane that they feed
+        for edge in scene.edges:
+            if edge.kind == "shared" and self.nodes[edge.source].lane is None:
+                hubs[str(self.nodes[edge.target].lane)].add(edge.source)
+        self._hubs = {lane: len(found) for lane, found in hubs.items()}
         self.size = {node.id: self._size(node) for node in scene.nodes}
         self.lanes = sorted(scene.clusters, key=lambda c: (-c.band, c.layer))
         self.arrangement = {lane.id: lane.arrangement for lane in scene.clusters}
@@ -123,6 +132,8 @@ class Plan:
 
     def _size(self, node: Node) -> tuple[float, float]:
         wide, tall = size_of(node)
+        if node.kind == "cell" and self.both_ways:  # the taps of several rails, each with gradient
+            wide = max(wide, 2 * (28 + TAP * (self._hubs.get(str(node.lane), 1) - 1)))
         return wide, max(tall, self.pitch * len(node.parts) + 4 if len(node.parts) > 1 else 0.0)
 
     def port(self, id: str, part: str) -> float:
@@ -183,18 +194,58 @@ class Plan:
         return max(GAP, 22 + max(labels, default=0.0)) + self.beside
 
     @cached_property
+    def ways(self) -> dict[tuple[str, str], int]:
+        """Which way beside the cells an edge takes that passes some, on its way to another lane.
+
+        Those that pass by each other have ways of their own; the shorter ones are further inside.
+        """
+        layer = {c.id: c.layer for c in self.scene.clusters if c.arrangement == "chain"}
+        spans: dict[int | None, list[tuple[float, float, tuple[str, str]]]] = defaultdict(list)
+        for e in self.scene.edges:
+            a, b = self.nodes[e.source], self.nodes[e.target]
+            if e.kind == "backward" or a.lane == b.lane or a.lane not in layer:
+                continue
+            if b.lane not in layer:
+                continue
+            start, end = float(layer[str(a.lane)]), float(layer[str(b.lane)])
+            if a.kind != "cell":
+                start -= 0.5  # below the cell that it stands at
+            if a.kind != "cell" or abs(end - start) > 1:
+                column = self.nodes[self.host.get(a.id, a.id)].column
+                spans[column].append((min(start, end), max(start, end), (e.source, e.target)))
+        found: dict[tuple[str, str], int] = {}
+        for passing in spans.values():
+            taken: list[tuple[float, float, int]] = []
+            for low, high, key in sorted(passing, key=lambda s: (s[1] - s[0], s[0])):
+                if key in found:
+                    continue
+                used = {way for a, b, way in taken if a < high and low < b}
+                found[key] = next(way for way in range(len(taken) + 1) if way not in used)
+                taken.append((low, high, found[key]))
+        return found
+
+    @cached_property
+    def shares(self) -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], tuple[int, int]]]:
+        """Of edges with ways: which it is of those that leave its source; at its target which of
+        how many."""
+        leaving, entering = defaultdict(list), defaultdict(list)
+        for key in sorted(self.ways, key=lambda key: self.ways[key]):
+            leaving[key[0]].append(key)
+            entering[key[1]].append(key)
+        return (
+            {key: k for keys in leaving.values() for k, key in enumerate(keys)},
+            {key: (k, len(keys)) for keys in entering.values() for k, key in enumerate(keys)},
+        )
+
+    @property
+    def apart(self) -> float:
+        """Between two ways beside a cell."""
+        return PASS_BOTH if self.both_ways else PASS
+
+    @cached_property
     def beside(self) -> float:
         """Room right of the cells of chains for edges that pass by, on their way to other lanes."""
-        layer = {c.id: c.layer for c in self.scene.clusters if c.arrangement == "chain"}
-        passing = any(
-            e.kind != "backward"
-            and (a := self.nodes[e.source]).lane != (b := self.nodes[e.target]).lane
-            and a.lane in layer
-            and b.lane in layer
-            and (a.kind != "cell" or abs(layer[str(a.lane)] - layer[str(b.lane)]) > 1)
-            for e in self.scene.edges
-        )
-        return 24.0 if passing else 0.0
+        return 24.0 + self.apart * max(self.ways.values()) if self.ways else 0.0
 
     def inputs_height(self, cells: list[str]) -> float:
         tall = [self.size[name][1] for cell in cells for name in self.below[cell]]

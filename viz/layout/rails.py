@@ -6,12 +6,13 @@ So its edges run along one thin rail, with a tap at each step.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 
 from ..scene.scene import Edge, Node
 from .avoid import Grid
 from .geometry import Box, Path, Point, around, rounded, straight
-from .plan import ASIDE, BAND_GAP, BEND, GAP, OUT_GAP, RAIL, RAIL_STEP, SIDE, Plan
+from .plan import ASIDE, BAND_GAP, BEND, GAP, OUT_GAP, RAIL, RAIL_STEP, SIDE, TAP, Plan
 
 
 def place_sides(plan: Plan, margin: float = 0.0) -> None:
@@ -20,7 +21,10 @@ def place_sides(plan: Plan, margin: float = 0.0) -> None:
     The rest goes beside what it is tied to.  margin: what is taken at both sides of the lanes.
     """
     lanes = around([plan.boxes[n.id] for n in plan.scene.nodes if n.lane is not None])
-    extent = Box(lanes.x, lanes.y, lanes.w + 2 * margin, lanes.h)
+    # What passes by the last cells is on their right.
+    passing = 16.0 + plan.apart * max(plan.ways.values()) if plan.ways else 0.0
+    right = max(margin, passing)
+    extent = Box(lanes.x + (right - margin) / 2, lanes.y, lanes.w + margin + right, lanes.h)
     rails = _rails(plan)
     ranks: dict[tuple[float, bool], int] = defaultdict(int)  # rails per height so far, and below
     feeding = [r for r in rails if r[2] and not r[1]]
@@ -65,6 +69,34 @@ def run_rails(plan: Plan) -> None:
             for edge in (e for both in drawn.values() for e in both):
                 del plan.paths[edge.id]
             edges = free
+
+
+def shorten_gradients(plan: Plan) -> None:
+    """The gradient into parameters that no rail brings is drawn at the cell, as beside a rail.
+
+    All the way it would lie over everything: the parameters' rows say what they get.
+    """
+    for edge in plan.scene.edges:
+        if edge.kind != "shared" or plan.nodes[edge.source].lane is not None:
+            continue
+        gradient = plan.gradients.get((edge.target, edge.source, edge.slot, edge.part))
+        if gradient is None or plan.nodes[edge.target].lane is None:
+            continue
+        if math.dist(plan.paths[gradient.id].points[0], plan.paths[gradient.id].points[-1]) > 60:
+            plan.paths[gradient.id] = _stub(plan.paths[edge.id], plan.boxes[edge.target])
+
+
+def _stub(path: Path, box: Box) -> Path:
+    """From the side of its box where a path enters, some way back beside it."""
+    x, y = path.points[-1]
+    gaps = [box.top - y, y - box.bottom, x - box.left, box.right - x]
+    dx, dy = ((0, 1), (0, -1), (-1, 0), (1, 0))[min(range(4), key=lambda k: abs(gaps[k]))]
+    if dx:  # on the side of the value's edge that is away from the box's middle
+        y += ASIDE if y >= box.y else -ASIDE
+        y = min(max(y, box.bottom + ASIDE), box.top - ASIDE)
+    else:
+        x += ASIDE if x + 2 * ASIDE < box.right else -ASIDE
+    return straight((x, y), (x + dx * RAIL, y + dy * RAIL))
 
 
 def _against(plan: Plan, edge: Edge) -> list[Edge]:
@@ -158,7 +190,9 @@ def _run_rail(
     for edge in edges:
         cell = edge.target if below else edge.source
         at = plan.boxes[cell]
-        inset = min(9.0, at.w / 4) + (6 * rank if left or not below else 0)
+        step = TAP if plan.both_ways and below else 6
+        inset = min(9.0, at.w / 4) + (step * rank if left or not below else 0)
+        inset = min(inset, at.w / 2)
         tap = at.left + inset if below and left else at.right - inset
         rails[_rail_height(plan, cell, rank, below)].append((tap, edge, cell))
     alone = sum(map(len, rails.values())) == 1

@@ -41,7 +41,7 @@ def route(plan: Plan, edge: Edge) -> Path:
     if edge.part and cells and not same:
         return _corridor(plan, a, b, aside, back, ports)
     if first.lane and second.lane and _blocked(plan, source, target):
-        return _bypass(plan, source, b, aside, back)
+        return _bypass(plan, source, target, aside, back)
     return _upwards(a, b, aside, back, stem=same and arrangement == "tree")
 
 
@@ -123,15 +123,26 @@ def _blocked(plan: Plan, source: str, target: str) -> bool:
     )
 
 
-def _bypass(plan: Plan, source: str, b: Box, aside: float, back: bool) -> Path:
+def _bypass(plan: Plan, source: str, target: str, aside: float, back: bool) -> Path:
     """Up through the gap between two columns, around what stands between."""
-    a = plan.boxes[source]
+    a, b = plan.boxes[source], plan.boxes[target]
     wide = max(plan.boxes[id].w for id in plan.upright(a.x, plan.line[source]))
     inner = aside if back else -aside
-    x = a.x + wide / 2 + 12 - inner / 2
-    y = a.y + inner / 2 if aside else a.y
-    low = b.bottom - 12 - (4 if back else 0)
-    end = b.x + b.w / 4 + (-inner if aside else 0)
+    key = source, target
+    way, first = plan.ways.get(key, 0), plan.shares[0].get(key, 0)
+    at, many = plan.shares[1].get(key, (0, 1))
+    x = a.x + wide / 2 + 12 + plan.apart * way - inner / 2
+    pair = min(aside, 4.0) / 2 * (1 if back else -1)
+    if plan.nodes[source].kind != "cell":
+        y = a.y + pair - min(9.0 * first, a.h / 2)
+    elif first == 0:  # a cell's middle is where its state leaves
+        y = a.top - 9 + pair
+    else:
+        y = a.bottom + max(2.0, 9.5 - 2.5 * first) + pair
+    low = b.bottom - 12 - (4 if back else 0) - 9 * (many - 1 - at)
+    # Right of what comes straight from below.
+    end = b.x + 0.31 * b.w + 13 * (at - (many - 1) / 2) - (inner / 2 if aside else 0.0)
+    end = min(end, b.right - 5)
     corners = [(a.right, y), (x, y), (x, low), (end, low), (end, b.bottom)]
     return rounded(corners[::-1] if back else corners, label=(x + 12, (y + low) / 2))
 

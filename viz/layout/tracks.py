@@ -66,20 +66,24 @@ class Tables:
         tracks = (*plan.scene.tracks, *plan.scene.measures)
         self.squared = [t for t in tracks if t.uses or not t.strip]
         self.strips = [t for t in tracks if t.strip]
-        bands = {c.id: c.band for c in plan.scene.clusters}
+        bands = self.bands = {c.id: c.band for c in plan.scene.clusters}
+        # Columns that stand below no cell stand in one table, below all trees of a forest.
+        apart = {c.id for c in plan.scene.clusters if c.arrangement != "chain"}
+        lowest = max((bands[id] for id in apart), default=0), 0
         places = [
-            (bands[str(plan.nodes[id].lane)], plan.line.get(id, 0))
+            lowest if plan.nodes[id].lane in apart
+            else (bands[str(plan.nodes[id].lane)], plan.line.get(id, 0))
             for id in plan.nodes
             if plan.nodes[id].lane is not None
-        ]
+        ]  # fmt: skip
         top = min((band for band, _ in places), default=0)
         self.last = max((p for p in places if p[0] == top), default=(0, 0))
         self.uses: dict[Place, dict[str, list[Use]]] = defaultdict(lambda: defaultdict(list))
         for track in self.squared:
             for use in track.uses:
                 lane = plan.nodes[use.at].lane if use.at is not None else None
-                outside = lane is None
-                place = self.last if outside else (bands[str(lane)], plan.line.get(str(use.at), 0))
+                here = bands.get(str(lane), 0), plan.line.get(str(use.at), 0)
+                place = self.last if lane is None else lowest if lane in apart else here
                 self.uses[place][track.id].append(use)
         self.most = longest(plan.scene.tracks)
         self._barred: set[str] = set()
@@ -133,7 +137,8 @@ class Tables:
     ) -> tuple[dict[str, float], float]:
         """Of nodes that have no column of their own, in the order of the picture, with a name."""
         uses = {u.at: u for t in rows for u in self.uses[place][t.id] if u.label and u.at}
-        order = sorted(uses, key=lambda at: self.plan.boxes[at].x)
+        lane = {at: str(self.plan.nodes[at].lane) for at in uses}
+        order = sorted(uses, key=lambda at: (self.bands.get(lane[at], 0), self.plan.boxes[at].x))
         found = {at: left + 22 + (k + 0.5) * COLUMN for k, at in enumerate(order)}
         for at, x in found.items():
             fits = (shorten(uses[at].label, n) for n in range(12, 1, -1))

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from ..layout.geometry import Box, Layout, Mark, Path, Point, Stroke, Swatch, Tile, around, straight
-from ..scene.scene import Edge, Node, Scene
+from ..scene.scene import SHADED, Edge, Node, Scene
 from ..scene.style import (
     ALARM,
     EDGES,
@@ -110,11 +110,21 @@ def drawn_edges(scene: Scene, layout: Layout) -> int:
     return len(scene.edges) + len(layout.strokes)
 
 
+def is_shaded(scene: Scene, node: Node) -> bool:
+    """Whether a box says by its colour how large its gradient is."""
+    known = node.norm is not None or node.turn is not None
+    return scene.shading is not None and node.kind in SHADED and known
+
+
 def _node(node: Node, box: Box, scene: Scene, lit: bool = False) -> str:
     style = NODES[node.kind]
     if lit:
         style = replace(style, fill=LIT, line=GRADIENT, pen=LIT_PEN)
-    fill = tint(node.norm, scene.legend) if node.kind == "tree" and scene.legend else style.fill
+    fill = style.fill
+    if node.kind == "tree" and scene.legend and not lit:
+        fill = tint(node.norm, scene.legend)
+    elif is_shaded(scene, node) and not lit:
+        fill = tint(node.norm, scene.shading)
     label = node.label + (f"\n{node.detail}" if node.detail else "")
     return f"{node.id} [" + _attributes(
         id=quote(node.id),

@@ -19,6 +19,7 @@ from .describe import lines
 from .draft import Draft
 from .flow import bits_of, memory_of, weights_of
 from .lanes import Lanes
+from .text import subscript
 
 
 def attend(
@@ -52,6 +53,7 @@ def attend(
             "Σ",
             lane=draft.nodes[here].lane,
             column=draft.nodes[here].column,
+            value=subscript("Σ", lanes.step(r, row) or row + 1),
             tooltip=lines("what this step attends to", f"a weighted sum of {names}"),
         )
         draft.connect(box, here)

@@ -150,6 +150,10 @@ class Backward:
             return {row: {} for row in rows}
         return self._gradients.by_reader(r, k, rows)
 
+    def by_group(self, r: Tensor, k: int, rows: np.ndarray) -> Sent:
+        """The same of what some nodes of ``r`` send back together."""
+        return {} if self._gradients is None else self._gradients.by_group(r, k, rows)
+
     def draw(self, draft: Draft) -> None:
         """One backward edge against each forward edge along which the scalar can be reached."""
         if self._gradients is None:

@@ -49,6 +49,10 @@ def build(
         return cell(ends, scalar, wanted, steps, title)
     if view == "folded":
         return folded(ends, scalar, wanted, title)
+    if "sensitivity" in measure and scalar is None:
+        raise ValueError(
+            'draw: measure="sensitivity" shades boxes by a gradient; give grad, the scalar it is of'
+        )
     if view == "unfolded" and _has_recurrence([*ends, *([scalar] if scalar is not None else [])]):
         return unfolded(
             ends, scalar, wanted, max_steps, words, title, running, measure, sequences

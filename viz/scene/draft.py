@@ -17,6 +17,7 @@ class Draft:
         self.clusters: list[Cluster] = []
         self.tracks: list[Track] = []
         self.measures: list[Track] = []
+        self.shading: Legend | None = None
         self.notes: list[str] = []
         self._joined: set[tuple[str, str, int, str]] = set()
 
@@ -58,4 +59,4 @@ class Draft:
         """What has been made so far."""
         parts = tuple(self.nodes.values()), tuple(self.edges), tuple(self.clusters)
         rows = tuple(self.tracks), tuple(self.measures)
-        return Scene(view, title, *parts, legend, (*notes, *self.notes), *rows)
+        return Scene(view, title, *parts, legend, (*notes, *self.notes), *rows, self.shading)

@@ -87,6 +87,34 @@ class Feeds:
                     if not initial:
                         self._arrive(leaf, r, k, row, flow)
 
+        if not lanes.unit_of[r].calls:
+            self._boxes(r, k, seen, readers, back if contributed is not None else None)
+
+    def _boxes(
+        self, r: Tensor, k: int, seen: np.ndarray, readers: Counter[int], back: Sent | None
+    ) -> None:
+        """What the boxes read that stand for nodes of ``r``: other boxes, or cells beside them."""
+        lanes, initial = self._lanes, is_initial(r, k)
+        for number in lanes.boxes_of(r):
+            here = lanes.cells[number][0]
+            rows = next(rows for maker, rows in lanes.standing(number) if maker is r)
+            within = Counter(bit for v in seen[rows].tolist() for bit in bits_of(v >> 1))
+            feeders = [bit for bit in within if lanes.cells[bit][0] != here]
+            if len(feeders) > MOST_FEEDERS:
+                continue
+            for bit in feeders:
+                source, maker, at = lanes.cells[bit]
+                part = lanes.part(r, k) if initial else ""
+                self._draft.connect(
+                    source, here, "state" if initial else "forward", part=part,
+                    label=lanes.state_text(part, maker, at) if at >= 0 and part else "",
+                )  # fmt: skip
+                if back is None:
+                    continue
+                all_of_it = readers[bit] == within[bit]
+                sent = back if all_of_it else self._backward.by_group(r, k, rows)
+                self._sent(sent, source, here, bit, part)
+
     def _feeders(self, r: Tensor, row: int, seen: int) -> list[int]:
         here = self._lanes.cell(r, row)
         return [bit for bit in bits_of(seen) if self._lanes.cells[bit][0] != here]

@@ -123,7 +123,7 @@ def _called(node: Node) -> str:
     if node.kind == "shared" and len(node.members) <= 3:
         return ", ".join(node.members)
     if node.kind == "shared":
-        return f"{len(node.members)} parameters"
+        return f"({len(node.members)} parameters)"
     if node.kind in ("op", "gate"):
         return node.detail.split("\n")[0] or f"[{node.label}]"
     return " ".join(node.label.split())
@@ -143,13 +143,17 @@ def _said(
     here: Iterable[Node], into: dict[str, list[Edge]], nodes: dict[str, Node], name: str
 ) -> list[str]:
     whole = [n for n in here if n.kind not in LEAVES][::-1]  # the last of them runs back first
+    whole.sort(key=lambda n: n.kind in ("attend", "output"))  # what cells send back to comes after
     leaves = [n for n in here if n.kind in LEAVES]
     lines = []
     for node in (whole or leaves)[:MOST_SAID]:
         parts: dict[str, list[float]] = defaultdict(list)
         for edge in into[node.id]:
             parts[edge.source].append(edge.norm or 0.0)
-        sources = " + ".join(f"from {_called(nodes[id])}" for id in parts)
+        # Of its own net and sequence, which need not be said again.
+        whose = "".join(_called(node).partition(" of ")[1:])
+        called = (_called(nodes[id]).removesuffix(whose) for id in parts)
+        sources = " + ".join(f"from {text}" for text in called)
         text = f"∂{name}/∂{_called(node)}" + (f" = {sources}" if sources else "")
         if node.norm is not None:
             text += f",  norm {norm_text(node.norm)}"
@@ -160,7 +164,8 @@ def _said(
     if more > 0:
         lines[-1] += f";  and {more} more"
     if whole and leaves:
-        some = ", ".join(_called(n) for n in leaves[:4]) + (", …" if len(leaves) > 4 else "")
+        names = [_called(n).strip("()") if len(leaves) > 1 else _called(n) for n in leaves[:4]]
+        some = ", ".join(names) + (", …" if len(leaves) > 4 else "")
         lines.append(f"so that ∂{name}/∂({some}) is whole" if len(leaves) > 1 else
                      f"so that ∂{name}/∂{some} is whole")  # fmt: skip
     return lines

@@ -108,6 +108,23 @@ class Gradients:
         values = iter(read(made))
         return {row: {p: next(values) for p in found} for row in rows}
 
+    def by_group(self, r: Tensor, k: int, rows: np.ndarray) -> dict[Tensor, np.ndarray]:
+        """As `back[r, k]`, but of what some nodes of r send back together."""
+        block, structure, vias = parts_of(r)
+        sent = self.arrived.get(r, {}).get(block.inputs[k])
+        if sent is None:
+            return {}
+        arg, index = r.inputs[k], vias[k].index(structure.n)[0][rows]
+        table = np.zeros(arg.shape, arg.dtype)
+        if vias[k] is SHARED:
+            table[...] = sent[rows].sum(axis=0)
+        else:
+            np.add.at(table, index[index >= 0], sent[rows][index >= 0])
+        seed = placeholder(arg.shape, arg.dtype, "sent")
+        found = _through(arg, seed)
+        values = read(rebuild(list(found.values()), {seed: constant(table)})) if found else []
+        return dict(zip(found, values, strict=True))
+
     def by_turn(
         self, ways: Sequence[tuple[Tensor, int, np.ndarray]], turns: int
     ) -> list[np.ndarray | None]:

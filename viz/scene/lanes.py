@@ -66,6 +66,11 @@ class Lanes:
         found = [(r, np.flatnonzero(self._numbers[r] == number)) for r in self._unit(number).recurs]
         return [(r, rows) for r, rows in found if len(rows)]
 
+    def boxes_of(self, r: Tensor) -> list[int]:
+        """The numbers of the boxes that stand for nodes of a recurrence, in their order."""
+        numbers = np.unique(self._numbers[r]).tolist()
+        return [number for number in numbers if number >= 0 and self.cells[number][2] < 0]
+
     def _unit(self, number: int) -> Unit:
         return self.unit_of[self.cells[number][1]]
 
@@ -109,12 +114,20 @@ class Lanes:
     def clusters_of(self, unit: Unit) -> list[Cluster]:
         return [c for c in self._draft.clusters if self._lanes.get(c.id) is unit]
 
-    def group(self, unit: Unit) -> str:
-        """What a unit is called among the others: its name, its direction, else which it is."""
-        heading = next((c.heading for c in self.clusters_of(unit) if c.heading), "")
-        same = [u for u in self.units if u.name == unit.name]
-        number = f" {same.index(unit) + 1}" if len(same) > 1 and not heading else ""
+    def group(self, unit: Unit, short: bool = False) -> str:
+        """What a unit is called among the others: its name, which of those, its direction.
+
+        short: of the direction the arrow alone.
+        """
+        heading = self._heading(unit)
+        same = [u for u in self.units if (u.name, self._heading(u)) == (unit.name, heading)]
+        number = f" {same.index(unit) + 1}" if len(same) > 1 else ""
+        if short:
+            return f"{unit.name}{number}" + {FORWARD: " →", BACKWARD: " ←"}.get(heading, "")
         return f"{unit.name}{number}" + (f", {heading}" if heading else "")
+
+    def _heading(self, unit: Unit) -> str:
+        return next((c.heading for c in self.clusters_of(unit) if c.heading), "")
 
     def part(self, r: Tensor, k: int) -> str:
         """The part of the state that comes through argument k."""

@@ -84,6 +84,21 @@ def legend_for(
     )
 
 
+def shading_of(norms: Iterable[float | None]) -> Legend:
+    """The scale of the shades of boxes, from their smallest to their largest norm."""
+    known = [norm for norm in norms if norm is not None]
+    positive = [norm for norm in known if math.isfinite(norm) and norm > 0]
+    low, high = min(positive, default=1.0), max(positive, default=1.0)
+    return legend_for(known, "", (low, high) if low < high else None)
+
+
+def shading_key(shading: Legend) -> tuple[str, str]:
+    """What the shades of boxes mean, with the norms of the lightest and the darkest."""
+    ends = [norm_text(norm) for norm in (*shading.norms[-1:], *shading.norms[:1])]
+    span = f", {ends[0]} to {ends[1]}" if ends else ""
+    return "sensitivity", "box: norm of the gradient with regard to it" + span
+
+
 def gradient_legend(name: str | None, edges: Iterable[Any], more: Iterable[float] = ()) -> Legend:
     """The legend of the gradient of the scalar ``name`` that edges carry.  more: of tracks."""
     norms = [*(e.norm for e in edges if e.kind == "backward"), *more]

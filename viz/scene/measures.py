@@ -4,6 +4,7 @@ Saturated units are those on a flat part of their function: a sigmoid below 0.1 
 (Karpathy, Johnson and Fei-Fei 2015), tanh and erf beyond 0.9 either way, a relu at 0.
 (What that takes away from a step's Jacobian, in nats, is ``rc.study.propagation``'s
 ``losses_of_norm["saturation"]``.)
+Sensitivity shades boxes by the gradient that is drawn (Graves 2012, figure 4.1).
 The step Jacobian is the next state, all its parts, by the one before, d s_t / d s_(t-1); of trees
 and other structures by the state that came in at one slot.  ``rc.study.propagation`` has the same
 singular values of a cell that is given to it; here they are of the graph that is drawn.
@@ -26,12 +27,13 @@ from .describe import lines
 from .draft import Draft
 from .flow import SLOT_NAMES
 from .lanes import Lanes
+from .legend import Legend, shading_key
 from .reading import read
 from .scene import Track, Use
 from .steps import Unit
 from .tracks import MOST_NODES, MOST_SQUARES, drawn, names_of_columns, words_read
 
-MEASURES = ("saturation", "singular")
+MEASURES = ("sensitivity", "saturation", "singular")
 MOST_NUMBERS = 40_000_000  # of all step Jacobians together
 Flat = Callable[[np.ndarray], np.ndarray]
 FLAT: dict[str, tuple[Flat, Flat]] = {  # by op: where its value is low, and where it is high
@@ -65,7 +67,7 @@ class _Row:
 def add_measures(draft: Draft, lanes: Lanes, kinds: Sequence[str]) -> list[Track]:
     """Rows under the steps, for every net that is drawn."""
     made: list[Track] = []
-    for kind in kinds:
+    for kind in (kind for kind in kinds if kind in HEADINGS):
         for unit in lanes.units:
             rows, note = _saturation(unit) if kind == "saturation" else _singular(lanes, unit)
             if note:
@@ -307,6 +309,7 @@ def _values(matrices: np.ndarray) -> np.ndarray:
     return found
 
 
-def measure_keys(tracks: Iterable[Track]) -> list[tuple[str, str]]:
+def measure_keys(tracks: Iterable[Track], shading: Legend | None) -> list[tuple[str, str]]:
     """What the colours of the measures mean that are there."""
-    return [(kind, KEYS[kind]) for kind in dict.fromkeys(t.kind for t in tracks)]
+    found = [(kind, KEYS[kind]) for kind in dict.fromkeys(t.kind for t in tracks)]
+    return found if shading is None else [shading_key(shading), *found]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from .legend import legend_for
-from .scene import Scene, Track
+from .legend import Legend, legend_for, shading_key, shading_of
+from .scene import SHADED, Scene, Track
 
 
 def merge(scenes: Sequence[Scene], names: Sequence[str], title: str | None = None) -> Scene:
@@ -19,12 +19,15 @@ def merge(scenes: Sequence[Scene], names: Sequence[str], title: str | None = Non
     parts = [
         _renamed(scene, f"s{k}", names[k], k * bands, k * layers) for k, scene in enumerate(scenes)
     ]
+    shading = _shading(parts)
     legends = [s.legend for s in scenes if s.legend is not None]
     legend = None
     if legends:
         titles = list(dict.fromkeys(one.title for one in legends))
         same = titles[0] if len(titles) == 1 else "gradient norm"
-        keys = dict.fromkeys(key for one in legends for key in one.keys)
+        keys = dict.fromkeys(key for one in legends for key in one.keys if key[0] != "sensitivity")
+        if shading is not None:
+            keys[shading_key(shading)] = None
         legend = replace(legend_for(norms(parts), same), keys=tuple(keys))
     return Scene(
         scenes[0].view,
@@ -36,7 +39,15 @@ def merge(scenes: Sequence[Scene], names: Sequence[str], title: str | None = Non
         tuple(dict.fromkeys(note for s in scenes for note in s.notes)),
         tuple(t for s in parts for t in s.tracks),
         tuple(t for s in parts for t in s.measures),
+        shading,
     )
+
+
+def _shading(scenes: Sequence[Scene]) -> Legend | None:
+    """One scale for the boxes of all that are shaded."""
+    if not any(s.shading for s in scenes):
+        return None
+    return shading_of(n.norm for s in scenes for n in s.nodes if n.kind in SHADED)
 
 
 def rescaled(scene: Scene, scale: tuple[float, float]) -> Scene:

@@ -241,9 +241,7 @@ class _Ops:
                 flow = None if self.passed is None else self.passed.along(r, [k])
                 self._edge(self._source(arg), own[ph], k, flow)
 
-    def _loops(
-        self, r: Tensor, port: int, leaf: int, pill: str, own: dict[Tensor, str]
-    ) -> None:
+    def _loops(self, r: Tensor, port: int, leaf: int, pill: str, own: dict[Tensor, str]) -> None:
         """From where the state leaves to where it comes in at the next nodes."""
         block, structure, _ = parts_of(r)
         for (slot, at), ph in block.slots.items():

@@ -37,6 +37,7 @@ NODE_KINDS = (
     "elided",  # stands for what is left out
     "tree",  # a node of the structure alone
 )
+SHADED = ("cell", "input", "initial")  # boxes that show how sensitive a loss is to them
 EDGE_KINDS = (
     "forward",  # a value used
     "state",  # a state handed from one structure node to another
@@ -226,6 +227,7 @@ class Scene:
     """A picture without coordinates.
 
     tracks: rows of gradients under the steps.  measures: rows of other numbers there.
+    shading: the scale by which boxes are tinted by their norms; None: they are not.
     Ids are unique, edges name existing nodes, lanes existing clusters, view and kinds are known.
 
     Raises ValueError where this does not hold, TypeError for parts that are of another class.
@@ -240,6 +242,7 @@ class Scene:
     notes: tuple[str, ...] = ()
     tracks: tuple[Track, ...] = ()
     measures: tuple[Track, ...] = ()
+    shading: Legend | None = None
 
     def __post_init__(self) -> None:
         if self.view not in VIEWS:
@@ -256,6 +259,8 @@ class Scene:
                     )
         if not isinstance(self.legend, Legend | None):
             raise TypeError(f"scene: legend must be a Legend or None, not {self.legend!r:.40}")
+        if not isinstance(self.shading, Legend | None):
+            raise TypeError(f"scene: shading must be a Legend or None, not {self.shading!r:.40}")
         ids = [node.id for node in self.nodes]
         known = set(ids)
         lanes = {cluster.id for cluster in self.clusters}

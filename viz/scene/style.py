@@ -191,10 +191,12 @@ def shade(size: float, scale: str, legend: Legend | None) -> str:
     """The fill of a square by one of the scales.
 
     A gradient's as ``ramp`` has it; a share from white to dark blue; a singular value white at 1,
-    blue below, orange above, full at a tenth and at ten.
+    blue below, orange above, full at a tenth and at ten; a tint of boxes from 1 to 100.
     """
     if scale == "gradient":
         return ramp(size, legend)
+    if scale == "tint":
+        return tint(size, Legend(norms=(100.0, 1.0)))  # samples of all shades
     if math.isnan(size):
         return ALARM
     if scale == "saturation":

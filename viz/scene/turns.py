@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from minigrad.graph import Tensor
 from minigrad.recur import parts_of
 
+from .backward import Backward
 from .draft import Draft
 from .lanes import Lanes
 from .text import raised, subscript
@@ -20,15 +21,18 @@ from .text import raised, subscript
 MOST_TURNS = 120  # of more, neighbours are one
 
 
-def cell_turns(draft: Draft, lanes: Lanes) -> dict[str, int]:
+def cell_turns(draft: Draft, lanes: Lanes, backward: Backward) -> dict[str, int]:
     """Of the cells and boxes into which gradient flows, when it is their turn, from 1.
 
-    A box that stands for many nodes has its turn with the last of them.
+    A box that stands for many nodes has its turn with the last of them.  (What passes from one
+    such box to another may have no edge.)
     """
     place = {r: k for k, r in enumerate(lanes.recurs)}
     reached = {e.target for e in draft.edges if e.kind == "backward"}
     keys: dict[str, tuple[int, int]] = {}
-    for number, (id, _, _) in enumerate(lanes.cells):
+    for number, (id, _, row) in enumerate(lanes.cells):
+        if id not in reached and row < 0 and _gets_any(lanes, backward, number):
+            reached.add(id)
         if id in reached:
             keys[id] = min(
                 (place[r], int(parts_of(r).structure.level[rows].min()))
@@ -38,6 +42,15 @@ def cell_turns(draft: Draft, lanes: Lanes) -> dict[str, int]:
     rank = {key: k for k, key in enumerate(order)}
     every = max(1.0, len(order) / MOST_TURNS)
     return {id: 1 + int(rank[key] / every) for id, key in keys.items()}
+
+
+def _gets_any(lanes: Lanes, backward: Backward, number: int) -> bool:
+    """Whether gradient reaches a node that a box stands for."""
+    for r, rows in lanes.standing(number):
+        norms = backward.states(r)
+        if norms is not None and (norms[rows] != 0).any():
+            return True
+    return False
 
 
 def take_turns(draft: Draft, first: Mapping[str, int]) -> None:
@@ -78,7 +91,7 @@ def name_cells(draft: Draft, lanes: Lanes) -> None:
     for id, r, row in lanes.cells:
         node = draft.nodes[id]
         unit = lanes.unit_of[r]
-        several = f" of {lanes.group(unit)}" if len(lanes.units) > 1 else ""
+        several = f" of {lanes.group(unit, short=True)}" if len(lanes.units) > 1 else ""
         if row < 0:
             many = node.label.strip("… ")
             draft.change(id, value=f"({many} left out{several})")

@@ -23,9 +23,10 @@ from .draft import Draft
 from .feeds import Feeds
 from .flow import bits_of, frontier, is_source, leaf_name, recurs_of, weights_of
 from .lanes import Lanes
+from .legend import shading_of
 from .measures import add_measures, measure_keys
 from .reading import read
-from .scene import Legend, Scene, gradient_legend
+from .scene import SHADED, Legend, Scene, gradient_legend
 from .steps import Unit, check_labels, units
 from .text import shorten, subscript
 from .tracks import add_tracks
@@ -90,11 +91,13 @@ def unfolded(
     mark_trouble(draft, lanes, values)
     if measure:
         draft.measures = add_measures(draft, lanes, measure)
-    keys = measure_keys(draft.measures)
+    if "sensitivity" in measure:
+        draft.shading = shading_of(n.norm for n in draft.nodes.values() if n.kind in SHADED)
+    keys = measure_keys(draft.measures, draft.shading)
     if scalar is None:
         legend = Legend(keys=tuple(keys)) if keys else None
         return draft.scene("unfolded", _title(lanes) if title is None else title, legend)
-    take_turns(draft, cell_turns(draft, lanes))
+    take_turns(draft, cell_turns(draft, lanes, backward))
     name_cells(draft, lanes)
     parameters = [t for t in leaves if t in feeds.box_of]
     add_tracks(draft, lanes, backward, made, parameters, running)

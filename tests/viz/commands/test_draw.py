@@ -61,6 +61,28 @@ def test_a_function_is_drawn_as_a_page(capsys):
     assert run("model.py:loss") == 0, "a drawing of ours is drawn again"
 
 
+@needs_graphviz
+def test_a_backward_pass_is_played(capsys):
+    assert run("model.py:loss", "--animate") == 0
+    assert "prefers-reduced-motion" in Path("loss.svg").read_text()
+    assert "  6 frames" in capsys.readouterr().out
+    assert run("model.py:loss", "--animate") == 0, "ours is drawn again"
+    pytest.importorskip("PIL")
+    assert run("model.py:loss", "--out", "l.gif") == 0
+    assert Path("l.gif").read_bytes().startswith(b"GIF89a")
+
+
+@pytest.mark.parametrize("given, words", [
+    (["model.py:loss", "--animate", "--out", "l.png"], "must be one of .svg, .gif"),
+    (["model.py:loss", "--animate", "--no-grad"], "an animation is of a gradient"),
+    (["model.py:drawing", "--animate"], "which stands still: viz.animate plays"),
+    (["model.py:loss", "--animate", "--view", "folded"], "no order in time"),
+])  # fmt: skip
+def test_what_cannot_be_played(given, words, capsys):
+    assert run(*given) == 2
+    assert words in capsys.readouterr().err and list(Path().iterdir()) == [Path("model.py")]
+
+
 def test_measures_are_asked_for_by_name(capsys):
     measures = ["--measure", "singular", "--measure", "saturation"]
     assert run("model.py:loss", *measures, "--out", "m.json") == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -13,7 +15,7 @@ import viz
 from docs import architectures as page
 from tests.counting import examples
 from viz.out.render import engine
-from viz.scene.style import contrast, ink_on, shade
+from viz.scene.style import contrast, ink_on, luminance, shade
 
 from ..graphs import chain, rnn
 
@@ -233,6 +235,61 @@ def test_measures_are_drawn_compared_and_animated():
     played = viz.animate(loss, grad=loss, measure="singular")
     assert all(f.drawing.scene.measures == one.scene.measures for f in played.frames)
     assert played.svg and "singular values of the step Jacobian, largest: " in one.summary()
+
+
+def shades(drawing):
+    """{label and column: fill} of the boxes that are shaded, from the DOT text."""
+    found = {}
+    for n in drawing.scene.nodes:
+        if n.kind in ("cell", "input", "initial"):
+            (line,) = re.findall(rf"^{n.id} \[.*$", drawing.dot, re.M)
+            found[n.id] = re.search(r'fillcolor="(#\w+)"', line)[1]
+    return found
+
+
+def test_sensitivity_shades_boxes_by_their_gradient():
+    states, ys, leaves = chain(4)
+    loss = mg.sum(mg.square(ys[2])).named("L")
+    drawing = viz.draw(loss, grad=loss, measure="sensitivity")
+    scene = drawing.scene
+    plain = viz.draw(loss, grad=loss).scene
+    assert (scene.nodes, scene.edges, scene.tracks) == (plain.nodes, plain.edges, plain.tracks)
+    norms = {n.id: n.norm for n in scene.nodes}
+    by_kind = {kind: [n.norm for n in scene.nodes if n.kind == kind] for kind in ("cell", "input")}
+    sizes = np.sqrt((mg.state_gradients(loss, states).numpy() ** 2).sum(axis=1))
+    np.testing.assert_allclose(by_kind["cell"], sizes, rtol=1e-9)
+    inputs = np.sqrt((mg.grad(loss, leaves["x"]).numpy() ** 2).sum(axis=1))
+    # An input that nothing comes back to has no norm, as in every drawing.
+    found = [norm or 0.0 for norm in by_kind["input"]]
+    np.testing.assert_allclose(found, inputs, rtol=1e-9)
+    fills = shades(drawing)
+    known = [n for n in norms if n in fills and norms[n]]
+    order = sorted(known, key=lambda n: norms[n])
+    light = [luminance(fills[n]) for n in order]
+    assert light == sorted(light, reverse=True) and light[0] > 0.9 and light[-1] < 0.5
+    assert scene.shading.norms[0] == max(norms[n] for n in known)
+    assert scene.shading.norms[-1] == min(norms[n] for n in known)
+    assert all(contrast(fill, "#1f2937") >= 4.5 for fill in fills.values())
+    with pytest.raises(ValueError, match='^draw: measure="sensitivity" .* give grad'):
+        viz.draw(loss, measure="sensitivity")
+
+
+def test_shades_have_one_scale_where_drawings_are_compared_and_come_in_their_turn():
+    _, ys, _ = chain(4)
+    small = mg.sum(mg.square(ys[3])).named("L")
+    drawings = [
+        viz.draw(t, grad=t, measure="sensitivity") for t in (small, (100 * small).named("L"))
+    ]
+    both = viz.compare(*drawings, names=["one", "hundred"])
+    ends = [d.scene.shading.norms for d in drawings]
+    assert both.scene.shading.norms[0] == ends[1][0] and both.scene.shading.norms[-1] == ends[0][-1]
+    assert [kind for kind, _ in both.scene.legend.keys].count("sensitivity") == 1
+    played = viz.animate(small, grad=small, measure="sensitivity")
+    third = played.frames[2].drawing
+    turn = {n.id: n.turn for n in third.scene.nodes}
+    for id, fill in shades(third).items():
+        if turn[id] is not None and turn[id] > 2:
+            assert fill == "#ffffff"
 
 
 @given(st.floats(0, 20), st.sampled_from(["saturation", "singular"]))

@@ -189,3 +189,25 @@ def test_one_arrow_for_an_operand_that_stands_twice(build, wanted):
     found = [e.norm for e in scene.edges
              if e.kind == "backward" and e.target in leaves and e.source in ops]  # fmt: skip
     assert sorted(found) == pytest.approx(sorted(wanted), abs=1e-12)
+
+
+@pytest.mark.parametrize("name", BETWEEN)
+@pytest.mark.parametrize("most", [3, 4])
+def test_what_passes_between_boxes_of_what_is_left_out(name, most):
+    """All that their steps get back by the upper net's inputs, together; 0 where it is stopped."""
+    loss, hs, _ = two_layers(BETWEEN[name])
+    scene = viz.draw(loss, grad=loss, max_steps=most).scene
+    boxes = [n.id for n in scene.nodes if n.kind == "elided"]
+    assert len(boxes) == 2
+    found = [e for e in scene.edges if {e.source, e.target} == set(boxes)]
+    assert [e.kind for e in found] == ["elided", "backward"]
+    between = BETWEEN[name](hs)
+    upper = rc.GRU(3, 4)
+    given = mg.asarray(between.numpy())
+    _, again = rc.unroll(upper, mg.tensors(upper.init(1)), given)
+    arrived = mg.grad(mg.sum(again[-1] ** 2), given).numpy()
+    gone = slice((most + 1) // 2, T - most // 2)
+    alone = np.zeros_like(arrived)
+    alone[gone] = arrived[gone]
+    back = mg.vjp([between], [hs], [alone])[0].numpy()[gone]
+    assert found[1].norm == pytest.approx(np.linalg.norm(back), rel=1e-9, abs=1e-15)
