@@ -49,8 +49,8 @@ def parser() -> argparse.ArgumentParser:
     )
     train.add_argument(
         "input", metavar="TEXT_OR_FILE",
-        help="a text in quotes, a UTF-8 file of text, bracketed trees or CoNLL-U, or - for "
-        "standard input",
+        help="a text in quotes, a UTF-8 file of text, of numbers in columns (CSV), bracketed trees "
+        "or CoNLL-U, or - for standard input",
     )
     train.add_argument(
         "--cell", choices=NAMES, metavar="CELL",
@@ -68,6 +68,19 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--loss", type=_integer(1, 1_000_000), metavar="K",
         help="the step or node whose loss is looked into (default the last, or the root)",
+    )  # fmt: skip
+    train.add_argument(
+        "--target", metavar="COLUMN",
+        help="of a table: the column to predict, one row ahead, or to name if it holds classes "
+        "(default: all columns of the next row)",
+    )  # fmt: skip
+    train.add_argument(
+        "--columns", type=_names, default=(), metavar="NAMES",
+        help="of a table: the columns to read, apart by commas (default all that hold numbers)",
+    )  # fmt: skip
+    train.add_argument(
+        "--series", metavar="COLUMN",
+        help="of a table of several series: the column that says which a row is of",
     )  # fmt: skip
     train.add_argument(
         "--window", type=_integer(2, 1000), default=40, metavar="N",
@@ -191,6 +204,10 @@ def _cells(text: str) -> tuple[str, ...]:
         if name not in NAMES:
             raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(NAMES)}")
     return names
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
 def _rate(text: str) -> float:

@@ -41,12 +41,14 @@ def study(options: argparse.Namespace, command: str, check: Callable[[], None]) 
         )
     with _staged(options.out) as (aside, place):
         from ..study.findings import Model, Study, results_lines, summary, training_line
+        from ..study.forecast import forecasts
         from ..study.model import Sequences, Trees
         from ..study.report import write
         from ..study.results import results
+        from ..study.series import Numbers
         from ..study.training import look, train
 
-        kind: Any = Trees if corpus.kind == "tree" else Sequences
+        kind: Any = {"tree": Trees, "table": Numbers}.get(corpus.kind, Sequences)
         models: list[Model] = []
         for name in names:
             task = kind(name, options.hidden, corpus, options.window, options.loss)
@@ -60,7 +62,10 @@ def study(options: argparse.Namespace, command: str, check: Callable[[], None]) 
                     show(step, loss)
 
                 training = train(task, steps, options.seed, on_step, options.lr)
-            got = results(task, corpus, training.params, options.seed)
+            got = (
+                forecasts(task, training.params) if corpus.kind == "table"
+                else results(task, corpus, training.params, options.seed)
+            )  # fmt: skip
             models.append(Model(name, task, training, look(task, training.params), got))
             check()
         first = models[0]
@@ -82,6 +87,7 @@ def _asked(options: argparse.Namespace) -> tuple[Corpus, list[str]]:
     Raises InputError where the two do not go together.
     """
     from ..study.nets import ALIASES, ANY_ARITY, BINARY, TOGETHER, reads_trees
+    from ..study.table import Asked, tabular
 
     asked = [options.cell] if options.cell else []
     asked += [name for name in options.compare if name not in asked]
@@ -94,9 +100,18 @@ def _asked(options: argparse.Namespace) -> tuple[Corpus, list[str]]:
         form = "trees" if tree and what.looks != "conllu" else what.looks
     if not asked and form == "conllu":
         asked = [ANY_ARITY[0]]
+    named = Asked(options.columns, options.target or "", options.series or "")
+    if form == "table" and not tree:
+        return tabular(what, named), asked or ["lstm"]
+    for name in ("columns", "target", "series"):
+        if getattr(named, name):
+            raise InputError(
+                f"--{name} names a column of a table, and {what.source} is taken for {form}; "
+                "give --as table if it is one"
+            )
     any_arity = bool(asked) and set(asked) <= set(ANY_ARITY)
     most = 0 if any_arity else 2 if set(asked) & set(BINARY) else 3
-    corpus = read(what, options.tokens, "auto" if form == "table" else form, most)
+    corpus = read(what, options.tokens, form, most)
     if corpus.kind != "tree":
         if tree:
             raise InputError(f"--cell {asked[0]} reads trees, and --as {form} gives words")

@@ -19,10 +19,11 @@ class Both:
     """Two cells, one from each end (`rc.bidirectional`), that name a token from its neighbours.
 
     The one from the left has read what stands before it, the other what stands behind it:
-    the token itself is read by neither.  `run_over` runs it, as a cell is run by `rc.unroll`.
+    the token itself is read by neither, unless `own` says so.
+    `run_over` runs it, as a cell is run by `rc.unroll`.
     """
 
-    name, main, shift = "bidirectional", "h→", 0
+    name, main, shift, own = "bidirectional", "h→", 0, False
 
     def __init__(self, cell: Any) -> None:
         self.cell, self.input_size, self.hidden_size = cell, cell.input_size, cell.hidden_size
@@ -38,8 +39,8 @@ class Both:
         """The states of both, and y: rows in the order of xs."""
         none, parts, ys = mg.zeros_like(xs[:1]), [], []
         for side, read, back in (
-            ("forward", mg.concat([none, xs[:-1]]), False),
-            ("backward", mg.concat([xs[1:], none]), True),
+            ("forward", xs if self.own else mg.concat([none, xs[:-1]]), False),
+            ("backward", xs if self.own else mg.concat([xs[1:], none]), True),
         ):
             _, (own, y) = rc.unroll(Whole(self.cell), params[side], read, reverse=back)
             parts += own

@@ -13,9 +13,11 @@ import optree
 from ..page.embed import embed
 from ..scene.scene import norm_text
 from ..scene.text import clean, shorten
+from . import tabled
 from .corpus import visible
 from .findings import Study, late
 from .model import FAINT
+from .results import MODEL
 
 MOST_ROWS = 400  # of the table
 
@@ -79,6 +81,8 @@ def facts(study: Study) -> str:
 
 
 def _amount(study: Study) -> str:
+    if study.is_table:
+        return tabled.amount(study)
     if study.is_tree:
         count = len(study.corpus.trees)
         kind = {"conllu": "dependency tree"}.get(study.corpus.form, "bracketed tree")
@@ -92,10 +96,13 @@ def _loss_fact(study: Study) -> str:
     losses = study.training.losses
     if not losses:
         return study.training.note or "untrained"
-    return f"{losses[0]:.3g} → {late(losses)} nats in {len(losses):,} steps"
+    return f"{losses[0]:.3g} → {late(losses)}{study.task.measure} in {len(losses):,} steps"
 
 
 def model(study: Study) -> str:
+    if study.is_table:
+        size_said = f" It has {size(study.training.params):,} parameters."
+        return escape(tabled.model(study) + size_said)
     outputs = len(study.task.classes)
     count = size(study.training.params)
     cell, kind = study.task.cell, study.task.title
@@ -126,7 +133,7 @@ def equations(cell: Any) -> str:
 
 
 def continuation(study: Study) -> str:
-    """How the model goes on, if it is one that can."""
+    """How the model goes on, if it is one that can; a table's is a chart."""
     found = study.models[0].results if study.models else None
     if found is None or found.continuation is None:
         return ""
@@ -139,7 +146,9 @@ def continuation(study: Study) -> str:
 
 
 def compared(study: Study) -> str:
-    """The models side by side, if there are several."""
+    """The models side by side, if there are several; beside the baselines, of a table."""
+    if study.is_table:
+        return tabled.compared(study) + tabled.confusion(study) if study.models else ""
     if len(study.models) < 2:
         return ""
     rows = []
@@ -169,12 +178,19 @@ def compared(study: Study) -> str:
     )
 
 
+def saved() -> str:
+    return (
+        f"<p>The model is saved as <code>{MODEL}</code> beside this page; "
+        f"<code>mg.load(&quot;{MODEL}&quot;)</code> reads its parameters and its classes.</p>"
+    )
+
+
 def book_of(study: Study) -> dict[str, np.ndarray]:
     """What every step adds to every parameter's gradient: the embedding, the cell, the head."""
     after, task = study.after, study.task
     count = len(task.names)
     book = {}
-    if len(after.inputs) == count:
+    if len(after.inputs) == count and not study.is_table:
         book["embedding"] = after.inputs
     return book | after.ledger
 
@@ -233,6 +249,8 @@ def ledger(study: Study, figures: Figures) -> str:
 
 
 def numbers(study: Study) -> str:
+    if study.is_table:
+        return tabled.numbers(study)
     task, after = study.task, study.after
     states, main = list(after.norms), task.main
     name = escaped(study.loss_name)
