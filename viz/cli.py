@@ -129,13 +129,7 @@ def parser() -> argparse.ArgumentParser:
         '  minigrad check mymodel.losses:loss\n  minigrad check losses.py:loss --args "3,4 4 ()"',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    slopes.add_argument(
-        "function", metavar="MODULE:FUNCTION", help="importable.name:function, or file.py:function"
-    )
-    slopes.add_argument(
-        "--args", metavar="SHAPES",
-        help="shapes of random float64 arguments, apart by spaces: 3,4 is a matrix, () a number",
-    )  # fmt: skip
+    _function(slopes)
     slopes.add_argument(
         "--order", type=_integer(1, 6), default=1, metavar="N",
         help="check derivatives up to this order (default 1)",
@@ -158,13 +152,7 @@ def parser() -> argparse.ArgumentParser:
         '  minigrad draw model.py:loss --args "3,4 4" --view ops --out loss.svg',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    picture.add_argument(
-        "function", metavar="MODULE:FUNCTION", help="importable.name:function, or file.py:function"
-    )
-    picture.add_argument(
-        "--args", metavar="SHAPES",
-        help="shapes of random float64 arguments, apart by spaces: 3,4 is a matrix, () a number",
-    )  # fmt: skip
+    _function(picture)
     picture.add_argument(
         "--view", choices=VIEWS, default="unfolded", help="what is drawn (default unfolded)"
     )
@@ -183,6 +171,17 @@ def parser() -> argparse.ArgumentParser:
         "computes), .svg, .png, .pdf, .dot, .json",
     )  # fmt: skip
     return top
+
+
+def _function(command: argparse.ArgumentParser) -> None:
+    """What `check` and `draw` are given: a function, and shapes of its arguments."""
+    command.add_argument(
+        "function", metavar="MODULE:FUNCTION", help="importable.name:function, or file.py:function"
+    )
+    command.add_argument(
+        "--args", metavar="SHAPES",
+        help="shapes of random float64 arguments, apart by spaces: 3,4 is a matrix, () a number",
+    )  # fmt: skip
 
 
 def _integer(least: int, most: int) -> Callable[[str], int]:

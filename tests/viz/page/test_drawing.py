@@ -12,6 +12,7 @@ import pytest
 import minigrad as mg
 import recurrent as rc
 import viz
+from tests.viz.graphs import flat
 from viz.out.render import engine
 from viz.page.program import TooMuch, program
 from viz.study.nets import Both, Window
@@ -66,14 +67,6 @@ def test_both_passes_are_those_of_python(browser, tmp_path, name):
     assert set(got["params"]) == set(leaves)
     for key, gradient in mg.evaluate(mg.grad(loss, leaves)).items():
         close(got["params"][key], gradient)
-
-
-def flat(tree, prefix=""):
-    found = {}
-    for key, value in tree.items():
-        deeper = isinstance(value, dict)
-        found |= flat(value, f"{prefix}{key}.") if deeper else {prefix + key: value}
-    return found
 
 
 def test_what_is_changed_is_computed_again(browser, tmp_path):

@@ -7,6 +7,7 @@ import pytest
 
 import minigrad as mg
 import recurrent as rc
+from tests.viz.graphs import flat
 from viz.out.render import engine
 from viz.page.frame import frame
 from viz.study.corpus import read
@@ -62,14 +63,6 @@ def agrees(got, task, params, ids, chosen):
         found = got["grads"].get(name)
         found = np.zeros(value.size) if found is None else np.array(found)
         np.testing.assert_allclose(found, value.reshape(-1), rtol=1e-7, atol=1e-12)
-
-
-def flat(tree, prefix=""):
-    found = {}
-    for key, value in tree.items():
-        deeper = isinstance(value, dict)
-        found |= flat(value, f"{prefix}{key}.") if deeper else {prefix + key: value}
-    return found
 
 
 def test_words_steps_losses_weights_and_cells(browser, tmp_path):
