@@ -18,7 +18,7 @@ from .commands import check, draw, study
 from .out.render import GraphvizError
 from .scene.scene import VIEWS
 from .study.corpus import EXAMPLE_TREE, FORMS, InputError
-from .study.nets import NAMES
+from .study.nets import NAMES, NEEDS
 
 MOST_HIDDEN = 1024
 
@@ -53,9 +53,9 @@ def parser() -> argparse.ArgumentParser:
         "or CoNLL-U, or - for standard input",
     )
     train.add_argument(
-        "--cell", choices=NAMES, metavar="CELL",
+        "--cell", type=_cell, metavar="CELL",
         help="what reads it (default lstm; tree-lstm for bracketed trees, child-sum-tree-lstm for "
-        f"CoNLL-U): {', '.join(NAMES)}",
+        f"CoNLL-U, bahdanau-attention for pairs apart by a tab): {', '.join(NAMES)}",
     )  # fmt: skip
     train.add_argument(
         "--compare", type=_cells, default=(), metavar="CELLS",
@@ -199,10 +199,19 @@ def _integer(least: int, most: int) -> Callable[[str], int]:
 
 def _cells(text: str) -> tuple[str, ...]:
     names = tuple(part.strip() for part in text.split(",") if part.strip())
-    for name in names:
-        if name not in NAMES:
-            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(NAMES)}")
-    return names
+    return tuple(map(_cell, names))
+
+
+def _cell(name: str) -> str:
+    if name in NEEDS:
+        what, call = NEEDS[name]
+        raise argparse.ArgumentTypeError(
+            f"{name!r} needs {what}, which no file of text or numbers says: call {call} (drawn in "
+            "docs/architectures.md)"
+        )
+    if name not in NAMES:
+        raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(NAMES)}")
+    return name
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -43,12 +43,13 @@ def study(options: argparse.Namespace, command: str, check: Callable[[], None]) 
         from ..study.findings import Model, Study, results_lines, summary, training_line
         from ..study.forecast import forecasts
         from ..study.model import Sequences, Trees
+        from ..study.pairs import Pairs, translations
         from ..study.report import write
         from ..study.results import results
         from ..study.series import Numbers
         from ..study.training import look, train
 
-        kind: Any = {"tree": Trees, "table": Numbers}.get(corpus.kind, Sequences)
+        kind: Any = {"tree": Trees, "table": Numbers, "pairs": Pairs}.get(corpus.kind, Sequences)
         models: list[Model] = []
         for name in names:
             task = kind(name, options.hidden, corpus, options.window, options.loss)
@@ -64,6 +65,7 @@ def study(options: argparse.Namespace, command: str, check: Callable[[], None]) 
                 training = train(task, steps, options.seed, on_step, options.lr)
             got = (
                 forecasts(task, training.params) if corpus.kind == "table"
+                else translations(task, training.params) if corpus.kind == "pairs"
                 else results(task, corpus, training.params, options.seed)
             )  # fmt: skip
             models.append(Model(name, task, training, look(task, training.params), got))
@@ -86,14 +88,15 @@ def _asked(options: argparse.Namespace) -> tuple[Corpus, list[str]]:
 
     Raises InputError where the two do not go together.
     """
-    from ..study.nets import ALIASES, ANY_ARITY, BINARY, TOGETHER, reads_trees
+    from ..study.nets import ALIASES, ANY_ARITY, BINARY, PAIRS, TOGETHER, reads, reads_trees
     from ..study.table import Asked, tabular
 
     asked = [options.cell] if options.cell else []
     asked += [name for name in options.compare if name not in asked]
     asked = list(dict.fromkeys(ALIASES.get(name, name) for name in asked))
-    if len({reads_trees(name) for name in asked}) > 1:
-        raise InputError(f"{' and '.join(asked)} read different things: words and trees")
+    kinds = list(dict.fromkeys(map(reads, asked)))
+    if len(kinds) > 1:
+        raise InputError(f"{' and '.join(asked)} read different things: {' and '.join(kinds)}")
     what = given(options.input)
     tree, form = bool(asked) and reads_trees(asked[0]), options.form
     if form == "auto":
@@ -101,6 +104,15 @@ def _asked(options: argparse.Namespace) -> tuple[Corpus, list[str]]:
     if not asked and form == "conllu":
         asked = [ANY_ARITY[0]]
     named = Asked(options.columns, options.target or "", options.series or "")
+    if asked and kinds == ["pairs"]:
+        form = "pairs"
+    if form == "pairs":
+        if asked and kinds != ["pairs"]:
+            raise InputError(
+                f"{what.source} holds pairs apart by tabs, and --cell {asked[0]} reads {kinds[0]}: "
+                f"choose one of {', '.join(PAIRS)}, or give --as text"
+            )
+        return read(what, options.tokens, "pairs"), asked or ["bahdanau-attention"]
     if form == "table" and not tree:
         return tabular(what, named), asked or ["lstm"]
     for name in ("columns", "target", "series"):

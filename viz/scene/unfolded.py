@@ -58,9 +58,13 @@ def unfolded(
         )
     draft, backward = Draft(), Backward(scalar, recurs, leaves, wrt)
     values = _values(recurs, ends) if missing is None else {}
-    check_labels(labels, [unit.structure.n for unit in units(recurs, None)])
+    each = units(recurs, None)
+    sizes = [unit.structure.n for unit in each]
+    check_labels(labels, sizes)
+    starts = np.cumsum([0, *sizes]).tolist() if len(labels or ()) == sum(sizes) else []
+    begin = {unit.recurs[0]: start for unit, start in zip(each, starts, strict=False)}
     lanes = Lanes(draft, recurs, max_steps, values, backward)
-    feeds = Feeds(draft, lanes, values, backward, labels)
+    feeds = Feeds(draft, lanes, values, backward, labels, begin)
     for r in recurs:
         _states(draft, lanes, backward, r)
         attended = attend(draft, lanes, backward, values, r)
@@ -79,9 +83,9 @@ def unfolded(
     if scalar is None:
         return draft.scene("unfolded", _title(lanes) if title is None else title)
     add_tracks(draft, lanes, backward, made, [t for t in leaves if t in feeds.box_of])
-    sizes = [use.norm for track in draft.tracks for use in track.uses if use.count == 1]
-    sizes += [size for track in draft.tracks for size in track.strip if size is not None]
-    legend = gradient_legend(scalar.name, draft.edges, sizes)
+    norms = [use.norm for track in draft.tracks for use in track.uses if use.count == 1]
+    norms += [size for track in draft.tracks for size in track.strip if size is not None]
+    legend = gradient_legend(scalar.name, draft.edges, norms)
     legend = replace(legend, keys=tuple(_keys(draft)))
     whose = f"{_title(lanes)};  gradient of {shorten(scalar.name or 'the output', 24)}"
     return draft.scene("unfolded", whose if title is None else title, legend)

@@ -24,12 +24,13 @@ from .tokens import characters, unspaced, word_pattern, words
 MOST_BYTES = 8_000_000  # read of a file
 MOST_TOKENS = 200_000  # trained on
 MOST_TREES = 2_000
+MOST_PAIRS = 20_000
 SUFFIXES = (
     ".txt", ".text", ".md", ".rst", ".ptb", ".mrg", ".tree", ".trees", ".conllu", ".csv", ".tsv",
     ".json", ".jsonl", ".html", ".xml", ".tex", ".log", ".gz", ".zip", ".pdf", ".docx", ".py",
 )  # fmt: skip
 EXAMPLE_TREE = "(3 (2 It) (4 works))"
-FORMS = ("text", "trees", "conllu", "table")  # what an input can be taken for
+FORMS = ("text", "trees", "conllu", "table", "pairs")  # what an input can be taken for
 _ROOTED = re.compile(r"(/|~|\.{1,2}[/\\]|[A-Za-z]:[/\\])\S")
 _CONLLU = re.compile(r"^\d+\t[^\t\n]*\t[^\t\n]*\t[^\t\n]*\t[^\t\n]*\t[^\t\n]*\t\d+\t", re.MULTILINE)
 
@@ -42,8 +43,8 @@ class InputError(Exception):
 class Corpus:
     """What is studied.
 
-    kind: "word" or "char" (then `tokens`, in order), "tree" (then `trees`), or "table" (then
-    `table`, a `table.Table`).
+    kind: "word" or "char" (then `tokens`, in order), "tree" (then `trees`), "table" (then
+    `table`, a `table.Table`) or "pairs" (then `pairs` of tokens).
     source: where from, for people.  text: all of it.
     form: what it was taken for, one of FORMS.
     notes: what was seen in it and what was left out, in sentences.
@@ -57,6 +58,8 @@ class Corpus:
     notes: list[str] = field(default_factory=list)
     form: str = "text"
     table: Any = None
+    pairs: list[tuple[list[str], list[str]]] = field(default_factory=list)
+    token_kind: str = "word"  # of pairs
 
     def excerpt(self, count: int) -> str:
         """The text of the first `count` tokens, as it was written."""
@@ -119,6 +122,8 @@ def read(
     text, source, notes = what.text, what.source, list(what.notes)
     if form == "auto":
         form = what.looks
+    if form == "pairs":
+        return _pairs(text, source, kind, notes)
     if form in ("trees", "conllu"):
         return _forest(text, source, notes, form, most_children)
     return _sequence(text, source, kind, notes)
@@ -145,7 +150,48 @@ def _form(text: str, named: bool = False) -> str:
         return "conllu"
     if re.match(r"\(\s*[^\s()]*\s*\(\s*[^\s()]", start):
         return "trees"
-    return "table" if columns.form(text, wide=named) else "text"
+    if columns.form(text):
+        return "table"
+    if len(_halves(text)[0]) > 1 and not _halves(text)[1]:
+        return "pairs"
+    return "table" if named and columns.form(text, wide=True) else "text"
+
+
+def _halves(text: str) -> tuple[list[tuple[str, str]], int]:
+    """(source, target) of every line of two parts apart by a tab; the first line that is none."""
+    found, other = [], 0
+    for number, line in enumerate(text.split("\n"), 1):
+        parts = [part.strip() for part in line.split("\t")]
+        if len(parts) == 2 and all(parts):
+            found.append((parts[0], parts[1]))
+        elif line.strip():
+            other = other or number
+    return found, other
+
+
+def _pairs(text: str, source: str, kind: str, notes: list[str]) -> Corpus:
+    found, other = _halves(text)
+    if not found or other:
+        where = f"line {other} of {source} is none" if found else f"{source} holds none"
+        raise InputError(
+            "an encoder-decoder needs pairs: on every line a source, a tab and a target, such as "
+            f"\"good morning⇥bonjour\"; {where}"
+        )
+    if kind == "auto":  # single words are read by their characters
+        kind = "word" if sum(len(words(a)) for a, _ in found) >= 2 * len(found) else "char"
+    cut = words if kind == "word" else characters
+    pairs = [(cut(a), cut(b)) for a, b in found[:MOST_PAIRS]]
+    if len(found) > MOST_PAIRS:
+        notes.append(f"Only the first {MOST_PAIRS:,} of {len(found):,} pairs were read.")
+    pairs = [(a, b) for a, b in pairs if a and b]
+    if not pairs:
+        raise InputError(f"{source} has no {kind} tokens; try --tokens char")
+    unit = "words" if kind == "word" else "characters"
+    notes.append(
+        f"{source[:1].upper()}{source[1:]} holds {len(pairs):,} "
+        f"pair{'s' if len(pairs) != 1 else ''} of a source and a target, read by {unit}."
+    )
+    return Corpus("pairs", source, text, notes=notes, form="pairs", pairs=pairs, token_kind=kind)
 
 
 def _file(given: str, notes: list[str]) -> str:

@@ -85,7 +85,7 @@ class Sequences:
     ) -> None:
         tokens = corpus.tokens
         self.notes = list(corpus.notes)
-        self.classes = _vocabulary(tokens, self.notes)
+        self.classes = vocabulary(tokens, self.notes)
         self.classes.append(END)
         number = {token: k for k, token in enumerate(self.classes)}
         rare = number.get(RARE, 0)
@@ -173,9 +173,9 @@ class Trees:
         self.notes = list(corpus.notes)
         nodes = [tree.postorder() for tree in corpus.trees]
         words = [n.word for tree in nodes for n in tree if n.word is not None]
-        vocabulary = _vocabulary(words, self.notes)
-        self.number = {word: k for k, word in enumerate(vocabulary)}
-        self.inputs = len(vocabulary)
+        kinds = vocabulary(words, self.notes)
+        self.number = {word: k for k, word in enumerate(kinds)}
+        self.inputs = len(kinds)
         targets = [[n.label for n in tree] for tree in nodes]
         if len({label for tree in targets for label in tree} - {"", SPLIT}) < 2:
             self.notes.append(
@@ -184,7 +184,7 @@ class Trees:
             )
             targets = [_first_words(tree) for tree in nodes]
         found = [label for tree in targets for label in tree if label not in ("", SPLIT)]
-        self.classes = _vocabulary(found or [RARE], self.notes, what="labels")
+        self.classes = vocabulary(found or [RARE], self.notes, what="labels")
         if len(self.classes) < 2:
             self.classes.append(END)  # one class alone has no loss and no gradient
         self.label = {label: k for k, label in enumerate(self.classes)}
@@ -272,7 +272,7 @@ class Trees:
         )
 
 
-def _vocabulary(tokens: Sequence[str], notes: list[str], what: str = "tokens") -> list[str]:
+def vocabulary(tokens: Sequence[str], notes: list[str], what: str = "tokens") -> list[str]:
     counts = Counter(tokens)
     if len(counts) <= MOST_WORDS:
         return list(counts)

@@ -232,6 +232,8 @@ def _program(study: Study) -> tuple[Any, str, str]:
     """What the page computes: (data, JavaScript, ""), or (None, "", why not)."""
     if study.is_table:
         return _as_graph(study, "")
+    if study.corpus.kind == "pairs":
+        return None, "", "this page computes one sequence; of a pair it shows what was drawn"
     if study.is_tree or not study.models:
         return None, "", "this page computes sequences; of a tree it shows what was drawn"
     named: list[Any] = [(m.task.title, m.task, m.training.params) for m in study.models]

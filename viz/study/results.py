@@ -5,7 +5,7 @@ And the model itself, saved beside the page: `mg.load` reads it back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ class Results:
 
     prompt, continuation: how the model goes on from a beginning; None for trees and tables.
     forecast: of a table, a `forecast.Forecast`.
+    examples: of pairs, some (source, target, what the model says).
     """
 
     own: Score
@@ -50,6 +51,7 @@ class Results:
     prompt: str | None = None
     continuation: str | None = None
     forecast: Any = None
+    examples: Sequence[tuple[str, ...]] = ()
 
 
 def results(task: Task, corpus: Corpus, params: Params, seed: int) -> Results:
