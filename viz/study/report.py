@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from ..draw import Drawing, draw
-from ..page.frame import frame, graph
-from ..page.program import TooMuch, program
+from ..page.frame import frame, graph, kind_of
+from ..page.program import TooMuch, program, said, words_of
 from ..scene.style import GRADIENT, SLATE, VANISHED
 from ..scene.text import clean
 from . import charts, tabled
 from .charts import Line
+from .corpus import visible
 from .findings import Study, results_lines, summary, training_line
 from .model import FAINT
 from .paged import paged
@@ -146,6 +147,7 @@ def _page(study: Study, pictures: dict[str, str], apart: bool, lit: dict[str, An
     what = clean(" ".join(study.task.text.split()), TITLE)
     returns = "from each child" if study.is_tree else "through a delay of one step"
     data, ops, why = _program(study)
+    alone = data is not None and "models" in data
     parts = ""
     if len(after.norms) > 1:
         together = f", by {', '.join(after.norms)} together"
@@ -154,7 +156,7 @@ def _page(study: Study, pictures: dict[str, str], apart: bool, lit: dict[str, An
     sections = [
         section(
             f"The model unfolded, and the gradient of {name}",
-            _panel(study, data is not None, why, data is not None and "models" in data),
+            _panel(study, data is not None, why, alone),
             figures.still(
                 "unfolded.svg",
                 "Grey arrows carry values forward; orange arrows carry the gradient of one loss, "
@@ -167,7 +169,7 @@ def _page(study: Study, pictures: dict[str, str], apart: bool, lit: dict[str, An
         ),
         section(
             "The numbers",
-            f"<div{'' if study.is_table else ' data-numbers'}>{numbers(study)}</div>",
+            f"<div{' data-numbers' if alone else ''}>{numbers(study)}</div>",
         ),
         section(
             "Where the gradient went",
@@ -223,7 +225,7 @@ def _page(study: Study, pictures: dict[str, str], apart: bool, lit: dict[str, An
         f'<header><p class="kicker">minigrad study · {escape(cell)}</p><h1>{quoted}</h1>'
         f'<p class="lead">{escaped(summary(study)[0])}</p><dl>{facts(study)}</dl></header>'
     )
-    kind = "still" if data is None else "study" if "models" in data else "drawing"
+    kind = kind_of(data)
     held = {"scene": lit} if data is None else {"program": data}
     return frame(f"{cell}: {what}", body + "\n".join(sections), kind, held, ops, MARK + "\n")
 
@@ -234,8 +236,10 @@ def _program(study: Study) -> tuple[Any, str, str]:
         return _as_graph(study, "")
     if study.corpus.kind == "pairs":
         return None, "", "this page computes one sequence; of a pair it shows what was drawn"
-    if study.is_tree or not study.models:
-        return None, "", "this page computes sequences; of a tree it shows what was drawn"
+    if not study.models:
+        return None, "", "nothing was trained"
+    if study.is_tree:
+        return _as_graph(study, "")
     named: list[Any] = [(m.task.title, m.task, m.training.params) for m in study.models]
     own, *others = named
     try:
@@ -248,10 +252,14 @@ def _program(study: Study) -> tuple[Any, str, str]:
 
 
 def _as_graph(study: Study, why: str) -> tuple[Any, str, str]:
-    """The graph of what is looked into: other losses, weights and steps, but no other words."""
+    """The graph of what is looked into: other losses, weights and steps; of trees other words."""
+    task: Any = study.task
     chosen, run = study.after.chosen_loss, study.after.run
     try:
-        return *program([run.losses], chosen, study.task.names), ""
+        data, ops = program([run.losses], chosen, task.names)
+        if study.is_tree and (words := words_of(data, run.xs)):
+            data |= words | {"vocabulary": [said(visible(w), 40) for w in task.number]}
+        return data, ops, ""
     except TooMuch as error:
         return None, "", f"{why}{error}"
 
@@ -261,6 +269,7 @@ def _panel(study: Study, computes: bool, why: str, alone: bool) -> str:
     if not computes:
         return f'<p class="note">Not computed in this page: {escape(why)}.</p>' if why else ""
     words = "rewrite the words, leave a step out" if alone else "leave steps out"
+    words = "rewrite the words" if study.is_tree else words
     several = alone and len(study.models) > 1
     more = " Choose another cell, or all together." if several else ""
     words += ", change a number of x" if study.is_table else ""
