@@ -154,7 +154,7 @@ def _form(text: str, named: bool = False) -> str:
         return "table"
     if len(_halves(text)[0]) > 1 and not _halves(text)[1]:
         return "pairs"
-    return "table" if named and columns.form(text, wide=True) else "text"
+    return "table" if named else "text"
 
 
 def _halves(text: str) -> tuple[list[tuple[str, str]], int]:

@@ -137,12 +137,12 @@ def _forecast_lines(study: Study) -> list[str]:
         best = max(others, key=lambda n: others[n].accuracy)
         against = f"“{best}” is right in {others[best].accuracy:.0%}"
         said = [f"{where}, the model names {mine.accuracy:.0%} of the classes right; {against}."]
-        worse = mine.accuracy < others[best].accuracy
+        worse = bool(found.held) and mine.accuracy < others[best].accuracy
     else:
         best = min(others, key=lambda n: others[n].loss)
         against = f"{others[best].loss:.3g} of the baseline “{best}”"
         said = [f"{where}, the mean square error is {mine.loss:.3g} deviations², beside {against}."]
-        worse = mine.loss > others[best].loss
+        worse = bool(found.held) and mine.loss > others[best].loss
     if worse:
         said.append(
             "So that simple rule is better than this model on these data; fewer --steps, fewer "

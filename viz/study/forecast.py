@@ -126,7 +126,7 @@ def baselines(task: Numbers) -> dict[str, np.ndarray]:
         }  # fmt: skip
         fit_here = fit_here & ~np.isnan(task.values).any(axis=-1)
         target = np.where(np.isnan(task.values), 0.0, task.values)
-    if fit_here.sum() > 2:
+    if fit_here.sum() > 2 * wide.shape[1]:  # with fewer it would only remember them
         linear = rc.ridge_readout(wide[fit_here], target[fit_here], RIDGE * int(fit_here.sum()))
         fitted = wide @ linear["V"] + linear["c"]
         if task.classes:  # the largest is named; it is no chance

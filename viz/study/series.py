@@ -17,7 +17,7 @@ import recurrent as rc
 from .corpus import Corpus, InputError
 from .model import BATCH, STEPS_MANY, STEPS_ONE, WINDOW, Params, Pass, chosen_of, main_of
 from .nets import SEQUENCES, Whole, title
-from .table import Table
+from .table import Table, left_out
 
 HELD = 5  # the last fifth of every series is kept from training,
 LEAST = 10  # if it has so many rows
@@ -97,6 +97,7 @@ class Numbers:
         """Standardise what varies; a constant column is left out."""
         trained = table.values[~self.held]
         kept, mean, deviation = [], [], []
+        left: dict[str, list[str]] = {}
         with np.errstate(all="ignore"):
             for k, name in enumerate(table.names):
                 column = trained[:, k][~np.isnan(trained[:, k])]
@@ -115,7 +116,8 @@ class Numbers:
                     raise InputError(
                         f"--target {name!r} is {why}: there is nothing to predict; choose another"
                     )
-                self.notes.append(f"Left out: the column {name}, which is {why}.")
+                left.setdefault(f"is {why}", []).append(name)
+        self.notes += [left_out(names, why) for why, names in left.items()]
         if not kept:
             raise InputError(
                 "no column of numbers varies (in the rows trained on), so there is nothing to "

@@ -204,7 +204,7 @@ class _Reader:
             if names is words and names:
                 why += f" (but cells such as {self._example(names[0])!r})"
             if names and not (why == "is empty" and all(n.startswith("column ") for n in names)):
-                self.notes.append(_left(names, why))
+                self.notes.append(left_out(names, why))
         if not found:
             cell = self._example(words[0]) if words else ""
             said = f": its cells are such as {cell!r}" if cell else ""
@@ -232,12 +232,15 @@ class _Reader:
         dates = sum(_DATE.fullmatch(c) is not None for c in cells)
         return bool(cells) and (2 * dates > len(cells) or name.lower() in TIMES)
 
-    def _time(self, numbers: dict[str, list[float]]) -> str:
+    def _time(self, numbers: dict[str, list[float]], tell: bool = True) -> str:
         """The column that says when, or which row it is; it is no number to learn."""
         asked = (self.asked.target, self.asked.series, *self.asked.columns)
         for name in self.cells:
             if name not in numbers and name not in asked and self._dated(name):
-                self.notes.append(f"The column {name} is taken for the time: it names the rows.")
+                if tell:
+                    self.notes.append(
+                        f"The column {name} is taken for the time: it names the rows."
+                    )
                 return name
         for place, name in enumerate(self.cells):
             if name not in numbers or name in asked or len(numbers) == 1:
@@ -250,10 +253,11 @@ class _Reader:
             plain = runs and bool((steps == steps[0]).all())
             listed = name.lower() in INDEXES or place == 0
             if plain and whole and listed or runs and name.lower() in TIMES:
-                self.notes.append(
-                    f"The column {name} counts the rows or is the time, so it names them and is "
-                    f"not learnt (to learn it, name it in --columns)."
-                )
+                if tell:
+                    self.notes.append(
+                        f"The column {name} counts the rows or is the time, so it names them and "
+                        "is not learnt (to learn it, name it in --columns)."
+                    )
                 return name
         return ""
 
@@ -304,6 +308,8 @@ class _Reader:
             whole = all(v.is_integer() for v in values)
             if not (whole and len(values) <= FEW_CLASSES and len(known) >= 3 * len(values)):
                 return [], none
+            if not set(numbers) - {name, self.asked.series, self._time(numbers, tell=False)}:
+                return [], none  # it is told from its own past, as a number
             classes = [f"{v:g}" for v in sorted(values)]
             texts = {k: f"{v:g}" for k, v in said.items()}
         else:
@@ -351,7 +357,7 @@ class _Reader:
         return [f"row {k - a + 1}" for a, b in spans for k in range(a, b)]
 
 
-def _left(names: Sequence[str], why: str) -> str:
+def left_out(names: Sequence[str], why: str) -> str:
     if len(names) == 1:
         return f"Left out: the column {names[0]}, which {why}."
     plural = why.replace("holds", "hold").replace("is ", "are ")

@@ -241,6 +241,12 @@ def test_broken_link(capsys):
     assert "no such file" in refused(capsys, "gone")
 
 
+@pytest.mark.parametrize("text", ["a,b\n", "v\nNA\nNA\nNA\n", "just, a, line", "a\nb\nc\n"])
+def test_a_file_named_a_table_is_not_read_as_words(capsys, text):
+    Path("d.csv").write_text(text)
+    assert "--as text" in refused(capsys, "d.csv")
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [

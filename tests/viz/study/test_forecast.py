@@ -11,12 +11,20 @@ import pytest
 import minigrad as mg
 import recurrent as rc
 from viz.out.render import engine
+from viz.study.findings import results_lines
 from viz.study.forecast import AHEAD, SPAN, baselines, continued, score
 from viz.study.report import build, write
 
 from .studies import series, tabled
 
 needs_graphviz = pytest.mark.skipif(engine() is None, reason="no Graphviz on PATH, no pygraphviz")
+
+
+def test_too_few_rows_to_fit_are_not_fitted():
+    study = tabled(series(9))
+    assert study.models[0].results.held is None
+    assert set(study.models[0].results.forecast.baselines) == {"last value", "mean"}
+    assert "better" not in " ".join(results_lines(study))
 
 
 def test_baselines_of_numbers():

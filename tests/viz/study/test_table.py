@@ -91,6 +91,8 @@ def test_targets_of_numbers_words_and_few_whole_numbers():
     table, _ = read(text, target="b")
     assert table.classes == ["down", "up"] and table.answers.tolist() == [0, 1] * 6
     assert table.names == ["a", "c", "d"]
+    alone, _ = read("t,c\n" + "".join(f"{k},{k % 3}\n" for k in range(12)), target="c")
+    assert alone.classes == [] and alone.names == ["c"]  # there is nothing to tell a class from
     table, _ = read(text, target="c")
     assert table.classes == ["0", "1", "2"] and "c" not in table.names
 
