@@ -59,7 +59,8 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     train.add_argument(
         "--compare", type=_cells, default=(), metavar="CELLS",
-        help="other cells to train on the same, such as rnn,gru; a short text has lstm, rnn, gru",
+        help="other cells to train on the same, beside --cell or the default, such as rnn,gru; a "
+        "short text has lstm, rnn, gru",
     )  # fmt: skip
     train.add_argument(
         "--as", dest="form", choices=("auto", *FORMS), default="auto",

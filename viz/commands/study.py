@@ -98,6 +98,11 @@ def _asked(options: argparse.Namespace) -> tuple[Corpus, list[str]]:
     if len(kinds) > 1:
         raise InputError(f"{' and '.join(asked)} read different things: {' and '.join(kinds)}")
     what = given(options.input)
+    if asked and not options.cell:  # what is compared is compared with the usual one
+        usual = {"words": "lstm", "trees": "tree-lstm", "pairs": "bahdanau-attention"}[kinds[0]]
+        if what.looks == "conllu" and usual == "tree-lstm":
+            usual = ANY_ARITY[0]
+        asked = asked if usual in asked else [usual, *asked]
     tree, form = bool(asked) and reads_trees(asked[0]), options.form
     if form == "auto":
         form = "trees" if tree and what.looks != "conllu" else what.looks

@@ -259,9 +259,10 @@ def _words(axes: Any, names: Sequence[str], steps: Sequence[int] | None = None) 
     words = [clean(shorten(names[k], 16)) for k in ticks]
     short = len(names) <= 12 and max(map(len, words), default=0) <= 10
     texts = [
-        f"{word}\n{numbers[k]}" if short else f"{word}  {numbers[k]}"
+        word if word == f"row {numbers[k]}"
+        else f"{word}\n{numbers[k]}" if short else f"{word}  {numbers[k]}"
         for word, k in zip(words, ticks, strict=True)
-    ]
+    ]  # fmt: skip
     axes.set_xticks([k + 1 for k in ticks], texts, parse_math=False, rotation=0 if short else 90)
     axes.set_xlim(0.5, len(names) + 0.5)
 

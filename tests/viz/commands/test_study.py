@@ -521,6 +521,9 @@ def test_a_table_is_trained_on_and_the_same_command_gives_the_same_numbers(capsy
         assert run("d.csv", "--steps", 20, "--hidden", 4, "--compare", "rnn", "--out", out) == 0
     said = capsys.readouterr().out
     assert "was read as a table: 60 rows, 3 columns" in said and "baseline “" in said
+    page = Path("a/index.html").read_text(encoding="utf-8")
+    for row in ("LSTM", "RNN", "last value", "mean"):  # the usual cell beside the one asked for
+        assert f"<th scope=row>{row}</th>" in page
     first, again = (mg.load(f"{out}/model.safetensors") for out in "ab")
     assert optree.tree_all(optree.tree_map(lambda x, y: np.all(x == y), first, again))
     for name in ("unfolded.svg", "series.svg", "ledger.svg"):
