@@ -299,7 +299,7 @@ class Series(NamedTuple):
 
 
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NAN", "null", "NULL", "None", "?")
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(inf|infinity)", re.I)
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(inf|infinity)", re.I)
 
 
 def read_csv(
@@ -408,8 +408,8 @@ def _rows(where: Path, text: str, delimiter: str) -> list[tuple[int, list[str]]]
 def _number(place: str, cell: str, delimiter: str, decimal: str, missing: Sequence[str]) -> float:
     """What a cell says, as a number."""
     plain = cell if decimal == "." else cell.replace(".", "?").replace(",", ".")
-    if not _NUMBER.fullmatch(plain):
-        comma = decimal == "." and "," in cell and _NUMBER.fullmatch(cell.replace(",", "."))
+    if not NUMBER.fullmatch(plain):
+        comma = decimal == "." and "," in cell and NUMBER.fullmatch(cell.replace(",", "."))
         raise ValueError(
             f"{place}: {cell[:40]!r} is no number; missing ones are written as one of "
             f"{list(missing)}"

@@ -19,7 +19,7 @@ from .out.render import GraphvizError
 from .scene.measures import MEASURES
 from .scene.scene import VIEWS
 from .study.corpus import EXAMPLE_TREE, FORMS, InputError
-from .study.nets import NAMES
+from .study.nets import NAMES, NEEDS
 
 MOST_HIDDEN = 1024
 
@@ -50,17 +50,18 @@ def parser() -> argparse.ArgumentParser:
     )
     train.add_argument(
         "input", metavar="TEXT_OR_FILE",
-        help="a text in quotes, a UTF-8 file of text, bracketed trees or CoNLL-U, or - for "
-        "standard input",
+        help="a text in quotes, a UTF-8 file of text, of numbers in columns (CSV), bracketed trees "
+        "or CoNLL-U, or - for standard input",
     )
     train.add_argument(
-        "--cell", choices=NAMES, metavar="CELL",
+        "--cell", type=_cell, metavar="CELL",
         help="what reads it (default lstm; tree-lstm for bracketed trees, child-sum-tree-lstm for "
-        f"CoNLL-U): {', '.join(NAMES)}",
+        f"CoNLL-U, bahdanau-attention for pairs apart by a tab): {', '.join(NAMES)}",
     )  # fmt: skip
     train.add_argument(
         "--compare", type=_cells, default=(), metavar="CELLS",
-        help="other cells to train on the same, such as rnn,gru; a short text has lstm, rnn, gru",
+        help="other cells to train on the same, beside --cell or the default, such as rnn,gru; a "
+        "short text has lstm, rnn, gru",
     )  # fmt: skip
     train.add_argument(
         "--as", dest="form", choices=("auto", *FORMS), default="auto",
@@ -69,6 +70,19 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--loss", type=_integer(1, 1_000_000), metavar="K",
         help="the step or node whose loss is looked into (default the last, or the root)",
+    )  # fmt: skip
+    train.add_argument(
+        "--target", metavar="COLUMN",
+        help="of a table: the column to predict, one row ahead, or to name if it holds classes "
+        "(default: all columns of the next row)",
+    )  # fmt: skip
+    train.add_argument(
+        "--columns", type=_names, default=(), metavar="NAMES",
+        help="of a table: the columns to read, apart by commas (default all that hold numbers)",
+    )  # fmt: skip
+    train.add_argument(
+        "--series", metavar="COLUMN",
+        help="of a table of several series: the column that says which a row is of",
     )  # fmt: skip
     train.add_argument(
         "--window", type=_integer(2, 1000), default=40, metavar="N",
@@ -117,13 +131,7 @@ def parser() -> argparse.ArgumentParser:
         '  minigrad check mymodel.losses:loss\n  minigrad check losses.py:loss --args "3,4 4 ()"',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    slopes.add_argument(
-        "function", metavar="MODULE:FUNCTION", help="importable.name:function, or file.py:function"
-    )
-    slopes.add_argument(
-        "--args", metavar="SHAPES",
-        help="shapes of random float64 arguments, apart by spaces: 3,4 is a matrix, () a number",
-    )  # fmt: skip
+    _function(slopes)
     slopes.add_argument(
         "--order", type=_integer(1, 6), default=1, metavar="N",
         help="check derivatives up to this order (default 1)",
@@ -146,13 +154,7 @@ def parser() -> argparse.ArgumentParser:
         '  minigrad draw model.py:loss --args "3,4 4" --view ops --out loss.svg',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    picture.add_argument(
-        "function", metavar="MODULE:FUNCTION", help="importable.name:function, or file.py:function"
-    )
-    picture.add_argument(
-        "--args", metavar="SHAPES",
-        help="shapes of random float64 arguments, apart by spaces: 3,4 is a matrix, () a number",
-    )  # fmt: skip
+    _function(picture)
     picture.add_argument(
         "--view", choices=VIEWS, default="unfolded", help="what is drawn (default unfolded)"
     )
@@ -181,6 +183,17 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _function(command: argparse.ArgumentParser) -> None:
+    """What `check` and `draw` are given: a function, and shapes of its arguments."""
+    command.add_argument(
+        "function", metavar="MODULE:FUNCTION", help="importable.name:function, or file.py:function"
+    )
+    command.add_argument(
+        "--args", metavar="SHAPES",
+        help="shapes of random float64 arguments, apart by spaces: 3,4 is a matrix, () a number",
+    )  # fmt: skip
+
+
 def _integer(least: int, most: int) -> Callable[[str], int]:
     def convert(text: str) -> int:
         try:
@@ -196,10 +209,23 @@ def _integer(least: int, most: int) -> Callable[[str], int]:
 
 def _cells(text: str) -> tuple[str, ...]:
     names = tuple(part.strip() for part in text.split(",") if part.strip())
-    for name in names:
-        if name not in NAMES:
-            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(NAMES)}")
-    return names
+    return tuple(map(_cell, names))
+
+
+def _cell(name: str) -> str:
+    if name in NEEDS:
+        what, call = NEEDS[name]
+        raise argparse.ArgumentTypeError(
+            f"{name!r} needs {what}, which no file of text or numbers says: call {call} (drawn in "
+            "docs/architectures.md)"
+        )
+    if name not in NAMES:
+        raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(NAMES)}")
+    return name
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
 def _rate(text: str) -> float:

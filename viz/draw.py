@@ -211,7 +211,8 @@ def draw(
         None: all leaves.
     max_steps: at most this many steps (tree nodes) of a sequence are drawn, the middle is elided.
         None: all.
-    labels: one text per structure node (a list, or the trees): words for inputs and tree nodes.
+    labels: one text per structure node (a list, or the trees): words for inputs and tree nodes;
+            of several structures those of one, or of all in the order in which they run.
     title: above the drawing; None: one that says what is drawn.
     scale: the smallest and largest norm that widths and colours tell apart, for pictures that are
         to be compared. None: those of this picture.

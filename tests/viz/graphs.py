@@ -85,3 +85,12 @@ def labelled(labels):
     )
     lane = (Cluster("c0", labels[0], "chain"),)
     return Scene("unfolded", labels[0], nodes, edges, lane, legend_for([], labels[-1]))
+
+
+def flat(tree, prefix=""):
+    """Nested dicts as one, by the path that the page names parameters by: "cell.W_f"."""
+    found = {}
+    for key, value in tree.items():
+        deeper = isinstance(value, dict)
+        found |= flat(value, f"{prefix}{key}.") if deeper else {prefix + key: value}
+    return found

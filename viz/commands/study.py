@@ -41,12 +41,15 @@ def study(options: argparse.Namespace, command: str, check: Callable[[], None]) 
         )
     with _staged(options.out) as (aside, place):
         from ..study.findings import Model, Study, results_lines, summary, training_line
+        from ..study.forecast import forecasts
         from ..study.model import Sequences, Trees
+        from ..study.pairs import Pairs, translations
         from ..study.report import write
         from ..study.results import results
+        from ..study.series import Numbers
         from ..study.training import look, train
 
-        kind: Any = Trees if corpus.kind == "tree" else Sequences
+        kind: Any = {"tree": Trees, "table": Numbers, "pairs": Pairs}.get(corpus.kind, Sequences)
         models: list[Model] = []
         for name in names:
             task = kind(name, options.hidden, corpus, options.window, options.loss)
@@ -60,7 +63,11 @@ def study(options: argparse.Namespace, command: str, check: Callable[[], None]) 
                     show(step, loss)
 
                 training = train(task, steps, options.seed, on_step, options.lr)
-            got = results(task, corpus, training.params, options.seed)
+            got = (
+                forecasts(task, training.params) if corpus.kind == "table"
+                else translations(task, training.params) if corpus.kind == "pairs"
+                else results(task, corpus, training.params, options.seed)
+            )  # fmt: skip
             models.append(Model(name, task, training, look(task, training.params), got))
             check()
         first = models[0]
@@ -81,22 +88,47 @@ def _asked(options: argparse.Namespace) -> tuple[Corpus, list[str]]:
 
     Raises InputError where the two do not go together.
     """
-    from ..study.nets import ALIASES, ANY_ARITY, BINARY, TOGETHER, reads_trees
+    from ..study.nets import ALIASES, ANY_ARITY, BINARY, PAIRS, TOGETHER, reads, reads_trees
+    from ..study.table import Asked, tabular
 
     asked = [options.cell] if options.cell else []
     asked += [name for name in options.compare if name not in asked]
     asked = list(dict.fromkeys(ALIASES.get(name, name) for name in asked))
-    if len({reads_trees(name) for name in asked}) > 1:
-        raise InputError(f"{' and '.join(asked)} read different things: words and trees")
+    kinds = list(dict.fromkeys(map(reads, asked)))
+    if len(kinds) > 1:
+        raise InputError(f"{' and '.join(asked)} read different things: {' and '.join(kinds)}")
     what = given(options.input)
+    if asked and not options.cell:  # what is compared is compared with the usual one
+        usual = {"words": "lstm", "trees": "tree-lstm", "pairs": "bahdanau-attention"}[kinds[0]]
+        if what.looks == "conllu" and usual == "tree-lstm":
+            usual = ANY_ARITY[0]
+        asked = asked if usual in asked else [usual, *asked]
     tree, form = bool(asked) and reads_trees(asked[0]), options.form
     if form == "auto":
         form = "trees" if tree and what.looks != "conllu" else what.looks
     if not asked and form == "conllu":
         asked = [ANY_ARITY[0]]
+    named = Asked(options.columns, options.target or "", options.series or "")
+    if asked and kinds == ["pairs"]:
+        form = "pairs"
+    if form == "pairs":
+        if asked and kinds != ["pairs"]:
+            raise InputError(
+                f"{what.source} holds pairs apart by tabs, and --cell {asked[0]} reads {kinds[0]}: "
+                f"choose one of {', '.join(PAIRS)}, or give --as text"
+            )
+        return read(what, options.tokens, "pairs"), asked or ["bahdanau-attention"]
+    if form == "table" and not tree:
+        return tabular(what, named), asked or ["lstm"]
+    for name in ("columns", "target", "series"):
+        if getattr(named, name):
+            raise InputError(
+                f"--{name} names a column of a table, and {what.source} is taken for {form}; "
+                "give --as table if it is one"
+            )
     any_arity = bool(asked) and set(asked) <= set(ANY_ARITY)
     most = 0 if any_arity else 2 if set(asked) & set(BINARY) else 3
-    corpus = read(what, options.tokens, "auto" if form == "table" else form, most)
+    corpus = read(what, options.tokens, form, most)
     if corpus.kind != "tree":
         if tree:
             raise InputError(f"--cell {asked[0]} reads trees, and --as {form} gives words")

@@ -22,10 +22,13 @@ from .embed import embed, sizes
 GENERATOR = '<meta name="generator" content="minigrad">'
 MOST_ROWS = 500  # of the table of what is drawn
 MODULES = {  # what each kind of page runs, in this order
-    "drawing": ("tape.js", "picture.js", "panel.js", "drawing.js", "look.js", "start.js"),
+    "drawing": (
+        "tape.js", "picture.js", "lanes.js", "panel.js", "drawing.js", "look.js", "start.js",
+    ),
+    "tree": ("tape.js", "picture.js", "tree.js", "panel.js", "drawing.js", "look.js", "start.js"),
     "still": ("panel.js", "look.js", "start.js"),
-    "study": ("tape.js", "picture.js", "panel.js", "study.js", "start.js"),
-}
+    "study": ("tape.js", "picture.js", "lanes.js", "panel.js", "study.js", "start.js"),
+}  # fmt: skip
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -111,8 +114,15 @@ def page(
         f"<pre>{escape(clean(summary, 100_000))}</pre>{table(scene)}"
     )
     ops = program[1] if program else ""
-    kind = "still" if program is None else "drawing"
+    kind = kind_of(program[0] if program else None)
     return frame(title, "\n".join(parts), kind, data, ops, GENERATOR + "\n")
+
+
+def kind_of(program: Mapping[str, Any] | None) -> str:
+    """Which page, one of MODULES, runs a program, or shows what was drawn where there is none."""
+    if program is None:
+        return "still"
+    return "study" if "models" in program else "tree" if program["spots"] else "drawing"
 
 
 def graph(scene: Scene, prefix: str = "d") -> dict[str, Any]:

@@ -24,7 +24,7 @@ class Panel {
     this.bar.append(labelled("gradient of", this.loss), ...mode.edits,
       html("span", { class: "group" }, labelled("find", this.search), this.count),
       html("span", { class: "group" }, button("−", "smaller", () => this.scale(1 / 1.25)), button("fit", "fit to the width", () => this.scale(0)), button("+", "larger", () => this.scale(1.25))),
-      this.folder = button("fold", "leave out the steps between the first and last three", () => {
+      mode.drawn ? "" : this.folder = button("fold", "leave out the steps between the first and last three", () => {
         this.fold = !this.fold;
         this.folder.textContent = this.fold ? "unfold" : "fold";
         this.draw();
@@ -94,7 +94,7 @@ class Panel {
       const until = k === 0 ? this.at() : Math.round((this.at() / this.last()) * this.backs[k].events.length);
       const made = scene(run, this.backs[k], until);
       const now = new Set(event ? [event.node, event.to].map((id) => made.owner.get(id)).filter(Boolean) : []);
-      return { made, event, ...drawn(made, wide, { now, scale: this.scaled, fold: this.fold }) };
+      return { made, event, ...(this.mode.drawn ?? drawn)(made, wide, { now, scale: this.scaled, fold: this.fold }) };
     });
     this.pictures.replaceChildren(...this.shown.map((shown, k) => {
       shown.svg.style.width = `${shown.wide * this.zoom}px`;

@@ -24,12 +24,14 @@ from minigrad.printing.spellings import bounds
 from minigrad.recur import PROJ, RECUR, ROW, SHARED, parts_of
 from minigrad.structure import Structure
 
+from ..scene.steps import choose
 from ..scene.text import clean
 
 MOST_NUMBERS = 60_000  # of all leaves: a page is for looking at, and at 11 bytes a number
 MOST_CALLS = 400  # steps of all recurrences
 MOST_NODES = 40_000  # ops that the page runs, forward and back
 MOST_SEEDS = 200
+MOST_SPOTS = 80  # nodes of a tree or a grid
 QUIET = {"trace", "literal", "symbol", "projections", "site"}  # attributes that compute nothing
 
 
@@ -365,8 +367,10 @@ def program(outputs: Sequence[Tensor], scalar: Tensor, labels: Sequence[str] | N
     calls = sum(parts_of(r).structure.n for r in recurs)
     if calls > MOST_CALLS:
         raise TooMuch(f"it has {calls:,} steps, and a page takes {MOST_CALLS}")
-    if not all(_is_chain(parts_of(r).structure) for r in recurs):
-        raise TooMuch("it runs over several sequences, or no sequence at all")
+    apart = [r for r in recurs if not _is_chain(parts_of(r).structure)]
+    if apart and len(recurs) > 1:
+        raise TooMuch("it runs over several trees, grids or sequences")
+    spots = places(parts_of(apart[0]).structure) if apart else []
     made = Graph()
     made.add(order)
     run = sum(len(made.cells[x[1]]["lines"]) if x[0] == "call" else 1 for x in made.main)
@@ -379,8 +383,49 @@ def program(outputs: Sequence[Tensor], scalar: Tensor, labels: Sequence[str] | N
     data = {
         "leaves": made.leaves, "cells": made.cells, "main": made.main, "units": made.units,
         "seeds": seeds(made, ends, scalar), "labels": [said(w, 40) for w in words or ()],
+        "spots": spots,
     }  # fmt: skip
     return data, made.ops.text()
+
+
+def words_of(data: dict[str, Any], xs: Tensor) -> dict[str, int]:
+    """Where among the leaves the numbers of the words stand that `xs` are taken by, if they do."""
+    if xs.op.name != "take":
+        return {}
+    wanted = number_text(xs.inputs[1]._value)
+    at = [k for k, leaf in enumerate(data["leaves"]) if leaf["value"] == wanted]
+    return {"ids": at[0]} if len(at) == 1 else {}
+
+
+def places(structure: Structure) -> list[list[float]]:
+    """[column, row] of every node: words of a tree stand on one line, what they are read by above
+    them; a grid as it is; of other graphs those that may run at once above each other.
+
+    Raises TooMuch for nodes of several trees or grids, and for more than a page shows well.
+    """
+    if structure.components != 1:
+        raise TooMuch("it runs over several trees, grids or sequences")
+    if structure.n > MOST_SPOTS:
+        what = f"it has {structure.n} nodes, and a page takes {MOST_SPOTS} of a tree or grid"
+        raise TooMuch(what)
+    shown = choose(structure, None)
+    column, row = shown.column.astype(float), shown.level.copy()
+    if shown.arrangement == "tree":
+        below: dict[int, list[int]] = {}
+        for child, parent in zip(structure.src.tolist(), structure.dst.tolist(), strict=True):
+            below.setdefault(parent, []).append(child)
+        words = sorted((c, n) for n, c in enumerate(column.tolist()) if n not in below)
+        for k, (_, n) in enumerate(words):
+            column[n] = k
+        for n in np.argsort(row, kind="stable").tolist():
+            if n in below:
+                column[n] = np.mean([column[c] for c in below[n]])
+        row = row.max() - row
+    elif shown.arrangement != "grid":
+        for level in range(int(row.max()) + 1):
+            here = np.flatnonzero(column == level)
+            row[here] = np.arange(len(here))
+    return [[c, r] for c, r in zip(column.tolist(), row.tolist(), strict=True)]
 
 
 THROUGH = {"divide", "multiply", "negative", "reshape", "identity", "broadcast_to"}

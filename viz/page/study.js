@@ -1,5 +1,34 @@
 // A study's page: its models over a sentence that can be rewritten, side by side.
 
+// Curves by step on a logarithmic axis: [{name, kind, values}].
+const curves = (lines, words, wide, label) => {
+  const high = 260, left = 62, right = 14, top = 34, bottom = 44;
+  const seen = lines.flatMap((l) => l.values).filter((v) => v > 0 && Number.isFinite(v)).map(Math.log10);
+  if (!seen.length) return el("svg", { viewBox: `0 0 ${wide} 40`, width: wide, height: 40 }, text(8, 24, "There is no gradient to draw.", "quiet", "start"));
+  let [low, up] = [Math.floor(Math.min(...seen)), Math.ceil(Math.max(...seen))];
+  if (low === up) up += 1;
+  const n = words.length, X = (t) => left + ((t + 0.5) / n) * (wide - left - right);
+  const Y = (v) => top + ((up - Math.log10(v)) / (up - low)) * (high - top - bottom);
+  const parts = [];
+  const every = Math.ceil((up - low) / 6);
+  for (let d = low; d <= up; d += every) {
+    parts.push(el("path", { class: "grid", d: `M${left} ${Y(10 ** d)}H${wide - right}` }), text(left - 8, Y(10 ** d) + 4, short(10 ** d), "quiet", "end"));
+  }
+  const stride = Math.ceil((n * 62) / (wide - left - right));
+  words.forEach((w, t) => { if (t % stride === 0) parts.push(text(X(t), high - 24, cut(w || String(t + 1), 8), "quiet"), text(X(t), high - 9, String(t + 1), "quiet")); });
+  lines.forEach(({ name, kind, values }, k) => {
+    let d = "", pen = "M";
+    values.forEach((v, t) => {
+      if (v > 0 && Number.isFinite(v)) { d += `${pen}${X(t).toFixed(1)} ${Y(v).toFixed(1)}`; pen = "L"; } else pen = "M";
+    });
+    parts.push(el("path", { class: `curve ${kind}`, d }, el("title", {}, name)));
+    if (n <= 40) values.forEach((v, t) => { if (v > 0 && Number.isFinite(v)) parts.push(el("circle", { class: `dot ${kind}`, cx: X(t), cy: Y(v), r: 2.8 }, el("title", {}, `${name}, step ${t + 1}: ${short(v)}`))); });
+    const x = left + k * Math.min(210, (wide - left) / lines.length);
+    parts.push(el("path", { class: `curve ${kind}`, d: `M${x} 14h24` }), text(x + 30, 18, cut(name, Math.max(6, Math.floor((Math.min(210, (wide - left) / lines.length) - 34) / 7))), "", "start"));
+  });
+  return el("svg", { viewBox: `0 0 ${wide} ${high}`, width: wide, height: high, class: "picture", role: "img", "aria-label": label }, ...parts);
+};
+
 const startStudy = (root, program) => {
   const { models, cells, vocabulary, next } = program;
   for (const model of models)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,10 @@ class Feeds:
         values: Mapping[Tensor, np.ndarray],
         backward: Backward,
         labels: Sequence[str] | None,
+        begin: Mapping[Tensor, int] = MappingProxyType({}),
     ) -> None:
+        """begin: where the labels of a unit, by its first recurrence, stand among all."""
+        self._begin = begin
         self._draft, self._lanes, self._values = draft, lanes, values
         self._backward, self._labels = backward, labels
         self._made: dict[Any, str] = {}  # inputs, initial states and tables, by what they stand for
@@ -215,7 +219,8 @@ class Feeds:
         called_x = [name == "x" or name.startswith("x.") for name in names]
         if self._labels is None or any(called_x) and not called_x[k]:
             return ""
-        places = [self._lanes.place(r, node) for node in readers]
+        begin = self._begin.get(self._lanes.unit_of[r].recurs[0], 0)
+        places = [begin + self._lanes.place(r, node) for node in readers]
         words = {self._labels[place] for place in places if place < len(self._labels)}
         return words.pop() if len(words) == 1 else ""
 

@@ -124,8 +124,8 @@ def units(
 
 
 def check_labels(labels: Sequence[str] | None, sizes: Sequence[int]) -> None:
-    """ValueError unless the labels are as many as a structure that is drawn has nodes."""
-    if labels is not None and len(labels) not in sizes:
+    """ValueError unless the labels are as many as a structure that is drawn has nodes, or all."""
+    if labels is not None and len(labels) not in (*sizes, sum(sizes)):
         nodes = " or ".join(map(str, dict.fromkeys(sizes))) or "no"
         raise ValueError(
             f"draw: labels must be one text per structure node, in the order of its rows: "

@@ -71,9 +71,13 @@ def unfolded(
         )
     draft, backward = Draft(), Backward(scalar, recurs, leaves, wrt)
     values = _values(recurs, ends) if missing is None else {}
-    check_labels(labels, [unit.structure.n for unit in units(recurs, None)])
+    each = units(recurs, None)
+    sizes = [unit.structure.n for unit in each]
+    check_labels(labels, sizes)
+    starts = np.cumsum([0, *sizes]).tolist() if len(labels or ()) == sum(sizes) else []
+    begin = {unit.recurs[0]: start for unit, start in zip(each, starts, strict=False)}
     lanes = Lanes(draft, recurs, max_steps, values, backward, sequences)
-    feeds = Feeds(draft, lanes, values, backward, labels)
+    feeds = Feeds(draft, lanes, values, backward, labels, begin)
     for r in recurs:
         _states(draft, lanes, backward, r)
         attended = attend(draft, lanes, backward, values, r)
@@ -101,9 +105,9 @@ def unfolded(
     name_cells(draft, lanes)
     parameters = [t for t in leaves if t in feeds.box_of]
     add_tracks(draft, lanes, backward, made, parameters, running)
-    sizes = [use.norm for track in draft.tracks for use in track.uses if use.count == 1]
-    sizes += [size for track in draft.tracks for size in track.strip if size is not None]
-    legend = gradient_legend(scalar.name, draft.edges, sizes)
+    norms = [use.norm for track in draft.tracks for use in track.uses if use.count == 1]
+    norms += [size for track in draft.tracks for size in track.strip if size is not None]
+    legend = gradient_legend(scalar.name, draft.edges, norms)
     legend = replace(legend, keys=(*_keys(draft), *keys))
     whose = f"{_title(lanes)};  gradient of {shorten(scalar.name or 'the output', 24)}"
     return draft.scene("unfolded", whose if title is None else title, legend)

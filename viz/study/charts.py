@@ -158,7 +158,7 @@ def ledger_chart(ledger: dict[str, np.ndarray], names: Sequence[str], steps: Seq
     return _svg(draw, _wide(len(names)) + 0.6, 1.15 + 0.26 * len(ledger))
 
 
-def loss_chart(losses: Sequence[float]) -> str:
+def loss_chart(losses: Sequence[float], measure: str = "nats") -> str:
     """The training loss by step, with a running mean where it is noisy."""
 
     def draw(figure: Any) -> None:
@@ -179,11 +179,62 @@ def loss_chart(losses: Sequence[float]) -> str:
             axes.plot(at[width - 1 :], mean, color=SLATE, lw=1.8, label=f"mean of {width} steps")
             _legend(axes)
         axes.set_xlabel("training step")
-        axes.set_ylabel("loss (nats)")
+        axes.set_ylabel(f"loss ({measure})")
         axes.set_ylim(bottom=0)
         axes.xaxis.get_major_locator().set_params(integer=True)
 
     return _svg(draw, 8.6, 2.9)
+
+
+class Panel:
+    """One column of a series: what was observed, what was predicted one row ahead, what comes.
+
+    begin: the row (from 0) at which what is shown begins.  held: at which training ended, or None.
+    """
+
+    def __init__(
+        self, name: str, begin: int, actual: np.ndarray, predicted: np.ndarray,
+        ahead: np.ndarray, held: int | None,
+    ) -> None:  # fmt: skip
+        self.name, self.begin, self.actual, self.predicted = name, begin, actual, predicted
+        self.ahead, self.held = ahead, held
+
+
+def series_chart(panels: Sequence[Panel], labels: Sequence[str]) -> str:
+    """Columns under each other, in their units; labels: of the rows from the first shown on."""
+
+    def draw(figure: Any) -> None:
+        every = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, p in zip(every, panels, strict=True):
+            at = p.begin + 1 + np.arange(len(p.actual))
+            few = "." if len(at) <= 80 else ""
+            axes.plot(at, p.actual, color=SLATE, lw=1.4, marker=few, ms=4, label="observed")
+            axes.plot(
+                at, p.predicted, color=GRADIENT, lw=1.4, marker=few, ms=4,
+                label="predicted, one row ahead",
+            )  # fmt: skip
+            if len(p.ahead):
+                last = [p.actual[-1], *p.ahead]
+                axes.plot(
+                    at[-1] + np.arange(len(last)), last, color=GRADIENT, lw=1.6, ls=(0, (4, 2)),
+                    label="continued from its own predictions",
+                )  # fmt: skip
+            if p.held is not None:
+                right = at[-1] + len(p.ahead)
+                axes.axvspan(p.held + 0.5, at[-1] + 0.5, color="#f3f4f6", zorder=0, lw=0,
+                             label="held out")  # fmt: skip
+                axes.set_xlim(at[0] - 0.5, right + 0.5)
+            axes.set_ylabel(clean(shorten(p.name, 22)), parse_math=False)
+        first, end = panels[0].begin, panels[0].begin + len(labels)
+        ticks = [int(t) for t in every[-1].get_xticks() if first < t <= end and t % 1 == 0]
+        names = [clean(shorten(labels[t - 1 - first], 16)) for t in ticks]
+        texts = [f"{t}" if n == f"row {t}" else f"{n}\n{t}"
+                 for n, t in zip(names, ticks, strict=True)]  # fmt: skip
+        every[-1].set_xticks(ticks, texts, parse_math=False)
+        every[-1].set_xlabel("row")
+        _legend(every[0])
+
+    return _svg(draw, 10.5, 1.1 + (2.4 if len(panels) == 1 else 1.5 * len(panels)))
 
 
 def _wide(count: int) -> float:
@@ -208,9 +259,10 @@ def _words(axes: Any, names: Sequence[str], steps: Sequence[int] | None = None) 
     words = [clean(shorten(names[k], 16)) for k in ticks]
     short = len(names) <= 12 and max(map(len, words), default=0) <= 10
     texts = [
-        f"{word}\n{numbers[k]}" if short else f"{word}  {numbers[k]}"
+        word if word == f"row {numbers[k]}"
+        else f"{word}\n{numbers[k]}" if short else f"{word}  {numbers[k]}"
         for word, k in zip(words, ticks, strict=True)
-    ]
+    ]  # fmt: skip
     axes.set_xticks([k + 1 for k in ticks], texts, parse_math=False, rotation=0 if short else 90)
     axes.set_xlim(0.5, len(names) + 0.5)
 

@@ -7,7 +7,6 @@ It names the thing and the remedy.
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 import sys
@@ -15,20 +14,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from recurrent import Tree, read_brackets, read_conllu
 
+from . import columns
 from .tokens import characters, unspaced, word_pattern, words
 
 MOST_BYTES = 8_000_000  # read of a file
 MOST_TOKENS = 200_000  # trained on
 MOST_TREES = 2_000
+MOST_PAIRS = 20_000
 SUFFIXES = (
     ".txt", ".text", ".md", ".rst", ".ptb", ".mrg", ".tree", ".trees", ".conllu", ".csv", ".tsv",
     ".json", ".jsonl", ".html", ".xml", ".tex", ".log", ".gz", ".zip", ".pdf", ".docx", ".py",
 )  # fmt: skip
 EXAMPLE_TREE = "(3 (2 It) (4 works))"
-FORMS = ("text", "trees", "conllu")  # what an input can be taken for
+FORMS = ("text", "trees", "conllu", "table", "pairs")  # what an input can be taken for
 _ROOTED = re.compile(r"(/|~|\.{1,2}[/\\]|[A-Za-z]:[/\\])\S")
 _CONLLU = re.compile(r"^\d+\t[^\t\n]*\t[^\t\n]*\t[^\t\n]*\t[^\t\n]*\t[^\t\n]*\t\d+\t", re.MULTILINE)
 
@@ -41,7 +43,8 @@ class InputError(Exception):
 class Corpus:
     """What is studied.
 
-    kind: "word" or "char" (then `tokens`, in order), or "tree" (then `trees`).
+    kind: "word" or "char" (then `tokens`, in order), "tree" (then `trees`), "table" (then
+    `table`, a `table.Table`) or "pairs" (then `pairs` of tokens).
     source: where from, for people.  text: all of it.
     form: what it was taken for, one of FORMS.
     notes: what was seen in it and what was left out, in sentences.
@@ -54,6 +57,9 @@ class Corpus:
     trees: list[Tree] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     form: str = "text"
+    table: Any = None
+    pairs: list[tuple[list[str], list[str]]] = field(default_factory=list)
+    token_kind: str = "word"  # of pairs
 
     def excerpt(self, count: int) -> str:
         """The text of the first `count` tokens, as it was written."""
@@ -74,8 +80,9 @@ class Given:
 
     @property
     def looks(self) -> str:
-        """What it looks like: one of FORMS, or "table"."""
-        return _form(self.text)
+        """What it looks like: one of FORMS."""
+        named = self.source.lower().endswith((".csv", ".tsv"))
+        return _form(self.text, named)
 
 
 def given(argument: str) -> Given:
@@ -108,24 +115,18 @@ def read(
     """The corpus in what was given.
 
     kind: "auto", "word" or "char": what a token of a text is.
-    form: "auto", or one of FORMS: what it is taken for.
+    form: "auto", or one of FORMS but "table": what it is taken for.
     most_children: trees with wider nodes branch to the right in twos; 0: as they are.
     """
     what = given(argument) if isinstance(argument, str) else argument
     text, source, notes = what.text, what.source, list(what.notes)
     if form == "auto":
         form = what.looks
-        if form == "table":
-            raise InputError(f"{source} {_table_said(text)}. {_TABLE}")
+    if form == "pairs":
+        return _pairs(text, source, kind, notes)
     if form in ("trees", "conllu"):
         return _forest(text, source, notes, form, most_children)
     return _sequence(text, source, kind, notes)
-
-
-_TABLE = (
-    "minigrad study reads text and trees: for numbers, rc.read_csv gives a series to train on; to "
-    "study the characters of the table, give --as text"
-)
 
 
 def looks_like_path(argument: str) -> bool:
@@ -142,36 +143,55 @@ def looks_like_path(argument: str) -> bool:
     return bool(re.search(r"\S[/\\]\S|[/\\]$", argument)) and len(argument.split()) < 4
 
 
-def _form(text: str) -> str:
-    """What a text looks like: one of FORMS, or "table"."""
+def _form(text: str, named: bool = False) -> str:
+    """What a text looks like: one of FORMS.  named: a table, by the name of its file."""
     start = text.lstrip()
     if _CONLLU.search(text[:20_000]):
         return "conllu"
     if re.match(r"\(\s*[^\s()]*\s*\(\s*[^\s()]", start):
         return "trees"
-    return "table" if _columns(text) else "text"
+    if columns.form(text):
+        return "table"
+    if len(_halves(text)[0]) > 1 and not _halves(text)[1]:
+        return "pairs"
+    return "table" if named else "text"
 
 
-def _columns(text: str) -> list[str]:
-    """The names or first cells of the columns, if a text is a table of mostly numbers."""
-    lines = [line for line in text[:50_000].split("\n")[:-1] or [text] if line.strip()][:200]
-    if len(lines) < 3:
-        return []
-    for mark in (",", "\t", ";"):
-        rows = list(csv.reader(lines, delimiter=mark))
-        wide = {len(row) for row in rows}
-        if len(wide) == 1 and min(wide) > 1:
-            cells = [cell.strip() for row in rows[1:] for cell in row]
-            numbers = sum(bool(re.fullmatch(r"[-+]?[\d.,]+(?:[eE][-+]?\d+)?", c)) for c in cells)
-            if numbers > len(cells) / 3:
-                return [cell.strip() or "?" for cell in rows[0]]
-    return []
+def _halves(text: str) -> tuple[list[tuple[str, str]], int]:
+    """(source, target) of every line of two parts apart by a tab; the first line that is none."""
+    found, other = [], 0
+    for number, line in enumerate(text.split("\n"), 1):
+        parts = [part.strip() for part in line.split("\t")]
+        if len(parts) == 2 and all(parts):
+            found.append((parts[0], parts[1]))
+        elif line.strip():
+            other = other or number
+    return found, other
 
 
-def _table_said(text: str) -> str:
-    columns = _columns(text)
-    named = ", ".join(columns[:4]) + (", …" if len(columns) > 4 else "")
-    return f"is a table of {len(columns)} columns ({named[:80]})"
+def _pairs(text: str, source: str, kind: str, notes: list[str]) -> Corpus:
+    found, other = _halves(text)
+    if not found or other:
+        where = f"line {other} of {source} is none" if found else f"{source} holds none"
+        raise InputError(
+            "an encoder-decoder needs pairs: on every line a source, a tab and a target, such as "
+            f"\"good morning⇥bonjour\"; {where}"
+        )
+    if kind == "auto":  # single words are read by their characters
+        kind = "word" if sum(len(words(a)) for a, _ in found) >= 2 * len(found) else "char"
+    cut = words if kind == "word" else characters
+    pairs = [(cut(a), cut(b)) for a, b in found[:MOST_PAIRS]]
+    if len(found) > MOST_PAIRS:
+        notes.append(f"Only the first {MOST_PAIRS:,} of {len(found):,} pairs were read.")
+    pairs = [(a, b) for a, b in pairs if a and b]
+    if not pairs:
+        raise InputError(f"{source} has no {kind} tokens; try --tokens char")
+    unit = "words" if kind == "word" else "characters"
+    notes.append(
+        f"{source[:1].upper()}{source[1:]} holds {len(pairs):,} "
+        f"pair{'s' if len(pairs) != 1 else ''} of a source and a target, read by {unit}."
+    )
+    return Corpus("pairs", source, text, notes=notes, form="pairs", pairs=pairs, token_kind=kind)
 
 
 def _file(given: str, notes: list[str]) -> str:

@@ -47,6 +47,10 @@ class Study:
         return self.corpus.kind == "tree"
 
     @property
+    def is_table(self) -> bool:
+        return self.corpus.kind == "table"
+
+    @property
     def unit(self) -> str:
         return "node" if self.is_tree else "step"
 
@@ -86,7 +90,7 @@ def training_line(study: Study) -> str:
     steps = "1 step" if len(losses) == 1 else f"{len(losses):,} steps"
     return (
         f"Training took {steps} and {study.training.seconds:.1f} seconds; the loss went from "
-        f"{losses[0]:.3g} to {late(losses)} nats."
+        f"{losses[0]:.3g} to {late(losses)}{study.task.measure}."
     )
 
 
@@ -101,6 +105,8 @@ def results_lines(study: Study) -> list[str]:
     if found is None:
         return []
     own, held = found.own, found.held
+    if found.forecast is not None:
+        return _forecast_lines(study)
     ahead = getattr(study.task, "shift", 1)
     what = "labels" if study.is_tree else "next tokens" if ahead else "tokens"
     part = "tree" if study.is_tree else "sequence"
@@ -116,3 +122,30 @@ def results_lines(study: Study) -> list[str]:
     else:
         lines.append("Nothing was held out: there is too little of it, so it was all trained on.")
     return lines
+
+
+def _forecast_lines(study: Study) -> list[str]:
+    """The same of a table: beside the best of the baselines."""
+    found, task = study.models[0].results, study.task
+    mine = found.held or found.own
+    where = (
+        f"On the {mine.count:,} rows that training has not seen" if found.held
+        else f"On the {mine.count:,} rows looked into, which were trained on (nothing was held out)"
+    )  # fmt: skip
+    others = found.forecast.baselines
+    if task.classes:
+        best = max(others, key=lambda n: others[n].accuracy)
+        against = f"“{best}” is right in {others[best].accuracy:.0%}"
+        said = [f"{where}, the model names {mine.accuracy:.0%} of the classes right; {against}."]
+        worse = bool(found.held) and mine.accuracy < others[best].accuracy
+    else:
+        best = min(others, key=lambda n: others[n].loss)
+        against = f"{others[best].loss:.3g} of the baseline “{best}”"
+        said = [f"{where}, the mean square error is {mine.loss:.3g} deviations², beside {against}."]
+        worse = bool(found.held) and mine.loss > others[best].loss
+    if worse:
+        said.append(
+            "So that simple rule is better than this model on these data; fewer --steps, fewer "
+            "--hidden units or another --cell may do better."
+        )
+    return said

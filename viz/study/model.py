@@ -56,6 +56,8 @@ class Task(Protocol):
     leaves: np.ndarray  # which of them have none below
     below: np.ndarray  # which of them the chosen one depends on
     distance: np.ndarray  # from the node whose loss is chosen, in steps of the recurrence
+    known: np.ndarray  # (N,) which of the nodes have a target
+    measure: str  # the loss's unit, as it stands behind a number
     chosen: int
     tags: list[str]  # of the nodes, for a drawing of the tree alone
     text: str  # the same, as a title
@@ -76,12 +78,14 @@ class Sequences:
     A net that reads from both ends names each token from the others.
     """
 
+    measure = " nats"
+
     def __init__(
         self, cell: str, hidden: int, corpus: Corpus, window: int = WINDOW, loss: int | None = None
     ) -> None:
         tokens = corpus.tokens
         self.notes = list(corpus.notes)
-        self.classes = _vocabulary(tokens, self.notes)
+        self.classes = vocabulary(tokens, self.notes)
         self.classes.append(END)
         number = {token: k for k, token in enumerate(self.classes)}
         rare = number.get(RARE, 0)
@@ -100,10 +104,11 @@ class Sequences:
         self.length, self.names = length, [visible(t) for t in tokens[:length]]
         self.tags, self.text = self.names, corpus.excerpt(length)
         self.cell = SEQUENCES[cell](min(hidden, 32), hidden)
-        self.title, self.main = title(cell, self.cell), _main(self.cell)
+        self.title, self.main = title(cell, self.cell), main_of(self.cell)
         self.shift = getattr(self.cell, "shift", 1)
         self.targets = self.ids[self.shift : length + self.shift]
-        self.chosen = _chosen(loss, length, "steps")
+        self.known = np.ones(length, bool)
+        self.chosen = chosen_of(loss, length, "steps")
         if not self.shift and loss is None:
             self.chosen = length // 2
         self.steps = STEPS_ONE if len(tokens) == length else STEPS_MANY
@@ -160,15 +165,17 @@ class Trees:
     Where there are no labels, its first word.
     """
 
+    measure = " nats"
+
     def __init__(
         self, cell: str, hidden: int, corpus: Corpus, window: int = WINDOW, loss: int | None = None
     ) -> None:
         self.notes = list(corpus.notes)
         nodes = [tree.postorder() for tree in corpus.trees]
         words = [n.word for tree in nodes for n in tree if n.word is not None]
-        vocabulary = _vocabulary(words, self.notes)
-        self.number = {word: k for k, word in enumerate(vocabulary)}
-        self.inputs = len(vocabulary)
+        kinds = vocabulary(words, self.notes)
+        self.number = {word: k for k, word in enumerate(kinds)}
+        self.inputs = len(kinds)
         targets = [[n.label for n in tree] for tree in nodes]
         if len({label for tree in targets for label in tree} - {"", SPLIT}) < 2:
             self.notes.append(
@@ -177,7 +184,7 @@ class Trees:
             )
             targets = [_first_words(tree) for tree in nodes]
         found = [label for tree in targets for label in tree if label not in ("", SPLIT)]
-        self.classes = _vocabulary(found or [RARE], self.notes, what="labels")
+        self.classes = vocabulary(found or [RARE], self.notes, what="labels")
         if len(self.classes) < 2:
             self.classes.append(END)  # one class alone has no loss and no gradient
         self.label = {label: k for k, label in enumerate(self.classes)}
@@ -197,14 +204,15 @@ class Trees:
         self.leaves = np.array([not node.children for node in nodes[self.look_at]])
         arity = max(2, max((len(n.children) for tree in nodes for n in tree), default=0))
         self.cell = TREES[ALIASES.get(cell, cell)](min(hidden, 32), hidden, arity)
-        self.title, self.main = type(self.cell).__name__, _main(self.cell)
+        self.title, self.main = type(self.cell).__name__, main_of(self.cell)
         self.whole = Whole(self.cell)
         self.names = _node_names(nodes[self.look_at])
         self.targets = self._numbers(targets[self.look_at])
         sizes = _sizes(self.structure)  # the root is chosen, if it has a label
         known = int(np.argmax(np.where(self.targets >= 0, sizes, 0)))
-        self.chosen = known if loss is None else _chosen(loss, len(sizes), "nodes")
-        if self.targets[self.chosen] < 0:
+        self.chosen = known if loss is None else chosen_of(loss, len(sizes), "nodes")
+        self.known = self.targets >= 0
+        if not self.known[self.chosen]:
             raise InputError(
                 f"--loss {self.chosen + 1}: that node has no label, so there is no loss at it"
             )
@@ -264,7 +272,7 @@ class Trees:
         )
 
 
-def _vocabulary(tokens: Sequence[str], notes: list[str], what: str = "tokens") -> list[str]:
+def vocabulary(tokens: Sequence[str], notes: list[str], what: str = "tokens") -> list[str]:
     counts = Counter(tokens)
     if len(counts) <= MOST_WORDS:
         return list(counts)
@@ -294,7 +302,7 @@ def _head(cell: Any, params: Params, xs: mg.Tensor, given: Any, targets: Any) ->
     return Pass(xs, named, logits, mg.cross_entropy(logits, targets))
 
 
-def _main(cell: Any) -> str:
+def main_of(cell: Any) -> str:
     """The state h, of the last layer where there are several."""
     names = cell.state_names
     if hasattr(cell, "main"):
@@ -302,7 +310,7 @@ def _main(cell: Any) -> str:
     return next((n for n in reversed(names) if n.startswith("h")), names[-1])
 
 
-def _chosen(loss: int | None, count: int, what: str) -> int:
+def chosen_of(loss: int | None, count: int, what: str) -> int:
     if loss is not None and loss > count:
         raise InputError(f"--loss {loss}: there are {count} {what}; choose one of 1 to {count}")
     return count - 1 if loss is None else loss - 1

@@ -19,10 +19,11 @@ class Both:
     """Two cells, one from each end (`rc.bidirectional`), that name a token from its neighbours.
 
     The one from the left has read what stands before it, the other what stands behind it:
-    the token itself is read by neither.  `run_over` runs it, as a cell is run by `rc.unroll`.
+    the token itself is read by neither, unless `own` says so.
+    `run_over` runs it, as a cell is run by `rc.unroll`.
     """
 
-    name, main, shift = "bidirectional", "h→", 0
+    name, main, shift, own = "bidirectional", "h→", 0, False
 
     def __init__(self, cell: Any) -> None:
         self.cell, self.input_size, self.hidden_size = cell, cell.input_size, cell.hidden_size
@@ -38,8 +39,8 @@ class Both:
         """The states of both, and y: rows in the order of xs."""
         none, parts, ys = mg.zeros_like(xs[:1]), [], []
         for side, read, back in (
-            ("forward", mg.concat([none, xs[:-1]]), False),
-            ("backward", mg.concat([xs[1:], none]), True),
+            ("forward", xs if self.own else mg.concat([none, xs[:-1]]), False),
+            ("backward", xs if self.own else mg.concat([xs[1:], none]), True),
         ):
             _, (own, y) = rc.unroll(Whole(self.cell), params[side], read, reverse=back)
             parts += own
@@ -82,6 +83,16 @@ class Whole:
         return carry, (tuple(optree.tree_leaves(carry)), y)
 
 
+class Fixed(rc.EchoState):
+    """An echo state network: what the cell holds stays as it was drawn, the readout is trained.
+
+        h' as leaky units, W and U random and fixed
+    """
+
+    def __call__(self, params: Any, carry: Any, x: Any) -> tuple[Any, Any]:
+        return super().__call__({k: mg.stop_gradient(p) for k, p in params.items()}, carry, x)
+
+
 Maker = Callable[[int, int], Any]  # (numbers per token, hidden units) -> a cell
 SEQUENCES: dict[str, Maker] = {
     "rnn": rc.RNN,
@@ -97,6 +108,7 @@ SEQUENCES: dict[str, Maker] = {
     "gru": rc.GRU,
     "mgu": rc.MGU,
     "min-gru": rc.MinGRU,
+    "echo-state": Fixed,
     "deep-rnn": lambda i, h: rc.stack(rc.RNN(i, h), rc.RNN(h, h)),
     "deep-lstm": lambda i, h: rc.stack(rc.LSTM(i, h), rc.LSTM(h, h)),
     "deep-gru": lambda i, h: rc.stack(rc.GRU(i, h), rc.GRU(h, h)),
@@ -113,11 +125,47 @@ TREES: dict[str, Callable[[int, int, int], Any]] = {  # and places for children
     "child-sum-tree-lstm": lambda i, h, arity: rc.ChildSumTreeLSTM(i, h),
     "child-sum-net": lambda i, h, arity: rc.ChildSumNet(i, h),
 }
+PAIRS: dict[str, Callable[[int, int, int, int], Any]] = {  # and tokens of source and target
+    "encoder-decoder": lambda i, h, s, t: _pair(i, h, s, t, i),
+    "bahdanau-attention": lambda i, h, s, t: _pair(i, h, s, t, i + h, attention="additive"),
+    "luong-attention": lambda i, h, s, t: _pair(i, h, s, t, i, attention="general"),
+}
+# Architectures of docs/architectures.md that no file has data for: what they need, what to call.
+NEEDS = {
+    "dynamical-system": ("a function of each step and its parameters", "rc.dynamical_system"),
+    "look-ahead": ("labels of steps that may be told a few steps late", "rc.bidirectional"),
+    "one-to-many": ("a vector for every sequence", "rc.OneToMany"),
+    "many-to-one": ("one answer for every sequence", "rc.ManyToOne"),
+    "hold": ("values with flags of what was observed", "rc.Hold"),
+    "self-feeding": ("values with flags of what was observed", "rc.SelfFeeding"),
+    "recursive-autoencoder": ("a loss of its own at every node", "rc.RecursiveAutoencoder"),
+    "top-down": ("trees whose nodes are told from above", "rc.top_down"),
+    "mdrnn": ("a grid of vectors, such as a picture", "rc.MDRNN"),
+    "mdlstm": ("a grid of vectors, such as a picture", "rc.MDLSTM"),
+    "multidirectional": ("a grid of vectors, such as a picture", "rc.Multidirectional"),
+    "lattice": ("a lattice of words with scores", "rc.run_lattice"),
+    "scoring-net": ("sentences with the trees that are right", "rc.ScoringNet and rc.parse"),
+    "unshared": ("sequences of one length", "rc.Unshared"),
+    "turing-machine": ("a machine's table; it is not trained", "rc.TuringNet"),
+}
 ALIASES = {"tree": "tree-lstm"}
 ANY_ARITY = ("child-sum-tree-lstm", "child-sum-net")  # the others take few children, in order
 BINARY = ("rntn",)
-NAMES = (*SEQUENCES, *TREES, *ALIASES)
+NAMES = (*SEQUENCES, *TREES, *PAIRS, *ALIASES)
 TOGETHER = ("lstm", "rnn", "gru")  # what a page of a short text lets its reader choose from
+
+
+def _pair(i: int, h: int, source: int, target: int, reads: int, **how: Any) -> Any:
+    net: Any = rc.encoder_decoder(
+        rc.GRU(i, h), rc.GRU(reads, h), source_tokens=source, target_tokens=target, **how
+    )
+    net.input_size, net.hidden_size = i, h  # as cells have
+    return net
+
+
+def reads(name: str) -> str:
+    """What a cell reads: "words" (or numbers), "trees" or "pairs"."""
+    return "pairs" if name in PAIRS else "trees" if reads_trees(name) else "words"
 
 
 def reads_trees(name: str) -> bool:

@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from ..draw import Drawing, draw
-from ..page.frame import frame, graph
-from ..page.program import TooMuch, program
+from ..page.frame import frame, graph, kind_of
+from ..page.program import TooMuch, program, said, words_of
 from ..scene.style import GRADIENT, SLATE, VANISHED
 from ..scene.text import clean
-from . import charts
+from . import charts, tabled
 from .charts import Line
+from .corpus import visible
 from .findings import Study, results_lines, summary, training_line
 from .model import FAINT
 from .paged import paged
@@ -37,6 +38,7 @@ from .sections import (
     ledger,
     model,
     numbers,
+    saved,
     section,
     untrained,
 )
@@ -52,6 +54,7 @@ FILES = frozenset(
         "gradient.svg",
         "ledger.svg",
         "loss.svg",
+        "series.svg",
         MODEL,
     }
 )
@@ -128,7 +131,10 @@ def _charts(study: Study) -> dict[str, str]:
     if width:
         made["ledger.svg"] = charts.ledger_chart(book, task.names, range(1, width + 1))
     if study.training.losses:
-        made["loss.svg"] = charts.loss_chart(study.training.losses)
+        measure = study.task.measure.strip().strip("()")
+        made["loss.svg"] = charts.loss_chart(study.training.losses, measure)
+    if study.is_table and study.models and not task.classes:
+        made["series.svg"] = charts.series_chart(*tabled.panels(study))
     return made
 
 
@@ -141,6 +147,7 @@ def _page(study: Study, pictures: dict[str, str], apart: bool, lit: dict[str, An
     what = clean(" ".join(study.task.text.split()), TITLE)
     returns = "from each child" if study.is_tree else "through a delay of one step"
     data, ops, why = _program(study)
+    alone = data is not None and "models" in data
     parts = ""
     if len(after.norms) > 1:
         together = f", by {', '.join(after.norms)} together"
@@ -149,7 +156,7 @@ def _page(study: Study, pictures: dict[str, str], apart: bool, lit: dict[str, An
     sections = [
         section(
             f"The model unfolded, and the gradient of {name}",
-            _panel(study, data is not None, why, data is not None and "models" in data),
+            _panel(study, data is not None, why, alone),
             figures.still(
                 "unfolded.svg",
                 "Grey arrows carry values forward; orange arrows carry the gradient of one loss, "
@@ -162,7 +169,7 @@ def _page(study: Study, pictures: dict[str, str], apart: bool, lit: dict[str, An
         ),
         section(
             "The numbers",
-            f"<div data-numbers>{numbers(study)}</div>",
+            f"<div{' data-numbers' if alone else ''}>{numbers(study)}</div>",
         ),
         section(
             "Where the gradient went",
@@ -191,11 +198,12 @@ def _page(study: Study, pictures: dict[str, str], apart: bool, lit: dict[str, An
             *(f"<p>{escape(line)}</p>" for line in results_lines(study)),
             continuation(study),
             compared(study),
-            f"<p>The model is saved as <code>{MODEL}</code> beside this page; "
-            f"<code>mg.load(&quot;{MODEL}&quot;)</code> reads its parameters and its classes.</p>",
+            figures.add("series.svg", tabled.series_said(study)),
+            tabled.again(study) if study.is_table else saved(),
             figures.add(
                 "loss.svg",
-                "The loss at every training step: the mean cross-entropy of the predictions.",
+                "The loss at every training step: the mean "
+                f"{'cross-entropy' if study.task.classes else 'square error'} of the predictions.",
             ),
         ),
         section(
@@ -212,19 +220,26 @@ def _page(study: Study, pictures: dict[str, str], apart: bool, lit: dict[str, An
         section("How this report was made", _made(study)),
     ]
     cell = study.task.title
+    quoted = escape(what) if study.is_table else f"“{escape(what)}”"
     body = (
-        f'<header><p class="kicker">minigrad study · {escape(cell)}</p><h1>“{escape(what)}”</h1>'
+        f'<header><p class="kicker">minigrad study · {escape(cell)}</p><h1>{quoted}</h1>'
         f'<p class="lead">{escaped(summary(study)[0])}</p><dl>{facts(study)}</dl></header>'
     )
-    kind = "still" if data is None else "study" if "models" in data else "drawing"
+    kind = kind_of(data)
     held = {"scene": lit} if data is None else {"program": data}
     return frame(f"{cell}: {what}", body + "\n".join(sections), kind, held, ops, MARK + "\n")
 
 
 def _program(study: Study) -> tuple[Any, str, str]:
     """What the page computes: (data, JavaScript, ""), or (None, "", why not)."""
-    if study.is_tree or not study.models:
-        return None, "", "this page computes sequences; of a tree it shows what was drawn"
+    if study.is_table:
+        return _as_graph(study, "")
+    if study.corpus.kind == "pairs":
+        return None, "", "this page computes one sequence; of a pair it shows what was drawn"
+    if not study.models:
+        return None, "", "nothing was trained"
+    if study.is_tree:
+        return _as_graph(study, "")
     named: list[Any] = [(m.task.title, m.task, m.training.params) for m in study.models]
     own, *others = named
     try:
@@ -233,12 +248,20 @@ def _program(study: Study) -> tuple[Any, str, str]:
         except TooMuch:
             return *paged([own]), ""
     except TooMuch as error:
-        why = str(error)
+        return _as_graph(study, f"{error}; ")
+
+
+def _as_graph(study: Study, why: str) -> tuple[Any, str, str]:
+    """The graph of what is looked into: other losses, weights and steps; of trees other words."""
+    task: Any = study.task
     chosen, run = study.after.chosen_loss, study.after.run
-    try:  # as the graph it is: other losses, weights and steps, but no other words
-        return *program([run.losses], chosen, study.task.names), ""
+    try:
+        data, ops = program([run.losses], chosen, task.names)
+        if study.is_tree and (words := words_of(data, run.xs)):
+            data |= words | {"vocabulary": [said(visible(w), 40) for w in task.number]}
+        return data, ops, ""
     except TooMuch as error:
-        return None, "", f"{why}; {error}"
+        return None, "", f"{why}{error}"
 
 
 def _panel(study: Study, computes: bool, why: str, alone: bool) -> str:
@@ -246,7 +269,10 @@ def _panel(study: Study, computes: bool, why: str, alone: bool) -> str:
     if not computes:
         return f'<p class="note">Not computed in this page: {escape(why)}.</p>' if why else ""
     words = "rewrite the words, leave a step out" if alone else "leave steps out"
-    more = " Choose another cell, or all together." if len(study.models) > 1 else ""
+    words = "rewrite the words" if study.is_tree else words
+    several = alone and len(study.models) > 1
+    more = " Choose another cell, or all together." if several else ""
+    words += ", change a number of x" if study.is_table else ""
     return (
         f"<p>This page computes: {words}, change a weight, choose "
         f"another loss, and both passes run again here.{more} Point at a node, or walk there with "

@@ -5,7 +5,7 @@ And the model itself, saved beside the page: `mg.load` reads it back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,24 +26,32 @@ MODEL = "model.safetensors"
 
 @dataclass(frozen=True)
 class Score:
-    """Mean loss in nats and the part of the answers that is right, over `count` answers."""
+    """Mean loss and the part of the answers that is right (of numbers NaN), over `count` answers.
+
+    errors: of numbers, the root of the mean square error of every column predicted, in its units.
+    """
 
     loss: float
     accuracy: float
     count: int
+    errors: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
 class Results:
     """own: on the sequence or tree that is looked into.  held: on what training has not seen.
 
-    prompt, continuation: how the model goes on from a beginning; None for trees.
+    prompt, continuation: how the model goes on from a beginning; None for trees and tables.
+    forecast: of a table, a `forecast.Forecast`.
+    examples: of pairs, some (source, target, what the model says).
     """
 
     own: Score
     held: Score | None
     prompt: str | None = None
     continuation: str | None = None
+    forecast: Any = None
+    examples: Sequence[tuple[str, ...]] = ()
 
 
 def results(task: Task, corpus: Corpus, params: Params, seed: int) -> Results:
@@ -109,9 +117,12 @@ def joined(tokens: list[str], kind: str) -> str:
 
 
 def save(path: Path, name: str, task: Task, params: Params) -> None:
-    """The model for `mg.load`: parameters, classes in order, which cell it is and its sizes."""
+    """The model for `mg.load`: parameters, classes in order, which cell it is and its sizes.
+
+    A task may have more to say of how its data are read: `task.saved()`.
+    """
     mg.save(path, {
         "cell": name, "input_size": int(task.cell.input_size),
         "hidden_size": int(task.cell.hidden_size), "classes": list(task.classes),
-        "params": params,
+        "params": params, **getattr(task, "saved", dict)(),
     })  # fmt: skip

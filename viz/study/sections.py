@@ -13,9 +13,11 @@ import optree
 from ..page.embed import embed
 from ..scene.scene import norm_text
 from ..scene.text import clean, shorten
+from . import tabled
 from .corpus import visible
 from .findings import Study, late
 from .model import FAINT
+from .results import MODEL, Results
 
 MOST_ROWS = 400  # of the table
 
@@ -79,10 +81,14 @@ def facts(study: Study) -> str:
 
 
 def _amount(study: Study) -> str:
+    if study.is_table:
+        return tabled.amount(study)
     if study.is_tree:
         count = len(study.corpus.trees)
         kind = {"conllu": "dependency tree"}.get(study.corpus.form, "bracketed tree")
         return f"1 {kind}" if count == 1 else f"{count:,} {kind}s"
+    if study.corpus.kind == "pairs":
+        return f"{len(study.corpus.pairs):,} pairs"
     count = len(study.corpus.tokens)
     noun = "word" if study.corpus.kind == "word" else "character"
     return f"{count:,} {noun}{'s' if count != 1 else ''}"
@@ -92,11 +98,22 @@ def _loss_fact(study: Study) -> str:
     losses = study.training.losses
     if not losses:
         return study.training.note or "untrained"
-    return f"{losses[0]:.3g} → {late(losses)} nats in {len(losses):,} steps"
+    return f"{losses[0]:.3g} → {late(losses)}{study.task.measure} in {len(losses):,} steps"
 
 
 def model(study: Study) -> str:
+    if study.is_table:
+        size_said = f" It has {size(study.training.params):,} parameters."
+        return escape(tabled.model(study) + size_said)
     outputs = len(study.task.classes)
+    if study.corpus.kind == "pairs":
+        net: Any = study.task.cell
+        return escape(
+            f"A GRU reads the source, another writes the target ({study.task.title}), with "
+            f"{net.hidden_size} hidden units, embeddings of {net.input_size} numbers a token, "
+            f"and a softmax over {outputs:,} classes: {size(study.training.params):,} "
+            "parameters. The decoder reads the target so far and names its next token."
+        )
     count = size(study.training.params)
     cell, kind = study.task.cell, study.task.title
     article = "an" if kind in ("LSTM", "RNN", "MGU", "irnn") else "a"
@@ -126,8 +143,10 @@ def equations(cell: Any) -> str:
 
 
 def continuation(study: Study) -> str:
-    """How the model goes on, if it is one that can."""
+    """How the model goes on, if it is one that can; a table's is a chart."""
     found = study.models[0].results if study.models else None
+    if found is not None and found.examples:
+        return examples(found)
     if found is None or found.continuation is None:
         return ""
     told = escape(clean(found.prompt or "", 200))
@@ -138,8 +157,27 @@ def continuation(study: Study) -> str:
     )
 
 
+def examples(found: Results) -> str:
+    """What a model of pairs makes of some sources."""
+    rows = "".join(
+        f"<tr><td>{_word(a)}</td><td>{_word(b)}</td>"
+        + (f'<td class="right">{_word(c)} ✓</td>' if b == c else f"<td>{_word(c)}</td>")
+        + "</tr>"
+        for a, b, c in found.examples
+    )
+    which = "that training has not seen" if found.held else "that were trained on"
+    return (
+        f"<div class=scroll><table><caption>Sources {which}, and what the model makes of them: "
+        "always the likeliest token next</caption><thead><tr><th scope=col>source"
+        "<th scope=col>target<th scope=col>the model says</tr></thead><tbody>"
+        f"{rows}</tbody></table></div>"
+    )
+
+
 def compared(study: Study) -> str:
-    """The models side by side, if there are several."""
+    """The models side by side, if there are several; beside the baselines, of a table."""
+    if study.is_table:
+        return tabled.compared(study) + tabled.confusion(study) if study.models else ""
     if len(study.models) < 2:
         return ""
     rows = []
@@ -169,13 +207,21 @@ def compared(study: Study) -> str:
     )
 
 
+def saved() -> str:
+    return (
+        f"<p>The model is saved as <code>{MODEL}</code> beside this page; "
+        f"<code>mg.load(&quot;{MODEL}&quot;)</code> reads its parameters and its classes.</p>"
+    )
+
+
 def book_of(study: Study) -> dict[str, np.ndarray]:
     """What every step adds to every parameter's gradient: the embedding, the cell, the head."""
     after, task = study.after, study.task
     count = len(task.names)
     book = {}
-    if len(after.inputs) == count:
-        book["embedding"] = after.inputs
+    if len(after.inputs) == count and not study.is_table:
+        several = study.corpus.kind == "pairs"
+        book["embeddings" if several else "embedding"] = after.inputs
     return book | after.ledger
 
 
@@ -200,7 +246,7 @@ def ledger(study: Study, figures: Figures) -> str:
         top = int(np.argmax(after.ledger[name]))
         value: Any = study.training.params["cell"]
         for step in name.split("."):
-            value = value[step]
+            value = value[int(step) if isinstance(value, list) else step]
         body.append(
             f"<tr><td><code>{escape(name)}</code></td>"
             f"<td class=n>{' × '.join(map(str, value.shape))}</td>"
@@ -233,6 +279,8 @@ def ledger(study: Study, figures: Figures) -> str:
 
 
 def numbers(study: Study) -> str:
+    if study.is_table:
+        return tabled.numbers(study)
     task, after = study.task, study.after
     states, main = list(after.norms), task.main
     name = escaped(study.loss_name)
@@ -244,17 +292,18 @@ def numbers(study: Study) -> str:
     for k, token in enumerate(task.names[:MOST_ROWS]):
         target = task.classes[task.targets[k]] if task.targets[k] >= 0 else "–"
         guess = task.classes[after.predicted[k]]
+        answers = study.is_tree or task.known[k]  # a source has none
         right = ' class="right"' if task.targets[k] == after.predicted[k] else ""
         part = after.norms[main][k] / source if source > 0 else np.nan
         faint = ' class="faint"' if part < FAINT else ""
-        cells = [f"{after.confidence[k]:.2f}", _loss(after.losses[k])]
+        cells = [f"{after.confidence[k]:.2f}" if answers else "–", _loss(after.losses[k])]
         cells += [norm_text(float(after.norms[s][k])) for s in states]
         cells += [norm_text(float(after.total[main][k]))]
         cells += [] if study.is_tree else [norm_text(float(part))]
         rows.append(
             f"<tr{faint}><th scope=row class=n>{k + 1}</th><td>{_word(token)}</td>"
             f"<td>{_word(target)}</td>"
-            f"<td{right}>{_word(guess)}{' ✓' if right else ''}</td>"
+            f"<td{right}>{_word(guess) if answers else '–'}{' ✓' if right else ''}</td>"
             + "".join(f"<td class=n>{c}</td>" for c in cells)
             + "</tr>"
         )

@@ -99,6 +99,7 @@ class Look:
     gradient[name]: its norm.
     inputs: |d L_chosen / d x| of every word: what it adds to the row of its word in the embedding.
     embedding: the norm of the gradient of that table.
+    predicted: the likeliest class of every node; of numbers, (N, K) what is predicted.
     drift: the largest relative difference between a gradient and the sum of its contributions.
     """
 
@@ -122,41 +123,45 @@ def look(task: Task, params: Params) -> Look:
     tensors = mg.tensors(params)
     run = task.forward(tensors)
     chosen = run.losses[task.chosen].named(subscript("L", task.chosen + 1))
-    known = (task.targets >= 0).astype(float)
-    everything = mg.sum(run.losses * known)
+    classes = bool(task.classes)
+    everything = mg.sum(run.losses * task.known.astype(float))
     inside = _by_path(tensors["cell"])
     by_state: Any = mg.grad if hasattr(task.cell, "stateless") else mg.state_gradients
     got = mg.evaluate(
         {
             "losses": run.losses,
-            "probability": mg.softmax(run.logits),
+            "outputs": mg.softmax(run.logits) if classes else run.logits,
             "norms": by_state(chosen, run.states),
             "total": by_state(everything, run.states),
             "ledger": {name: mg.contributions(chosen, p) for name, p in inside.items()},
             "gradient": mg.grad(chosen, inside),
             "inputs": mg.grad(chosen, run.xs),
-            "embedding": mg.grad(chosen, tensors["embedding"]),
+            "embedding": mg.grad(chosen, tensors.get("embedding", {})),
             "chosen": chosen,
         }
     )
-    probability = got["probability"]
+    outputs = got["outputs"]
     shares, drift = {}, 0.0
+    if hasattr(task, "placed"):
+        got["ledger"] = {name: task.placed(name, rows) for name, rows in got["ledger"].items()}
     for name, rows in got["ledger"].items():
         g = got["gradient"][name]
+        if not len(rows):  # no use of it is one that gradient passes
+            rows = got["ledger"][name] = np.zeros((len(task.names), *g.shape))
         square = float(np.vdot(g, g))
         flat = rows.reshape(len(rows), -1)
         shares[name] = flat @ g.reshape(-1) / square if square > 0 else np.zeros(len(rows))
         size = max(float(np.abs(rows).max(initial=0.0)), 1e-300)
         drift = max(drift, float(np.abs(rows.sum(axis=0) - g).max(initial=0.0)) / size)
-    inputs = row_norms(got["inputs"])  # a row a word; trees have words at some nodes only
+    inputs = _norms(got["inputs"])  # a row a word; trees have words at some nodes only
     return Look(
         inputs=inputs,
-        embedding=float(np.linalg.norm(got["embedding"])),
-        losses=np.where(task.targets >= 0, got["losses"], np.nan),
-        predicted=probability.argmax(axis=-1),
-        confidence=probability.max(axis=-1),
-        norms={k: row_norms(v) for k, v in got["norms"].items()},
-        total={k: row_norms(v) for k, v in got["total"].items()},
+        embedding=float(np.linalg.norm(got["embedding"])) if "embedding" in tensors else 0.0,
+        losses=np.where(task.known, got["losses"], np.nan),
+        predicted=outputs.argmax(axis=-1) if classes else outputs,
+        confidence=outputs.max(axis=-1),
+        norms={k: _norms(v) for k, v in got["norms"].items()},
+        total={k: _norms(v) for k, v in got["total"].items()},
         ledger={k: row_norms(v) for k, v in got["ledger"].items()},
         shares=shares,
         gradient={k: float(np.linalg.norm(v)) for k, v in got["gradient"].items()},
@@ -166,11 +171,17 @@ def look(task: Task, params: Params) -> Look:
     )
 
 
+def _norms(rows: Any) -> np.ndarray:
+    """The norm of every row; of several recurrences those of one after those of the other."""
+    if isinstance(rows, tuple):
+        return np.concatenate([row_norms(part) for part in rows])
+    return row_norms(rows)
+
+
 def _by_path(tree: Any, prefix: str = "") -> dict[str, mg.Tensor]:
-    """A nesting of dicts as one, by path: "layer0.W_f"."""
+    """A nesting of dicts and lists as one dict, by path: "layer0.W_f"."""
     found: dict[str, mg.Tensor] = {}
-    for name, value in tree.items():
-        found |= _by_path(value, f"{prefix}{name}.") if isinstance(value, dict) else {
-            f"{prefix}{name}": value
-        }
+    for name, value in enumerate(tree) if isinstance(tree, list) else tree.items():
+        deeper = isinstance(value, (dict, list))
+        found |= _by_path(value, f"{prefix}{name}.") if deeper else {f"{prefix}{name}": value}
     return found

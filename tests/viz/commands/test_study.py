@@ -19,6 +19,7 @@ import minigrad as mg
 import recurrent as rc
 from recurrent.cells import kinds
 from tests.counting import some
+from tests.viz.study.studies import series
 from viz.cli import main
 from viz.commands import study
 from viz.out.render import engine
@@ -60,7 +61,7 @@ def test_the_main_job_writes_a_page_and_its_drawings(capsys):
     out, err = capsys.readouterr()
     index = Path("minigrad-report/index.html").resolve()
     assert out.splitlines()[-1] == f"Open {index}" and err == ""
-    assert {p.name for p in index.parent.iterdir()} == FILES - {"tree.svg"}
+    assert {p.name for p in index.parent.iterdir()} == FILES - {"tree.svg", "series.svg"}
     assert index.stat().st_size < 400_000
     assert [p.name for p in Path().iterdir()] == ["minigrad-report"]
     assert index.parent.stat().st_mode & 0o777 == 0o777 & ~_umask()
@@ -238,6 +239,12 @@ def test_unreadable_file(capsys, monkeypatch):
 def test_broken_link(capsys):
     Path("gone").symlink_to("nowhere")
     assert "no such file" in refused(capsys, "gone")
+
+
+@pytest.mark.parametrize("text", ["a,b\n", "v\nNA\nNA\nNA\n", "just, a, line", "a\nb\nc\n"])
+def test_a_file_named_a_table_is_not_read_as_words(capsys, text):
+    Path("d.csv").write_text(text)
+    assert "--as text" in refused(capsys, "d.csv")
 
 
 @pytest.mark.parametrize(
@@ -487,7 +494,13 @@ def test_what_is_read_decides_the_cell(capsys, monkeypatch):
     [
         ([TREE, "--cell", "lstm"], "holds bracketed trees, and --cell lstm reads words"),
         ([SENTENCE, "--cell", "rntn"], "a tree cell needs bracketed trees"),
-        (["a,b\n1,2\n3,4\n5,6\n"], "a table of 2 columns (a, b)"),
+        (["a,b\n1,2\n3,4\n5,6\n", "--target", "c"], "no such column; it has a, b"),
+        ([SENTENCE, "--cell", "mdrnn"], "'mdrnn' needs a grid of vectors"),
+        ([SENTENCE, "--cell", "luong-attention"], "an encoder-decoder needs pairs"),
+        (["good day\tbonjour\nthe cat\tle chat\n", "--cell", "lstm"], "choose one of encoder"),
+        ([SENTENCE, "--compare", "lstm,encoder-decoder"], "read different things: words and pairs"),
+        ([SENTENCE, "--target", "c"], "--target names a column of a table"),
+        (["a,b\n1,2\n3,4\n5,6\n", "--cell", "tree"], "a tree cell needs bracketed trees"),
         ([SENTENCE, "--compare", "gru,tree"], "read different things"),
         ([SENTENCE, "--compare", "gru,xyz"], "'xyz' is none of"),
         ([SENTENCE, "--loss", "8"], "--loss 8: there are 7 steps; choose one of 1 to 7"),
@@ -498,6 +511,25 @@ def test_what_is_read_decides_the_cell(capsys, monkeypatch):
 )
 def test_what_does_not_go_together(capsys, arguments, why):
     assert why in refused(capsys, *arguments)
+
+
+@pytest.mark.long
+@needs_graphviz
+def test_a_table_is_trained_on_and_the_same_command_gives_the_same_numbers(capsys):
+    Path("d.csv").write_text(series(gaps=True))
+    for out in ("a", "b"):
+        assert run("d.csv", "--steps", 20, "--hidden", 4, "--compare", "rnn", "--out", out) == 0
+    said = capsys.readouterr().out
+    assert "was read as a table: 60 rows, 3 columns" in said and "baseline “" in said
+    page = Path("a/index.html").read_text(encoding="utf-8")
+    for row in ("LSTM", "RNN", "last value", "mean"):  # the usual cell beside the one asked for
+        assert f"<th scope=row>{row}</th>" in page
+    first, again = (mg.load(f"{out}/model.safetensors") for out in "ab")
+    assert optree.tree_all(optree.tree_map(lambda x, y: np.all(x == y), first, again))
+    for name in ("unfolded.svg", "series.svg", "ledger.svg"):
+        assert Path("a", name).read_bytes() == Path("b", name).read_bytes()
+    assert run("d.csv", "--target", "larger", "--steps", 5, "--hidden", 4) == 0
+    assert "of the classes right" in capsys.readouterr().out
 
 
 @needs_graphviz

@@ -12,6 +12,7 @@ import pytest
 import minigrad as mg
 import recurrent as rc
 import viz
+from tests.viz.graphs import flat
 from viz.out.render import engine
 from viz.page.program import TooMuch, program
 from viz.study.nets import Both, Window
@@ -66,14 +67,6 @@ def test_both_passes_are_those_of_python(browser, tmp_path, name):
     assert set(got["params"]) == set(leaves)
     for key, gradient in mg.evaluate(mg.grad(loss, leaves)).items():
         close(got["params"][key], gradient)
-
-
-def flat(tree, prefix=""):
-    found = {}
-    for key, value in tree.items():
-        deeper = isinstance(value, dict)
-        found |= flat(value, f"{prefix}{key}.") if deeper else {prefix + key: value}
-    return found
 
 
 def test_what_is_changed_is_computed_again(browser, tmp_path):
@@ -319,11 +312,12 @@ def test_print_has_everything(browser, tmp_path):
 
 
 def test_other_drawings_are_lit_and_searched(browser, tmp_path):
-    """A tree: not computed, and so said; hover and search work on what was drawn."""
+    """Two trees: not computed, and so said; hover and search work on what was drawn."""
     cell = rc.TreeLSTM(2, 3)
     params = mg.tensors(cell.init(0))
-    ys = rc.fold(cell, params, (("a", "b"), "c"), np.ones((3, 2)))[1]
-    loss = mg.sum(ys[-1]).named("L")
+    trees = [rc.Tree.parse((("a", "b"), "c")), rc.Tree.parse(("d", "e"))]
+    ys = rc.fold(cell, params, rc.structure(trees), np.ones((5, 2)))[1]
+    loss = mg.sum(ys[4]).named("L")
     drawing = viz.draw(loss, grad=loss)
     browser.open(drawing.save(tmp_path / "t.html"))
     assert browser.evaluate("minigrad.page ?? null") is None
@@ -400,3 +394,108 @@ def test_the_page_is_one_file_with_a_strict_policy(tmp_path):
     assert page.count(" style=") == 0
     script = page.split('<script type="module">')[1]
     assert len(script.encode()) <= 60_000, "the runtime with the step's code"
+
+
+# -- trees and grids -------------------------------------------------------------------------------
+
+TREE = "(3 (2 It) (4 (2 's) (4 (3 lovely) (2 film))))"
+
+
+def folded(cell, seed=0):
+    """(loss, losses of all nodes, parameters) of a cell over a tree of seven nodes."""
+    rng = np.random.default_rng(seed)
+    params = mg.tensors({"cell": cell.init(seed), "x": rng.normal(size=(4, cell.input_size))})
+    return lambda p: branched(cell, p), params
+
+
+def branched(cell, params):
+    tree = next(iter(rc.read_brackets(TREE)))
+    _, ys = rc.fold(cell, params["cell"], rc.structure(tree), params["x"])
+    return mg.sum(mg.square(ys), axis=-1).named("losses")
+
+
+def swept(cell, seed=0):
+    """The same over a grid of three rows and four columns."""
+    rng = np.random.default_rng(seed)
+    params = mg.tensors({"cell": cell.init(seed), "x": rng.normal(size=(3, 4, cell.input_size))})
+
+    def losses(p):
+        ys = rc.sweep(cell, p["cell"], p["x"])[1]
+        return mg.reshape(mg.sum(mg.square(ys), axis=-1), (12,)).named("losses")
+
+    return losses, params
+
+
+SHAPES = {
+    "tree lstm": lambda: folded(rc.TreeLSTM(3, 4, arity=2)),
+    "recursive": lambda: folded(rc.RecursiveNet(3, 4, arity=2)),
+    "rntn": lambda: folded(rc.RNTN(3, 4)),
+    "child sums": lambda: folded(rc.ChildSumTreeLSTM(3, 4)),
+    "md lstm": lambda: swept(rc.MDLSTM(3, 4, 2)),
+    "md rnn": lambda: swept(rc.MDRNN(3, 4, 2)),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_trees_and_grids_compute(browser, tmp_path, name):
+    """Both passes, then a weight and an input changed and another loss, as in Python."""
+    losses, params = SHAPES[name]()
+    opened(browser, tmp_path, mg.sum(losses(params)).named("L"))
+    key = next(k for k in params["cell"] if k.startswith("U") or k == "V")
+    for seed, changes in ((0, {}), (4, {f"cell.{key}": (3, 0.8), "x": (2, -1.5)}), (0, {})):
+        for leaf, (index, value) in changes.items():
+            browser.evaluate(f"minigrad.page.change('{leaf}', {index}, {value})")
+        browser.evaluate(f"minigrad.page.panel.seed = {seed}; minigrad.page.panel.update()")
+        plain = mg.evaluate(params)
+        for leaf, (index, value) in changes.items():
+            at = plain["cell"] if leaf.startswith("cell.") else plain
+            at[leaf.split(".")[-1]] = moved = at[leaf.split(".")[-1]].copy()
+            moved.reshape(-1)[index] = value
+        params = mg.tensors(plain)
+        each = losses(params)
+        loss = mg.sum(each) if seed == 0 else each[seed - 1]
+        got = browser.evaluate(READ.replace("run.seeds[0]", f"run.seeds[{seed}]").replace(
+            ".value.data[0]", f".value.data[run.seeds[{seed}].index]"))  # fmt: skip
+        assert got["loss"] == pytest.approx(float(loss), rel=1e-9)
+        for leaf, gradient in mg.evaluate(mg.grad(loss, flat(params))).items():
+            if got["params"][leaf] is None:
+                assert not gradient.any()
+            else:
+                close(got["params"][leaf], gradient)
+
+
+@pytest.mark.parametrize("name", ["tree lstm", "child sums", "md lstm"])
+def test_the_picture_of_a_tree(browser, tmp_path, name):
+    """Every edge is drawn, no box stands over another, and the runtime is small."""
+    losses, params = SHAPES[name]()
+    each = losses(params)
+    loss = each[len(each.numpy()) - 1].named("L")
+    opened(browser, tmp_path, loss)
+    arrows = browser.evaluate(
+        "minigrad.page.panel.shown[0].made.arrows.map(a => [a.kind, a.a, a.b])"
+    )
+    drawn = [(a, b) for kind, a, b in arrows if kind == "state"]
+    edges = {"tree lstm": 6, "child sums": 6, "md lstm": 17}[name]
+    assert len(set(drawn)) == edges
+    boxes = browser.evaluate(
+        "[...document.querySelectorAll('.panel .item.cell, .panel .item.input, .panel .item.loss')]"
+        ".map(g => { const b = g.querySelector('rect').getBBox();"
+        "return [b.x, b.y, b.x + b.width, b.y + b.height]; })"
+    )
+    assert len(boxes) == {"tree lstm": 12, "child sums": 12, "md lstm": 25}[name]
+    for k, (a, b, c, d) in enumerate(boxes):
+        for e, f, g, h in boxes[:k]:
+            assert a >= g or c <= e or b >= h or d <= f, "boxes do not overlap"
+    # each node of a tree has one reader: what comes back along its edge is all that it gets
+    tree = next(iter(rc.read_brackets(TREE)))
+    if name == "tree lstm":
+        sent = dict(browser.evaluate(
+            "minigrad.page.panel.shown[0].made.arrows.filter(a => a.kind === 'state' && "
+            "a.name.startsWith('h')).map(a => [a.a, a.norm])"
+        ))  # fmt: skip
+        _, hs = rc.fold(rc.TreeLSTM(3, 4, arity=2), params["cell"], rc.structure(tree), params["x"])
+        total = np.linalg.norm(mg.state_gradients(mg.sum(mg.square(hs[-1])), hs).numpy(), axis=1)
+        close([sent[f"c0_{k}"] for k in range(6)], total[:6])
+    script = Path(tmp_path / "d.html").read_text(encoding="utf-8")
+    script = re.search(r'<script type="module">(.*?)</script>', script, re.DOTALL)[1]
+    assert len(script.encode()) <= 60_000

@@ -88,3 +88,15 @@ def test_calls_of_a_chain_are_numbered_by_their_step():
     labels = [label for label, _, _ in inputs(written)]
     assert labels == ["x₁", "x₂", "x₃", "x₄"]
     assert [label for label, _, _ in inputs(written, labels=WORDS[:4])] == WORDS[:4]
+
+
+def test_labels_of_all_structures():
+    """Of an encoder and a decoder all words, or those of one; no other number."""
+    net = rc.encoder_decoder(rc.GRU(2, 3), rc.GRU(2, 3), target_tokens=4, source_tokens=5)
+    params = mg.tensors(net.init(0))
+    loss = mg.sum(net(params, np.zeros((2, 1), int), np.zeros((3, 1), int)) ** 2)
+    scene = viz.draw(loss, labels=["a", "b", "c", "d", "e"]).scene
+    named = {n.label for n in scene.nodes if n.kind == "input"}
+    assert {"a", "b", "c", "d", "e"} <= named
+    with pytest.raises(ValueError, match="4 were given for 2 or 3 nodes"):
+        viz.draw(loss, labels=list("abcd"))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from viz.study.corpus import read
+import numpy as np
+
+from viz.study.corpus import Given, read
 from viz.study.findings import Model, Study
+from viz.study.forecast import forecasts
 from viz.study.model import Sequences, Trees
 from viz.study.nets import reads_trees
 from viz.study.results import results
+from viz.study.series import Numbers
+from viz.study.table import Asked, tabular
 from viz.study.training import look, train
 
 SENTENCE = "the Saints beat the Panthers last night"
@@ -24,3 +29,24 @@ def studied(text: str, cell: str = "lstm", steps: int = 3, kind: str = "auto") -
     models = (Model(cell, task, training, after, found),)
     command = f"minigrad study {text!r}"
     return Study(corpus, task, training, before, after, command, 0, models=models)
+
+
+def tabled(text: str, cell: str = "lstm", steps: int = 3, window: int = 40, **asked) -> Study:
+    """The study of a table.  asked: of `viz.study.table.Asked`."""
+    corpus = tabular(Given(text, "the text given", []), Asked(**asked))
+    task = Numbers(cell, 5, corpus, window)
+    training = train(task, steps, 0)
+    before, after = look(task, task.init(0)), look(task, training.params)
+    models = (Model(cell, task, training, after, forecasts(task, training.params)),)
+    return Study(corpus, task, training, before, after, "minigrad study", 0, models=models)
+
+
+def series(count: int = 60, gaps: bool = False, seed: int = 0) -> str:
+    """A table of two waves and a class that tells which is larger."""
+    rng = np.random.default_rng(seed)
+    lines = ["a,b,larger"]
+    for t in range(count):
+        a, b = 3 + np.sin(t / 3), 50 + 9 * np.cos(t / 4) + rng.normal()
+        hole = gaps and t % 7 == 3
+        lines.append(f"{'NA' if hole else round(a, 4)},{b:.4f},{'yes' if b > 50 else 'no'}")
+    return "\n".join([*lines, ""])

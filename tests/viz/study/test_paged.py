@@ -7,6 +7,7 @@ import pytest
 
 import minigrad as mg
 import recurrent as rc
+from tests.viz.graphs import flat
 from viz.out.render import engine
 from viz.page.frame import frame
 from viz.study.corpus import read
@@ -62,14 +63,6 @@ def agrees(got, task, params, ids, chosen):
         found = got["grads"].get(name)
         found = np.zeros(value.size) if found is None else np.array(found)
         np.testing.assert_allclose(found, value.reshape(-1), rtol=1e-7, atol=1e-12)
-
-
-def flat(tree, prefix=""):
-    found = {}
-    for key, value in tree.items():
-        deeper = isinstance(value, dict)
-        found |= flat(value, f"{prefix}{key}.") if deeper else {prefix + key: value}
-    return found
 
 
 def test_words_steps_losses_weights_and_cells(browser, tmp_path):
@@ -171,10 +164,7 @@ def test_the_report_in_a_browser(browser, tmp_path, text, cell, width):
         "[...document.querySelectorAll('figcaption b')].map(b => b.textContent)"
     )
     assert figures == [f"Figure {k + 1}." for k in range(len(figures))] and len(figures) >= 3
-    assert bool(browser.evaluate("minigrad.page ?? null")) == (cell != "tree")
-    if cell == "tree":  # lit where it is not computed
-        browser.mouse("#unfolded .node.cell")
-        assert browser.evaluate("document.querySelectorAll('#unfolded .node.after').length") > 0
+    assert browser.evaluate("minigrad.page?.panel !== undefined")
     browser.media("print")
     assert browser.pdf().startswith(b"%PDF")
 
@@ -186,3 +176,34 @@ def test_the_runtime_is_small(tmp_path):
     script = page.split('<script type="module">')[1].split("</script>")[0]
     assert len(script.encode()) <= 60_000, "with the code of all three cells"
     assert len(page.encode()) <= 200_000, "with their weights"
+
+
+@pytest.mark.skipif(engine() is None, reason="no Graphviz on PATH, no pygraphviz")
+def test_the_words_of_a_tree_are_rewritten(browser, tmp_path):
+    study = studied(TREE, "tree")
+    path = tmp_path / "index.html"
+    path.write_text(build(study)["index.html"], encoding="utf-8")
+    browser.open(path)
+    assert browser.evaluate("minigrad.error?.stack ?? null") is None
+    browser.evaluate("""(() => { const input = document.querySelectorAll('.words input')[0];
+      input.value = 'lovely'; input.dispatchEvent(new Event('change')); })()""")
+    task, params = study.task, mg.tensors(study.training.params)
+    ids = task._words([task.trees[task.look_at]])
+    ids[0] = task.number["lovely"]
+    run = task._run(params, task.structure, ids, np.maximum(task.targets, 0))
+    loss = run.losses[task.chosen]
+    got = browser.evaluate("""(() => { const { runs: [run], backs: [back] } = minigrad.page.panel;
+      const { id, index } = run.seeds[0];
+      return [run.tape.nodes[id].value.data[index], Object.fromEntries(
+        run.params.map((p) => [p.name, back.grad[p.id]?.data ?? null]))]; })()""")
+    assert got[0] == pytest.approx(float(loss), rel=1e-9)
+    wanted = mg.evaluate(mg.grad(loss, flat(params)))
+    for name, gradient in wanted.items():
+        found = got[1][name]
+        np.testing.assert_allclose(
+            np.zeros(gradient.size) if found is None else found, gradient.reshape(-1),
+            rtol=1e-6, atol=1e-10,
+        )  # fmt: skip
+    browser.evaluate("""(() => { const input = document.querySelectorAll('.words input')[0];
+      input.value = 'zebra'; input.dispatchEvent(new Event('change')); })()""")
+    assert "zebra" in browser.evaluate("document.querySelector('.error').textContent")

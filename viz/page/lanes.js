@@ -1,0 +1,152 @@
+// The picture of sequences: steps in columns that wrap into lines, states in lanes.
+
+// The picture as SVG. wide: pixels there are; marks: {now: Set of keys}.
+const drawn = (made, wide, marks = {}) => {
+  const { run, boxes, arrows, params } = made;
+  const narrow = wide < 640, cellW = narrow ? 50 : 62, gap = narrow ? 56 : 66;
+  // The steps that have a column; -1 stands for those between, which are folded.
+  const middle = marks.fold && run.steps > 7;
+  const shown = Array.from({ length: middle ? 7 : run.steps }, (_, k) => (
+    !middle || k < 3 ? k : k === 3 ? -1 : run.steps - 7 + k));
+  const column = new Map(shown.map((t, k) => [t, k]));
+  const strip = shown.length > 14, wider = narrow ? 0 : Math.min(60, Math.max(0, ...params.map((p) => 7 * (p.name.replace(/^cell\./, "").length - 11)))), left = narrow ? 16 : 158 + wider;
+  const colW = cellW + gap, columns = Math.max(1, Math.floor((wide - left - 34) / colW));
+  const rows = [];
+  const ledger = params.length && !strip;
+  const lanes = run.units.map((_, u) => [...new Set(arrows.filter((a) => a.kind === "state" && a.b.startsWith(`c${u}_`)).map((a) => a.name))]);
+  const cellH = lanes.map((names) => Math.max(44, 44 * names.length + 8));
+  const loss = run.units.map((_, u) => boxes.some((b) => b.kind === "loss" && (b.at === u || (b.at === undefined && u === run.units.length - 1))));
+  let y = 8;
+  const cellY = [];
+  for (let u = run.units.length - 1; u >= 0; u--) {
+    if (loss[u]) y += 82;
+    cellY[u] = y;
+    y += cellH[u] + 44;
+  }
+  const inputs = Math.max(1, ...boxes.filter((b) => b.kind === "input").map((b) => b.order + 1));
+  const inputY = y, ledgerY = inputY + 30 * inputs + 22, step = 21;
+  const lineH = ledger ? ledgerY + step * params.length + (narrow ? 10 + 16 : 26) : inputY + 30 * inputs + 22;
+  const count = Math.ceil(shown.length / columns);
+  const scale = marks.scale ?? scaleOf(normsOf(made));
+  const place = (t) => {
+    const k = column.get(t) ?? column.get(-1);
+    return { x: left + (k % columns) * colW + gap, y: Math.floor(k / columns) * lineH, folded: !column.has(t) };
+  };
+  const svg = el("g"), where = new Map(), groups = new Map();
+  const group = (item, ...children) => {
+    const kinds = ["item", item.kind, item.left ? "left" : "", item.chosen ? "chosen" : "", marks.now?.has(item.key) ? "now" : ""];
+    const made = el("g", { class: kinds.filter(Boolean).join(" "), "data-key": item.key, tabindex: -1, role: "graphics-symbol", "aria-label": item.says },
+      el("title", {}, item.says), ...children);
+    groups.set(item.key, made);
+    svg.append(made);
+  };
+  // Where a net above reads the inputs itself, it stands aside, so that they pass the one below.
+  const aside = run.units.length > 1 && arrows.some((a) => a.kind === "in" && !a.b.startsWith("c0")) ? 24 : 0;
+  for (const box of boxes) {
+    const at = place(box.step), cx = at.x + cellW / 2;
+    if (at.folded && box.kind !== "cell") continue;
+    if (box.kind === "cell") where.set(box.key, { x: at.x - aside * box.unit, y: at.y + cellY[box.unit], w: cellW, h: cellH[box.unit] });
+    else if (box.kind === "input") {  // stairs, so that each arrow starts beside those above
+      const many = boxes.filter((b) => b.kind === "input" && b.step === box.step).length;
+      const x = many > 1 ? at.x - 2 + 18 * (many - 1 - box.order) - (aside && box.order ? 18 : 0) : at.x - 12 - aside / 3;
+      where.set(box.key, { x, y: at.y + inputY + 30 * box.order, w: at.x + cellW + 12 - x, h: 25, many });
+    }
+    else where.set(box.key, { x: cx - (cellW + 18) / 2 + (aside ? 9 - aside * box.at : 0), y: at.y + cellY[box.at ?? run.units.length - 1] - 82, w: cellW + (aside ? 0 : 18), h: 38 });
+  }
+  arrows.forEach((a, n) => {
+    const A = where.get(a.a), B = where.get(a.b), parts = [];
+    if (!A || !B || (A.x === B.x && A.y === B.y)) return;
+    let label = null;
+    if (a.kind === "state") {
+      const unit = Number(a.b.slice(1).split("_")[0]), lane = lanes[unit].indexOf(a.name);
+      const s = Number(a.a.split("_")[1]), t = Number(a.b.split("_")[1]), dir = t > s ? 1 : -1;
+      const near = Math.abs(A.x - B.x) === colW && A.y === B.y;
+      const y0 = 22 + 44 * lane;
+      const draw = (x1, x2, yy) => {
+        parts.push(thin(x1, yy - 7, x2, yy - 7));
+        if (a.norm !== null) parts.push(ribbon(x2, yy + 4, x1, yy + 4, a.norm, scale));
+      };
+      if (near) {
+        const [x1, x2] = dir > 0 ? [A.x + A.w, B.x] : [A.x, B.x + B.w];
+        draw(x1 + dir, x2 - dir, A.y + y0);
+        label = [(x1 + x2) / 2, A.y + y0 + 21];
+      } else {  // the line goes on below, as in a text
+        if (dir > 0) {
+          draw(B.x - gap + 8, B.x - 1, B.y + y0);
+          parts.push(el("path", { class: "value", d: `M${A.x + A.w + 1} ${A.y + y0 - 7}h12` }), text(A.x + A.w + 24, A.y + y0 - 2, "…", "quiet"));
+          label = [B.x - gap / 2, B.y + y0 + 21];
+        } else {
+          draw(B.x + B.w + gap - 8, B.x + B.w + 1, B.y + y0);
+          label = [B.x + B.w + gap / 2, B.y + y0 + 21];
+        }
+      }
+    } else {
+      const up = a.kind === "in" ? [A.y, B.y + B.h] : [A.y, B.y + B.h];
+      const unit = a.b.startsWith("c") ? Number(a.b.slice(1).split("_")[0]) : 0;
+      const far = a.kind === "in" && unit > 0 && aside, stairs = a.kind === "in" && A.many > 1, over = far ? 9 : stairs ? 6 : 17;
+      const x = far ? B.x + aside * unit - 18 : stairs ? A.x + 3 : B.x + B.w / 2 - 10;
+      parts.push(thin(x, up[0] - 1, x, up[1] + 1));
+      if (a.norm !== null) parts.push(ribbon(x + over, up[1] + 2, x + over, up[0] - 2, a.norm, scale));
+      label = stairs && !far ? [A.x + A.w + 3, A.y + 17, "start"] : [x + over + 11, far ? up[1] + 18 : up[0] - (a.kind === "in" ? 14 : 16), "start"];
+    }
+    if (a.norm !== null) parts.push(text(label[0], label[1], short(a.norm), `number${a.norm === 0 ? " zero" : ""}`, label[2] ?? "middle"));
+    const says = `${a.name} ${a.kind === "state" ? "to the next step" : ""}: ${a.norm === null ? "no gradient passes" : `gradient norm ${short(a.norm)}`}`;
+    const key = `a${n}`;
+    const item = el("g", { class: `arrow ${a.kind}${marks.now?.has(a.a) && marks.now?.has(a.b) ? " now" : ""}`, "data-key": key, "data-from": a.a, "data-to": a.b }, el("title", {}, says), ...parts);
+    svg.append(item);
+  });
+  if (middle) run.units.forEach((_, u) => {
+    const { x, y: top } = where.get(`c${u}_3`), h = cellH[u], says = `steps 4 to ${run.steps - 3} are folded`;
+    group({ key: `fold${u}`, kind: "cell", left: true, says }, el("rect", { x, y: top, width: cellW, height: h, rx: 10 }),
+      text(x + cellW / 2, top + h / 2 - 3, `4 … ${run.steps - 3}`, "quiet"), text(x + cellW / 2, top + h / 2 + 12, "folded", "quiet"));
+  });
+  for (const box of boxes) {
+    if (!column.has(box.step)) continue;
+    const { x, y: top, w, h } = where.get(box.key), cx = x + w / 2;
+    if (box.kind === "cell") {
+      const names = lanes[box.unit];
+      group(box, el("rect", { x, y: top, width: w, height: h, rx: 10 }),
+        ...(run.units.length > 1 ? [text(cx, top + h / 2 - 4, cut(run.units[box.unit].name, 9), "quiet"), text(cx, top + h / 2 + 11, box.label)]
+          : [text(cx, top + h / 2 + 4, box.label, box.left ? "quiet" : "")]),
+        ...(names.length > 1 ? names.map((n, k) => text(cx, top + (k === 0 ? 15 : h - 6), cut(n + sub(box.step + 1), 8), "quiet")) : []));
+    } else if (box.kind === "input") {
+      group(box, el("rect", { x, y: top, width: w, height: h, rx: 7 }), text(cx, top + 17, cut(box.label, Math.floor(w / 7.4))));
+    } else {
+      group(box, el("rect", { x, y: top, width: w, height: h, rx: 9 }), text(cx, top + 16, box.label, "strong"), text(cx, top + 31, box.detail));
+    }
+  }
+  if (ledger) {
+    const most = Math.max(...params.map((p) => p.sum).filter(Number.isFinite), 1e-300);
+    for (let line = 0; line < count; line++) {
+      const top = line * lineH + ledgerY;
+      if (line === 0 && !narrow) svg.append(text(6, top - 6, "parameter: total, and each step’s share", "quiet", "start"));
+      params.forEach((p, k) => {
+        const yy = top + k * step + 12;
+        const item = { key: `p${p.id}_${line}`, kind: "param", says: `${p.name}: gradient norm ${short(p.total)}; the norms of the steps’ parts sum to ${short(p.sum)}` };
+        const bar = (v) => (v > 0 && Number.isFinite(v) ? Math.max(1, 34 * (v / most)) : 0);
+        const name = cut(p.name.replace(/^cell\./, ""), narrow ? 6 : 11 + Math.floor(wider / 7));
+        const own = narrow ? [] : [text(6, yy + 4, name, "", "start"),
+          el("rect", { class: "bar all", x: 82 + wider, y: yy - 5, width: bar(p.sum), height: 10 }),
+          el("rect", { class: "bar", x: 82 + wider, y: yy - 5, width: bar(p.total), height: 10 }),
+          text(158 + wider, yy + 4, short(p.total), "quiet", "end")];
+        const steps = shown.slice(line * columns, (line + 1) * columns).flatMap((t, c) => {
+          if (t < 0) return [];
+          const v = p.parts[t], x = left + c * colW + gap - 12;
+          const shade = v > 0 && Number.isFinite(v) ? Math.max(0.08, scale.of(v)) : 0;
+          const kind = v === null ? "unused" : !Number.isFinite(v) ? "broken" : v === 0 ? "zero" : "";
+          return [el("rect", { class: `square ${kind}`, x, y: yy - 7, width: 20, height: 14, rx: 3, "fill-opacity": kind ? 1 : shade.toFixed(2) }),
+            text(x + 26, yy + 4, v === null ? "" : short(v), "number", "start"),
+            ...(narrow && c === 0 ? [text(x - 6, yy + 4, name, "quiet", "end")] : [])];
+        });
+        group(item, el("rect", { class: "hit", x: 2, y: yy - 10, width: wide - 8, height: 20 }), ...own, ...steps);
+      });
+    }
+  }
+  let high = count * lineH;
+  if (params.length && strip) high = strips(made, svg, group, wide, high, scale);
+  high = legend(made, svg, wide, high, scale);
+  const seed = seedOf(made);
+  const all = el("svg", { viewBox: `0 0 ${wide} ${high}`, width: wide, height: high, class: "picture", role: "graphics-document", "aria-roledescription": "unfolded graph",
+    "aria-label": `${run.units.map((u) => u.name).join(", ")} over ${run.steps} steps${seed ? `, and the gradient of ${seed.label}` : ""}` }, svg);
+  return { svg: all, groups, where, wide, high };
+};
