@@ -181,6 +181,15 @@ def test_the_derivative_as_one_writes_it():
     assert mg.expr(mg.simplify(mg.grad(mg.sum(mg.exp(x) * 2), x))) == "2 * exp(x)"
 
 
+def test_a_number_absorbs_nothing():
+    """The derivative of 2 * exp(x) is it; of zeros, or of no number, the product stays its own."""
+    x, c = mg.symbol("x", (3,)), mg.asarray([0.0, 1.0, 2.0])
+    assert mg.same(mg.simplify(mg.grad(mg.sum(2 * mg.exp(x)), x)), 2 * mg.exp(x))
+    for weights in (c, mg.asarray(2.0), np.inf):
+        found = mg.nodes(mg.simplify(mg.grad(mg.sum(weights * mg.exp(x)), x)))
+        assert any(t.op.name == "absorb" for t in found)
+
+
 def test_the_gradient_of_an_lstm_cell():
     cell = rc.LSTM(2, 3)
     p = mg.tensors(cell.init(0))
