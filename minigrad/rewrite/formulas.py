@@ -28,7 +28,7 @@ from ..ops.elementwise import ADD, WHERE
 from ..ops.movement import PERMUTE, SLICE
 from ..ops.table import name_of_ours, uniform
 from .merge import attributes_key
-from .quotients import TERMS, Atom, Quotient, Monomial, Quotients, TooLarge
+from .quotients import TERMS, Atom, Monomial, Quotient, Quotients, TooLarge
 from .simplify import folded
 from .written import numbered
 
