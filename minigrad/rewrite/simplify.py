@@ -28,6 +28,7 @@ from ..ops.elementwise import ADD
 from ..ops.movement import CONCAT, PERMUTE, SLICE
 from ..ops.table import TABLE, literal, uniform
 from ..recur import PROJ, RECUR, Block, parts_of, proj, recurrence
+from .abreast import abreast
 from .merge import attributes_key
 from .regions import again
 from .rules import COMMUTES, Op, by_op
@@ -67,7 +68,7 @@ def simplified(outputs: Sequence[Tensor]) -> list[Tensor]:
         work = _Simplifier()
         work.run(found)
         before = blocks(_sums([work.new[t] for t in found]))
-        found = factors(before)
+        found = factors(abreast(before))
     longer = len(toposort(found)) > len(toposort(outputs))
     return list(outputs) if longer else found
 
