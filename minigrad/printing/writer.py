@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ..graph import CONSTANT, INPUT, Tensor
-from ..manners.text import ADDS, MULTIPLIES, NEGATES, Form
+from ..manners.text import ADDS, MULTIPLIES, NEGATES, WHOLE, Form
 from ..recur import PROJ
 
 LONGEST = 300  # characters of a text that is read as one
@@ -60,12 +60,16 @@ def by_form(form: Form, operands: Sequence[Any]) -> Spelled:
 class Writer:
     """Writes one text; a subclass for each language.
 
-    exact   : nothing is left out.
-    longest : characters of a text that is read as one.
+    exact    : nothing is left out.
+    longest  : characters of a text that is read as one.
+    brackets : the signs around what binds less tightly than it must, and around operands.
+    inside   : stands for the operands that are left out, `between` for terms of a sum.
     """
 
     exact = False
     longest = LONGEST
+    brackets = ("(", ")")
+    inside = between = "..."
 
     def __init__(self, root: Tensor) -> None:
         self.root = root
@@ -79,16 +83,26 @@ class Writer:
     def leaf(self, t: Tensor) -> Written:
         raise NotImplementedError
 
-    def elided(self, t: Tensor) -> Written:
-        raise NotImplementedError
-
     def number(self, value: Any) -> Written:
         raise NotImplementedError
 
-    def bracketed(self, words: str) -> str:
-        raise NotImplementedError
+    def function(self, name: str) -> str:
+        """How a function is called."""
+        return name
 
-    def dots(self) -> Written:
+    def bracketed(self, words: str) -> str:
+        return f"{self.brackets[0]}{words}{self.brackets[1]}"
+
+    def elided(self, t: Tensor) -> Written:
+        """A node without its operands."""
+        t = self.bare(t)
+        if self.ends(t):
+            return self.leaf(t)
+        name = t.inputs[0].attrs["block"].name if t.op is PROJ else t.op.name
+        return Written(self.function(name) + self.bracketed(self.inside), WHOLE)
+
+    def bare(self, t: Tensor) -> Tensor:
+        """A node without what says nothing to a reader."""
         raise NotImplementedError
 
     # -- levels ------------------------------------------------------------------------------------
@@ -161,7 +175,7 @@ class Writer:
     def _said(self, said: Spelled, done: dict[Tensor, Written]) -> Written:
         pieces = [
             done[x] if isinstance(x, Tensor)
-            else self.dots() if x is DOTS
+            else Written(self.between, WHOLE) if x is DOTS
             else self.number(x.value) if isinstance(x, Number) else Written(str(x), 9)
             for x in said.operands
         ]  # fmt: skip
