@@ -12,8 +12,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ..graph import CONSTANT, INPUT, Tensor
+import numpy as np
+
+from ..graph import CONSTANT, INPUT, Tensor, bind
 from ..manners.text import ADDS, MULTIPLIES, NEGATES, WHOLE, Form
+from ..ops.broadcast import BROADCAST
 from ..recur import PROJ
 
 LONGEST = 300  # characters of a text that is read as one
@@ -74,6 +77,7 @@ class Writer:
     def __init__(self, root: Tensor) -> None:
         self.root = root
         self._known: dict[Tensor, Spelled] = {}
+        self._shapes: dict[Tensor, tuple[int, ...]] = {}
 
     # -- what a language says ----------------------------------------------------------------------
 
@@ -115,8 +119,36 @@ class Writer:
 
     def known(self, t: Tensor) -> Spelled:
         if t not in self._known:
-            self._known[t] = self.spelled(t)
+            said = self.spelled(t)
+            self._known[t] = said if self.exact else said._replace(operands=self.whole(t, said))
         return self._known[t]
+
+    def whole(self, t: Tensor, said: Spelled) -> tuple[Any, ...]:
+        """The operands; where shapes count, with the repetition that elementwise ops leave out."""
+        if t.op.kind == "elementwise" or t.op is BROADCAST:
+            return said.operands
+        return tuple(
+            bind(BROADCAST, x, shape=x.shape)
+            if isinstance(x, Tensor) and self._shown(x) != x.shape else x for x in said.operands
+        )  # fmt: skip
+
+    def _shown(self, output: Tensor) -> tuple[int, ...]:
+        """The shape of what is written for a node."""
+        waiting = [output]
+        while waiting:
+            t = waiting[-1]
+            inputs = [self.bare(x) for x in t.inputs] if t.op.kind == "elementwise" else []
+            if t not in self._shapes:
+                if not inputs or self.ends(t):
+                    number = t.op is CONSTANT and t.size == 1 and t.name is None
+                    self._shapes[t] = () if number else t.shape
+                elif missing := [x for x in inputs if x not in self._shapes]:
+                    waiting += missing
+                    continue
+                else:
+                    self._shapes[t] = np.broadcast_shapes(*(self._shapes[x] for x in inputs))
+            waiting.pop()
+        return self._shapes[output]
 
     def written(self) -> str:
         """As many levels as stay within the longest text; of `exact` ones all."""
