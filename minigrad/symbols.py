@@ -64,15 +64,20 @@ def substitute(outputs: Any, values: Mapping[Tensor, Any]) -> Any:
     return pytrees.tree_unflatten(spec, rebuild(leaves, swap))
 
 
-def exchanged(who: str, leaves: Sequence[Tensor], values: Any) -> dict[Tensor, Tensor]:
-    """What is to stand in the place of which node, checked."""
+def exchanged(
+    who: str, leaves: Sequence[Tensor], values: Any, spare: bool = False
+) -> dict[Tensor, Tensor]:
+    """What is to stand in the place of which node, checked.
+
+    spare : a symbol that nothing is computed from may be given, and is left out.
+    """
     if not isinstance(values, Mapping):
         raise TypeError(f"{who}: values are a dict {{node: value}}; got a {type(values).__name__}")
     known, swap = set(toposort(leaves)), {}
     for old, new in values.items():
         if not isinstance(old, Tensor):
             raise TypeError(f"{who}: {old!r:.60} is no Tensor of the graph; give the node itself")
-        if old not in known:
+        if old not in known and not (spare and "symbol" in old.attrs):
             raise ValueError(
                 f"{who}: the outputs are not computed from {old!r}; "
                 "a node written again, or named again, is a new one: keep it in a variable"
@@ -82,5 +87,6 @@ def exchanged(who: str, leaves: Sequence[Tensor], values: Any) -> dict[Tensor, T
             raise ValueError(
                 f"{who}: {old.name or repr(old)} has shape {old.shape}; got {made.shape} for it"
             )
-        swap[old] = made
+        if old in known:
+            swap[old] = made
     return swap

@@ -82,8 +82,8 @@ def test_substitute_in_the_arguments_of_a_recurrence():
 
 
 @pytest.mark.parametrize("values,error,words", [
-    ({mg.symbol("z"): 1.0}, ValueError, "not computed from"), ({"x": 1.0}, TypeError, "no Tensor"),
-    ([1.0], TypeError, "a dict"), (3, TypeError, "a dict"),
+    ({mg.exp(mg.symbol("z")): 1.0}, ValueError, "not computed from"),
+    ({"x": 1.0}, TypeError, "no Tensor"), ([1.0], TypeError, "a dict"), (3, TypeError, "a dict"),
 ])  # fmt: skip
 def test_bad_values(values, error, words):
     y = mg.sum(mg.symbol("x", (2,)))
@@ -96,6 +96,35 @@ def test_a_value_of_another_shape():
     x = mg.symbol("x", (2,))
     with pytest.raises(ValueError, match=r"evaluate: x has shape \(2,\); got \(3,\)"):
         mg.evaluate(mg.sum(x), {x: [1, 2, 3]})
+
+
+A, B = mg.symbol("a", (3,)), mg.symbol("b", (3,))
+EMPTY = mg.symbol("none", (0, 3))
+
+
+@pytest.mark.parametrize("y,wanted", [
+    (mg.grad(mg.sum(2 * A), A), [2, 2, 2]), (mg.zeros_like(A), [0, 0, 0]),
+    (mg.grad(mg.sum(A * B), A), [5, 5, 5]), (mg.where(True, B, A), [5, 5, 5]),
+    (mg.where(False, mg.exp(A), B * 2), [10, 10, 10]), (mg.concat([A[:0], B]), [5, 5, 5]),
+    (mg.sum(A[3:]), 0), (mg.sum(mg.exp(EMPTY), axis=0) + B, [5, 5, 5]),
+    (mg.grad(mg.sum(mg.where(True, B, A)), A), [0, 0, 0]),
+    (mg.where(A.shape[0] > 2, B, A), [5, 5, 5]),
+])  # fmt: skip
+def test_a_symbol_that_is_not_needed(y, wanted):
+    """Regression: given, it was no node of the graph; not given, it had no value."""
+    for values in ({B: [5, 5, 5]}, {A: [1, 2, 3], B: [5, 5, 5]}):
+        found = mg.evaluate({"y": y}, values)["y"]
+        assert found.shape == y.shape and np.array_equal(found, wanted)
+    all_given = {A: [1, 2, 3], B: [5, 5, 5], EMPTY: np.ones((0, 3))}
+    assert np.array_equal(mg.reference(y, all_given), wanted)
+    with pytest.raises(ValueError, match=r"evaluate: b has shape \(3,\); got \(2,\)"):
+        mg.evaluate(y, {B: [1, 2]})
+
+
+def test_a_symbol_that_is_needed_is_named():
+    for y in (A * 0, mg.where(B > 0, B, A), mg.concat([A[:1], B]), mg.sum(A)):
+        with pytest.raises(TypeError, match=r"a \(shape \(3,\)\) is a symbol"):
+            mg.evaluate((B, y), {B: [5, 5, 5]})
 
 
 def test_nodes():

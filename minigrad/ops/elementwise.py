@@ -24,7 +24,7 @@ from .arrays import asarray, astype
 from .broadcast import broadcast_to, operands
 from .creation import zeros_like
 from .facts import elementwise
-from .table import BOOL, TABLE, ArrayLike, per_input, row, same
+from .table import BOOL, TABLE, ArrayLike, literal, per_input, row, same
 
 __all__ = [
     "abs", "add", "bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_or",
@@ -314,7 +314,8 @@ def where(condition: ArrayLike, x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
     Raises ValueError for shapes that do not broadcast, TypeError for what is no numbers.
     """
     a, b = operands("where", x1, x2)
-    c = astype(condition, BOOL)
+    known = isinstance(condition, bool)  # written as a number is, not an array that holds it
+    c = literal(condition, BOOL) if known else astype(condition, BOOL)
     try:
         shape = np.broadcast_shapes(c.shape, a.shape)
     except ValueError:

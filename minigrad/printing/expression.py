@@ -138,18 +138,8 @@ class _Plain(Writer):
         text = str(value) if isinstance(value, (bool, int)) else f"{value:.6g}"
         return Written(text, NEGATES if text.startswith("-") else WHOLE)
 
-    def elided(self, t: Tensor) -> Written:
-        t = peeled(t)
-        if self.ends(t):
-            return self.leaf(t)
-        name = t.inputs[0].attrs["block"].name if t.op is PROJ else t.op.name
-        return Written(f"{name}(...)", WHOLE)
-
-    def bracketed(self, words: str) -> str:
-        return f"({words})"
-
-    def dots(self) -> Written:
-        return Written("...", WHOLE)
+    def bare(self, t: Tensor) -> Tensor:
+        return peeled(t)
 
     # -- nodes -------------------------------------------------------------------------------------
 

@@ -124,6 +124,8 @@ class _Tex(Writer):
     """LaTeX for a reader."""
 
     longest = 2 * LONGEST  # with its commands
+    brackets = (r"\left(", r"\right)")
+    inside, between = r"\ldots", r"\cdots"
 
     def __init__(self, root: Tensor, rows: bool | None = None) -> None:
         super().__init__(root)
@@ -160,18 +162,11 @@ class _Tex(Writer):
             text = sign + tens if digits.strip("-") == "1" else rf"{digits} \cdot {tens}"
         return Written(text, ADDS if text.startswith("-") else MULTIPLIES if e else WHOLE)
 
-    def elided(self, t: Tensor) -> Written:
-        t = peeled(t)
-        if self.ends(t):
-            return self.leaf(t)
-        name = t.inputs[0].attrs["block"].name if t.op is PROJ else t.op.name
-        return Written(rf"{verbatim(name)}\left(\ldots\right)", WHOLE)
+    def bare(self, t: Tensor) -> Tensor:
+        return peeled(t)
 
-    def bracketed(self, words: str) -> str:
-        return rf"\left({words}\right)"
-
-    def dots(self) -> Written:
-        return Written(r"\cdots", WHOLE)
+    def function(self, name: str) -> str:
+        return verbatim(name)
 
     # -- nodes -------------------------------------------------------------------------------------
 

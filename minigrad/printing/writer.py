@@ -12,8 +12,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ..graph import CONSTANT, INPUT, Tensor
-from ..manners.text import ADDS, MULTIPLIES, NEGATES, Form
+import numpy as np
+
+from ..graph import CONSTANT, INPUT, Tensor, bind
+from ..manners.text import ADDS, MULTIPLIES, NEGATES, WHOLE, Form
+from ..ops.broadcast import BROADCAST
 from ..recur import PROJ
 
 LONGEST = 300  # characters of a text that is read as one
@@ -60,16 +63,21 @@ def by_form(form: Form, operands: Sequence[Any]) -> Spelled:
 class Writer:
     """Writes one text; a subclass for each language.
 
-    exact   : nothing is left out.
-    longest : characters of a text that is read as one.
+    exact    : nothing is left out.
+    longest  : characters of a text that is read as one.
+    brackets : the signs around what binds less tightly than it must, and around operands.
+    inside   : stands for the operands that are left out, `between` for terms of a sum.
     """
 
     exact = False
     longest = LONGEST
+    brackets = ("(", ")")
+    inside = between = "..."
 
     def __init__(self, root: Tensor) -> None:
         self.root = root
         self._known: dict[Tensor, Spelled] = {}
+        self._shapes: dict[Tensor, tuple[int, ...]] = {}
 
     # -- what a language says ----------------------------------------------------------------------
 
@@ -79,16 +87,26 @@ class Writer:
     def leaf(self, t: Tensor) -> Written:
         raise NotImplementedError
 
-    def elided(self, t: Tensor) -> Written:
-        raise NotImplementedError
-
     def number(self, value: Any) -> Written:
         raise NotImplementedError
 
-    def bracketed(self, words: str) -> str:
-        raise NotImplementedError
+    def function(self, name: str) -> str:
+        """How a function is called."""
+        return name
 
-    def dots(self) -> Written:
+    def bracketed(self, words: str) -> str:
+        return f"{self.brackets[0]}{words}{self.brackets[1]}"
+
+    def elided(self, t: Tensor) -> Written:
+        """A node without its operands."""
+        t = self.bare(t)
+        if self.ends(t):
+            return self.leaf(t)
+        name = t.inputs[0].attrs["block"].name if t.op is PROJ else t.op.name
+        return Written(self.function(name) + self.bracketed(self.inside), WHOLE)
+
+    def bare(self, t: Tensor) -> Tensor:
+        """A node without what says nothing to a reader."""
         raise NotImplementedError
 
     # -- levels ------------------------------------------------------------------------------------
@@ -101,8 +119,36 @@ class Writer:
 
     def known(self, t: Tensor) -> Spelled:
         if t not in self._known:
-            self._known[t] = self.spelled(t)
+            said = self.spelled(t)
+            self._known[t] = said if self.exact else said._replace(operands=self.whole(t, said))
         return self._known[t]
+
+    def whole(self, t: Tensor, said: Spelled) -> tuple[Any, ...]:
+        """The operands; where shapes count, with the repetition that elementwise ops leave out."""
+        if t.op.kind == "elementwise" or t.op is BROADCAST:
+            return said.operands
+        return tuple(
+            bind(BROADCAST, x, shape=x.shape)
+            if isinstance(x, Tensor) and self._shown(x) != x.shape else x for x in said.operands
+        )  # fmt: skip
+
+    def _shown(self, output: Tensor) -> tuple[int, ...]:
+        """The shape of what is written for a node."""
+        waiting = [output]
+        while waiting:
+            t = waiting[-1]
+            inputs = [self.bare(x) for x in t.inputs] if t.op.kind == "elementwise" else []
+            if t not in self._shapes:
+                if not inputs or self.ends(t):
+                    number = t.op is CONSTANT and t.size == 1 and t.name is None
+                    self._shapes[t] = () if number else t.shape
+                elif missing := [x for x in inputs if x not in self._shapes]:
+                    waiting += missing
+                    continue
+                else:
+                    self._shapes[t] = np.broadcast_shapes(*(self._shapes[x] for x in inputs))
+            waiting.pop()
+        return self._shapes[output]
 
     def written(self) -> str:
         """As many levels as stay within the longest text; of `exact` ones all."""
@@ -161,7 +207,7 @@ class Writer:
     def _said(self, said: Spelled, done: dict[Tensor, Written]) -> Written:
         pieces = [
             done[x] if isinstance(x, Tensor)
-            else self.dots() if x is DOTS
+            else Written(self.between, WHOLE) if x is DOTS
             else self.number(x.value) if isinstance(x, Number) else Written(str(x), 9)
             for x in said.operands
         ]  # fmt: skip

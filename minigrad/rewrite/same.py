@@ -1,23 +1,20 @@
-"""`same`: whether two graphs compute the same thing in the same way."""
+"""`same`: whether two graphs compute the same thing, in the same way or by algebra."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from .. import static
 from ..arguments import tensor_leaves
-from ..graph import CONSTANT, INPUT, Tensor, toposort
-from ..recur import PROJ, RECUR, Block, Via, parts_of
-from ..structure import Structure
-from .merge import attributes_key
+from ..graph import Tensor, toposort
+from .formulas import equal_as_formulas
+from .written import numbered
 
 __all__ = ["same"]
 
 
-def same(a: Any, b: Any) -> bool:
+def same(a: Any, b: Any, *, algebra: bool = False) -> bool:
     """Whether two pytrees of Tensors are the same expressions, whatever their nodes are called.
 
     The same ops with the same attributes on the same operands in the same order,
@@ -25,9 +22,16 @@ def same(a: Any, b: Any) -> bool:
     A leaf that both are computed from stands for itself, unless it is a number in a formula;
     of others, numbers and arrays are the same with the same bits (shape and dtype included),
     and what has no value in the same places.
-
     Nothing is computed, and nothing rearranged: `x + y` is not `y + x`.
-    For answers to exercises compare `mg.simplify` of both.
+
+    algebra : also what follows by algebra, as of a derivative and the one written by hand:
+              sums and products in any order and multiplied out, quotients, powers,
+              exponentials and what is made of them (`sigmoid`, `tanh`, `softplus`, `softmax`,
+              `logsumexp`), choices, sums along axes.
+              Then symbols stand for themselves, and a True says that both are equal, to rounding,
+              wherever both are finite numbers on the way as written
+              (`sqrt(x) ** 2` is `x`; `sqrt(x ** 2)` is not).
+              A False says that no such rule was found.
 
     Raises TypeError for a leaf that is no Tensor.
     """
@@ -35,6 +39,8 @@ def same(a: Any, b: Any) -> bool:
     right, other = tensor_leaves("same", "b", b)
     if static.spec_key(spec) != static.spec_key(other) or len(left) != len(right):
         return False
+    if algebra:
+        return equal_as_formulas(left, right)
     shared = set(toposort(left)) & set(toposort(right))
     book: dict[Any, int] = {}
     return _classes(left, shared, book) == _classes(right, shared, book)
@@ -43,73 +49,3 @@ def same(a: Any, b: Any) -> bool:
 def _classes(outputs: Sequence[Tensor], shared: set[Tensor], book: dict[Any, int]) -> list[int]:
     known = numbered(toposort(outputs), shared, book)
     return [known[t] for t in outputs]
-
-
-def numbered(
-    order: Sequence[Tensor], shared: set[Tensor], book: dict[Any, int],
-    given: dict[Tensor, Any] | None = None,
-) -> dict[Tensor, int]:  # fmt: skip
-    """The number of each node's expression in the `book`, of which equal ones have the same.
-
-    given : keys of placeholders that mean something by their place.
-    """
-    found: dict[Tensor, int] = {}
-    insides: dict[Tensor, dict[Tensor, int]] = {}  # of each recurrence: its block's
-    free = 0
-    for t in order:
-        key: Any
-        inputs = tuple(found[x] for x in t.inputs)
-        if t in shared and not t.inputs and "literal" not in t.attrs:  # a number is its value
-            key = "itself", id(t)
-        elif given and t in given:
-            key = given[t]
-        elif t.op is INPUT:
-            key, free = ("free", free, t.shape, t.dtype), free + 1
-        elif t.op is CONSTANT:
-            key = "value", np.asarray(t._value).tobytes(), t.shape, t.dtype
-        elif t.op is RECUR:
-            block, structure, vias = parts_of(t)
-            made, insides[t] = _block_key(block, shared, book)
-            key = "recur", inputs, made, _structure_key(structure), tuple(map(_via_key, vias))
-        elif t.op is PROJ:
-            r, via = t.inputs[0], t.attrs["via"]
-            key = "proj", inputs, insides[r][t.attrs["ref"]], _via_key(via)
-        else:
-            key = t.op, inputs, attributes_key(t), t.shape, t.dtype
-        found[t] = book.setdefault(key, len(book))
-    return found
-
-
-def _block_key(
-    block: Block, shared: set[Tensor], book: dict[Any, int]
-) -> tuple[Any, dict[Tensor, int]]:
-    """Its arguments and slots mean something by their place; the rest is an expression of them."""
-    given: dict[Tensor, Any] = {}
-    for k, ph in enumerate(block.inputs):
-        given.setdefault(ph, ("argument", k, ph.shape, ph.dtype))
-    for place, ph in block.slots.items():
-        given.setdefault(ph, ("slot", place, ph.shape, ph.dtype))
-    order = toposort([*given, *block.outputs, *block.ports.values()])
-    found = _Inside(numbered(order, shared, book, given))
-    found.more = lambda t: numbered(toposort([*given, t]), shared, book, given)[t]
-    ports = tuple(sorted((place, found[t]) for place, t in block.ports.items()))
-    return (len(block.inputs), tuple(sorted(block.slots)), ports), found
-
-
-class _Inside(dict[Tensor, int]):
-    """The tensors of a block; one that no output or port depends on is looked up when asked."""
-
-    more: Any
-
-    def __missing__(self, t: Tensor) -> int:
-        self[t] = self.more(t)
-        return self[t]
-
-
-def _via_key(via: Via) -> Any:
-    return via.kind if via.rows is None else (via.kind, via.rows.tobytes(), via.size)
-
-
-def _structure_key(s: Structure) -> Any:
-    arrays = (s.src, s.dst, s.slot, s.port, s.level, s.keep, s.chunk)
-    return s.n, s.slots, s.ports, *(None if a is None else a.tobytes() for a in arrays)

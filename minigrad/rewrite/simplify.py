@@ -28,6 +28,7 @@ from ..ops.elementwise import ADD
 from ..ops.movement import CONCAT, PERMUTE, SLICE
 from ..ops.table import TABLE, literal, uniform
 from ..recur import PROJ, RECUR, Block, parts_of, proj, recurrence
+from .abreast import abreast
 from .merge import attributes_key
 from .regions import again
 from .rules import COMMUTES, Op, by_op
@@ -67,9 +68,16 @@ def simplified(outputs: Sequence[Tensor]) -> list[Tensor]:
         work = _Simplifier()
         work.run(found)
         before = blocks(_sums([work.new[t] for t in found]))
-        found = factors(before)
+        found = factors(abreast(before))
     longer = len(toposort(found)) > len(toposort(outputs))
     return list(outputs) if longer else found
+
+
+def folded(outputs: Sequence[Tensor]) -> list[Tensor]:
+    """One pass of the rules alone, nothing joined or shared: for who compares."""
+    work = _Simplifier()
+    work.run(outputs)
+    return [work.new[t] for t in outputs]
 
 
 class _Simplifier:
@@ -261,6 +269,15 @@ def _factors(work: _Simplifier, t: Tensor) -> Tensor | None:
     return None
 
 
+def _plain(work: _Simplifier, t: Tensor) -> Tensor | None:
+    """A product with a number other than 0, of which nothing is absorbed, is a product."""
+    for k, x in enumerate(t.inputs):
+        c = uniform(x)
+        if c is not None and np.isfinite(c) and (c != 0 or k == 1):
+            return work.record(_MULTIPLY, *t.inputs)
+    return None
+
+
 def _minus(work: _Simplifier, t: Tensor) -> Tensor | None:
     """-(2 * x) and 2 * -x are -2 * x."""
     inner = t.inputs[0] if t.op is _NEGATIVE else t
@@ -377,7 +394,8 @@ def _einsum(work: _Simplifier, t: Tensor) -> Tensor | None:
 
 ShapeRule = Callable[[_Simplifier, Tensor], Tensor | None]
 SHAPES: dict[Primitive, tuple[ShapeRule, ...]] = {
-    ADD: (_terms,), _MULTIPLY: (_factors, _minus), _NEGATIVE: (_minus,), ASTYPE: (_cast,),
+    TABLE["absorb"]: (_plain,), ADD: (_terms,), _MULTIPLY: (_factors, _minus),
+    _NEGATIVE: (_minus,), ASTYPE: (_cast,),
     RESHAPE: (_reshape,), BROADCAST: (_broadcast,), PERMUTE: (_permute,), SLICE: (_slice,),
     CONCAT: (_concat,), SUM: (_sum,), EINSUM: (_einsum,),
 }  # fmt: skip

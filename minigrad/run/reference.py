@@ -48,7 +48,7 @@ def with_values(
     leaves, spec = pytrees.tree_flatten(tree)
     if values is not None:
         tensors = [t for t in leaves if isinstance(t, Tensor)]
-        new = iter(rebuild(tensors, exchanged(who, tensors, values)))
+        new = iter(rebuild(tensors, exchanged(who, tensors, values, spare=True)))
         leaves = [next(new) if isinstance(t, Tensor) else t for t in leaves]
     return leaves, spec
 

@@ -8,6 +8,8 @@ import minigrad as mg
 import recurrent as rc
 from minigrad.graph import bind
 from minigrad.ops.table import TABLE
+from minigrad.testing.examples.expressions import random_expression
+from minigrad.testing.examples.problems import Seeded
 from minigrad.testing.examples.samples import SAMPLES
 from minigrad.testing.strategies import expressions
 from tests.counting import examples
@@ -257,3 +259,34 @@ def test_only_tensors():
         mg.expr(3)
     with pytest.raises(TypeError, match="Tensor"):
         mg.latex(None)
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_a_text_for_readers_means_the_same(part):
+    """Regression: operands are written without being repeated, also where their shape counted:
+    `sum(-1)` stood for -48."""
+    for k in range(60):
+        e = random_expression(Seeded([part, k]))
+        wrt = [mg.asarray(a, name=f"x{n}") for n, a in enumerate(e.args)]
+        y = e.f(*wrt)
+        g = mg.grad(mg.sum(y), wrt) if y.dtype.kind == "f" else []
+        for t in (y, *g):
+            text = mg.expr(t)
+            try:
+                found = mg.asarray(eval(text, {**text.names, **{x.name: x for x in wrt}}))
+            except (SyntaxError, NameError, TypeError, ValueError):  # left out, no Python, no shape
+                continue
+            found, wanted = mg.evaluate((found, t))
+            found, wanted = np.broadcast_arrays(found, wanted)
+            np.testing.assert_allclose(found, wanted, 1e-3, 1e-4, err_msg=text)
+
+
+@pytest.mark.parametrize("t,text", [
+    (mg.sum(-mg.ones_like(mg.symbol("x", (3,)))), "sum(broadcast_to(-1, shape=(3,)))"),
+    (mg.sum(mg.exp(mg.broadcast_to(mg.symbol("x", (3,)), (2, 3))), axis=0),
+     "sum(broadcast_to(exp(x), shape=(2, 3)), axis=0)"),
+    (mg.sum(mg.exp(mg.symbol("x", (3,))) * 2), "sum(exp(x) * 2)"),
+    (mg.sum(mg.symbol("x", (2, 3)) * mg.broadcast_to(mg.symbol("y", (3,)), (2, 3))), "sum(x * y)"),
+])  # fmt: skip
+def test_repetition_is_written_where_shapes_count(t, text):
+    assert mg.expr(t) == text
