@@ -2,8 +2,8 @@
 default), thorough; and `--only-skipped`, which runs what the run before left out for want of a
 package, once that is there.
 
-Workers share the cores: one thread of BLAS for each.  (On a busy machine OpenBLAS's threads wait for
-each other in small matrices for half a second.)
+Workers share the cores: one thread of BLAS for each.  (On a busy machine OpenBLAS's threads wait
+for each other in small matrices for half a second.)
 
 In the profile dev LLVM optimises nothing: half of what compiling takes, and the same instructions
 as far as our kernels say which.  `.ci/run` runs the same tests on kernels as users have them.
