@@ -39,7 +39,8 @@ def test_the_same_values_and_derivatives(seed, count, products, bias):
     found = laws(y, leaves, 1e-9)
     after = contractions(found)
     joins = products + bias > 1 and products + products + bias + 1 < count * products
-    assert after == products * (1 if joins else count)
+    # Else few sums of many products may each become one product of joined vectors (`blocks`).
+    assert after == products if joins else after in (products * count, count)
     laws([y, mg.grad(y, leaves)], leaves, 1e-9)
 
 
