@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigrad as mg
+from tests.counting import examples
 from tests.rewrite.test_simplify import laws
 
 
@@ -31,6 +32,7 @@ def contractions(t):
 
 
 @given(st.integers(0, 2**32), st.integers(2, 6), st.integers(1, 3), st.booleans())
+@settings(max_examples=examples(5))
 def test_the_same_values_and_derivatives(seed, count, products, bias):
     rng = np.random.default_rng(seed)
     widths = rng.integers(1, 4, count)
@@ -39,8 +41,9 @@ def test_the_same_values_and_derivatives(seed, count, products, bias):
     found = laws(y, leaves, 1e-9)
     after = contractions(found)
     joins = products + bias > 1 and products + products + bias + 1 < count * products
-    # Else few sums of many products may each become one product of joined vectors (`blocks`).
-    assert after == products if joins else after in (products * count, count)
+    # Many products and no bias: `blocks` may join what each sum reads first, to one product each.
+    ways = {products if joins else products * count} | ({count} if products > 2 else set())
+    assert after in ways
     laws([y, mg.grad(y, leaves)], leaves, 1e-9)
 
 

@@ -120,6 +120,7 @@ def test_any_loop(case):
     close(mg.reference(mg.grad(rewritten, (x, z, w))), mg.reference(mg.grad(y, (x, z, w))), 1e-11)
 
 
+@pytest.mark.long
 def test_a_training_loop_with_a_loss_at_every_step():
     """Written as in the paper: a block in a loop, a head and a loss behind it."""
     cell, time = rc.GRU(3, 4), 12

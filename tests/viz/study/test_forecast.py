@@ -10,6 +10,7 @@ import pytest
 
 import minigrad as mg
 import recurrent as rc
+from tests.counting import some
 from viz.out.render import engine
 from viz.study.findings import results_lines
 from viz.study.forecast import AHEAD, SPAN, baselines, continued, score
@@ -85,7 +86,7 @@ def test_a_continuation_reads_what_it_predicted(cell):
 
 
 @needs_graphviz
-@pytest.mark.parametrize("asked", [{}, {"target": "b"}, {"target": "larger"}])
+@pytest.mark.parametrize("asked", some([{"target": "larger"}, {}, {"target": "b"}], 1))
 def test_the_saved_model_is_used_as_the_page_says(tmp_path, monkeypatch, asked):
     study = tabled(series(), "gru", **asked)
     write(study, tmp_path)
@@ -105,7 +106,7 @@ def test_the_saved_model_is_used_as_the_page_says(tmp_path, monkeypatch, asked):
 
 
 @needs_graphviz
-@pytest.mark.parametrize("asked", [{}, {"target": "b"}, {"target": "larger"}])
+@pytest.mark.parametrize("asked", some([{"target": "larger"}, {}, {"target": "b"}], 1))
 def test_the_page_says_what_was_found(asked):
     study = tabled(series(gaps=True), **asked)
     files = build(study)

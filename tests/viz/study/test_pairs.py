@@ -9,6 +9,7 @@ import pytest
 
 import minigrad as mg
 import recurrent as rc
+from tests.counting import some
 from viz.out.render import engine
 from viz.study.corpus import InputError, read
 from viz.study.corpus import given as taken
@@ -92,6 +93,7 @@ def test_what_is_held_out_is_not_trained_on():
     assert a.losses == b.losses
 
 
+@pytest.mark.long
 def test_it_learns_to_turn_round():
     task = Pairs("bahdanau-attention", 16, read(MANY))
     training = train(task, 300, 0, rate=0.02)
@@ -108,7 +110,7 @@ def test_it_learns_to_turn_round():
 
 
 @needs_graphviz
-@pytest.mark.parametrize("cell", PAIRS)
+@pytest.mark.parametrize("cell", some([*PAIRS], 1))
 def test_the_page_and_the_drawing_say_the_words(cell):
     corpus = read(FEW)
     task = Pairs(cell, 5, corpus)
