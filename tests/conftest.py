@@ -6,7 +6,8 @@ Workers share the cores: one thread of BLAS for each.  (On a busy machine OpenBL
 for each other in small matrices for half a second.)
 
 In the profile dev LLVM optimises nothing: half of what compiling takes, and the same instructions
-as far as our kernels say which.  `.ci/run` runs the same tests on kernels as users have them.
+as far as our kernels say which.  The long and the oracle tests of `.ci/run` run on kernels as
+users have them; `.ci/run all` runs all tests on such.
 """
 
 import os
