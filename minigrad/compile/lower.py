@@ -28,6 +28,8 @@ from .language import FOLDS, LOGIC, MASKS, MOVED, Row, Sum, topological
 from .tensors import COMPOSED, RUNNING, Nest, Places, added, fold, moved, nest, running
 
 IN_CODE = (0.0, 0.5, 1.0, 2.0, float("inf"))  # of either sign: numbers that are no entry of a table
+
+
 class Unsupported(Exception):
     """A block (or a part of it) that the compiler has no code for; the text says which op and
     why.

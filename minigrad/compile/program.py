@@ -26,11 +26,11 @@ class Program:
 
     inputs  : the row nodes of its arguments.
     numbers : which argument a placeholder stands for.
-    entries : of its table, those that are the same for all runners, and rules of the others
-              (`table.Table`); made by the first runner.
+    entries : of its runners' tables, what is the same in all and the rules of the rest
+              (see `table.Table`); None before the first.
     """
 
-    entries: Any = None, None
+    entries: Any = None
 
     def __init__(
         self,

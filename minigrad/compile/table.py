@@ -115,10 +115,10 @@ class Table:
         self.infinite = np.zeros(len(self.plan.matrices) + 1, np.int64)  # 1: not finite
         self.of_input: list[tuple[int, int, Row]] = []
         self.of_shared: list[tuple[int, Tensor, bool, int]] = []
-        row, rest = program.entries
-        if row is None:  # the first runner of the program
-            row, rest = program.entries = self._entries()
-        row = row.copy()
+        if program.entries is None:
+            program.entries = self._entries()
+        same, rest = program.entries
+        row = same.copy()
         for rule, of, entry in rest:
             row[entry] = rule(self, *of)
         self.array = np.array([row] * threads, np.int64)

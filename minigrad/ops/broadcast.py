@@ -146,6 +146,7 @@ def sharing_numbers(trace: Trace) -> Iterator[None]:
 
 
 def _spread_number(op: str, x: float, like: Tensor) -> Tensor:
+    """A number in the dtype and shape of a tensor, recorded unless the trace has it."""
     shared = _numbers.get()
     if shared is None or shared[0] is not _trace.get() or not x:  # 0.0 and -0.0 are equal
         return broadcast_to(_number(op, x, like.dtype), like.shape)

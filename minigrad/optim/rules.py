@@ -140,7 +140,7 @@ def adamw(
         (ps, _), joined = leaves_of("adamw", params, recorded, params=params, grads=grads)
         marks = _marks("adamw", mask, params, ps)
         ps = [
-            p - cast(lr, p) * weight_decay * p if yes else p
+            p - cast(lr, p) * (weight_decay * p) if yes else p
             for p, yes in zip(ps, marks, strict=True)
         ]
         return plain.update(joined(ps), grads, state)

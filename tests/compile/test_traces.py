@@ -1,8 +1,10 @@
 """What a trace is known by, and whose it is: statics, keys, threads, tasks, interrupts, forks."""
 
+import gc
 import os
 import signal
 import threading
+from collections import Counter
 
 import numpy as np
 import optree
@@ -294,3 +296,44 @@ def test_numbers_are_shared_within_a_trace_alone():
     own = {t.attrs["trace"] for t in toposort(kept) if t.op is CONSTANT}
     around = {t.attrs["trace"] for t in toposort([mg.function(f).graph(h, x)]) if t.op is CONSTANT}
     assert own and around and not own & around
+
+
+def test_a_compiled_call_keeps_no_graph():
+    """With new lengths at every step all graphs would be looked through by Python's collector."""
+    net = rc.ManyToOne(rc.LSTM(2, 3), 2, tokens=4)
+
+    def f(p, tokens, lengths):
+        loss = mg.sum(mg.square(net(p, tokens, lengths)))
+        return loss, mg.grad(loss, p)
+
+    traced, p, tokens = mg.function(f), net.init(0), np.zeros((5, 2), np.int64)
+    traced(p, tokens, [1, 5])
+    before = alive()
+    for k in range(2, 5):
+        traced(p, tokens, [k, 5])
+    kept = alive() - before
+    recorded = Counter(t.op.name for t in mg.nodes(traced.graph(p, tokens, [1, 5])))
+    assert len(recorded) > 6
+    # The arguments, and ops that may have to say why they refuse integers.
+    assert set(kept) == {"input", "take", "checked", "scatter"}
+
+
+def alive():
+    """How many Tensors there are, by op."""
+    gc.collect()
+    return Counter(t.op.name for t in gc.get_objects() if type(t) is mg.Tensor)
+
+
+def test_numbers_that_numbers_of_rows_give_are_refused_in_the_words_of_the_reference():
+    def f(table, rows, tokens):
+        return mg.sum(mg.take(table, mg.take(rows, tokens, axis=0), axis=0))
+
+    traced, table = mg.function(f), np.ones((3, 2))
+    rows, tokens = np.array([0, 7, 2]), np.array([1, 0])
+    assert traced(table, np.array([0, 1, 2]), tokens) == 4
+    with pytest.raises(IndexError) as wanted:
+        mg.reference(f(*mg.tensors((table, rows, tokens))))
+    with pytest.raises(IndexError) as found:
+        traced(table, rows, tokens)
+    assert str(found.value) == str(wanted.value)
+    assert traced(table, np.array([0, 1, 2]), tokens) == 4

@@ -157,6 +157,23 @@ def test_a_training_step_is_one_function_traced_once(make, dtype):
     assert traced == [1]
 
 
+@pytest.mark.parametrize("make", [
+    lambda lr, x: optim.sgd(lr, 0.9), lambda lr, x: optim.adam(lr),
+    lambda lr, x: optim.adamw(90 * lr, weight_decay=90 * x), lambda lr, x: optim.adagrad(lr),
+    lambda lr, x: optim.rmsprop(lr, momentum=0.9, centered=True),
+])  # fmt: skip
+def test_a_recorded_update_is_that_of_arrays_to_the_bit(make):
+    """A rate is a number of the parameters' dtype before anything is done with it, either way."""
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        opt = make(*rng.uniform(1e-4, 1e-2, 2).tolist())
+        p, g = ({"w": rng.normal(size=9).astype(np.float32)} for _ in "pg")
+        _, state = opt.update(p, g, opt.init(p))
+        wanted = opt.update(p, g, state)[0]["w"]
+        found = opt.update(*mg.tensors((p, g, state)))[0]["w"].numpy()
+        assert found.dtype == wanted.dtype and found.tobytes() == wanted.tobytes()
+
+
 def test_an_update_of_tensors_is_recorded():
     """Regression: it returned detached arrays.  The slope by the learning rate, in closed form."""
     t, rate = mg.tensors(P), mg.asarray(0.1)
