@@ -5,6 +5,8 @@ import pytest
 
 from benchmarks import claims
 
+pytestmark = pytest.mark.long  # nets that learn
+
 
 @pytest.mark.parametrize("name", claims.CLAIMS)
 def test_a_claim_states_what_it_found(name, tmp_path):

@@ -6,6 +6,8 @@ import pytest
 import recurrent as rc
 from benchmarks import learn
 
+pytestmark = pytest.mark.long  # nets that learn
+
 
 def check(results):
     found = list(results)

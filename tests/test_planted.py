@@ -282,6 +282,7 @@ def test_every_law_has_a_mistake_that_breaks_it():
     assert set(LAWS) == {law for _, law, _ in CASES.values()}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", CASES)
 def test_a_planted_mistake_breaks_a_law(case, monkeypatch):
     plant, law, kind = CASES[case]

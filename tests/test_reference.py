@@ -7,6 +7,8 @@ import pytest
 
 from docs import reference
 
+pytestmark = pytest.mark.long  # a page of the docs, made again
+
 MODULES = reference.MODULES.items()
 
 

@@ -123,6 +123,7 @@ def test_against_a_naive_torch_implementation(problem):
 # -- the laws --------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @settings(max_examples=examples(12))
 @given(problems())
 def test_compiled_evaluated_and_unfolded(problem):

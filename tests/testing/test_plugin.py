@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ENTRY = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["pytest11"]
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.long  # runs of pytest in pytest
 
 USER = """
 import minigrad as mg

@@ -56,6 +56,7 @@ SPECIALS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", SPECIALS)
 def test_each_special_is_drawn_unless_switched_off(name, dtype):

@@ -15,6 +15,8 @@ from minigrad.testing.__main__ import main
 from minigrad.testing.checking.judge import Judge
 from minigrad.testing.tester import alarms
 
+pytestmark = pytest.mark.long  # the tester itself, at work
+
 NUMBER = max(40, settings.default.max_examples)
 
 

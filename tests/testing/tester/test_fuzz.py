@@ -19,6 +19,8 @@ from minigrad.testing.plugin import PROFILES
 from minigrad.testing.tester import fuzz, scripts
 from minigrad.testing.tester.worker import Outcome, Wrong
 
+pytestmark = pytest.mark.long  # the tester itself, at work
+
 EXAMPLES = settings.default.max_examples  # of the profile
 
 

@@ -16,6 +16,8 @@ from minigrad.testing.tester.mutations import MUTATIONS, SLIPS
 
 from ...ops.test_every_op import derivatives, leaves, random
 
+pytestmark = pytest.mark.long  # the tester itself, at work
+
 
 def made(name):
     (found,) = [m for m in mutate.mutants() if m.name == name]

@@ -102,6 +102,7 @@ def test_hostile_labels_are_drawn_literally(engine):
     check(HOSTILE)
 
 
+@pytest.mark.long
 @settings(
     max_examples=examples(60),
     deadline=None,

@@ -75,6 +75,7 @@ def test_the_worst_labels():
     through(HOSTILE + EVIL)
 
 
+@pytest.mark.long
 @settings(max_examples=examples(300), deadline=None)
 @given(st.lists(st.text(st.characters(codec=None), max_size=30), min_size=34, max_size=40))
 def test_any_label(labels):
