@@ -20,6 +20,7 @@ import viz
 from tests.counting import examples
 from viz.out.render import engine
 from viz.page.program import program
+from viz.scene.scene import norm_text
 from viz.scene.turns import MOST_TURNS
 
 from .graphs import FOREST, chain, lstm, rnn, slots
@@ -145,6 +146,33 @@ def test_rows_of_a_table_and_uses_outside_are_counted_when_they_come():
         wanted.append(np.linalg.norm(sums))
     np.testing.assert_allclose(head.running, wanted, rtol=1e-9)
     np.testing.assert_allclose(wanted[-1], np.linalg.norm(mg.grad(loss, p["E"]).numpy()), rtol=1e-9)
+
+
+def test_words_tell_parameters_of_one_name_apart():
+    rng = np.random.default_rng(0)
+    cells = rc.RNN(3, 2), rc.RNN(2, 2)
+    xs = mg.asarray(rng.standard_normal((3, 3)), name="x")
+    for k, cell in enumerate(cells):
+        _, xs = rc.unroll(cell, mg.tensors({f"l{k}": cell.init(k)})[f"l{k}"], xs)
+    made = viz.animate(loss := mg.sum(mg.square(xs)), grad=loss)
+    norms = {(t.label, t.group): t.norm for t in made.drawing.scene.tracks}
+    last = made.frames[-1].words
+    for which in ("RNN 1", "RNN 2"):
+        assert f"∂b of {which}‖ = {norm_text(norms['b', which])}" in last
+    assert "added to U of RNN 2 (" in made.frames[1].words
+
+
+def test_words_say_a_sum_of_norms_where_several_uses_are_added_at_once():
+    """Of two sequences at one level; it said the larger one as if that were all."""
+    _, ys, leaves = chain([2, 0, 3])
+    loss = mg.sum(mg.square(ys)).named("L")
+    terms = {k: mg.contributions(loss, leaves[k]).numpy() for k in "UW"}
+    sizes = {k: np.linalg.norm(value, axis=(1, 2)) for k, value in terms.items()}
+    frames = viz.animate(loss, grad=loss).frames
+    alone = ", ".join(f"{k} ({norm_text(sizes[k][4])})" for k in "UW")
+    assert frames[1].words.endswith(f"added to {alone}")
+    both = ", ".join(f"{k} (Σ {norm_text(sizes[k][1] + sizes[k][3])})" for k in "UW")
+    assert frames[2].words.endswith(f"added to {both}")
 
 
 def test_trees_run_back_by_depth():
