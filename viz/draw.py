@@ -232,8 +232,9 @@ def draw(
         a gradient, without one the first and last ones.
 
     Raises TypeError for what is no Tensor, text or number where there must be one.
-    Raises ValueError for an unknown view, a ``grad`` that is no scalar, a ``wrt`` not in the graph,
-    too few steps, labels that are not as many as the nodes, or a scale that is none.
+    Raises ValueError for an unknown view or measure, a ``grad`` that is no scalar, a ``wrt`` not in
+    the graph, too few steps or sequences, labels that are not as many as the nodes, a scale that is
+    none, or ``step``, ``measure`` and ``sequences`` for a view that has no such thing.
     """
     return drawn(
         outputs, view, grad, wrt, max_steps, labels, title, scale, step, measure, sequences
