@@ -73,7 +73,7 @@ class Unit:
 
     @cached_property
     def of_first(self) -> str:
-        """What a heading says of such strips: which sequence, where there are several."""
+        """What is said of such strips: which sequence, where there are several."""
         return f", sequence {self.first + 1}" if self.structure.components > 1 else ""
 
     @cached_property

@@ -254,7 +254,7 @@ def _state_strips(draft: Draft, lanes: Lanes, backward: Backward, unit: Unit) ->
             name = next((t.name for (_, at), t in block.slots.items() if at == leaf), None) or "h"
             draft.tracks.append(
                 Track(
-                    f"t{len(draft.tracks)}", f"state {name}", lanes.group(unit) + unit.of_first,
+                    f"t{len(draft.tracks)}", f"state {name}{unit.of_first}", lanes.group(unit),
                     strip=tuple(norms[rows].tolist()),
                     tooltip=f"norm of the total gradient with regard to {name} after each step"
                     + unit.of_first.replace(",", " of"),

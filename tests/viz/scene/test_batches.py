@@ -159,15 +159,14 @@ def test_long_strips_of_one_sequence_are_of_the_first_that_has_steps_and_say_so(
     scene = viz.draw(loss, grad=loss, measure=["saturation", "singular"]).scene
     first = next(k for k, n in enumerate(lengths) if n)
     rows = range(sum(lengths[:first]), sum(lengths[: first + 1]))
-    (state,) = (t for t in scene.tracks if t.label == "state h")
+    (state,) = (t for t in scene.tracks if t.label == f"state h, sequence {first + 1}")
     total = norms(mg.state_gradients(loss, states))
     np.testing.assert_allclose(state.strip, total[rows], rtol=1e-9)
     flat = (np.abs(ys.numpy()) > 0.9).mean(axis=1)
     (share,) = (t for t in scene.measures if t.kind == "saturation")
     np.testing.assert_allclose(share.strip, flat[rows])
-    for track in (state, *scene.measures):
-        assert len(track.strip) == len(rows)
-        assert track.group.endswith(f", sequence {first + 1}")
+    assert all(len(t.strip) == len(rows) for t in scene.measures)
+    assert all(t.group.endswith(f", sequence {first + 1}") for t in scene.measures)
 
 
 def test_trees_are_elided_as_ever_where_a_number_of_sequences_is_given():

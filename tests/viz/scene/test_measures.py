@@ -160,6 +160,20 @@ def test_long_sequences_have_strips():
     assert len(found["h"].strip) == 90 and not found["h"].uses
 
 
+@pytest.mark.parametrize(("steps", "edges"), [(90, 1), (5000, 0)])
+def test_white_strips_have_an_edge_where_it_covers_no_column(steps, edges):
+    """No unit is saturated: the row looked as if there was nothing."""
+    cell = rc.RNN(1, 2)
+    _, ys = rc.unroll(cell, mg.tensors(cell.init(0)), np.zeros((steps, 1)))
+    dot = viz.draw(ys, measure="saturation").dot
+    (white,) = re.findall(r'.*id="y0s0".*', dot)
+    assert 'fillcolor="#ffffff"' in white and "penwidth=0.6" in white
+    xs = np.where(np.arange(steps) % 2, 9.0, 0.0)[:, None]
+    _, ys = rc.unroll(cell, mg.tensors(cell.init(0)), xs)
+    (mixed,) = re.findall(r'.*id="y0s0".*', viz.draw(ys, measure="saturation").dot)
+    assert "striped" in mixed and ("penwidth=0.6" in mixed) == edges
+
+
 def test_nan_is_nan_where_it_is():
     cell = rc.RNN(1, 2)
     xs = np.array([[0.0], [np.nan], [0.0]])
