@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 import minigrad as mg
 import recurrent as rc
 import viz
-from docs import architectures as page
 from tests.counting import examples
 from viz.out.render import engine
 from viz.scene.style import contrast, ink_on, luminance, shade
 
-from ..graphs import chain, rnn
+from ..graphs import ENTRIES, chain, drawn_by, rnn
 
 CELLS = {"RNN": rc.RNN, "LSTM": rc.LSTM, "GRU": rc.GRU}
 
@@ -214,14 +213,9 @@ def test_wrong_measures_are_refused():
         viz.draw(hs, measure="singular")
 
 
-@pytest.mark.parametrize("entry", [e for s in page.SECTIONS.values() for e in s if e.draw],
-                         ids=lambda e: e.title)  # fmt: skip
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: e.title)
 def test_every_architecture_can_be_measured(entry, monkeypatch):
-    kept = []
-    monkeypatch.setattr(page.viz, "draw", lambda outputs, *a, **k: kept.append(outputs))
-    entry.draw()
-    monkeypatch.undo()
-    outputs = [t for t in mg.pytrees.tree_leaves(kept[0]) if isinstance(t, mg.Tensor)]
+    outputs = drawn_by(entry, monkeypatch)
     scene = viz.draw(outputs, max_steps=4).scene if outputs else None
     if scene is None or not any(n.kind == "cell" for n in scene.nodes):
         pytest.skip("no recurrence")
