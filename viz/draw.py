@@ -299,7 +299,7 @@ def _measures(given: Any, view: str) -> tuple[str, ...]:
                 f"draw: unknown measure {one!r:.40}: one of {', '.join(map(repr, MEASURES))}"
             )
     if view != "unfolded":
-        raise ValueError(f'draw: measure= is for view="unfolded"; the {view} view has no steps')
+        raise ValueError(f'draw: measure= is for view="unfolded", not for the {view} view')
     return tuple(one for one in MEASURES if one in listed)
 
 
