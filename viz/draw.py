@@ -232,8 +232,9 @@ def draw(
         a gradient, without one the first and last ones.
 
     Raises TypeError for what is no Tensor, text or number where there must be one.
-    Raises ValueError for an unknown view, a ``grad`` that is no scalar, a ``wrt`` not in the graph,
-    too few steps, labels that are not as many as the nodes, or a scale that is none.
+    Raises ValueError for an unknown view or measure, a ``grad`` that is no scalar, a ``wrt`` not in
+    the graph, too few steps or sequences, labels that are not as many as the nodes, a scale that is
+    none, or ``step``, ``measure`` and ``sequences`` for a view that has no such thing.
     """
     return drawn(
         outputs, view, grad, wrt, max_steps, labels, title, scale, step, measure, sequences
@@ -298,7 +299,7 @@ def _measures(given: Any, view: str) -> tuple[str, ...]:
                 f"draw: unknown measure {one!r:.40}: one of {', '.join(map(repr, MEASURES))}"
             )
     if view != "unfolded":
-        raise ValueError(f'draw: measure= is for view="unfolded"; the {view} view has no steps')
+        raise ValueError(f'draw: measure= is for view="unfolded", not for the {view} view')
     return tuple(one for one in MEASURES if one in listed)
 
 

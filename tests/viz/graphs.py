@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 import minigrad as mg
+import recurrent as rc
+from docs import architectures as page
 from viz.scene.scene import Cluster, Edge, Node, Scene, legend_for
+
+ENTRIES = [e for entries in page.SECTIONS.values() for e in entries if e.draw is not None]
 
 
 def rnn(params, carry, x):
@@ -58,6 +62,33 @@ def slots(structure, seed=0):
     x = leaf(rng, structure.n, 3, name="x")
     states, ys = mg.recur(binary, structure, initial=np.zeros((1, 2)), shared=p, inputs=x)
     return states, ys, {**p, "x": x}
+
+
+def tied():
+    """Words read from a table E, and scored by it: (loss, E, the words, their vectors, scored).
+
+    scored(table): the loss where another table scores them.
+    """
+    rng = np.random.default_rng(0)
+    cell = rc.RNN(3, 3)
+    p = mg.tensors({"cell": cell.init(0), "E": rng.standard_normal((6, 3))})
+    ids, targets = np.array([0, 1, 2, 1, 4]), np.array([1, 2, 1, 4, 5])
+    xs = mg.take(p["E"], ids)
+    _, ys = rc.unroll(cell, p["cell"], xs)
+
+    def scored(table):
+        return mg.sum(mg.cross_entropy(ys @ table.T, targets))
+
+    return scored(p["E"]), p["E"], ids, xs, scored
+
+
+def drawn_by(entry, monkeypatch):
+    """The tensors that an architecture of the docs draws; [] for a mere structure."""
+    kept = []
+    with monkeypatch.context() as patch:
+        patch.setattr(page.viz, "draw", lambda outputs, *a, **k: kept.append(outputs))
+        entry.draw()
+    return [t for t in mg.pytrees.tree_leaves(kept[0]) if isinstance(t, mg.Tensor)]
 
 
 FOREST = [[], [], [0, 1], [], [2, 3], [], [], [5, 6]]

@@ -20,11 +20,12 @@ import viz
 from tests.counting import examples
 from viz.out.render import engine
 from viz.page.program import program
+from viz.scene.scene import norm_text
 from viz.scene.turns import MOST_TURNS
 
-from .graphs import FOREST, chain, lstm, rnn, slots
+from .graphs import ENTRIES, FOREST, chain, lstm, rnn, slots, tied
 from .page.browser import Browser
-from .scene.test_tracks import ENTRIES, drawn_outputs
+from .scene.test_tracks import drawn_outputs
 from .test_random import LAW, net, plans
 
 needs_graphviz = pytest.mark.skipif(engine() is None, reason="no Graphviz on PATH, no pygraphviz")
@@ -127,24 +128,45 @@ def test_partial_sums_of_random_nets(plan):
 
 def test_rows_of_a_table_and_uses_outside_are_counted_when_they_come():
     """Tied embeddings: at the steps by word, at the loss before all of them."""
-    rng = np.random.default_rng(0)
-    cell = rc.RNN(3, 3)
-    p = mg.tensors({"cell": cell.init(0), "E": rng.standard_normal((6, 3))})
-    ids, targets = np.array([0, 1, 2, 1, 4]), np.array([1, 2, 1, 4, 5])
-    xs = mg.take(p["E"], ids)
-    _, ys = rc.unroll(cell, p["cell"], xs)
-    loss = mg.sum(mg.cross_entropy(ys @ p["E"].T, targets))
+    loss, table, ids, xs, scored = tied()
     head = next(t for t in viz.animate(loss, grad=loss).drawing.scene.tracks
                 if t.tooltip.startswith("E:") and t.running)  # fmt: skip
-    again = mg.asarray(p["E"].numpy())
-    sums = np.array(mg.grad(mg.sum(mg.cross_entropy(ys @ again.T, targets)), again))
+    again = mg.asarray(table.numpy())
+    sums = np.array(mg.grad(scored(again), again))
     sent = mg.grad(loss, xs).numpy()
     wanted = [np.linalg.norm(sums)]
     for step in reversed(range(5)):
         sums[ids[step]] += sent[step]
         wanted.append(np.linalg.norm(sums))
     np.testing.assert_allclose(head.running, wanted, rtol=1e-9)
-    np.testing.assert_allclose(wanted[-1], np.linalg.norm(mg.grad(loss, p["E"]).numpy()), rtol=1e-9)
+    np.testing.assert_allclose(wanted[-1], np.linalg.norm(mg.grad(loss, table).numpy()), rtol=1e-9)
+
+
+def test_words_tell_parameters_of_one_name_apart():
+    rng = np.random.default_rng(0)
+    cells = rc.RNN(3, 2), rc.RNN(2, 2)
+    xs = mg.asarray(rng.standard_normal((3, 3)), name="x")
+    for k, cell in enumerate(cells):
+        _, xs = rc.unroll(cell, mg.tensors({f"l{k}": cell.init(k)})[f"l{k}"], xs)
+    made = viz.animate(loss := mg.sum(mg.square(xs)), grad=loss)
+    norms = {(t.label, t.group): t.norm for t in made.drawing.scene.tracks}
+    last = made.frames[-1].words
+    for which in ("RNN 1", "RNN 2"):
+        assert f"∂b of {which}‖ = {norm_text(norms['b', which])}" in last
+    assert "added to U of RNN 2 (" in made.frames[1].words
+
+
+def test_words_say_a_sum_of_norms_where_several_uses_are_added_at_once():
+    """Of two sequences at one level; it said the larger one as if that were all."""
+    _, ys, leaves = chain([2, 0, 3])
+    loss = mg.sum(mg.square(ys)).named("L")
+    terms = {k: mg.contributions(loss, leaves[k]).numpy() for k in "UW"}
+    sizes = {k: np.linalg.norm(value, axis=(1, 2)) for k, value in terms.items()}
+    frames = viz.animate(loss, grad=loss).frames
+    alone = ", ".join(f"{k} ({norm_text(sizes[k][4])})" for k in "UW")
+    assert frames[1].words.endswith(f"added to {alone}")
+    both = ", ".join(f"{k} (Σ {norm_text(sizes[k][1] + sizes[k][3])})" for k in "UW")
+    assert frames[2].words.endswith(f"added to {both}")
 
 
 def test_trees_run_back_by_depth():

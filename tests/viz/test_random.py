@@ -13,14 +13,13 @@ from hypothesis import strategies as st
 import minigrad as mg
 import recurrent as rc
 import viz
-from docs import architectures as page
 from viz.layout.geometry import Box, Layout, straight
 from viz.out import render
 from viz.scene.flow import recurs_of
 from viz.scene.text import clean, width
 
 from ..counting import examples
-from .graphs import FOREST, slots
+from .graphs import ENTRIES, FOREST, slots
 from .scene.test_tracks import drawn_outputs
 
 MOVES = (mg.tanh, mg.sigmoid, lambda h: h * 0.5, mg.sin, lambda h: mg.maximum(h, -0.3))
@@ -275,9 +274,6 @@ def architectures():
 @pytest.mark.parametrize("grad", [True, False])
 def test_nothing_lies_on_anything_in_larger_nets(loss, grad):
     check(viz.draw(loss, grad=loss if grad else None))
-
-
-ENTRIES = [e for entries in page.SECTIONS.values() for e in entries if e.draw is not None]
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: e.title)

@@ -33,24 +33,29 @@ def lead_around(
 ) -> None:
     """Replaces, in ``paths``, those that run through a box which is none of their ends.
 
-    And those that run slanting out of a tree, or from parameters, across other edges.
+    And those that run slanting out of a tree, a grid or a DAG, or from parameters, across other
+    edges.
     """
     solid = dict(boxes) | {f"\0{k}": box for k, box in enumerate(tiles)}
     near = Grid(solid)
     ways = {(e.source, e.target, e.slot, e.part): e for e in scene.edges if e.kind != "backward"}
-    trees = {c.id for c in scene.clusters if c.arrangement == "tree"}
+    chains = {c.id for c in scene.clusters if c.arrangement == "chain"}
     lane = {node.id: node.lane for node in scene.nodes}
-    wrong = {}
+    through, slanting = {}, {}
     for edge in scene.edges:
-        leaves = lane[edge.source] in trees and lane[edge.target] is None
+        leaves = lane[edge.source] not in (None, *chains) and lane[edge.target] is None
         across = edge.kind != "backward" and (leaves or edge.kind == "shared")
-        slanting = across and _slants(paths[edge.id], 3.0 if edge.kind == "shared" else SLANT)
-        if slanting or near.meets(paths[edge.id], edge.source, edge.target):
+        if near.meets(paths[edge.id], edge.source, edge.target):
             back = edge.kind == "backward"
             key = (edge.target, edge.source) if back else (edge.source, edge.target)
             forward = ways.get((*key, edge.slot, edge.part), edge)
-            wrong[forward.id] = forward
-    if not wrong or len(wrong) > MOST:
+            through[forward.id] = forward
+        elif across and _slants(paths[edge.id], 3.0 if edge.kind == "shared" else SLANT):
+            slanting[edge.id] = edge
+    wrong = through | slanting
+    if len(wrong) > MOST:
+        wrong = through  # what slants can be read all the same
+    if len(wrong) > MOST:
         return
     gradients = {
         (e.target, e.source, e.slot, e.part): e.id for e in scene.edges if e.kind == "backward"

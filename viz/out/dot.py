@@ -254,6 +254,9 @@ def _tile(name: str, tile: Tile, scene: Scene, lit: bool = False) -> str:
     elif tile.kind == "strip":
         shades = [n if n is None else shade(n, tile.scale, scene.legend) for n in tile.norms]
         look |= _striped(shades)
+        wide = len(set(shades)) == 1 or tile.box.w > 6 * len(shades)  # else lines would cover them
+        if tile.scale != "gradient" and wide:
+            look |= {"penwidth": "0.6", "color": quote(FRAME)}
     elif tile.kind == "together":
         look |= {"penwidth": "0.8", "color": quote(SHARED), "fillcolor": quote("#f3f0fa")}
     else:

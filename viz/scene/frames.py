@@ -5,12 +5,14 @@ All of it is read off a scene whose nodes know their turns (``turns``).
 
 from __future__ import annotations
 
-from collections import defaultdict
+import math
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from .lanes import BACKWARD, FORWARD
 from .numbers import norm
-from .scene import Edge, Node, Scene, Track, norm_text
+from .scene import Edge, Node, Scene, Track, Use, norm_text
 from .trouble import GRADIENT
 
 MOST_SAID = 2  # cotangents that are spelled out in one moment
@@ -175,23 +177,48 @@ def _joint(sizes: Sequence[float]) -> float:
     return norm(sizes)  # type: ignore[arg-type]
 
 
+def _names(tracks: Sequence[Track]) -> dict[str, str]:
+    """What parameters are called, by the ids of their rows: of one name, with their nets."""
+    heads = [track for track in tracks if track.head == track.id]
+    many = Counter(track.label for track in heads)
+    names = {}
+    for track in heads:
+        net = track.group.replace(f", {FORWARD}", " →").replace(f", {BACKWARD}", " ←")
+        names[track.id] = track.label + (f" of {net}" if net and many[track.label] > 1 else "")
+    return names
+
+
+def _largest(size: float) -> tuple[bool, float]:
+    """A key by which NaN is the largest."""
+    return math.isnan(size), size
+
+
 def _added(tracks: Sequence[Track], turn: int) -> list[str]:
     """Which parameters get something, and which the most."""
-    sizes: dict[str, list[float]] = defaultdict(list)
+    names = _names(tracks)
+    sizes: dict[str, list[Use]] = defaultdict(list)
     for track in tracks:
         for use in track.uses:
             if use.turn == turn and use.norm:
-                sizes[track.label].append(use.norm)
+                sizes[names.get(track.head, track.label)].append(use)
     if not sizes:
         return []
-    most = max(sizes, key=lambda label: max(sizes[label]))
     if len(sizes) <= 4:
-        return ["added to " + ", ".join(f"{k} ({norm_text(max(v))})" for k, v in sizes.items())]
-    return [f"added to {len(sizes)} parameters, most to {most} ({norm_text(max(sizes[most]))})"]
+        return ["added to " + ", ".join(f"{k} ({_sum(uses)})" for k, uses in sizes.items())]
+    most = max(sizes, key=lambda name: _largest(sum(use.norm for use in sizes[name])))
+    return [f"added to {len(sizes)} parameters, most to {most} ({_sum(sizes[most])})"]
+
+
+def _sum(uses: Sequence[Use]) -> str:
+    """What one use adds; of several, of sequences or of boxes, the sum of the norms."""
+    alone = len(uses) == 1 and uses[0].count == 1
+    return ("" if alone else "Σ ") + norm_text(sum(use.norm for use in uses))
 
 
 def _done(tracks: Sequence[Track], name: str) -> list[str]:
-    known = sorted(((t.norm, t.label) for t in tracks if t.norm is not None), reverse=True)
+    names = _names(tracks)
+    known = [(t.norm, names.get(t.id, t.label)) for t in tracks if t.norm is not None]
+    known.sort(key=lambda one: _largest(one[0]), reverse=True)
     if not known:
         return ["The backward pass is done."]
     some = ",  ".join(f"‖∂{name}/∂{label}‖ = {norm_text(size)}" for size, label in known[:4])

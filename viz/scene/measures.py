@@ -83,7 +83,7 @@ def _track(draft: Draft, lanes: Lanes, unit: Unit, row: _Row, group: str, k: int
     chain = unit.whole.arrangement == "chain"
     if _is_long(unit):
         steps = _first_sequence(lanes, unit, row) if chain else _by_node(lanes, row)
-        columns = "t" if chain else "node"
+        columns, group = ("t", group + unit.of_first) if chain else ("node", group)
         return Track(
             id, row.label, group, strip=tuple(steps), tooltip=tip, kind=row.kind, columns=columns
         )
@@ -111,7 +111,7 @@ def _first_sequence(lanes: Lanes, unit: Unit, row: _Row) -> list[float | None]:
     for r, values in row.values.items():
         for n in np.flatnonzero(row.known[r]).tolist():
             place = lanes.place(r, n)
-            if unit.structure.component[place] == 0:
+            if unit.structure.component[place] == unit.first:
                 steps[int(unit.whole.column[place])] = float(values[n])
     return [steps.get(k) for k in range(max(steps, default=-1) + 1)]
 

@@ -67,6 +67,16 @@ class Unit:
         return self.name, frozenset(shared)
 
     @cached_property
+    def first(self) -> int:
+        """The first sequence that has steps, from 0: strips of one sequence are of this one."""
+        return int(self.structure.component.min()) if self.structure.n else 0
+
+    @cached_property
+    def of_first(self) -> str:
+        """What is said of such strips: which sequence, where there are several."""
+        return f", sequence {self.first + 1}" if self.structure.components > 1 else ""
+
+    @cached_property
     def joined(self) -> bool:
         """Whether edges order its places, or could: else they stand side by side."""
         stateful = bool(parts_of(self.recurs[0]).block.slots)
@@ -156,7 +166,8 @@ def choose(
             sequences = 1
         if sequences is not None:
             bands, hidden = full[:sequences], full[sequences:]
-    if sequences is None and max_steps is not None and len(everything) > MOST_BANDS:
+    many = max_steps is not None and len(everything) > MOST_BANDS
+    if many and (sequences is None or arrangement != "chain"):
         head = (MOST_BANDS + 1) // 2
         bands = everything[:head] + everything[len(everything) - (MOST_BANDS - head) :]
         hidden = everything[head : len(everything) - (MOST_BANDS - head)]

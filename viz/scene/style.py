@@ -177,11 +177,12 @@ def tint(norm: float | None, legend: Legend | None) -> str:
 
 
 def ramp(norm: float, legend: Legend | None) -> str:
-    """The fill of a square: pale to dark by log10, darker in grey too."""
-    if math.isnan(norm):
+    """The fill of a square: pale to dark by log10, darker in grey too.
+
+    Of what is not finite the legend's: in a strip nothing else would tell infinity from nothing.
+    """
+    if not math.isfinite(norm):
         return ALARM
-    if math.isinf(norm):
-        return "#ffffff"
     if norm == 0:
         return "#f3f4f6"
     return _along(RAMP, (stroke_width(norm, legend) - THIN) / (THICK - THIN))

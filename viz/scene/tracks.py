@@ -246,17 +246,18 @@ def _state_strips(draft: Draft, lanes: Lanes, backward: Backward, unit: Unit) ->
         return
     r = unit.recurs[0]
     block = parts_of(r).block
-    rows = np.argsort(unit.whole.column[unit.structure.component == 0], kind="stable")
-    rows = np.flatnonzero(unit.structure.component == 0)[rows]
+    rows = np.flatnonzero(unit.structure.component == unit.first)
+    rows = rows[np.argsort(unit.whole.column[rows], kind="stable")]
     for (_, leaf), port in block.ports.items():
         norms = backward.rows(r, [port])
         if norms is not None:
             name = next((t.name for (_, at), t in block.slots.items() if at == leaf), None) or "h"
             draft.tracks.append(
                 Track(
-                    f"t{len(draft.tracks)}", f"state {name}", lanes.group(unit),
+                    f"t{len(draft.tracks)}", f"state {name}{unit.of_first}", lanes.group(unit),
                     strip=tuple(norms[rows].tolist()),
-                    tooltip=f"norm of the total gradient with regard to {name} after each step",
+                    tooltip=f"norm of the total gradient with regard to {name} after each step"
+                    + unit.of_first.replace(",", " of"),
                 )
             )  # fmt: skip
 

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 import minigrad as mg
 import recurrent as rc
 import viz
+from viz.layout import avoid
 
 from ..graphs import FOREST, slots
-from ..test_random import LAW, net, plans
+from ..test_random import LAW, check, net, plans
 
 RNG = np.random.default_rng(0)
 
@@ -177,3 +178,34 @@ def test_a_forest_has_one_table_and_its_loss_no_slanting_way():
             path = drawing.layout.paths[e.id]
             a, b = path.points[0], path.points[-1]
             assert len(path.points) > 4 or min(abs(a[0] - b[0]), abs(a[1] - b[1])) < 41
+
+
+STRUCTURES = {
+    "lattice": mg.Structure.edges(6, [0, 0, 1, 2, 2, 3, 4], [1, 2, 3, 3, 4, 5, 5],
+                                  [0, 0, 0, 1, 0, 0, 1]),
+    "grid": mg.Structure.grid((3, 4)),
+    "hole": mg.Structure.grid((5, 5)),
+}  # fmt: skip
+
+
+def slanting_to_the_loss(drawing):
+    kind = {n.id: n.kind for n in drawing.scene.nodes}
+    paths = [drawing.layout.paths[e.id] for e in drawing.scene.edges if kind[e.target] == "loss"]
+    ends = [(*path.points[0], *path.points[-1]) for path in paths if len(path.points) == 4]
+    return [e for e in ends if min(abs(e[0] - e[2]), abs(e[1] - e[3])) > 41]
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_the_loss_has_no_slanting_way_from_other_structures_either(name):
+    _, ys, _ = slots(STRUCTURES[name])
+    loss = mg.sum(mg.square(ys)).named("L")
+    assert not slanting_to_the_loss(viz.draw(loss, grad=loss, max_steps=12))
+
+
+def test_where_too_many_slant_those_through_boxes_are_led_around_all_the_same(monkeypatch):
+    _, ys, _ = slots(STRUCTURES["grid"])
+    loss = mg.sum(mg.square(ys)).named("L")
+    monkeypatch.setattr(avoid, "MOST", 7)  # seven run through boxes, one slants
+    drawing = viz.draw(loss, grad=loss)
+    assert slanting_to_the_loss(drawing)
+    check(drawing)

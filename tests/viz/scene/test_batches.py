@@ -151,6 +151,33 @@ def test_strips_stand_below_the_steps_that_they_are_of():
     np.testing.assert_allclose(centres, xs[: len(centres)], atol=0.6)
 
 
+@pytest.mark.parametrize("lengths", [[0, 70, 3], [3, 0, 70]])
+def test_long_strips_of_one_sequence_are_of_the_first_that_has_steps_and_say_so(lengths):
+    """Of an empty first sequence there were rows with nothing in them."""
+    states, ys, _ = chain(lengths)
+    loss = mg.sum(mg.square(ys)).named("L")
+    scene = viz.draw(loss, grad=loss, measure=["saturation", "singular"]).scene
+    first = next(k for k, n in enumerate(lengths) if n)
+    rows = range(sum(lengths[:first]), sum(lengths[: first + 1]))
+    (state,) = (t for t in scene.tracks if t.label == f"state h, sequence {first + 1}")
+    total = norms(mg.state_gradients(loss, states))
+    np.testing.assert_allclose(state.strip, total[rows], rtol=1e-9)
+    flat = (np.abs(ys.numpy()) > 0.9).mean(axis=1)
+    (share,) = (t for t in scene.measures if t.kind == "saturation")
+    np.testing.assert_allclose(share.strip, flat[rows])
+    assert all(len(t.strip) == len(rows) for t in scene.measures)
+    assert all(t.group.endswith(f", sequence {first + 1}") for t in scene.measures)
+
+
+def test_trees_are_elided_as_ever_where_a_number_of_sequences_is_given():
+    """A forest of eight was then drawn in full."""
+    trees = [kids for k in range(0, 24, 3) for kids in ([], [], [k, k + 1])]
+    _, ys, _ = slots(mg.Structure.forest(trees))
+    whole = viz.draw(ys).scene
+    assert viz.draw(ys, sequences=1).scene == whole == viz.draw(ys, sequences=7).scene
+    assert [n.count for n in whole.nodes if n.kind == "elided"] == [9]
+
+
 def test_wrong_numbers_of_sequences_are_refused():
     _, ys, _ = chain([2, 2])
     for given_, kind, text in [

@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 import minigrad as mg
 import recurrent as rc
 import viz
-from docs import architectures as page
 from tests.counting import examples
 from viz.out.render import engine
 from viz.scene.style import contrast, ink_on, luminance, shade
 
-from ..graphs import chain, rnn
+from ..graphs import ENTRIES, chain, drawn_by, rnn
 
 CELLS = {"RNN": rc.RNN, "LSTM": rc.LSTM, "GRU": rc.GRU}
 
@@ -160,6 +159,20 @@ def test_long_sequences_have_strips():
     assert len(found["h"].strip) == 90 and not found["h"].uses
 
 
+@pytest.mark.parametrize(("steps", "edges"), [(90, 1), (5000, 0)])
+def test_white_strips_have_an_edge_where_it_covers_no_column(steps, edges):
+    """No unit is saturated: the row looked as if there was nothing."""
+    cell = rc.RNN(1, 2)
+    _, ys = rc.unroll(cell, mg.tensors(cell.init(0)), np.zeros((steps, 1)))
+    dot = viz.draw(ys, measure="saturation").dot
+    (white,) = re.findall(r'.*id="y0s0".*', dot)
+    assert 'fillcolor="#ffffff"' in white and "penwidth=0.6" in white
+    xs = np.where(np.arange(steps) % 2, 9.0, 0.0)[:, None]
+    _, ys = rc.unroll(cell, mg.tensors(cell.init(0)), xs)
+    (mixed,) = re.findall(r'.*id="y0s0".*', viz.draw(ys, measure="saturation").dot)
+    assert "striped" in mixed and ("penwidth=0.6" in mixed) == edges
+
+
 def test_nan_is_nan_where_it_is():
     cell = rc.RNN(1, 2)
     xs = np.array([[0.0], [np.nan], [0.0]])
@@ -200,14 +213,9 @@ def test_wrong_measures_are_refused():
         viz.draw(hs, measure="singular")
 
 
-@pytest.mark.parametrize("entry", [e for s in page.SECTIONS.values() for e in s if e.draw],
-                         ids=lambda e: e.title)  # fmt: skip
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: e.title)
 def test_every_architecture_can_be_measured(entry, monkeypatch):
-    kept = []
-    monkeypatch.setattr(page.viz, "draw", lambda outputs, *a, **k: kept.append(outputs))
-    entry.draw()
-    monkeypatch.undo()
-    outputs = [t for t in mg.pytrees.tree_leaves(kept[0]) if isinstance(t, mg.Tensor)]
+    outputs = drawn_by(entry, monkeypatch)
     scene = viz.draw(outputs, max_steps=4).scene if outputs else None
     if scene is None or not any(n.kind == "cell" for n in scene.nodes):
         pytest.skip("no recurrence")

@@ -12,14 +12,12 @@ from hypothesis import strategies as st
 import minigrad as mg
 import recurrent as rc
 import viz
-from docs import architectures as page
 from tests.counting import examples
 from viz.scene.scene import Edge, Node, Scene
 
-from ..graphs import FOREST, chain, lstm, rnn, slots
+from ..graphs import ENTRIES, FOREST, chain, drawn_by, lstm, rnn, slots
 
 CELLS = {"RNN": rc.RNN, "LSTM": rc.LSTM, "GRU": rc.GRU}
-ENTRIES = [e for entries in page.SECTIONS.values() for e in entries if e.draw is not None]
 
 
 def called(node):
@@ -181,12 +179,7 @@ def test_what_two_read_through_one_broadcast_is_told_apart():
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: e.title)
 def test_loops_stay_in_their_frames_and_meet_no_box(entry, monkeypatch):
-    kept = []
-    monkeypatch.setattr(page.viz, "draw", lambda outputs, *a, **k: kept.append(outputs))
-    entry.draw()
-    monkeypatch.undo()
-    outputs = [t for t in mg.pytrees.tree_leaves(kept[0]) if isinstance(t, mg.Tensor)]
-    outputs = [t for t in outputs if t.dtype.kind == "f"]
+    outputs = [t for t in drawn_by(entry, monkeypatch) if t.dtype.kind == "f"]
     if not outputs:
         pytest.skip("a structure alone")
     loss = sum(mg.sum(mg.square(t)) for t in outputs)

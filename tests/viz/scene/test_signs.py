@@ -13,7 +13,7 @@ import recurrent as rc
 import viz
 from viz.out import render
 from viz.scene.legend import legend_for
-from viz.scene.style import NODES, contrast, edge_style, ink_on, luminance, ramp
+from viz.scene.style import ALARM, NODES, contrast, edge_style, ink_on, luminance, ramp
 from viz.scene.text import broken, raised
 
 from ..graphs import chain, lstm
@@ -206,7 +206,9 @@ def test_text_is_legible_and_the_ramp_is_one_in_grey():
     fills = [ramp(10.0**-k, legend) for k in np.linspace(0, 6, 100)]
     shades = [luminance(f) for f in fills]
     assert shades == sorted(shades) and shades[-1] - shades[0] > 0.7
-    for fill in [*fills, ramp(np.nan, legend), ramp(np.inf, legend)]:
+    # White is no use at all: a strip has no text that would say infinity.
+    assert ramp(np.inf, legend) == ramp(np.nan, legend) == ALARM
+    for fill in [*fills, ALARM]:
         assert contrast(fill, ink_on(fill)) >= 4.5
     for kind, style in NODES.items():
         assert contrast(style.fill, style.ink) >= 4.5, kind

@@ -8,12 +8,11 @@ import pytest
 import minigrad as mg
 import recurrent as rc
 import viz
-from docs import architectures as page
 from minigrad.graph import rebuild
 from viz.scene.factors import term_norms
 from viz.scene.flow import is_source
 
-ENTRIES = [e for entries in page.SECTIONS.values() for e in entries if e.draw is not None]
+from ..graphs import ENTRIES, drawn_by, tied
 
 
 def rows(value):
@@ -23,12 +22,7 @@ def rows(value):
 
 def drawn_outputs(entry, monkeypatch):
     """What an architecture draws, with random numbers for its zeros; [] for a mere structure."""
-    kept = []
-    monkeypatch.setattr(page.viz, "draw", lambda outputs, *a, **k: kept.append(outputs))
-    entry.draw()
-    monkeypatch.undo()
-    outputs = [t for t in mg.pytrees.tree_leaves(kept[0]) if isinstance(t, mg.Tensor)]
-    outputs = [t for t in outputs if t.dtype.kind == "f"]
+    outputs = [t for t in drawn_by(entry, monkeypatch) if t.dtype.kind == "f"]
     rng = np.random.default_rng(0)
     swap = {
         t: mg.asarray(rng.standard_normal(t.shape), name=f"{t.name or 'leaf'}_{k}")
@@ -90,21 +84,15 @@ def test_the_ledger_has_the_same_entries():
 
 
 def test_tied_embeddings_are_counted_at_the_steps_and_at_the_loss():
-    rng = np.random.default_rng(0)
-    cell = rc.RNN(3, 3)
-    p = mg.tensors({"cell": cell.init(0), "E": rng.standard_normal((6, 3))})
-    ids, targets = np.array([0, 1, 2, 1, 4]), np.array([1, 2, 1, 4, 5])
-    xs = mg.take(p["E"], ids)
-    _, ys = rc.unroll(cell, p["cell"], xs)
-    loss = mg.sum(mg.cross_entropy(ys @ p["E"].T, targets))
+    loss, table, _, xs, scored = tied()
     own = [t for t in viz.draw(loss, grad=loss).scene.tracks if t.tooltip.startswith("E:")]
     steps, outside = (t for t in own)
     np.testing.assert_allclose([u.norm for u in steps.uses], rows(mg.grad(loss, xs)), rtol=1e-9)
     (use,) = outside.uses
-    again = mg.asarray(p["E"].numpy())
-    rest = mg.grad(mg.sum(mg.cross_entropy(ys @ again.T, targets)), again).numpy()
+    again = mg.asarray(table.numpy())
+    rest = mg.grad(scored(again), again).numpy()
     assert use.norm == pytest.approx(np.linalg.norm(rest), rel=1e-9)
-    assert steps.norm == pytest.approx(np.linalg.norm(mg.grad(loss, p["E"]).numpy()), rel=1e-9)
+    assert steps.norm == pytest.approx(np.linalg.norm(mg.grad(loss, table).numpy()), rel=1e-9)
 
 
 @pytest.mark.parametrize("size", [1.0, 1e-170, 1e150, 0.0])
