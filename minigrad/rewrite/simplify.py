@@ -51,7 +51,7 @@ def simplify(outputs: Any) -> Any:
     and so are derivatives of any order by any leaf.
     But the sign of a zero may differ, and what copysign, atan2 or 1 / x make of it;
     and a product of three or more may overflow or vanish on the way where it did not, or not
-    where it did.
+    where it did; so in derivatives, where what has overflowed is NaN after a factor of 0.
     Never more nodes than before; simplified again, nothing changes.
     A derived node that is no longer needed is no ancestor of the result:
     differentiate by leaves, or before simplifying.

@@ -7,6 +7,9 @@ with every op's result (and the terms of every sum) moved
 by a few units in the last place, at random.
 What those runs differ by is what rounding can do
 (Monte Carlo arithmetic: Parker, "Monte Carlo Arithmetic", 1997).
+Equal numbers round alike: what is added up of n equal rows is off by n errors,
+of which independent moves show only about sqrt(n).
+So every third run moves equal numbers alike.
 Another order of summation, a fused multiply-add,
 or a vector function good to a few units stays within a small factor of that;
 a wrong number does not.
@@ -24,11 +27,13 @@ from ...rewrite.unfold import unfold
 from ...run.reference import compute
 
 UNITS = 4.0  # how many rounding errors a value is moved by, at most
+TOGETHER = 2.0  # the same where equal numbers are moved alike, and nothing averages out
 FACTOR = 8.0  # by how much more than the runs seen another correct run may differ
 EXACT = frozenset(  # ops that round nothing
     "negative abs relu maximum minimum where sign identity stop_gradient absorb astype max min "
     "argmax argmin argsort searchsorted floor ceil trunc round any all".split()
 )
+MIX = np.array([0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53], np.uint64)
 SUMS = frozenset("add subtract sum cumulative_sum einsum scatter linear_recurrence norm".split())
 
 
@@ -40,7 +45,7 @@ class Growth:
                 infinite where they do not agree on what is NaN or infinite.
     """
 
-    def __init__(self, outputs: Sequence[Tensor], runs: int = 6) -> None:
+    def __init__(self, outputs: Sequence[Tensor], runs: int = 9) -> None:
         self.plain = unfold(list(outputs), expand=True)
         self.order = toposort(self.plain)
         self.value, self.huge = _run(self.order, self.plain, None)
@@ -52,7 +57,7 @@ class Growth:
         """Go on until there were so many runs; `tick` is told each one's number."""
         for k in range(self.runs, runs):
             tick(k)
-            moved, huge = _run(self.order, self.plain, np.random.default_rng(k))
+            moved, huge = _run(self.order, self.plain, _Moves(k))
             self.huge |= huge
             for n, (a, b) in enumerate(zip(moved, self.value, strict=True)):
                 self.spread[n] = np.maximum(self.spread[n], distance(a, b))
@@ -84,9 +89,9 @@ def distance(a: Any, b: Any) -> np.ndarray:
 
 
 def _run(
-    order: Sequence[Tensor], outputs: Sequence[Tensor], rng: np.random.Generator | None
+    order: Sequence[Tensor], outputs: Sequence[Tensor], moves: _Moves | None
 ) -> tuple[list[Any], bool]:
-    """The outputs' values, moved where there is an `rng`; whether some value nearly overflows."""
+    """The outputs' values, moved where there are `moves`; whether some value nearly overflows."""
     env: dict[Tensor, Any] = {}
     huge = False
     with np.errstate(all="ignore"):
@@ -94,28 +99,46 @@ def _run(
             if not t.inputs and t._value is not None:
                 env[t] = t._value
                 continue
-            if rng is not None and t.op.name in SUMS:
-                read = {i: _moved(env[i], rng) for i in t.inputs}
+            if moves is not None and t.op.name in SUMS:
+                read = {i: moves.moved(env[i]) for i in t.inputs}
             else:
                 read = env
             value = compute(t, read)
-            if rng is not None and t.dtype.kind == "f":
+            if moves is not None and t.dtype.kind == "f":
                 if t.op.kind != "movement" and t.op.name not in EXACT:
-                    value = _moved(value, rng)
+                    value = moves.moved(value)
                 size = np.abs(value)
                 huge |= bool(((size > np.finfo(t.dtype).max / 64) & np.isfinite(size)).any())
             env[t] = value
     return [env[t] for t in outputs], huge
 
 
-def _moved(value: Any, rng: np.random.Generator) -> Any:
-    """A value off by some rounding errors; a number too small to be normal by as much as itself,
-    and a zero with either sign: neither is promised."""
-    a = np.asarray(value)
-    if a.dtype.kind != "f" or not a.size:
-        return value
-    info = np.finfo(a.dtype)
-    u = rng.uniform(-1, 1, a.shape)
-    small = np.abs(a) < info.tiny
-    moved = a * np.where(small, 1 + u, 1 + UNITS * info.eps * u).astype(a.dtype)
-    return np.where(a == 0, np.copysign(a, u.astype(a.dtype)), moved)
+class _Moves:
+    """The rounding errors of run k; of every third the same for equal numbers, in whatever node
+    they are: the rows of a recurrence are written out as nodes of their own."""
+
+    def __init__(self, k: int) -> None:
+        self.rng, self.alike = np.random.default_rng(k), k % 3 == 2
+        self.key = self.rng.integers(2**64, dtype=np.uint64)
+
+    def moved(self, value: Any) -> Any:
+        """A value off by some rounding errors; a number too small to be normal by as much as
+        itself, and a zero with either sign: neither is promised."""
+        a = np.asarray(value)
+        if a.dtype.kind != "f" or not a.size:
+            return value
+        info = np.finfo(a.dtype)
+        u = self._by_number(a) if self.alike else self.rng.uniform(-1, 1, a.shape)
+        units = TOGETHER if self.alike else UNITS
+        small = np.abs(a) < info.tiny
+        moved = a * np.where(small, 1 + u, 1 + units * info.eps * u).astype(a.dtype)
+        return np.where(a == 0, np.copysign(a, u.astype(a.dtype)), moved)
+
+    def _by_number(self, a: np.ndarray) -> np.ndarray:
+        """Random in [-1, 1), made of the bits of |a| (mixed as by MurmurHash3's finalizer)."""
+        bits = np.abs(a).view(f"u{a.itemsize}").astype(np.uint64)
+        bits ^= self.key
+        for factor in MIX:
+            bits ^= bits >> np.uint64(33)
+            bits *= factor
+        return (bits >> np.uint64(11)) * 2.0**-52 - 1

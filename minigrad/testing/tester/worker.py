@@ -180,7 +180,7 @@ class Wanted:
             if (far <= self._quick(b)).all():
                 continue
             self.growth = self.growth or Growth(self.outputs, runs=0)
-            for runs in (6, 40):  # a kink that rounding may cross is seen with enough runs
+            for runs in (9, 60):  # a kink that rounding may cross is seen with enough runs
                 self.growth.more(runs, self.tick)
                 limit = self._limit(self.growth, self.number[k], b)
                 if (far <= limit).all():
