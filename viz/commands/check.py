@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.util
 import inspect
 import os
 import re
@@ -105,12 +104,12 @@ def _file(path: Path) -> ModuleType:
     if not path.is_file():
         raise InputError(f"there is no file {str(path)!r}")
     name = path.stem if path.stem not in sys.modules else f"checked_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None  # as the name ends in .py
-    module = importlib.util.module_from_spec(spec)
+    module = ModuleType(name)
+    module.__file__ = str(path)
     sys.path.insert(0, str(path.resolve().parent))
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    # Compiled here, as Python does its program: an import leaves a __pycache__ beside the file.
+    exec(compile(path.read_bytes(), str(path), "exec", dont_inherit=True), module.__dict__)
     return module
 
 
