@@ -29,6 +29,9 @@ from ...run.reference import compute
 UNITS = 4.0  # how many rounding errors a value is moved by, at most
 TOGETHER = 2.0  # the same where equal numbers are moved alike, and nothing averages out
 FACTOR = 8.0  # by how much more than the runs seen another correct run may differ
+# Where the middle run is off by this share of the value, errors have grown by powers of ten, and
+# runs differ by powers: another may be as far above the largest as that is above the middle one.
+CHAOS = 0.01
 EXACT = frozenset(  # ops that round nothing
     "negative abs relu maximum minimum where sign identity stop_gradient absorb astype max min "
     "argmax argmin argsort searchsorted floor ceil trunc round any all".split()
@@ -40,16 +43,16 @@ SUMS = frozenset("add subtract sum cumulative_sum einsum scatter linear_recurren
 class Growth:
     """The error model of a graph's outputs, from so many runs.
 
-    value[k]  : output k.
-    spread[k] : how far the runs lie from it, elementwise;
-                infinite where they do not agree on what is NaN or infinite.
+    value[k] : output k.
+    far[k]   : how far each run lies from it, elementwise;
+               infinite where they do not agree on what is NaN or infinite.
     """
 
     def __init__(self, outputs: Sequence[Tensor], runs: int = 9) -> None:
         self.plain = unfold(list(outputs), expand=True)
         self.order = toposort(self.plain)
         self.value, self.huge = _run(self.order, self.plain, None)
-        self.spread = [np.zeros(np.shape(v)) for v in self.value]
+        self.far: list[list[np.ndarray]] = [[] for _ in self.value]
         self.runs = 0
         self.more(runs)
 
@@ -59,22 +62,24 @@ class Growth:
             tick(k)
             moved, huge = _run(self.order, self.plain, _Moves(k))
             self.huge |= huge
-            for n, (a, b) in enumerate(zip(moved, self.value, strict=True)):
-                self.spread[n] = np.maximum(self.spread[n], distance(a, b))
+            for far, a, b in zip(self.far, moved, self.value, strict=True):
+                far.append(distance(a, b))
         self.runs = max(runs, self.runs)
-        if self.huge:  # near the end of the range, the order of a sum decides whether it overflows
-            self.spread = [np.full_like(s, np.inf) for s in self.spread]
 
     def tolerance(self, k: int) -> np.ndarray:
         """How far output k may differ from a correct result, elementwise."""
-        value = np.asarray(self.value[k])
+        value, spread = np.asarray(self.value[k]), np.max(self.far[k], axis=0)
+        if self.huge:  # near the end of the range, the order of a sum decides whether it overflows
+            return np.full_like(spread, np.inf)
         if value.dtype.kind != "f":
-            return self.spread[k]
+            return spread
         info = np.finfo(value.dtype)
         with np.errstate(all="ignore"):
             size = np.where(np.isfinite(value), np.abs(value), 0).astype(float)
             own = 4 * UNITS * float(info.eps) * size + 4 * float(info.tiny)
-            return FACTOR * self.spread[k] + own
+            middle = np.median(self.far[k], axis=0)
+            tail = np.where(middle > CHAOS * size, spread / middle, 0)
+            return np.maximum(FACTOR, np.nan_to_num(tail, nan=0.0)) * spread + own
 
 
 def distance(a: Any, b: Any) -> np.ndarray:

@@ -32,13 +32,35 @@ def test_what_rounds_nothing_has_no_room():
     x = np.array([0.0, 3.0, -2.0])
     assert (limits(lambda x: mg.maximum(mg.flip(x), x), x) < 1e-13).all()
     growth = Growth([mg.where(mg.asarray(x) > 0, 1.0, 0.0)])
-    assert not growth.spread[0].any()
+    assert not np.any(growth.far[0])
 
 
 def test_a_jump_that_rounding_crosses_is_allowed():
     x = np.array([0.1, 0.2])
     growth = Growth([mg.sign(mg.asarray(x[:1]) + 0.2 - 0.3)], runs=20)
-    assert growth.spread[0][0] >= 1
+    assert np.max(growth.far[0]) >= 1
+
+
+def chaos(x):
+    """Angles of which rounding leaves nothing, and powers of ten made of them."""
+    angles = [mg.sin((x + k / 8) * 1e8) for k in range(4)]
+    return mg.exp(sum(angles[1:], angles[0]) * 12)
+
+
+def test_where_errors_grow_by_powers_of_ten_so_may_another_run():
+    x = np.random.default_rng(0).uniform(1, 2, 2000).astype("float32")
+    growth = Growth([chaos(mg.asarray(x))], runs=30)
+    other = Growth([chaos(mg.asarray(np.nextafter(x, np.float32(3))))], runs=0)
+    off = distance(growth.value[0], other.value[0])
+    usual, allowed = 8 * np.max(growth.far[0], axis=0), growth.tolerance(0)
+    assert (off > usual).sum() >= 2, "cases beyond the usual factor"
+    assert (off > allowed).sum() < (off > usual).sum() / 2
+
+
+def test_a_sum_that_cancels_to_rounding_is_still_judged():
+    x = np.random.default_rng(1).standard_normal(300)
+    limit = float(limits(lambda x: mg.sum(mg.concat([x, -x])), x))
+    assert limit < 1e-11
 
 
 def test_distance():
