@@ -20,6 +20,7 @@ from .gemm import BLOCK
 from .vectors import Builder, Int, Lanes, Real, V
 
 UNROLL = 4
+DEPTH = 2048  # of a product at a time: panels so deep stay in the cache for all groups of rows
 
 LINE = 64  # bytes of a cache line
 
@@ -112,18 +113,23 @@ def product(real: Real) -> Callable[..., None]:
         m: Int, depth: Int, n: Int,
     ) -> None:  # fmt: skip
         size = real.bytes
-        for panel, v, _ in panels(k, n, real):
-            packed = b + v * depth * (k.lanes_of(real) * size)
-            for row, count in groups(k, m):
-                a_rows = [a + (row + r) * lda for r in range(count)]
-                start = [panel.load(cin + (row + r) * ldcin) for r in range(count)]
+        # At least one block, so that depth = 0 still writes C = Cin.
+        for first in k.rows(0, k.choose(depth < 1, 1, depth), DEPTH):
+            some = k.choose(depth - first < DEPTH, depth - first, DEPTH)
+            fresh = first.equals(0)
+            begin, ldbegin = k.choose(fresh, cin, c), k.choose(fresh, ldcin, ldc)
+            for panel, v, width in panels(k, n, real):
+                packed = b + (v * depth + first * width) * (k.lanes_of(real) * size)
+                for row, count in groups(k, m):
+                    a_rows = [a + (row + r) * lda + first * size for r in range(count)]
+                    start = [panel.load(begin + (row + r) * ldbegin) for r in range(count)]
 
-                def element(r: int, i: Int, a_rows: list[Int] = a_rows) -> V:
-                    return k.broadcast(a_rows[r], i, real)
+                    def element(r: int, i: Int, a_rows: list[Int] = a_rows) -> V:
+                        return k.broadcast(a_rows[r], i, real)
 
-                tile = multiply(k, start, depth, element, packed)
-                for r in range(count):
-                    panel.store(c + (row + r) * ldc, tile[r])
+                    tile = multiply(k, start, some, element, packed)
+                    for r in range(count):
+                        panel.store(c + (row + r) * ldc, tile[r])
 
     return gemm
 

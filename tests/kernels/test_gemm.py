@@ -6,6 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from minigrad.kernels import cache, gemm
+from minigrad.kernels.gemm_kernels import DEPTH
 
 from ..counting import examples
 
@@ -67,6 +68,22 @@ def test_product(dtype, lanes, m, depth, n, seed):
         want = a.astype(float) @ b + cin
         np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance)
     np.testing.assert_array_equal(product(a, b, cin, lanes, transposed=True), got)
+
+
+@widths
+@dtypes
+@pytest.mark.parametrize("more", [0, 1, 37])
+def test_a_deep_product_goes_on_where_it_stopped(dtype, lanes, more):
+    rng = np.random.default_rng(more)
+    m, depth, n = 5, 2 * DEPTH + more, 19
+    a, b, c = normal(rng, dtype, m, depth), normal(rng, dtype, depth, n), normal(rng, dtype, m, n)
+    half = product(a[:, :DEPTH].copy(), b[:DEPTH], c, lanes)
+    np.testing.assert_array_equal(
+        product(a, b, c, lanes), product(a[:, DEPTH:].copy(), b[DEPTH:], half.copy(), lanes)
+    )
+    np.testing.assert_allclose(
+        half, a[:, :DEPTH].astype(float) @ b[:DEPTH] + c, atol=1e-3 if dtype == "float32" else 1e-10
+    )
 
 
 @dtypes
