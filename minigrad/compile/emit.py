@@ -96,7 +96,7 @@ class Description:
                     steps.append(("product", self._product(p, place)))
             for r in self.plan.moved:
                 if r.op != "part" and self.plan.home(r) == place:
-                    steps += [("call", call) for call in self._tensor(r)]
+                    steps += [("call", *call) for call in self._tensor(r)]
             segment = self.plan.segments.get(place)
             if segment is not None:
                 steps.append(("rows", self._rows(segment)))
@@ -115,18 +115,28 @@ class Description:
         )  # fmt: skip
 
     def _tensor(self, r: Row) -> list[tuple]:
-        """Calls of kernels for tensors: (kernel, bases and strides, ...)."""
-        to = self.place(r)
+        """Calls of kernels for tensors: (kernel, bases and strides, ...), and which of the bases
+        are of tables: (number of the argument, entry of its jumps)."""
+        to, kernel = self.place(r), self.entry("tensors", r)
         if r.op == "nest":
             places = [*map(self.place, r.args), self.fixed("ones")][:2]
-            a, b = places[::-1] if r.tensor.swap else places
-            return [(self.entry("tensors", r), *a, *b, *to, self.entry("loops", r))]
-        sources = [*map(self.place, r.args), self.fixed("zeros")]
-        return [
-            (self.entry("tensors", r), *source, *to, self.entry("runs", r, k),
-             self.entry("run_count", r, k))
-            for k, source in reversed([*enumerate(sources)]) if r.tensor.runs[k]
-        ]  # fmt: skip
+            jumps = [*map(self.jump, r.args), None][:2]
+            if r.tensor.swap:
+                places, jumps = places[::-1], jumps[::-1]
+            (a, b), tables = places, [(2 * k, j) for k, j in enumerate(jumps) if j is not None]
+            return [((kernel, *a, *b, *to, self.entry("loops", r)), tuple(tables))]
+        found = []
+        for k, source in reversed([*enumerate([*r.args, None])]):
+            if r.tensor.runs[k]:
+                place = self.fixed("zeros") if source is None else self.place(source)
+                jump = None if source is None else self.jump(source)
+                runs = self.entry("runs", r, k), self.entry("run_count", r, k)
+                found.append(((kernel, *place, *to, *runs), () if jump is None else ((0, jump),)))
+        return found
+
+    def jump(self, r: Row) -> int | None:
+        """The entry of where each row lies, if `r` is looked up in a table."""
+        return self.entry("jumps", r) if r in self.plan.looked_up else None
 
     def fixed(self, name: str) -> tuple[int, int]:
         """Numbers that are always the same, for all rows."""
@@ -216,8 +226,10 @@ class Description:
         if r.op == "const":
             return ("const", v, r.tensor)
         base, stride = self.place(r)
-        kind = ("scalar" if r.size == 1 else "load") + ("_shared" if r.op == "vec" else "")
-        return (kind, v, base, stride)
+        kind = "scalar" if r.size == 1 else "load"
+        if (jump := self.jump(r)) is not None:
+            return (f"{kind}_by", v, base, stride, jump)
+        return (kind + ("_shared" if r.op == "vec" else ""), v, base, stride)
 
     def _column(self, r: Row, v: int) -> tuple:
         kind = "column" if r.size != 1 else "column_scalar"

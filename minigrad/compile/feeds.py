@@ -14,8 +14,9 @@ import numpy as np
 
 from ..graph import Tensor, toposort
 from ..kernels.glue import address
+from ..recur import Via
 from .layout import Layout, by_place
-from .memory import Pool
+from .memory import Pool, stretches
 from .results import plain
 from .runner import Runner, shared_value
 from .timetable import Env, Timetable
@@ -51,6 +52,9 @@ class Feeds(Timetable):
             )  # fmt: skip
             found.append(when)
             self._hold(runner, entry, stride, buffer)
+        for entry, stride, jumps, row in runner.of_table:
+            t, via = r.inputs[number[row.tensor]], runner.vias[number[row.tensor]]
+            found.append(self._looked_up(t, runner, via, entry, stride, jumps, row.size))
         for row, buffer in runner.indexed.items():
             k = number[row.tensor]
             index, t = runner.layout.to_rows(runner.vias[k].rows), r.inputs[k]
@@ -80,6 +84,30 @@ class Feeds(Timetable):
                 found.append((self._item(run, _leaves_read(r, runner, tensor)), 0))
             self._hold(runner, entry, stride, buffer)
         return found
+
+    def _looked_up(
+        self, t: Tensor, runner: Runner, via: Via, entry: int, stride: int, jumps: int, width: int
+    ) -> tuple[int, int]:
+        """A table that is read where it lies, row by row; else it is brought as one piece."""
+        lies = self._lies(t, via.size, width, runner.program.dtype)
+        if lies is None and self._direct(t, runner, entry, stride, width, shared=True):
+            return self._there(t)
+        if lies is None:
+            shape = (via.size, width)
+            into = partial(shared_into, turned=False)
+            buffer, when = self._fed(t, shape, runner.program.dtype, into, False)
+            self._hold(runner, entry, stride, buffer)
+            return when
+        if lies.array is None:
+            for table in runner.table:
+                self.targets.append((lies.place, address(table[entry:])))
+            self._fix(runner, stride, width * runner.program.dtype.itemsize)
+        else:
+            self._hold(runner, entry, stride, lies.array)
+        if lies.layout is not None and lies.layout.order is not None:
+            index = lies.layout.place[runner.layout.to_rows(via.rows)]
+            self._hold(runner, jumps, -1, stretches(index))
+        return self._there(t)
 
     def _direct(
         self, t: Tensor, runner: Runner, entry: int, stride: int, width: int, shared: bool = False

@@ -60,12 +60,22 @@ class Arena:
         return memory[start : start + size].view(dtype).reshape(shape)
 
 
+def stretches(index: np.ndarray) -> np.ndarray:
+    """(n, 2): the number of each row in a table, and up to where the rows behind it follow there
+    one by one."""
+    breaks = np.append(np.flatnonzero(np.diff(index) != 1) + 1, len(index))
+    ends = breaks[np.searchsorted(breaks, np.arange(len(index)), side="right")]
+    return np.ascontiguousarray(np.stack([index, ends], 1), np.int64)
+
+
 class Buffers:
     """The arrays that the kernels of a program work in, for one structure and number of threads.
 
     value  : (n, size) of every stored row node, in places of the layout.
     dense  : by slot, how many rows back its state is read in place; None: it is gathered.
-    indexed: (n, size) of every argument that enters by an index, gathered at each call.
+    indexed: (n, size) of every argument that enters by an Index, gathered at each call; but not of
+             those looked up in their table, unless some rows are none of it.
+    jumps  : by argument that is looked up: see `stretches`.
     scratch: by row node, a row per thread: what one pass over a row leaves to the next.
     packed, joined: by matrix, as the product kernel reads it; whole, where it has several blocks.
     bias   : by bundle, the shared vectors its accumulators start from.
@@ -94,10 +104,16 @@ class Buffers:
         }  # fmt: skip
         self._matrices()
         self._sums(threads)
-        self.indexed = {
-            r: self._array(self.n, r.size)
-            for r in program.inputs if vias[program.numbers[r.tensor]].kind == "index"
-        }  # fmt: skip
+        self.indexed: dict[Row, np.ndarray] = {}
+        self.jumps: dict[Row, np.ndarray] = {}
+        for r in program.inputs:
+            via = vias[program.numbers[r.tensor]]
+            if via.kind == "index":
+                index = layout.to_rows(via.rows)
+                if r not in plan.looked_up or (index < 0).any():
+                    self.indexed[r], index = self._array(self.n, r.size), np.arange(self.n)
+                if r in plan.looked_up:
+                    self.jumps[r] = stretches(index)
 
     def _array(self, *shape: int) -> np.ndarray:
         return self.arena.array(shape, self.dtype)

@@ -110,6 +110,7 @@ class Plan:
         self._storage()
         self._segments()
         self._products()
+        self._looked_up()
 
     # -- stage and depth of every node -------------------------------------------------------------
 
@@ -358,6 +359,22 @@ class Plan:
             outer, at = next(v for (_, right), v in self.outer_at.items() if right is s.left)
             outer.want_sums = True
             self.column_at[s.left] = (outer, at)
+
+    def _looked_up(self) -> None:
+        """Arguments by an Index that are read in the table where they lie.
+
+        A memory that every step attends over is there once, not once a step.
+        Products want their operands as rows of equal distance, and so does what leaves:
+        those are gathered.
+        """
+        gathered = {*self.low.rows.values(), *self.low.ports.values()}
+        gathered.update(p.args[0] for z in self.order if z.op == "z" for p in z.prods)
+        gathered.update(r for s in self.outer_sums for r in (s.left, s.right))
+        self.looked_up = {
+            r: None for r in self.order
+            if r.op == "in" and self.low.domain[r.tensor] not in (None, "row")
+            and r not in gathered
+        }  # fmt: skip
 
     def feeds_edges_only(self, b: Bundle) -> bool:
         """Whether a bundle is read by nobody but along edges.

@@ -52,6 +52,7 @@ class Runner:
         b = self.buffers = Buffers(program, self.layout, vias, self.threads, pool)
         t = self.entries = Table(program, self.layout, b, self.limits, self.parts, self.threads)
         self.table, self.of_input, self.of_shared = t.array, t.of_input, t.of_shared
+        self.of_table = t.of_table
         self.indexed, self.columns = b.indexed, b.columns
         self.outer, self.outer_sums = b.outer, b.outer_sums
         self.rests = self._rests()
@@ -152,6 +153,10 @@ class Runner:
             table[:, entry] = address(rows)
             if stride >= 0:
                 table[:, stride] = rows.strides[0]
+        for entry, stride, _, r in self.of_table:
+            values = np.asarray(args[self.numbers[r.tensor]])
+            keep.append(np.ascontiguousarray(values.reshape(len(values), r.size), dtype))
+            table[:, entry], table[:, stride] = address(keep[-1]), keep[-1].strides[0]
         for r, buffer in self.indexed.items():
             k = self.numbers[r.tensor]
             index = self.layout.to_rows(self.vias[k].rows)

@@ -100,6 +100,8 @@ class Table:
 
     rows      : the address of each thread's row of it.
     of_input  : (entry of the address, entry of the stride or -1, row node): arguments by row.
+    of_table  : (entry of the address, of the stride, of the jumps, row node): arguments that are
+                looked up in a table where it lies.
     of_shared : (entry of the address, tensor, transposed, entry of the stride or -1):
                 vectors, and matrices where the kernels read them from where they lie.
     """
@@ -114,6 +116,7 @@ class Table:
         self.lengths = {k: size for size, k in program.text.length.items()}
         self.infinite = np.zeros(len(self.plan.matrices) + 1, np.int64)  # 1: not finite
         self.of_input: list[tuple[int, int, Row]] = []
+        self.of_table: list[tuple[int, int, int, Row]] = []
         self.of_shared: list[tuple[int, Tensor, bool, int]] = []
         if program.entries is None:
             program.entries = self._entries()
@@ -148,7 +151,10 @@ class Table:
     def base(self, r: Row) -> int:
         if r.op == "in" and r not in self.buffers.indexed:
             entry, stride = self.number["base", r], self.number.get(("stride", r), -1)
-            self.of_input.append((entry, stride, r))
+            if r in self.buffers.jumps:
+                self.of_table.append((entry, stride, self.number["jumps", r], r))
+            else:
+                self.of_input.append((entry, stride, r))
         elif r.op == "vec":
             self.of_shared.append((self.number["base", r], r.tensor, False, -1))
         lies = self._lies(r)
@@ -249,6 +255,7 @@ RULES: dict[str, Callable[..., int]] = {
     # row nodes
     "base": Table.base,
     "stride": Table.stride,
+    "jumps": lambda t, r: address(t.buffers.jumps[r]),
     "low": lambda t, r: t.limits.operand(r)[0],
     "high": lambda t, r: t.limits.operand(r)[1],
     "sums": lambda t, r: address(t.buffers.columns[r]),

@@ -67,16 +67,35 @@ def levels_kernel(
 
 
 def _steps(k: Builder, real: Real, steps: tuple, t: Any, a: Int, b: Int, level: Int) -> None:
-    for kind, what in steps:
+    for kind, what, *tables in steps:
         if kind == "product":
             _product(k, real, what, t, a, b, level)
         elif kind == "call":
-            with k.when(a < b):
-                k.call(*(t[entry] for entry in what), a, b)
+            _call(k, what, tables[0], t, a, b)
         else:
             passes, tail = what
             for r in k.rows(a, b):
                 _row(k, real, passes, tail, t, r)
+
+
+def _call(k: Builder, what: tuple, tables: tuple, t: Any, a: Int, b: Int) -> None:
+    """A kernel for rows [a, b); where it reads tables, for as many at a time as lie side by side in
+    all of them."""
+    kernel, *args = (t[entry] for entry in what)
+    if not tables:
+        with k.when(a < b):
+            k.call(kernel, *args, a, b)
+        return
+    begin = k.var(a)
+    for r in k.rows(a, b):
+        with k.when(r.equals(begin.value)):
+            end, given = b, list(args)
+            for at, jumps in tables:
+                row, stop = k.index(t[jumps], r * 2), k.index(t[jumps], r * 2 + 1)
+                end = k.choose(stop < end, stop, end)
+                given[at] = given[at] + (row - r) * given[at + 1]
+            k.call(kernel, *given, r, end)
+            begin.value = end
 
 
 def _product(k: Builder, real: Real, what: tuple, t: Any, a: Int, b: Int, level: Int) -> None:
@@ -122,27 +141,38 @@ def _product(k: Builder, real: Real, what: tuple, t: Any, a: Int, b: Int, level:
 
 def _row(k: Builder, real: Real, passes: tuple, tail: tuple, t: Any, r: Int) -> None:
     known: dict[int, Any] = {}
+    tables = {}  # where the row lies in each: found once, not for every vector of it
+    for scalars, loops in passes:
+        for base, stride, jumps in _looked_up(scalars, *(code for _, code, _ in loops)):
+            if base not in tables:
+                tables[base] = t[base] + k.index(t[jumps], r * 2) * t[stride]
     for scalars, loops in passes:
         for instruction in scalars:
-            _one(k, real, instruction, known, t, r, None)
+            _one(k, real, instruction, known, t, r, None, tables)
         for length, code, folds in loops:
             totals = [k.var(k.const(EMPTY[f[0]], real)) for f in folds]
             for j in k.lanes(t[length], real):
                 local = dict(known)
                 for instruction in code:
-                    _one(k, real, instruction, local, t, r, j)
+                    _one(k, real, instruction, local, t, r, j, tables)
                 for (how, _, v), total in zip(folds, totals, strict=True):
                     one = k.only(j, local[v].rounded(), EMPTY[how])
                     total.value = JOIN[how](k, total.value, one)
             for (how, v, _), total in zip(folds, totals, strict=True):
                 known[v] = total.value.folded(how)
     for instruction in tail:
-        _one(k, real, instruction, known, t, r, None)
+        _one(k, real, instruction, known, t, r, None, tables)
+
+
+def _looked_up(*codes: tuple) -> list[tuple[int, int, int]]:
+    """Entries of base, stride and jumps of the tables that some code reads."""
+    return [tuple(i[2:]) for code in codes for i in code if i[0] in ("load_by", "scalar_by")]
 
 
 def _one(
-    k: Builder, real: Real, code: tuple, known: dict[int, Any], t: Any, r: Int, j: Any
-) -> None:
+    k: Builder, real: Real, code: tuple, known: dict[int, Any], t: Any, r: Int, j: Any,
+    tables: dict[int, Int],
+) -> None:  # fmt: skip
     """One instruction for one vector of one row.
 
     With j None: for one number of the row in all lanes.
@@ -158,6 +188,10 @@ def _one(
         known[v] = k.broadcast(t[rest[0]] + r * t[rest[1]], 0, real)
     elif op == "scalar_shared":
         known[v] = k.broadcast(t[rest[0]], 0, real)
+    elif op == "load_by":
+        known[v] = k.load(tables[rest[0]], j)
+    elif op == "scalar_by":
+        known[v] = k.broadcast(tables[rest[0]], 0, real)
     elif op == "store":
         k.store(t[rest[0]] + r * t[rest[1]], j, known[v])
     elif op == "put":
