@@ -29,6 +29,7 @@ class Description:
     """A plan as data.
 
     stages, gather : nested tuples of numbers and op names: the text of the block's own kernels.
+    here           : by stage, the places of rows that pass: of those at hand there is memory only.
     lists          : what kernels that all blocks share go through: arrays of entries' numbers,
                      by the names that `kernels.stages` gives their columns.
     """
@@ -56,6 +57,10 @@ class Description:
         self.scratch: dict[Row, None] = {}
         self.infinite: dict[int, None] = {}  # matrices to be looked over: not all rows need them
         self.stages = tuple(self._stage(s) for s in range(3))
+        self.here = tuple(
+            tuple(self.place(r) for r, s in plan.passing.items() if s == stage)
+            for stage in range(3)
+        )
         self.gather = tuple(self._gather(key, ph_size) for key, ph_size in self._slot_sizes())
         self.lists: dict[str, list[tuple[int, ...]]] = {name: [] for name in LISTS}
         for m in plan.matrices:
@@ -70,7 +75,7 @@ class Description:
             text for stage, text in zip(self.stages, _STAGES, strict=True)
             if stage or (text is _STAGES[1] and self.gather)
         ]  # fmt: skip
-        head = _HEAD.format(real=real, stages=self.stages, gather=self.gather)
+        head = _HEAD.format(real=real, stages=self.stages, here=self.here, gather=self.gather)
         return "".join([head, *own])
 
     # -- addresses -------------------------------------------------------------------------------
@@ -364,6 +369,7 @@ from minigrad.kernels.vectors import REALS
 
 REAL = REALS["{real}"]
 STAGES = {stages}
+HERE = {here}
 GATHER = {gather}
 '''
 _STAGES = (
@@ -371,18 +377,18 @@ _STAGES = (
 
 @kernel
 def pre(k, table, start, stop):
-    stages.chunks_kernel(k, REAL, STAGES[0], table, start, stop)
+    stages.chunks_kernel(k, REAL, STAGES[0], HERE[0], table, start, stop)
 ''',
     '''
 
 @kernel
 def core(k, table, start, stop):
-    stages.levels_kernel(k, REAL, STAGES[1], GATHER, table, start, stop)
+    stages.levels_kernel(k, REAL, STAGES[1], HERE[1], GATHER, table, start, stop)
 ''',
     '''
 
 @kernel
 def post(k, table, start, stop):
-    stages.chunks_kernel(k, REAL, STAGES[2], table, start, stop)
+    stages.chunks_kernel(k, REAL, STAGES[2], HERE[2], table, start, stop)
 ''',
 )

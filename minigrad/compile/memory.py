@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from ..graph import Tensor
 from ..kernels import gemm
 from ..kernels.glue import address
-from ..kernels.stages import COLUMN
+from ..kernels.stages import BLOCK, COLUMN
 from ..recur import Key, Via
 from .language import Row, Sum
 from .layout import Layout
@@ -72,6 +73,7 @@ class Buffers:
     """The arrays that the kernels of a program work in, for one structure and number of threads.
 
     value  : (n, size) of every stored row node, in places of the layout.
+    passing: by row node that passes, (rows, size) for every thread: as many as are at hand at once.
     dense  : by slot, how many rows back its state is read in place; None: it is gathered.
     indexed: (n, size) of every argument that enters by an Index, gathered at each call; but not of
              those looked up in their table, unless some rows are none of it.
@@ -86,8 +88,9 @@ class Buffers:
     """
 
     def __init__(
-        self, program: Program, layout: Layout, vias: Sequence[Via], threads: int, pool: Pool
-    ):
+        self, program: Program, layout: Layout, vias: Sequence[Via], threads: int, pool: Pool,
+        parts: Sequence[np.ndarray],
+    ):  # fmt: skip
         self.program, self.n, self.dtype = program, layout.n, program.dtype
         self.ghosts, self.ghosts_at = layout.ghosts, layout.ghosts_at
         self.arena = Arena(pool)
@@ -97,10 +100,13 @@ class Buffers:
             slot: None if plan.gathered else layout.slots[slot].shift
             for slot in {s for s, _ in program.low.slots}
         }
+        level = max((int((p[:, 1] - p[:, 0]).max(initial=0)) for p in parts), default=0)
+        self.at_hand = [min(BLOCK, self.n), level, min(BLOCK, self.n)]  # rows, by stage
+        self.threads = threads
         self._values()
         self.scratch = {
             r: [self._array(r.size) for _ in range(threads)]
-            for r in program.text.scratch if r not in self.value
+            for r in program.text.scratch if r not in self.value and r not in self.passing
         }  # fmt: skip
         self._matrices()
         self._sums(threads)
@@ -127,6 +133,7 @@ class Buffers:
     def _values(self) -> None:
         """What the plan puts side by side first, then every other row node that is stored."""
         self.value: dict[Row, np.ndarray] = {}
+        self.passing: dict[Row, list[np.ndarray]] = {}
         self.whole: dict[Row, tuple[np.ndarray, int]] = {}  # with the zeros around; how many before
         shifts = [abs(shift) for shift in self.dense.values() if shift is not None]
         self.reach = max([*shifts, self.ghosts])
@@ -136,7 +143,7 @@ class Buffers:
                 self._area(a.members)
         made = [r for r in plan.moved if r.op != "part"]
         for r in (*plan.stored, *made, *filter(self._copied, slots)):
-            if r not in self.value:
+            if r not in self.value and r not in self.passing:
                 self._area([r])
         for r in slots:
             if r not in self.value:
@@ -147,6 +154,13 @@ class Buffers:
 
     def _area(self, members: Sequence[Row]) -> None:
         width = sum(r.size for r in members)
+        if members[0] in self.program.plan.passing:
+            rows = self.at_hand[self.program.plan.passing[members[0]]]
+            each = [self._array(rows, self._padded(width)) for _ in range(self.threads)]
+            ends = list(accumulate(r.size for r in members))
+            for r, end in zip(members, ends, strict=True):
+                self.passing[r] = [whole[:, end - r.size : end] for whole in each]
+            return
         sent = not set(members).isdisjoint(self.program.low.ports.values())
         around = self.reach if sent else 0
         whole = self._array(self.n + 2 * around, self._padded(width))

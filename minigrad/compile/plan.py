@@ -111,6 +111,7 @@ class Plan:
         self._segments()
         self._products()
         self._looked_up()
+        self._passing()
 
     # -- stage and depth of every node -------------------------------------------------------------
 
@@ -375,6 +376,39 @@ class Plan:
             if r.op == "in" and self.low.domain[r.tensor] not in (None, "row")
             and r not in gathered
         }  # fmt: skip
+
+    def _passing(self) -> None:
+        """What nobody reads outside of the stage that computes it, and that stage.
+
+        Its memory is as long as the rows that go through the stage together, not as all:
+        it stays in the cache, and is written again by the next.
+        """
+        made: dict[Row, set[int]] = {}
+        read: dict[Row, set[int]] = {}
+        kept = {*self.low.rows.values(), *self.low.ports.values(), *self.summed()}
+        for (stage, _), segment in self.segments.items():
+            for r in segment.stores:
+                made.setdefault(r, set()).add(stage)
+            for r in (*segment.columns, *(a for node in segment.nodes for a in node.args)):
+                read.setdefault(r, set()).add(stage)
+        for z in self.prod_place:
+            for (stage, _), p in zip(self.prod_place[z], z.prods, strict=True):
+                made.setdefault(z, set()).add(stage)
+                read.setdefault(p.args[0], set()).add(stage)
+        for r in self.moved:
+            if r.op == "part":
+                kept |= {r, r.args[0]}
+            else:
+                made[r] = {self.stage[r]}
+                for a in r.args:
+                    read.setdefault(a, set()).add(self.stage[r])
+        found = {
+            r: next(iter(stages)) for r, stages in made.items()
+            if len(stages) == 1 and read.get(r, stages) == stages
+            and r not in kept and r.op not in ("in", "slot", "vec", "const")
+        }  # fmt: skip
+        torn = {r for a in self.areas if not found.keys() >= {*a.members} for r in a.members}
+        self.passing = {r: stage for r, stage in found.items() if r not in torn}
 
     def feeds_edges_only(self, b: Bundle) -> bool:
         """Whether a bundle is read by nobody but along edges.

@@ -49,7 +49,7 @@ class Runner:
         self.threads = threads.count() if program.flops * self.n > SPLIT else 1
         self.parts = self.layout.parts(self.threads)
         self.limits = Limits(program, self.layout, vias, projections, args)
-        b = self.buffers = Buffers(program, self.layout, vias, self.threads, pool)
+        b = self.buffers = Buffers(program, self.layout, vias, self.threads, pool, self.parts)
         t = self.entries = Table(program, self.layout, b, self.limits, self.parts, self.threads)
         self.table, self.of_input, self.of_shared = t.array, t.of_input, t.of_shared
         self.of_table = t.of_table

@@ -125,7 +125,7 @@ class Table:
         for rule, of, entry in rest:
             row[entry] = rule(self, *of)
         self.array = np.array([row] * threads, np.int64)
-        for r, own in buffers.scratch.items():  # every thread has rows outside of the loop
+        for r, own in (*buffers.scratch.items(), *buffers.passing.items()):
             self._each("base", r, arrays=own)
         self._each("ranges", arrays=parts)
         self._each("work", arrays=buffers.work)
@@ -162,12 +162,15 @@ class Table:
 
     def stride(self, r: Row) -> int:
         lies = self._lies(r)
+        if r in self.buffers.passing:
+            lies = self.buffers.passing[r][0]
         return 0 if lies is None else lies.strides[0]
 
     def _lies(self, r: Row) -> np.ndarray | None:
         """The rows of a node, where they are the runner's and the same for all threads."""
         given = r.op == "vec" or (r.op == "in" and r not in self.buffers.indexed)
-        return None if given or r in self.buffers.scratch else self.buffers.rows(r)
+        own = r in self.buffers.scratch or r in self.buffers.passing
+        return None if given or own else self.buffers.rows(r)
 
     def port(self, key: tuple[int, int], k: int) -> int:
         """The address (k even) and stride (k odd) of what a port sends to a leaf of a slot."""

@@ -40,18 +40,35 @@ def vector_functions(k: Builder, real: Real) -> dict[str, Any]:
     return {name: lambda *given, f=f: f(*map(vector, given)) for name, f in functions.items()}
 
 
-def chunks_kernel(k: Builder, real: Real, steps: tuple, table: Int, start: Int, stop: Int) -> None:
+class _Here:
+    """A table for the rows from `first` on: of rows that pass there is memory from there on only.
+
+    Their base addresses go back by as many rows, so that row `first` is the first in memory.
+    """
+
+    def __init__(self, t: Any, places: tuple[tuple[int, int], ...], first: Int):
+        self.t = t
+        self.base = {base: t[base] - first * t[stride] for base, stride in places}
+
+    def __getitem__(self, entry: int) -> Int:
+        return self.base[entry] if entry in self.base else self.t[entry]
+
+
+def chunks_kernel(
+    k: Builder, real: Real, steps: tuple, here: tuple, table: Int, start: Int, stop: Int
+) -> None:
     """Rows [start, stop), in chunks that stay in the cache from one step to the next."""
     if steps:
         t = k.table(table)
         for a in k.rows(start, stop, BLOCK):
             b = k.choose(stop - a < BLOCK, stop, a + BLOCK)
-            _steps(k, real, steps, t, a, b, a)
+            _steps(k, real, steps, _Here(t, here, a), a, b, a)
 
 
 def levels_kernel(
-    k: Builder, real: Real, steps: tuple, gather: tuple, table: Int, start: Int, stop: Int
-) -> None:
+    k: Builder, real: Real, steps: tuple, here: tuple, gather: tuple, table: Int,
+    start: Int, stop: Int,
+) -> None:  # fmt: skip
     """Levels [start, stop) of one thread's part.
 
     `ranges` holds its first and last row at each level.
@@ -63,7 +80,7 @@ def levels_kernel(
         with k.when(a < b):
             for g in gather:
                 _gather_slot(k, real, g, table, t, a, b)
-            _steps(k, real, steps, t, a, b, level)
+            _steps(k, real, steps, _Here(t, here, a), a, b, level)
 
 
 def _steps(k: Builder, real: Real, steps: tuple, t: Any, a: Int, b: Int, level: Int) -> None:
