@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..chunks import chunks_of, cut
 from ..graph import CONSTANT, INPUT, Tensor, toposort
 from ..ops.broadcast import RESHAPE
-from ..recur import PROJ, RECUR
+from ..recur import PROJ, RECUR, Via
 from ..rewrite.whole import whole
 from ..run.chunkwise import in_numpy
 from ..run.reference import demand, unheld
 from .chunked import Chunked, in_words
 from .lane import Lane, Step
-from .layout import layout_of
+from .layout import Layout, layout_of
 from .lower import Unsupported, able
 from .memory import Pool
 from .program import program_for
@@ -72,8 +74,9 @@ class Compiled:
         cuts = f", {in_words(chunks_of(structure))}" if between else ""
         per_row = tuple(dict.fromkeys(ref for ref, summed in leaving if not summed))
         summed = tuple(dict.fromkeys(ref for ref, summed in leaving if summed))
+        added = () if between else _added(asked, layout_of(structure))
         try:
-            program = program_for(block, structure.wires, vias, per_row, summed)
+            program = program_for(block, structure.wires, vias, per_row, summed, added)
         except Unsupported as why:
             how = f"runs in NumPy, level by level, because there is no code for {why}"
             self.notes.append(f"{block.name} over {structure}{cuts}: {how}")
@@ -110,3 +113,23 @@ class Compiled:
             *([self.lane.donation.explain()] if self.lane.donation.count else []),
             f"called through {native}{between}",
         ])  # fmt: skip
+
+
+def _added(asked: Sequence[Tensor], layout: Layout) -> tuple[Tensor, ...]:
+    """What leaves by one Index alone, where each row of the table belongs to one component:
+    no two threads add to it, and whoever does goes level by level."""
+    ways: dict[Tensor, list[Via]] = {}
+    for p in asked:
+        ways.setdefault(p.attrs["ref"], []).append(p.attrs["via"])
+    return tuple(
+        ref for ref, vias in ways.items()
+        if len(vias) == 1 and vias[0].kind == "index" and _apart(vias[0], layout)
+    )  # fmt: skip
+
+
+def _apart(via: Via, layout: Layout) -> bool:
+    numbers = layout.to_rows(via.rows)
+    used = numbers >= 0
+    owner = np.zeros(via.size, np.int64)
+    owner[numbers[used]] = layout.component[used]
+    return bool((owner[numbers[used]] == layout.component[used]).all())

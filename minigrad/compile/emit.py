@@ -105,6 +105,10 @@ class Description:
             segment = self.plan.segments.get(place)
             if segment is not None:
                 steps.append(("rows", self._rows(segment)))
+            for r in self.plan.added:
+                if self.plan.home(r) == place:
+                    names = [self.entry(what, r) for what in ("numbers", "sum", "sum_stride")]
+                    steps.append(("add", (*self.place(r), self.size(r.size), *names)))
         return tuple(steps)
 
     def _product(self, p: Any, place: tuple[int, int]) -> tuple:

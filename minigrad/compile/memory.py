@@ -78,6 +78,7 @@ class Buffers:
     indexed: (n, size) of every argument that enters by an Index, gathered at each call; but not of
              those looked up in their table, unless some rows are none of it.
     jumps  : by argument that is looked up: see `stretches`.
+    added  : by row node that is added up in a table: the table, and the number of every row in it.
     scratch: by row node, a row per thread: what one pass over a row leaves to the next.
     packed, joined: by matrix, as the product kernel reads it; whole, where it has several blocks.
     bias   : by bundle, the shared vectors its accumulators start from.
@@ -89,7 +90,7 @@ class Buffers:
 
     def __init__(
         self, program: Program, layout: Layout, vias: Sequence[Via], threads: int, pool: Pool,
-        parts: Sequence[np.ndarray],
+        parts: Sequence[np.ndarray], projections: Sequence[Tensor] = (),
     ):  # fmt: skip
         self.program, self.n, self.dtype = program, layout.n, program.dtype
         self.ghosts, self.ghosts_at = layout.ghosts, layout.ghosts_at
@@ -120,6 +121,13 @@ class Buffers:
                     self.indexed[r], index = self._array(self.n, r.size), np.arange(self.n)
                 if r in plan.looked_up:
                     self.jumps[r] = stretches(index)
+
+        self.added: dict[Row, tuple[np.ndarray, np.ndarray]] = {}
+        for p in projections:
+            row, via = program.low.rows.get(p.attrs["ref"]), p.attrs["via"]
+            if row is not None and row in plan.added:
+                numbers = np.ascontiguousarray(layout.to_rows(via.rows), np.int64)
+                self.added[row] = self._array(via.size, self._padded(row.size)), numbers
 
     def _array(self, *shape: int) -> np.ndarray:
         return self.arena.array(shape, self.dtype)

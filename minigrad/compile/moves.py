@@ -142,6 +142,9 @@ class Moves(Feeds):
     def _into_a_table(self, p: Tensor, runner: Runner, at: int, after: int) -> None:
         """Rows of a recurrence added up by the number of a table's row; those of none in one row
         more."""
+        if (table := runner.added(p.attrs["ref"])) is not None:
+            self.held[p] = table
+            return
         via, rows = p.attrs["via"], runner._rows(runner.program.low.rows[p.attrs["ref"]])
         numbers = runner.layout.to_rows(via.rows)
         numbers = np.where(numbers < 0, via.size, numbers).astype(np.int64)

@@ -16,11 +16,13 @@ they reach the kernels through a table of addresses, strides and lengths.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
 from typing import Any
 
+from ..graph import Tensor
 from .language import CHEAP, FOLDS, MASKS, MOVED, Row, Sum, reads, topological
 from .lower import Lowering
 
@@ -100,13 +102,16 @@ class Plan:
     Sizes enter through `Lowering`'s rows only as relative facts.
     """
 
-    def __init__(self, low: Lowering):
+    def __init__(self, low: Lowering, added: Collection[Tensor] = ()):
+        """added: of the rows that leave, those that are only ever added up in a table, each row of
+        which belongs to one component of the structure."""
         self.low = low
         self.gathered = len({slot for slot, _ in low.slots}) > 1  # several slots are always copied
         self.order = topological(low.roots())
-        self._stages()
-        self._bundles()
         self._sums()
+        self._stages()
+        self._added([low.rows[t] for t in added])
+        self._bundles()
         self._storage()
         self._segments()
         self._products()
@@ -156,6 +161,24 @@ class Plan:
         if operand.op in ("in", "slot") or self.stage[operand] != stage:
             return 0
         return self.depth[operand] + 1
+
+    def _added(self, rows: Sequence[Row]) -> None:
+        """Which of `rows` are added up level by level: those computed in the loop, or that may be.
+
+        A memory's gradient is then there once, not once a step.
+        """
+        read = {a for r in self.order for a in reads(r)} | self.summed()
+        times = Counter(self.low.rows.values())
+        self.added: dict[Row, None] = {}
+        for r in rows:
+            if r.op in LEAVES - {"move", "nest"} or times[r] > 1:
+                continue
+            early = r.op in MOVED and r not in read and all(self.stage[a] <= 1 for a in r.args)
+            if early and self.stage[r] == 2:
+                self.stage[r] = 1
+                self.depth[r] = max(self._after(a, 1) for a in r.args)
+            if self.stage[r] == 1:
+                self.added[r] = None
 
     # -- products with the same operands -----------------------------------------------------------
 
@@ -385,7 +408,8 @@ class Plan:
         """
         made: dict[Row, set[int]] = {}
         read: dict[Row, set[int]] = {}
-        kept = {*self.low.rows.values(), *self.low.ports.values(), *self.summed()}
+        kept = {*self.low.rows.values()} - self.added.keys()
+        kept |= {*self.low.ports.values()} | self.summed()
         for (stage, _), segment in self.segments.items():
             for r in segment.stores:
                 made.setdefault(r, set()).add(stage)

@@ -39,9 +39,10 @@ class Program:
         vias: Sequence[Via],
         rows: tuple[Tensor, ...],
         sums: tuple[Tensor, ...],
+        added: tuple[Tensor, ...],
     ):
         self.low = Lowering(block, wires, vias, rows, sums)
-        self.plan = Plan(self.low)
+        self.plan = Plan(self.low, added)
         self.text = Description(self.plan)
         self.inputs = [r for r in self.plan.order if r.op == "in"]
         self.numbers = {ph: k for k, ph in enumerate(block.inputs)}
@@ -94,15 +95,18 @@ def program_for(
     vias: Sequence[Via],
     rows: tuple[Tensor, ...],
     sums: tuple[Tensor, ...],
+    added: tuple[Tensor, ...] = (),
 ) -> Program:
     """The program of a block, made once.
 
+    added: those of `rows` that are only ever added up in a table (see `Plan`).
+
     Raises `Unsupported` (kept as well) where there is no code.
     """
-    key = ("program", rows, sums, domain_kinds(vias), wires)
+    key = ("program", rows, sums, added, domain_kinds(vias), wires)
     if key not in block.cache:
         try:
-            block.cache[key] = Program(block, wires, vias, rows, sums)
+            block.cache[key] = Program(block, wires, vias, rows, sums, added)
         except Unsupported as why:  # its words alone: an exception holds on to frames
             block.cache[key] = why.args
     if isinstance(block.cache[key], tuple):

@@ -49,7 +49,8 @@ class Runner:
         self.threads = threads.count() if program.flops * self.n > SPLIT else 1
         self.parts = self.layout.parts(self.threads)
         self.limits = Limits(program, self.layout, vias, projections, args)
-        b = self.buffers = Buffers(program, self.layout, vias, self.threads, pool, self.parts)
+        b = self.buffers = Buffers(program, self.layout, vias, self.threads, pool, self.parts,
+                                   projections)  # fmt: skip
         t = self.entries = Table(program, self.layout, b, self.limits, self.parts, self.threads)
         self.table, self.of_input, self.of_shared = t.array, t.of_input, t.of_shared
         self.of_table = t.of_table
@@ -70,7 +71,9 @@ class Runner:
         """What to call, phase after phase: for each thread (kernel, table, from, to)."""
         plan, kernels, tables = self.program.plan, self.program.module, self.entries.rows
         common = self.program.common
-        clear = [a for a in (*self.columns.values(), *self.outer_sums) if a is not None and a.size]
+        added = (table for table, _ in self.buffers.added.values())
+        sums = *self.columns.values(), *self.outer_sums, *added
+        clear = [a for a in sums if a is not None and a.size]
         zero = glue.kernels().zero.address
         first: Calls = [[] for _ in range(self.threads)]
         for k, a in enumerate(clear):
@@ -213,12 +216,19 @@ class Runner:
         ref, via = p.attrs["ref"], p.attrs["via"]
         if via is SHARED:
             return self.total(ref)
+        if (table := self.added(ref)) is not None:
+            return table.reshape(via.size, *ref.shape)
         rows = self.by_row(ref)
         if via is ROW:
             return rows
         index = self.layout.to_rows(via.rows)
         used = index >= 0
         return add_rows(via.size, index[used], rows.values[used])
+
+    def added(self, ref: Tensor) -> np.ndarray | None:
+        """The table of a tensor whose rows are added up in one."""
+        r = self.program.low.rows[ref]
+        return self.buffers.added[r][0][:, : r.size] if r in self.buffers.added else None
 
     def total(self, ref: Tensor) -> np.ndarray:
         """The sum of a tensor over the nodes."""

@@ -258,6 +258,9 @@ RULES: dict[str, Callable[..., int]] = {
     # row nodes
     "base": Table.base,
     "stride": Table.stride,
+    "numbers": lambda t, r: address(t.buffers.added[r][1]),
+    "sum": lambda t, r: address(t.buffers.added[r][0]),
+    "sum_stride": lambda t, r: t.buffers.added[r][0].strides[0],
     "jumps": lambda t, r: address(t.buffers.jumps[r]),
     "low": lambda t, r: t.limits.operand(r)[0],
     "high": lambda t, r: t.limits.operand(r)[1],

@@ -89,6 +89,8 @@ def _steps(k: Builder, real: Real, steps: tuple, t: Any, a: Int, b: Int, level: 
             _product(k, real, what, t, a, b, level)
         elif kind == "call":
             _call(k, what, tables[0], t, a, b)
+        elif kind == "add":
+            _add(k, real, what, t, a, b)
         else:
             passes, tail = what
             for r in k.rows(a, b):
@@ -113,6 +115,17 @@ def _call(k: Builder, what: tuple, tables: tuple, t: Any, a: Int, b: Int) -> Non
                 given[at] = given[at] + (row - r) * given[at + 1]
             k.call(kernel, *given, r, end)
             begin.value = end
+
+
+def _add(k: Builder, real: Real, what: tuple, t: Any, a: Int, b: Int) -> None:
+    """Rows [a, b) added to those of a table, by number (negative: to none)."""
+    base, stride, size, numbers, to, ldto = what
+    for r in k.rows(a, b):
+        at = k.index(t[numbers], r)
+        with k.when(at >= 0):
+            row, total = t[base] + r * t[stride], t[to] + at * t[ldto]
+            for j in k.lanes(t[size], real):
+                k.store(total, j, k.load(total, j) + k.load(row, j))
 
 
 def _product(k: Builder, real: Real, what: tuple, t: Any, a: Int, b: Int, level: Int) -> None:
