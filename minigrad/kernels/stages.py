@@ -8,7 +8,8 @@ They know no graph, no sizes and no cell.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from functools import cache as once
 from typing import Any
 
@@ -16,10 +17,12 @@ from ..ops import scalar
 from . import cache
 from . import elementary as fn
 from .tensors import EMPTY, JOIN
-from .values import Truth
+from .values import Truth, V
 from .vectors import Builder, Int, Real
 
 BLOCK = 256  # rows that go through the steps of a stage together
+READS = ("const", "load", "load_shared", "load_by", "scalar", "scalar_shared", "scalar_by")
+WRITES = ("store", "put", "column", "column_scalar")
 COLUMN = 64  # rows of one partial column sum: thread counts do not change which are added first
 
 
@@ -172,29 +175,50 @@ def _product(k: Builder, real: Real, what: tuple, t: Any, a: Int, b: Int, level:
 def _row(k: Builder, real: Real, passes: tuple, tail: tuple, t: Any, r: Int) -> None:
     known: dict[int, Any] = {}
     tables = {}  # where the row lies in each: found once, not for every vector of it
-    for scalars, loops in passes:
-        for base, stride, jumps in _looked_up(scalars, *(code for _, code, _ in loops)):
-            if base not in tables:
-                tables[base] = t[base] + k.index(t[jumps], r * 2) * t[stride]
+    codes = [code for scalars, loops in passes for code in (scalars, *(c for _, c, _ in loops))]
+    for base, stride, jumps in _looked_up(codes):
+        if base not in tables:
+            tables[base] = t[base] + k.index(t[jumps], r * 2) * t[stride]
+    folded = [fold for _, loops in passes for _, _, folds in loops for fold in folds]
+    uses = _uses([*codes, tail], folded)
+
+    def one(instruction: tuple, known: dict[int, Any], j: Any) -> None:
+        _one(k, real, instruction, known, t, r, j, tables)
+        v = instruction[1]
+        # Rounded the same for all who read it: a product in two sums would be fused in both.
+        if uses[v] > 1 and isinstance(known[v], V):
+            known[v] = known[v].rounded()
+
     for scalars, loops in passes:
         for instruction in scalars:
-            _one(k, real, instruction, known, t, r, None, tables)
+            one(instruction, known, None)
         for length, code, folds in loops:
             totals = [k.var(k.const(EMPTY[f[0]], real)) for f in folds]
             for j in k.lanes(t[length], real):
                 local = dict(known)
                 for instruction in code:
-                    _one(k, real, instruction, local, t, r, j, tables)
+                    one(instruction, local, j)
                 for (how, _, v), total in zip(folds, totals, strict=True):
-                    one = k.only(j, local[v].rounded(), EMPTY[how])
-                    total.value = JOIN[how](k, total.value, one)
+                    value = k.only(j, local[v].rounded(), EMPTY[how])
+                    total.value = JOIN[how](k, total.value, value)
             for (how, v, _), total in zip(folds, totals, strict=True):
                 known[v] = total.value.folded(how)
     for instruction in tail:
-        _one(k, real, instruction, known, t, r, None, tables)
+        one(instruction, known, None)
 
 
-def _looked_up(*codes: tuple) -> list[tuple[int, int, int]]:
+def _uses(codes: Sequence[tuple], folded: Sequence[tuple]) -> Counter[int]:
+    """How often each value is read: by ops, by what writes it to memory, by reductions."""
+    found = Counter(v for _, _, v in folded)
+    for op, v, *rest in (i for code in codes for i in code):
+        if op in WRITES:
+            found[v] += 1
+        elif op not in READS:
+            found.update(rest)
+    return found
+
+
+def _looked_up(codes: Sequence[tuple]) -> list[tuple[int, int, int]]:
     """Entries of base, stride and jumps of the tables that some code reads."""
     return [tuple(i[2:]) for code in codes for i in code if i[0] in ("load_by", "scalar_by")]
 

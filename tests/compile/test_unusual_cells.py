@@ -316,3 +316,23 @@ def test_a_slot_that_is_read_and_cut_away_again(structure):
         return states, y, gradients([states, y], {"x": args["x"]})
 
     compare(step, args)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_product_is_rounded_once_for_all_who_read_it(dtype):
+    """Fused into one sum and rounded for another, it would differ from itself."""
+
+    def cell(p, h, x):
+        square, other = h * h, x * p["w"]
+        zeros = square - square, other + -other, mg.sum(other - other)
+        return 0.5 * mg.tanh(h @ p["W"] + x), zeros
+
+    def step(p, xs):
+        hs, zeros = mg.recur(cell, S.chain(6), shared=p, inputs=xs, initial=np.zeros((1, 7), dtype))
+        z = xs * p["w"]
+        return *zeros, z - z, -z + z, hs * hs - hs * hs
+
+    rng = np.random.default_rng(0)
+    p = {"W": rng.standard_normal((7, 7)).astype(dtype), "w": rng.standard_normal(7).astype(dtype)}
+    for found in mg.function(step)(p, rng.standard_normal((6, 7)).astype(dtype)):
+        assert not found.any()

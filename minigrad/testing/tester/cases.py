@@ -39,7 +39,10 @@ INITIAL = ("zeros", "row", "component", "zeros", "row", "component", "full", "sh
            "zeros")  # fmt: skip
 FORMS = ("values", "vjp", "grad", "vjp", "grad", "grad", "both", "vjp", "grad", "some", "jvp",
          "second", "states", "contributions", "trained", "trained")  # fmt: skip
-ENTER = ("row", "row", "row", "indexed", "take", "rearranged", "computed", "padded", "called")
+ENTER = (
+    "row", "row", "row", "indexed", "take", "rearranged", "computed", "padded", "called",
+    "looked up", "memory",
+)  # fmt: skip
 ENDS = ("{}", "mg.square({})", "mg.sin({})", "mg.astype({0} > 0.1, {0}.dtype)")
 PLANTS = ("0.0", "1.0", "-0.0", "np.nan", "np.inf", "-np.inf", "{tiny}", "1e20", "-1.0", "np.nan",
           "np.inf", "-np.inf", "0.0")  # fmt: skip
@@ -142,13 +145,24 @@ def _recurrence(
     for i, (dim, later) in enumerate(zip(cell.inputs, own, strict=True)):
         how = "row" if given else choice(later, ENTER)
         around.kinds.add(f"input {how}")
-        rows = choice(later, (3, 1, 5)) if how in ("indexed", "take") else 0
+        rows = choice(later, (3, 1, 5)) if how in ("indexed", "take", "looked up") else 0
         if given:
             value = given[i]
         elif how == "indexed":
             table = around.array("x", f"x{i}{k}", str(rows), *_size(dim))
             stride = later.integer(1, 2)
             value = f"mg.Indexed({table}, np.arange(n) * {stride} % {rows + 1} - 1)"
+        elif how == "looked up":
+            table = around.array("x", f"x{i}{k}", str(rows), *_size(dim))
+            form = choice(later, ("{}", "mg.tanh({})"))
+            numbers = f"np.arange(n) * {later.integer(1, 2)} % {rows}"
+            value = f"mg.Indexed({form.format(table)}, {numbers})"
+        elif how == "memory":  # what each sequence has: all of its steps read it, and add to it
+            many = "1" if k else "structure.components"
+            table = around.array("x", f"x{i}{k}", many, *_size(dim))
+            table = choice(later, ("{}", "mg.sin({})", "mg.flip({}, axis=0)")).format(table)
+            rows_of = "np.zeros(n, int)" if k else "structure.component"
+            value = f"mg.Indexed({table}, {rows_of})"
         elif how == "take":
             table = around.array("x", f"x{i}{k}", str(rows), *_size(dim))
             value = f"mg.take({table}, np.arange(n) % {rows}, axis=0)"
