@@ -9,6 +9,7 @@ import numpy as np
 
 from ..chunks import chunks_of, cut
 from ..graph import CONSTANT, INPUT, Tensor, toposort
+from ..kernels.threads import count
 from ..ops.broadcast import RESHAPE
 from ..recur import PROJ, RECUR, Via
 from ..rewrite.whole import whole
@@ -22,6 +23,8 @@ from .memory import Pool
 from .program import program_for
 from .results import plain, settled, varying
 from .runner import Runner
+
+WIDE = 12  # rows of a level and thread, from which on products are as fast as with more
 
 
 class Compiled:
@@ -74,9 +77,12 @@ class Compiled:
         cuts = f", {in_words(chunks_of(structure))}" if between else ""
         per_row = tuple(dict.fromkeys(ref for ref, summed in leaving if not summed))
         summed = tuple(dict.fromkeys(ref for ref, summed in leaving if summed))
-        added = () if between else _added(asked, layout_of(structure))
+        added: tuple[Tensor, ...] = ()
+        wide = False
+        if not between:
+            added, wide = _added(asked, layout_of(structure)), _is_wide(layout_of(structure))
         try:
-            program = program_for(block, structure.wires, vias, per_row, summed, added)
+            program = program_for(block, structure.wires, vias, per_row, summed, added, wide)
         except Unsupported as why:
             how = f"runs in NumPy, level by level, because there is no code for {why}"
             self.notes.append(f"{block.name} over {structure}{cuts}: {how}")
@@ -113,6 +119,13 @@ class Compiled:
             *([self.lane.donation.explain()] if self.lane.donation.count else []),
             f"called through {native}{between}",
         ])  # fmt: skip
+
+
+def _is_wide(layout: Layout) -> bool:
+    """Whether a thread has many rows at each of several levels, all of which have their inputs."""
+    levels = len(layout.ranges)
+    dense = all(slot.shift is not None for slot in layout.slots.values())
+    return levels > 1 and dense and layout.n >= WIDE * levels * count()
 
 
 def _added(asked: Sequence[Tensor], layout: Layout) -> tuple[Tensor, ...]:

@@ -27,6 +27,7 @@ from .language import CHEAP, FOLDS, MASKS, MOVED, Row, Sum, reads, topological
 from .lower import Lowering
 
 STAGES = ("pre", "core", "post")
+CACHED = 2**18  # elements of matrices that stay in a cache from one level to the next
 LEAVES = frozenset(["in", "slot", "vec", "const", "z", *MOVED])
 
 
@@ -102,10 +103,13 @@ class Plan:
     Sizes enter through `Lowering`'s rows only as relative facts.
     """
 
-    def __init__(self, low: Lowering, added: Collection[Tensor] = ()):
+    def __init__(self, low: Lowering, added: Collection[Tensor] = (), wide: bool = False):
         """added: of the rows that leave, those that are only ever added up in a table, each row of
-        which belongs to one component of the structure."""
-        self.low = low
+        which belongs to one component of the structure.
+        wide : a level has many rows, so products with the inputs are as fast there as for all rows
+               at once, and what they give need not go through memory.  The numbers are the same.
+        """
+        self.low, self.wide = low, wide
         self.gathered = len({slot for slot, _ in low.slots}) > 1  # several slots are always copied
         self.order = topological(low.roots())
         self._sums()
@@ -127,9 +131,16 @@ class Plan:
                 after.add(r)
         before = set(topological(list(self.low.ports.values())))
         self.from_slot = after
+        given = (
+            p.args[0].size * z.size for z in self.order if z in before for p in z.prods
+            if p.args[0] not in after
+        )  # fmt: skip
+        wide = self.wide and sum(given) <= CACHED
         self.stage: dict[Row, int] = {}
         self.depth: dict[Row, int] = {}
         self.prod_place: dict[Row, list[tuple[int, int]]] = {}  # of each z, product by product
+        # Where it would be with no wide levels: in this order they are added, to the same bits.
+        self.turn: dict[Row, list[tuple[int, int]]] = {}
         for r in self.order:
             stages = [self.stage[a] for a in reads(r)]
             if r not in after:
@@ -140,11 +151,11 @@ class Plan:
                 stage = 2
             self.stage[r] = stage
             if r.op == "z":
-                places = []
-                for p in r.prods:
-                    operand = p.args[0]
-                    own = 0 if operand not in after and stage < 2 else stage
-                    places.append((own, self._after(operand, own)))
+                early = [0 if stage < 2 and p.args[0] not in after else stage for p in r.prods]
+                own = [stage if wide else s for s in early]
+                pairs = list(zip(r.prods, early, own, strict=True))
+                self.turn[r] = [(s, self._after(p.args[0], s)) for p, s, _ in pairs]
+                places = [(s, self._after(p.args[0], s)) for p, _, s in pairs]
                 self.prod_place[r] = places
                 self.depth[r] = max((d for s, d in places if s == stage), default=0)
             elif r.op in MOVED:
@@ -185,10 +196,8 @@ class Plan:
     def _bundles(self) -> None:
         groups: dict[tuple, list[Row]] = {}
         for z in (r for r in self.order if r.op == "z"):
-            places = self.prod_place[z]
             pattern = tuple(
-                (place, p.args[0])
-                for place, p in sorted(zip(places, z.prods, strict=True), key=lambda t: t[0])
+                (place, p.args[0]) for place, prods in self.operands(z).items() for p in prods
             )
             groups.setdefault((pattern, self.stage[z]), []).append(z)
         self.bundles = []
@@ -202,12 +211,13 @@ class Plan:
         self.areas.append(area)
         return area
 
-    def operands(self, z: Row) -> dict[tuple[int, int], list[Row]]:
-        """The products of an accumulator by place, in a fixed order."""
-        by_place: dict[tuple[int, int], list[Row]] = {}
-        for place, p in sorted(zip(self.prod_place[z], z.prods, strict=True), key=lambda t: t[0]):
-            by_place.setdefault(place, []).append(p)
-        return by_place
+    def operands(self, z: Row) -> dict[tuple[tuple[int, int], tuple[int, int]], list[Row]]:
+        """The products of an accumulator by their turn and place, in this order."""
+        found: dict[tuple[tuple[int, int], tuple[int, int]], list[Row]] = {}
+        turns = zip(self.turn[z], self.prod_place[z], z.prods, strict=True)
+        for turn, place, p in sorted(turns, key=lambda t: t[0]):
+            found.setdefault((turn, place), []).append(p)
+        return found
 
     # -- sums over nodes ---------------------------------------------------------------------------
 
@@ -348,14 +358,14 @@ class Plan:
                 columns.append(columns[-1] + z.size)
             by_place = [self.operands(z) for z in b.zs]
             first = True
-            for place, prods in by_place[0].items():
+            for (turn, place), prods in by_place[0].items():
                 rows = [p.args[0] for p in prods]
                 for run in self.runs(rows):
                     depths = [0]
                     for i in run:
                         depths.append(depths[-1] + rows[i].size)
                     blocks = [
-                        (per_z[place][i].tensor, per_z[place][i].transposed, k, c)
+                        (per_z[turn, place][i].tensor, per_z[turn, place][i].transposed, k, c)
                         for per_z, c in zip(by_place, columns, strict=False)
                         for i, k in zip(run, depths, strict=False)
                     ]

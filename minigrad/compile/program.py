@@ -40,9 +40,10 @@ class Program:
         rows: tuple[Tensor, ...],
         sums: tuple[Tensor, ...],
         added: tuple[Tensor, ...],
+        wide: bool,
     ):
         self.low = Lowering(block, wires, vias, rows, sums)
-        self.plan = Plan(self.low, added)
+        self.plan = Plan(self.low, added, wide)
         self.text = Description(self.plan)
         self.inputs = [r for r in self.plan.order if r.op == "in"]
         self.numbers = {ph: k for k, ph in enumerate(block.inputs)}
@@ -96,17 +97,19 @@ def program_for(
     rows: tuple[Tensor, ...],
     sums: tuple[Tensor, ...],
     added: tuple[Tensor, ...] = (),
+    wide: bool = False,
 ) -> Program:
     """The program of a block, made once.
 
-    added: those of `rows` that are only ever added up in a table (see `Plan`).
+    added: those of `rows` that are only ever added up in a table; wide: whether levels have many
+    rows (see `Plan`).
 
     Raises `Unsupported` (kept as well) where there is no code.
     """
-    key = ("program", rows, sums, added, domain_kinds(vias), wires)
+    key = ("program", rows, sums, added, wide, domain_kinds(vias), wires)
     if key not in block.cache:
         try:
-            block.cache[key] = Program(block, wires, vias, rows, sums, added)
+            block.cache[key] = Program(block, wires, vias, rows, sums, added, wide)
         except Unsupported as why:  # its words alone: an exception holds on to frames
             block.cache[key] = why.args
     if isinstance(block.cache[key], tuple):

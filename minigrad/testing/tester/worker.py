@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import optree
 
-from ...compile import runner
+from ...compile import compiled, runner
 from ...compile.function import function
 from ...graph import Tensor
 from ...io import tensors
@@ -134,14 +134,16 @@ def _ways(graph: Any, number: int) -> Iterator[tuple[str, Callable[[], Any]]]:
 
 @contextmanager
 def splitting(threads: int) -> Iterator[None]:
-    """Compiled kernels on so many threads, however small the work."""
+    """Compiled kernels on so many threads, however small the work; on several, levels are taken
+    for wide, which must make no difference either."""
     kept = runner.SPLIT, os.environ.get("MINIGRAD_NUM_THREADS")
+    wide, compiled.WIDE = compiled.WIDE, 0 if threads > 1 else compiled.WIDE
     runner.SPLIT = -1
     os.environ["MINIGRAD_NUM_THREADS"] = str(threads)
     try:
         yield
     finally:
-        runner.SPLIT = kept[0]
+        runner.SPLIT, compiled.WIDE = kept[0], wide
         if kept[1] is None:
             del os.environ["MINIGRAD_NUM_THREADS"]
         else:
