@@ -172,10 +172,33 @@ class Feeds(Timetable):
         parts = []
         if source not in self.place and ("via" not in source.attrs or _is_shared(source)):
             parts = self._parts(source)
+            if not parts and (turned := self._turned(source)) is not None:
+                return self._elements(source, turned, buffer)
         if not parts:
             return None
         at, after = self._there(t)
         self._put(at, after, [[self._copy(rows, add, address(buffer)) for rows, add in parts]])
+        return at, after + 1
+
+    def _turned(self, source: Tensor) -> np.ndarray | None:
+        """A sum of products that lies the other way round than it is read."""
+        runner = self.runner_of.get(source)
+        s = None if runner is None else runner.program.low.sums[source.attrs["ref"]]
+        if runner is None or s is None or s.how != "outer" or not s.flip:
+            return None
+        return runner.buffers.sum(s)
+
+    def _elements(self, source: Tensor, of: np.ndarray, buffer: np.ndarray) -> tuple[int, int]:
+        """The elements of an array, one by one, in order."""
+        size, (rows, columns) = of.itemsize, of.shape
+        down, across = of.strides
+        steps = np.arange(rows) * (down // size), np.arange(columns) * (across // size)
+        index = np.add.outer(*steps).reshape(-1).astype(np.int64)
+        self.alive += [of, index]
+        item = [address(of), size, address(index), address(buffer), size, 1]
+        call = self._call(f"gather_{of.dtype.name}", item)
+        at, after = self._there(source)
+        self._put(at, after, self._shared_out(call, len(index), 1))
         return at, after + 1
 
     def _rows_brought(

@@ -1,11 +1,13 @@
 """Ops around recurrences that have kernels of their own.
 
-Integers looked over, rows taken and scattered by number, single numbers: each a call in the list
-where what it reads lies ready; else, as any other op, a step of Python.
+Integers looked over, rows taken and scattered by number, whole rows moved (axes exchanged, slices
+cut out or put among zeros), single numbers: each a call in the list where what it reads lies ready;
+else, as any other op, a step of Python.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +19,7 @@ from ..kernels.glue import address
 from ..ops.arrays import ASTYPE
 from ..ops.broadcast import RESHAPE
 from ..ops.indexing import CHECKED, SCATTER, TAKE
+from ..ops.movement import PERMUTE, PLACE, SLICE
 from ..rewrite.regions import again
 from .entrance import LARGE
 from .feeds import Feeds, shared_into
@@ -25,6 +28,8 @@ from .sequence import Calls
 from .timetable import Step
 
 MOVES = (RESHAPE, CHECKED, TAKE, SCATTER)  # ops that kernels may do, or that do nothing
+REARRANGED = (PERMUTE, SLICE, PLACE)
+SHORT, FEW = 8, 4096  # rows of fewer elements are gathered only where there are few in all
 
 
 class Moves(Feeds):
@@ -38,7 +43,8 @@ class Moves(Feeds):
         self.by_python: set[Tensor] = set()
         for step in reversed(steps):
             single = not step.asked and step.t not in self.by_python and _single(step.t)
-            if step.runner is None and step.t.op not in MOVES and not single:
+            moves = step.t.op in MOVES or step.t.op in REARRANGED and _is_real(step.t)
+            if step.runner is None and not moves and not single:
                 self.by_python.update(map(self.source, step.t.inputs))
 
     def _by_kernel(self, t: Tensor) -> bool:
@@ -47,10 +53,9 @@ class Moves(Feeds):
             return self._checked(t)
         if (single := _single(t)) is not None:
             return t not in self.by_python and self._computed(t, *single)
-        real = t.dtype.kind == "f" and t.dtype.itemsize >= 4
-        if real and t.op in (TAKE, SCATTER) or t.op is TAKE and t.dtype == np.int64:
+        if _is_real(t) and t.op in (TAKE, SCATTER) or t.op is TAKE and t.dtype == np.int64:
             return self._moved(t)
-        return False
+        return _is_real(t) and t.op in REARRANGED and self._rearranged(t)
 
     def _checked(self, t: Tensor) -> bool:
         source = self.source(t.inputs[0])
@@ -139,6 +144,23 @@ class Moves(Feeds):
         self.held[t], self.segment_of[t], self.phase_of[t] = buffer, at, after + 1
         return True
 
+    def _rearranged(self, t: Tensor) -> bool:
+        """Whole rows elsewhere, as one buffer: gathered by numbers that are known now."""
+        numbers, width = _rows_moved(t)
+        x, source = t.inputs[0], self.source(t.inputs[0])
+        if width < SHORT and t.size > FEW or not t.size:
+            return False
+        if source in self.runner_of and (own := source.attrs["ref"].size) and width % own == 0:
+            some = np.arange(width // own)  # the runner's rows are shorter
+            numbers = np.where(numbers[:, None] < 0, -1, numbers[:, None] * len(some) + some)
+            numbers, width = numbers.reshape(-1), own
+        buffer = self.arena.array((len(numbers), width), t.dtype)
+        when = self._gathered(x, x.size // width, width, numbers, buffer)
+        if when is None:
+            return False
+        self.held[t], (self.segment_of[t], self.phase_of[t]) = buffer, when
+        return True
+
     def _into_a_table(self, p: Tensor, runner: Runner, at: int, after: int) -> None:
         """Rows of a recurrence added up by the number of a table's row; those of none in one row
         more."""
@@ -175,6 +197,31 @@ class Moves(Feeds):
         if t.dtype.kind == "f" or source in self.place:
             return self.place.get(source)
         return self.held.get(source, self._value_of(source))
+
+
+def _is_real(t: Tensor) -> bool:
+    return t.dtype.kind == "f" and t.dtype.itemsize >= 4
+
+
+def _rows_moved(t: Tensor) -> tuple[np.ndarray, int]:
+    """Which row of its operand each row of t is (-1: zeros), and how long the longest rows are that
+    are moved whole: what the op does to the leading axes."""
+    given, attrs = t.inputs[0].shape, t.attrs
+    keeps = (
+        [axis == k - t.ndim for k, axis in enumerate(attrs["axes"])] if t.op is PERMUTE
+        else [bounds == (None, None, None) for bounds in attrs["index"]]
+    )  # fmt: skip
+    lead = max((k + 1 for k, kept in enumerate(keeps) if not kept), default=0)
+    rows = np.arange(math.prod(given[:lead])).reshape(given[:lead])
+    width = math.prod(given[lead:])
+    if t.op is PERMUTE:
+        return rows.transpose([a + t.ndim for a in attrs["axes"][:lead]]).reshape(-1), width
+    index = tuple(slice(*bounds) for bounds in attrs["index"][:lead])
+    if t.op is SLICE:
+        return rows[index].reshape(-1), width
+    whole = np.full(attrs["shape"][:lead], -1)
+    whole[index] = rows
+    return whole.reshape(-1), width
 
 
 def _single(t: Tensor) -> tuple[str, int] | None:

@@ -159,6 +159,9 @@ class Timetable:
             layout = runner.layout
         else:
             return None
+        in_order = layout is None or layout.order is None
+        if in_order and rows.flags.c_contiguous and rows.size == n * width:
+            rows = rows.reshape(n, width)
         return Lies(rows, -1, layout) if rows.shape == (n, width) else None
 
     def _rows_of(
