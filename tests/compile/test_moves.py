@@ -55,7 +55,7 @@ def arguments(dtype):
     return {"W": w / 3}, x, v
 
 
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.long), 2])
 @pytest.mark.parametrize("name", MOVES)
 def test_rows_moved(name, threads):
     for dtype, tolerance, lengths in [

@@ -75,7 +75,7 @@ MADE = {
 }
 
 
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.long), 2])
 @pytest.mark.parametrize(
     "how", ["own", "reversed", "shared by two", "some without", "by step", "only one"]
 )
