@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import is_
 
 from ..graph import Tensor, toposort
 from ..recur import RECUR
@@ -25,14 +26,24 @@ def whole(outputs: Sequence[Tensor], able: Able | None = None) -> list[Tensor]:
 
     able: whether an op may be part of a block (see `regions`).
     """
-    given = merge(sink(_at_once(merge(picked(reroll(outputs))))))
+    once = merge(picked(reroll(outputs)))
+    given = sink(_at_once(once))
+    if not _same(given, once):
+        given = merge(given)
     return recalled(given, lambda found: _in_blocks(found, able), able)
 
 
 def _at_once(outputs: Sequence[Tensor]) -> list[Tensor]:
     """What is alike at once, in blocks met before."""
+    found = alike(outputs)
+    if _same(found, outputs):
+        return found
     old = {t.attrs["block"] for t in toposort(outputs) if t.op is RECUR}
-    return intern(alike(outputs), old)
+    return intern(found, old)
+
+
+def _same(a: Sequence[Tensor], b: Sequence[Tensor]) -> bool:
+    return all(map(is_, a, b))
 
 
 def _in_blocks(outputs: Sequence[Tensor], able: Able | None) -> list[Tensor]:
