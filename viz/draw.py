@@ -219,6 +219,7 @@ def draw(
     step: which step the cell view shows, from 1 (of trees the number of a node, from 0);
         several stand side by side. None: one picture, gradients summed over the steps.
     measure: what is measured of every step of the unfolded view, in rows under it; one or a list.
+        The cell view takes "saturation", in the boxes, the mean over its steps.
         "sensitivity": no row, but each box is the darker the larger the gradient of ``grad`` with
         regard to its value (Graves 2012, figure 4.1).
         "saturation": of each sigmoid, tanh, erf and relu inside the share of its units on a flat
@@ -298,8 +299,10 @@ def _measures(given: Any, view: str) -> tuple[str, ...]:
             raise ValueError(
                 f"draw: unknown measure {one!r:.40}: one of {', '.join(map(repr, MEASURES))}"
             )
-    if view != "unfolded":
-        raise ValueError(f'draw: measure= is for view="unfolded", not for the {view} view')
+        if view != "unfolded" and (view, one) != ("cell", "saturation"):
+            raise ValueError(
+                f'draw: measure={one!r} is for view="unfolded", not for the {view} view'
+            )
     return tuple(one for one in MEASURES if one in listed)
 
 

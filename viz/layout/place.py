@@ -113,6 +113,8 @@ def _keys(
         elif kind == "saturation":
             tiles.append(Tile("keysat", Box(x + SAMPLE / 2, y, SAMPLE, 9), "use", norm=0.5,
                               scale=kind))  # fmt: skip
+        elif kind == "flat":  # a word in boxes
+            marks.append(Mark("% flat", x, y, size=9))
         elif kind == "singular":
             for k, size in enumerate((0.1, 1.0, 10.0)):
                 box = Box(x + SAMPLE * (2 * k + 1) / 6, y, SAMPLE / 3, 9)

@@ -46,7 +46,7 @@ def build(
     if view == "tree":
         return tree(ends, None, scalar, max_steps, words, title)
     if view == "cell":
-        return cell(ends, scalar, wanted, steps, title)
+        return cell(ends, scalar, wanted, steps, title, "saturation" in measure)
     if view == "folded":
         return folded(ends, scalar, wanted, title)
     if "sensitivity" in measure and scalar is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,14 @@ from minigrad.recur import PROJ, RECUR, ROW, SHARED, parts_of, proj
 
 from .describe import lines, norm_line, tensor_text, value_text
 from .draft import Draft
-from .flow import SLOT_NAMES, argument_name, frontier, is_initial, recurs_of
+from .flow import SLOT_NAMES, argument_name, frontier, is_initial, leaf_name, recurs_of
 from .inside import HIDDEN, Inside, visible
-from .legend import gradient_legend, norm_text
+from .legend import Legend, gradient_legend, norm_text
+from .measures import FLAT, HEADINGS, KEYS, shares
 from .numbers import norm
 from .ops import SYMBOLS, constant_label
 from .reading import read
-from .scene import Cluster, Scene
+from .scene import Cluster, Scene, Track, Use
 from .steps import Unit, units
 from .text import raised, shorten, subscript
 from .turns import op_turns, take_turns
@@ -50,13 +51,15 @@ def cell(
     wrt: Sequence[Tensor] | None = None,
     steps: Sequence[int] | None = None,
     title: str | None = None,
+    saturation: bool = False,
 ) -> Scene:
     """The scene: each recurrence with a state (else each) once for every step asked for.
 
     steps: from 1 in time; of trees and other structures the numbers of nodes, from 0.
     None: one picture, the gradient summed over all steps.
+    saturation: whether boxes say which share of their units is on a flat part of their function.
 
-    Raises ValueError where there is no recurrence, or no such step.
+    Raises ValueError where there is no recurrence, or no such step; for saturation without values.
     """
     order = toposort([*outputs, *([scalar] if scalar is not None else [])])
     found = units(recurs_of(order), None)
@@ -69,21 +72,27 @@ def cell(
     if steps is not None and len(steps) > MOST_STEPS:
         raise ValueError(f"draw: at most {MOST_STEPS} steps are drawn side by side")
     draft = Draft()
-    known = all(t.op is not INPUT for t in order if not t.inputs)
+    missing = next((t for t in order if t.op is INPUT), None)
+    if saturation and missing is not None:
+        raise ValueError(
+            f"draw: measures need values, but {leaf_name(missing)} is a placeholder without one"
+        )
     for layer, unit in enumerate(found):
-        _draw(draft, unit, layer, scalar, wrt, steps, known)
+        _draw(draft, unit, layer, scalar, wrt, steps, missing is None, saturation)
     if len(draft.nodes) > MOST * max(1, len(steps or ())):
         raise ValueError(
             f"draw: {len(draft.nodes):,} boxes are too many for one picture; draw an inner result, "
             "or fewer steps"
         )
-    legend = None
+    keys = (("flat", f"units {KEYS['saturation']}"),) if draft.measures else ()
+    legend = Legend(keys=keys) if keys else None
     what = ", ".join(dict.fromkeys(u.name for u in found))
     whole = f"Inside {what}"
     if scalar is not None:
         made = [id for id, node in draft.nodes.items() if node.kind in ("op", "gate")]
         take_turns(draft, op_turns(draft, made))
         legend = gradient_legend(scalar.name, draft.edges)
+        legend = replace(legend, keys=(*legend.keys, *keys))
         over = "" if steps is not None else ", summed over the steps"
         whole += f";  gradient of {shorten(scalar.name or 'the output', 24)}{over}"
     return draft.scene("cell", whole if title is None else title, legend)
@@ -91,7 +100,7 @@ def cell(
 
 def _draw(
     draft: Draft, unit: Unit, layer: int, scalar: Tensor | None, wrt: Sequence[Tensor] | None,
-    steps: Sequence[int] | None, known: bool,
+    steps: Sequence[int] | None, known: bool, saturation: bool,
 ) -> None:  # fmt: skip
     chain = unit.whole.arrangement == "chain"
     places: list[tuple[str, list[int] | None]] = [("", None)]
@@ -121,7 +130,10 @@ def _draw(
         label = f"{unit.name}, {where}" if where else unit.name
         draft.clusters.append(Cluster(lane, label, band=band, layer=layer, framed=True))
         nodes = [(*made[r], index) for r, index in at]
-        _One(draft, lane, first, groups, nodes, wrt, where, chain).draw()
+        one = _One(draft, lane, first, groups, nodes, wrt, where, chain)
+        one.draw()
+        if saturation:
+            one.measure(label)
 
 
 def _values(r: Tensor, groups: Sequence[_Group]) -> dict[Tensor, np.ndarray]:
@@ -265,6 +277,26 @@ class _One:
             if t in outside and (not any(i for i, _, _ in self.at) or t in asked):
                 name = (t.name or "y") if not self.block.slots else "y"
                 self._end(t, ("y", t), "output", self._state(name, 0), "asked", "read outside")
+
+    def measure(self, group: str) -> None:
+        """Which share of the units of each gate is on a flat part of its function, at the nodes
+        chosen: a line in its box, and a row of numbers."""
+        uses = []
+        for t in (g.root for g in self.groups if g.root.op.name in FLAT):
+            values = np.concatenate([found[t][rows] for _, found, rows in self.at])
+            low, high = (float(x.mean()) if len(x) else np.nan for x in shares(t, values))
+            id, node = self.id[t], self.draft.nodes[self.id[t]]
+            detail = f"{node.detail}, " if node.detail else ""
+            says = f"{low + high:.0%} of its units saturated: {low:.0%} low, {high:.0%} high"
+            self.draft.nodes[id] = replace(
+                node, detail=f"{detail}{low + high:.0%} flat", tooltip=lines(node.tooltip, says)
+            )
+            uses.append(Use(f"s{len(self.draft.measures)}{id}", id, low + high, values=(low, high)))
+        if uses:
+            self.draft.measures.append(Track(
+                f"s{len(self.draft.measures)}", HEADINGS["saturation"], group, uses=tuple(uses),
+                kind="saturation",
+            ))  # fmt: skip
 
     def _slot(self, slot: int) -> str:
         slots = parts_of(self.r).structure.slots

@@ -140,10 +140,10 @@ def _saturation(unit: Unit) -> tuple[list[_Row], str]:
     if not gates:
         return [], "no sigmoid, tanh, erf or relu inside, so nothing that could be saturated"
     values = iter(read([proj(r, t, ROW) for r in unit.recurs for t in gates]))
-    shares = {(r, t): _shares(t, next(values)) for r in unit.recurs for t in gates}
+    flat = {(r, t): shares(t, next(values)) for r in unit.recurs for t in gates}
     rows = []
     for t, label in zip(gates, _labels(block, gates), strict=True):
-        found = {r: shares[r, t] for r in unit.recurs}
+        found = {r: flat[r, t] for r in unit.recurs}
         total = {r: low + high for r, (low, high) in found.items()}
         rows.append(
             _Row(
@@ -154,7 +154,7 @@ def _saturation(unit: Unit) -> tuple[list[_Row], str]:
     return rows, ""
 
 
-def _shares(t: Tensor, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def shares(t: Tensor, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(n,) the shares of units that are low, and that are high; NaN where a unit is NaN."""
     flat = value.reshape(len(value), -1)
     bad = np.isnan(flat).any(axis=1)

@@ -304,3 +304,53 @@ def test_shades_have_one_scale_where_drawings_are_compared_and_come_in_their_tur
 def test_what_stands_in_a_square_can_be_read(size, scale):
     fill = shade(size, scale, None)
     assert contrast(fill, ink_on(fill)) >= 4.5
+
+
+@settings(max_examples=examples(10), deadline=None)
+@given(
+    st.lists(st.integers(1, 4), min_size=1, max_size=3), st.floats(0.1, 30),
+    st.sampled_from([None, 1, [1, 2]]),
+)  # fmt: skip
+def test_the_cell_view_says_the_saturation_of_its_steps(lengths, size, step):
+    rng = np.random.default_rng(0)
+    cell = rc.LSTM(2, 5)
+    p = mg.tensors({k: v * size for k, v in cell.init(0).items()})
+    lengths = [max(n, 2) for n in lengths]
+    xs = mg.asarray(rng.standard_normal((max(lengths), len(lengths), 2)))
+    _, ys = rc.unroll(cell, p, xs, lengths=lengths)
+    grad = mg.sum(ys)
+    scene = viz.draw(ys, view="cell", grad=grad, measure="saturation", step=step).scene
+    nodes = {n.id: n for n in scene.nodes}
+    steps = [None] if step is None else np.atleast_1d(step).tolist()
+    assert len(scene.measures) == len(steps)
+    for track, k in zip(scene.measures, steps, strict=True):
+        assert track.group == ("LSTM" if k is None else f"LSTM, step {k}")
+        seen = set()
+        for use in track.uses:
+            name, _, said = nodes[use.at].detail.rpartition(", ")
+            assert said == f"{use.norm:.0%} flat"
+            assert f"{use.norm:.0%} of its units saturated" in nodes[use.at].tooltip
+            seen.add(name)
+            if not name:
+                continue  # tanh of c
+            value = mg.interior(ys, name).numpy()
+            inside = np.arange(len(value))[:, None] < np.array(lengths)
+            value = value[inside] if k is None else value[k - 1][inside[k - 1]]
+            low, high = (-0.9, 0.9) if name == "g" else (0.1, 0.9)
+            assert use.values == pytest.approx(((value < low).mean(), (value > high).mean()))
+        assert seen == {"i", "f", "g", "o", ""}
+    assert [kind for kind, _ in scene.legend.keys] == ["flat"]
+    plain = viz.draw(ys, view="cell", grad=grad, step=step).scene
+    assert not plain.measures and len(plain.nodes) == len(scene.nodes)
+
+
+def test_what_the_cell_view_does_not_measure():
+    _, ys, _ = chain(3, rnn)
+    with pytest.raises(ValueError, match="measure='singular' .* not for the cell view"):
+        viz.draw(ys, view="cell", measure=["saturation", "singular"])
+    with pytest.raises(ValueError, match="not for the folded view"):
+        viz.draw(ys, view="folded", measure="saturation")
+    net = rc.RNN(2, 3)
+    _, hs = rc.unroll(net, mg.tensors(net.init(0)), mg.symbol("x", (3, 2)))
+    with pytest.raises(ValueError, match="x is a placeholder without one"):
+        viz.draw(hs, view="cell", measure="saturation")
