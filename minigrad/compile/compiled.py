@@ -20,7 +20,7 @@ from .lane import Lane, Step
 from .layout import Layout, layout_of
 from .lower import Unsupported, able
 from .memory import Pool
-from .program import Program, program_for
+from .program import program_for
 from .results import plain, settled, varying
 from .runner import Runner
 
@@ -57,27 +57,20 @@ class Compiled:
         order = toposort(outputs)
         needed, demands = demand(order, outputs)
         moving = varying(order)
-        programs = {
-            t: self._program(t, demands[t])
-            for t in order if t.op is RECUR and t in needed and t in moving
-        }  # fmt: skip
-        work = [p.flops * t.attrs["structure"].n for t, p in programs.items() if p]
         steps: list[Step] = []
         number = 0
         for t in order:
             if t not in needed or t not in moving or t.op in (INPUT, CONSTANT, PROJ):
                 continue
             if t.op is RECUR:
-                pool = pools.setdefault(number, Pool())
-                steps.append(self._recur(t, programs[t], demands[t], pool, max(work, default=0.0)))
+                steps.append(self._recur(t, demands[t], pools.setdefault(number, Pool())))
                 number += 1
             else:
                 steps.append(Step(t))
         loose = unheld([t for t in order if t in needed], set(outputs))
         return steps, settled(order, needed, moving), loose
 
-    def _program(self, r: Tensor, asked: list[Tensor]) -> Program | None:
-        """The program of a recurrence; None, and a note, where there is no code."""
+    def _recur(self, r: Tensor, asked: list[Tensor], pool: Pool) -> Step:
         block, structure, vias = r.attrs["block"], r.attrs["structure"], r.attrs["vias"]
         leaving = [(p.attrs["ref"], p.attrs["via"].kind == "shared") for p in asked]
         between = cut(structure)
@@ -93,24 +86,12 @@ class Compiled:
         except Unsupported as why:
             how = f"runs in NumPy, level by level, because there is no code for {why}"
             self.notes.append(f"{block.name} over {structure}{cuts}: {how}")
-            return None
+            return Step(r, asked, None, in_numpy(r, asked, plain) if between else None)
         how = f"compiled for {program.dtype}\n{program.words}"
         self.notes.append(f"{block.name} over {structure}{cuts}: {how}")
-        return program
-
-    def _recur(
-        self, r: Tensor, program: Program | None, asked: list[Tensor], pool: Pool, most: float
-    ) -> Step:
-        """most: the work of the largest recurrence."""
-        structure = r.attrs["structure"]
-        between = cut(structure)
-        if program is None:
-            return Step(r, asked, None, in_numpy(r, asked, plain) if between else None)
         if between:
             return Step(r, asked, None, Chunked(program, r, asked, pool))
-        self.runners.append(Runner(
-            program, layout_of(structure), r.attrs["vias"], pool, asked, r.inputs, most,
-        ))  # fmt: skip
+        self.runners.append(Runner(program, layout_of(structure), vias, pool, asked, r.inputs))
         return Step(r, asked, self.runners[-1])
 
     def take_workspace(self) -> None:

@@ -25,7 +25,6 @@ from .table import Limits, Table
 
 # Multiply-adds below which a second thread costs more than it brings; -1: threads always share.
 SPLIT = float(os.environ.get("MINIGRAD_SPLIT", "2e7"))
-AWAKE = 20  # by how much less, where the list has threads anyway: all they do is meet once more
 
 
 class Runner:
@@ -43,14 +42,11 @@ class Runner:
         pool: Pool,
         projections: Sequence[Tensor] = (),
         args: Sequence[Tensor] = (),
-        beside: float = 0.0,
     ):
-        """beside: the work of the largest runner in the same list."""
         self.program, self.vias, self.pool = program, vias, pool
         self.layout, self.n = layout, layout.n
         self.numbers = program.numbers
-        least = SPLIT / AWAKE if beside > SPLIT else SPLIT
-        self.threads = threads.count() if program.flops * self.n > least else 1
+        self.threads = threads.count() if program.flops * self.n > SPLIT else 1
         self.parts = self.layout.parts(self.threads)
         self.limits = Limits(program, self.layout, vias, projections, args)
         b = self.buffers = Buffers(program, self.layout, vias, self.threads, pool, self.parts,
