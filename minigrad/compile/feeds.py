@@ -99,9 +99,7 @@ class Feeds(Timetable):
             self._hold(runner, entry, stride, buffer)
             return when
         if lies.array is None:
-            for table in runner.table:
-                self.targets.append((lies.place, address(table[entry:])))
-            self._fix(runner, stride, width * runner.program.dtype.itemsize)
+            self._given(lies.place, runner, entry, stride, width)
         else:
             self._hold(runner, entry, stride, lies.array)
         if lies.layout is not None and lies.layout.order is not None:
@@ -116,10 +114,7 @@ class Feeds(Timetable):
         source, dtype = self.source(t), runner.program.dtype
         order = None if shared else runner.layout.order
         if source in self.place and source.dtype == dtype and order is None:
-            for table in runner.table:
-                self.targets.append((self.place[source], address(table[entry:])))
-            if stride >= 0:
-                self._fix(runner, stride, width * dtype.itemsize)
+            self._given(self.place[source], runner, entry, stride, width)
             return True
         if (value := self._value_of(source)) is not None:
             value = np.asarray(value, dtype)
@@ -134,6 +129,13 @@ class Feeds(Timetable):
             return False
         self._hold(runner, entry, stride, given[0])
         return True
+
+    def _given(self, place: int, runner: Runner, entry: int, stride: int, width: int) -> None:
+        """The entry is an argument's address, at every call."""
+        for table in runner.table:
+            self.targets.append((place, address(table[entry:])))
+        if stride >= 0:
+            self._fix(runner, stride, width * runner.program.dtype.itemsize)
 
     def _hold(self, runner: Runner, entry: int, stride: int, array: np.ndarray) -> None:
         """The entry is this array's address, for good."""

@@ -21,7 +21,7 @@ from .draft import Draft
 from .flow import SLOT_NAMES, argument_name, frontier, is_initial, leaf_name, recurs_of
 from .inside import HIDDEN, Inside, visible
 from .legend import Legend, gradient_legend, norm_text
-from .measures import FLAT, HEADINGS, KEYS, shares
+from .measures import FLAT, HEADINGS, KEYS, NO_GATES, shares
 from .numbers import norm
 from .ops import SYMBOLS, constant_label
 from .reading import read
@@ -286,17 +286,20 @@ class _One:
             values = np.concatenate([found[t][rows] for _, found, rows in self.at])
             low, high = (float(x.mean()) if len(x) else np.nan for x in shares(t, values))
             id, node = self.id[t], self.draft.nodes[self.id[t]]
-            detail = f"{node.detail}, " if node.detail else ""
+            share = f"{low + high:.0%} flat" if low == low else "NaN"
             says = f"{low + high:.0%} of its units saturated: {low:.0%} low, {high:.0%} high"
             self.draft.nodes[id] = replace(
-                node, detail=f"{detail}{low + high:.0%} flat", tooltip=lines(node.tooltip, says)
-            )
+                node, detail=", ".join(filter(None, (node.detail, share))),
+                tooltip=lines(node.tooltip, says if low == low else "its units hold NaN"),
+            )  # fmt: skip
             uses.append(Use(f"s{len(self.draft.measures)}{id}", id, low + high, values=(low, high)))
-        if uses:
-            self.draft.measures.append(Track(
-                f"s{len(self.draft.measures)}", HEADINGS["saturation"], group, uses=tuple(uses),
-                kind="saturation",
-            ))  # fmt: skip
+        if not uses:
+            self.draft.notes.append(f"{group}: {NO_GATES}")
+            return
+        self.draft.measures.append(Track(
+            f"s{len(self.draft.measures)}", HEADINGS["saturation"], group, uses=tuple(uses),
+            kind="saturation",
+        ))  # fmt: skip
 
     def _slot(self, slot: int) -> str:
         slots = parts_of(self.r).structure.slots

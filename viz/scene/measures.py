@@ -46,6 +46,7 @@ HEADINGS = {
     "saturation": "share of units saturated",
     "singular": "singular values of the step Jacobian",
 }
+NO_GATES = "no sigmoid, tanh, erf or relu inside, so nothing that could be saturated"
 KEYS = {
     "saturation": "saturated: a sigmoid below 0.1 or above 0.9, tanh beyond ±0.9, a relu at 0",
     "singular": "singular value: white is 1, blue shrinks, orange stretches",
@@ -138,7 +139,7 @@ def _saturation(unit: Unit) -> tuple[list[_Row], str]:
     block = parts_of(unit.recurs[0]).block
     gates = [t for t in block.nodes if t.op.name in FLAT]
     if not gates:
-        return [], "no sigmoid, tanh, erf or relu inside, so nothing that could be saturated"
+        return [], NO_GATES
     values = iter(read([proj(r, t, ROW) for r in unit.recurs for t in gates]))
     flat = {(r, t): shares(t, next(values)) for r in unit.recurs for t in gates}
     rows = []

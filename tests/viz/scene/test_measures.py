@@ -344,6 +344,22 @@ def test_the_cell_view_says_the_saturation_of_its_steps(lengths, size, step):
     assert not plain.measures and len(plain.nodes) == len(scene.nodes)
 
 
+def test_the_cell_view_of_nan_and_of_no_gates():
+    x = np.ones((3, 2))
+    x[1, 0] = np.nan
+    net = rc.GRU(2, 3)
+    _, ys = rc.unroll(net, mg.tensors(net.init(0)), mg.asarray(x))
+    scene = viz.draw(ys, view="cell", measure="saturation", step=[1, 2]).scene
+    nodes = {n.id: n for n in scene.nodes}
+    first, second = ([nodes[u.at].detail for u in t.uses] for t in scene.measures)
+    assert all(said.endswith("% flat") for said in first)
+    assert all(said.endswith("NaN") for said in second)
+    _, ys = rc.unroll(lambda p, h, x: (h + x, h), {}, mg.asarray(x), carry=np.zeros(2))
+    drawing = viz.draw(ys, view="cell", measure="saturation")
+    assert not drawing.scene.measures and drawing.scene.legend is None
+    assert "nothing that could be saturated" in " ".join(drawing.scene.notes)
+
+
 def test_what_the_cell_view_does_not_measure():
     _, ys, _ = chain(3, rnn)
     with pytest.raises(ValueError, match="measure='singular' .* not for the cell view"):
