@@ -146,10 +146,11 @@ class Moves(Feeds):
 
     def _rearranged(self, t: Tensor) -> bool:
         """Whole rows elsewhere, as one buffer: gathered by numbers that are known now."""
-        numbers, width = _rows_moved(t)
-        x, source = t.inputs[0], self.source(t.inputs[0])
-        if width < SHORT and t.size > FEW or not t.size:
+        found = _rows_moved(t)
+        if found is None:
             return False
+        numbers, width = found
+        x, source = t.inputs[0], self.source(t.inputs[0])
         if source in self.runner_of and (own := source.attrs["ref"].size) and width % own == 0:
             some = np.arange(width // own)  # the runner's rows are shorter
             numbers = np.where(numbers[:, None] < 0, -1, numbers[:, None] * len(some) + some)
@@ -203,17 +204,19 @@ def _is_real(t: Tensor) -> bool:
     return t.dtype.kind == "f" and t.dtype.itemsize >= 4
 
 
-def _rows_moved(t: Tensor) -> tuple[np.ndarray, int]:
+def _rows_moved(t: Tensor) -> tuple[np.ndarray, int] | None:
     """Which row of its operand each row of t is (-1: zeros), and how long the longest rows are that
-    are moved whole: what the op does to the leading axes."""
+    are moved whole: what the op does to the leading axes.  None where they are too short."""
     given, attrs = t.inputs[0].shape, t.attrs
     keeps = (
         [axis == k - t.ndim for k, axis in enumerate(attrs["axes"])] if t.op is PERMUTE
         else [bounds == (None, None, None) for bounds in attrs["index"]]
     )  # fmt: skip
     lead = max((k + 1 for k, kept in enumerate(keeps) if not kept), default=0)
-    rows = np.arange(math.prod(given[:lead])).reshape(given[:lead])
     width = math.prod(given[lead:])
+    if not t.size or width < SHORT and t.size > FEW:
+        return None
+    rows = np.arange(math.prod(given[:lead])).reshape(given[:lead])
     if t.op is PERMUTE:
         return rows.transpose([a + t.ndim for a in attrs["axes"][:lead]]).reshape(-1), width
     index = tuple(slice(*bounds) for bounds in attrs["index"][:lead])

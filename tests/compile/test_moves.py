@@ -102,7 +102,17 @@ def test_rows_are_as_long_as_they_can_be(op, attrs, shape, width):
 
     x = np.arange(1.0, np.prod(shape) + 1).reshape(shape)
     t = bind(op, mg.asarray(x), **attrs)
-    numbers, found = _rows_moved(t)
+    moved = _rows_moved(t)
+    assert moved is not None
+    numbers, found = moved
     rows = np.concatenate([x.reshape(-1, found), np.zeros((1, found))])[numbers]
     np.testing.assert_array_equal(rows.reshape(t.shape), mg.reference(t))
     assert found == width
+
+
+def test_many_short_rows_are_left_to_numpy():
+    from minigrad.graph import bind
+
+    for shape, short in [((3000, 8), True), ((40, 90), False)]:  # turned: rows of one element
+        t = bind(PERMUTE, mg.asarray(np.zeros(shape)), axes=(-1, -2))
+        assert (_rows_moved(t) is None) == short
