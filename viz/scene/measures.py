@@ -48,7 +48,7 @@ HEADINGS = {
 }
 NO_GATES = "no sigmoid, tanh, erf or relu inside, so nothing that could be saturated"
 KEYS = {
-    "saturation": "saturated: a sigmoid below 0.1 or above 0.9, tanh and erf beyond ±0.9, a relu at 0",
+    "saturation": "saturated: a sigmoid below 0.1 or above 0.9, tanh or erf beyond ±0.9, relu at 0",
     "singular": "singular value: white is 1, blue shrinks, orange stretches",
 }
 
