@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -24,6 +25,10 @@ MOST_ROWS = 500  # of the table of what is drawn
 MODULES = {  # what each kind of page runs, in this order
     "drawing": (
         "tape.js", "picture.js", "lanes.js", "panel.js", "drawing.js", "look.js", "start.js",
+    ),
+    "memory": (
+        "tape.js", "picture.js", "lanes.js", "reads.js", "panel.js", "drawing.js", "look.js",
+        "start.js",
     ),
     "tree": ("tape.js", "picture.js", "tree.js", "panel.js", "drawing.js", "look.js", "start.js"),
     "still": ("panel.js", "look.js", "start.js"),
@@ -56,6 +61,40 @@ def part(name: str) -> str:
     return "\n".join(x for line in lines if (x := line.strip()) and not x.startswith("//"))
 
 
+_LOOSE = re.compile(r" *([=<>!&|?:,;(){}\[\]*%]) *")
+_NEXT = {  # what ends a piece of code, and of a template
+    "{": re.compile(r"""("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|[`{}])"""),
+    "`": re.compile(r"(\\.|`|\$\{)"),
+}
+
+
+def close_up(script: str) -> str:
+    """JavaScript without the blanks around its signs, which are there for readers of the files.
+
+    Strings and templates stay as they are; so do + and -, which would run together.
+    """
+    made: list[str] = []
+    inside = ["{"]  # what we are in: code in braces, or a template
+    at, sign = 0, ""
+    while at < len(script):
+        kind = inside[-1]
+        found = _NEXT[kind].search(script, at)
+        end = found.start() if found else len(script)
+        piece, before, sign = script[at:end], sign, found[0] if found else ""
+        if kind == "{":
+            piece = _LOOSE.sub(r"\1", piece)
+            piece = piece.lstrip(" ") if before[-1:] in ("{", "}") else piece
+            piece = piece.rstrip(" ") if sign in ("{", "}") else piece
+        made.append(piece)
+        made.append(sign)
+        at = end + len(sign)
+        if sign in ("{", "${") or (sign == "`" and kind == "{"):
+            inside.append(sign[-1])
+        elif sign in ("}", "`"):
+            inside.pop()
+    return "".join(made)
+
+
 def frame(
     title: str, body: str, kind: str, data: Mapping[str, Any] | None = None, ops: str = "",
     mark: str = "",
@@ -66,7 +105,7 @@ def frame(
     data : values that the scripts read, by id.
     ops  : JavaScript that stands before them (``program``).
     """
-    script = "\n".join([ops, "const STARTS = {};", *map(part, MODULES[kind])])
+    script = close_up("\n".join([ops, "const STARTS = {};", *map(part, MODULES[kind])]))
     style = part("page.css") + sizes(body)
     held = "".join(
         f'<script type="application/json" id="{name}">{as_json(value)}</script>\n'
@@ -122,7 +161,9 @@ def kind_of(program: Mapping[str, Any] | None) -> str:
     """Which page, one of MODULES, runs a program, or shows what was drawn where there is none."""
     if program is None:
         return "still"
-    return "study" if "models" in program else "tree" if program["spots"] else "drawing"
+    if "models" in program:
+        return "study"
+    return "tree" if program["spots"] else "memory" if program["reads"] else "drawing"
 
 
 def graph(scene: Scene, prefix: str = "d") -> dict[str, Any]:

@@ -11,26 +11,46 @@ const drawn = (made, wide, marks = {}) => {
   const column = new Map(shown.map((t, k) => [t, k]));
   const strip = shown.length > 14, wider = narrow ? 0 : Math.min(60, Math.max(0, ...params.map((p) => 7 * (p.name.replace(/^cell\./, "").length - 11)))), left = narrow ? 16 : 158 + wider;
   const colW = cellW + gap, columns = Math.max(1, Math.floor((wide - left - 34) / colW));
-  const rows = [];
   const ledger = params.length && !strip;
   const lanes = run.units.map((_, u) => [...new Set(arrows.filter((a) => a.kind === "state" && a.b.startsWith(`c${u}_`)).map((a) => a.name))]);
-  const cellH = lanes.map((names) => Math.max(44, 44 * names.length + 8));
-  const loss = run.units.map((_, u) => boxes.some((b) => b.kind === "loss" && (b.at === u || (b.at === undefined && u === run.units.length - 1))));
-  let y = 8;
-  const cellY = [];
-  for (let u = run.units.length - 1; u >= 0; u--) {
-    if (loss[u]) y += 82;
-    cellY[u] = y;
-    y += cellH[u] + 44;
+  // A state that begins with what another step gave goes on in its lane.
+  const joins = new Map();
+  for (const a of arrows.filter((a) => a.kind === "join")) {
+    if (!joins.has(a.b)) joins.set(a.b, []);
+    const taken = joins.get(a.b), own = lanes[a.b.slice(1).split("_")[0]].findIndex((name) => a.name.startsWith(name));
+    let lane = Math.max(0, own);
+    while (taken.some((b) => b.lane === lane)) lane += 1;
+    taken.push({ a, lane });
   }
-  const inputs = Math.max(1, ...boxes.filter((b) => b.kind === "input").map((b) => b.order + 1));
-  const inputY = y, ledgerY = inputY + 30 * inputs + 22, step = 21;
-  const lineH = ledger ? ledgerY + step * params.length + (narrow ? 10 + 16 : 26) : inputY + 30 * inputs + 22;
-  const count = Math.ceil(shown.length / columns);
+  const laneOf = new Map([...joins.values()].flat().map(({ a, lane }) => [a, lane]));
+  const most = run.units.map((_, u) => Math.max(lanes[u].length, ...arrows.map((a) => (a.b.startsWith(`c${u}_`) && laneOf.has(a) ? laneOf.get(a) + 1 : 0))));
+  const levels = 1 + Math.max(...run.units.map((u) => u.level));
+  const cellH = Array.from({ length: levels }, (_, l) => Math.max(44, ...run.units.map(({ level }, u) => (level === l ? 44 * most[u] + 8 : 0))));
+  const levelOf = (box) => run.units[box.at ?? run.units.length - 1].level;
+  const step = 21;
+  // Lines, each as high as what stands in it: {cellY, inputY, ledgerY, params}; parameters that no
+  // step reads stand in the last.
+  const lines = [];
+  let high = 0;
+  for (let k = 0; k < shown.length; k += columns) {
+    const steps = new Set(shown.slice(k, k + columns)), here = boxes.filter((b) => steps.has(column.has(b.step) ? b.step : -1));
+    const cellY = [];
+    let y = high + 8;
+    for (let l = levels - 1; l >= 0; l--) {
+      if (!here.some((b) => b.kind === "cell" && b.level === l)) continue;
+      if (here.some((b) => b.kind === "loss" && levelOf(b) === l)) y += 82;
+      cellY[l] = y;
+      y += cellH[l] + 44;
+    }
+    const inputs = Math.max(1, ...here.filter((b) => b.kind === "input").map((b) => b.order + 1));
+    const read = ledger ? params.filter((p) => (p.where.size ? [...p.where].some((t) => steps.has(column.has(t) ? t : -1)) : k + columns >= shown.length)) : [];
+    lines.push({ cellY, inputY: y, ledgerY: y + 30 * inputs + 22, params: read });
+    high = y + 30 * inputs + 22 + (ledger ? step * read.length + 26 : 0);
+  }
   const scale = marks.scale ?? scaleOf(normsOf(made));
   const place = (t) => {
     const k = column.get(t) ?? column.get(-1);
-    return { x: left + (k % columns) * colW + gap, y: Math.floor(k / columns) * lineH, folded: !column.has(t) };
+    return { x: left + (k % columns) * colW + gap, ...lines[Math.floor(k / columns)], folded: !column.has(t) };
   };
   const svg = el("g"), where = new Map(), groups = new Map();
   const group = (item, ...children) => {
@@ -41,24 +61,25 @@ const drawn = (made, wide, marks = {}) => {
     svg.append(made);
   };
   // Where a net above reads the inputs itself, it stands aside, so that they pass the one below.
-  const aside = run.units.length > 1 && arrows.some((a) => a.kind === "in" && !a.b.startsWith("c0")) ? 24 : 0;
+  const levelAt = (key) => run.units[key.slice(1).split("_")[0]].level;
+  const aside = levels > 1 && arrows.some((a) => a.kind === "in" && levelAt(a.b) > 0) ? 24 : 0;
   for (const box of boxes) {
     const at = place(box.step), cx = at.x + cellW / 2;
     if (at.folded && box.kind !== "cell") continue;
-    if (box.kind === "cell") where.set(box.key, { x: at.x - aside * box.unit, y: at.y + cellY[box.unit], w: cellW, h: cellH[box.unit] });
+    if (box.kind === "cell") where.set(box.key, { x: at.x - aside * box.level, y: at.cellY[box.level], w: cellW, h: cellH[box.level] });
     else if (box.kind === "input") {  // stairs, so that each arrow starts beside those above
       const many = boxes.filter((b) => b.kind === "input" && b.step === box.step).length;
-      const x = many > 1 ? at.x - 2 + 18 * (many - 1 - box.order) - (aside && box.order ? 18 : 0) : at.x - 12 - aside / 3;
-      where.set(box.key, { x, y: at.y + inputY + 30 * box.order, w: at.x + cellW + 12 - x, h: 25, many });
+      const x = many > 1 ? at.x - 2 + Math.min(18, 54 / (many - 1)) * (many - 1 - box.order) - (aside && box.order ? 18 : 0) : at.x - 12 - aside / 3;
+      where.set(box.key, { x, y: at.inputY + 30 * box.order, w: at.x + cellW + 12 - x, h: 25, many });
     }
-    else where.set(box.key, { x: cx - (cellW + 18) / 2 + (aside ? 9 - aside * box.at : 0), y: at.y + cellY[box.at ?? run.units.length - 1] - 82, w: cellW + (aside ? 0 : 18), h: 38 });
+    else where.set(box.key, { x: cx - (cellW + 18) / 2 + (aside ? 9 - aside * levelOf(box) : 0), y: at.cellY[levelOf(box)] - 82, w: cellW + (aside ? 0 : 18), h: 38 });
   }
   arrows.forEach((a, n) => {
     const A = where.get(a.a), B = where.get(a.b), parts = [];
     if (!A || !B || (A.x === B.x && A.y === B.y)) return;
     let label = null;
-    if (a.kind === "state") {
-      const unit = Number(a.b.slice(1).split("_")[0]), lane = lanes[unit].indexOf(a.name);
+    if (a.kind === "state" || a.kind === "join") {
+      const unit = Number(a.b.slice(1).split("_")[0]), lane = laneOf.get(a) ?? lanes[unit].indexOf(a.name);
       const s = Number(a.a.split("_")[1]), t = Number(a.b.split("_")[1]), dir = t > s ? 1 : -1;
       const near = Math.abs(A.x - B.x) === colW && A.y === B.y;
       const y0 = 22 + 44 * lane;
@@ -82,23 +103,26 @@ const drawn = (made, wide, marks = {}) => {
       }
     } else {
       const up = a.kind === "in" ? [A.y, B.y + B.h] : [A.y, B.y + B.h];
-      const unit = a.b.startsWith("c") ? Number(a.b.slice(1).split("_")[0]) : 0;
-      const far = a.kind === "in" && unit > 0 && aside, stairs = a.kind === "in" && A.many > 1, over = far ? 9 : stairs ? 6 : 17;
-      const x = far ? B.x + aside * unit - 18 : stairs ? A.x + 3 : B.x + B.w / 2 - 10;
+      const level = a.b.startsWith("c") ? levelAt(a.b) : 0;
+      const far = a.kind === "in" && level > 0 && aside, stairs = a.kind === "in" && A.many > 1, over = far ? 9 : stairs ? 6 : 17;
+      const x = far ? B.x + aside * level - 18 : stairs ? A.x + 3 : B.x + B.w / 2 - 10;
       parts.push(thin(x, up[0] - 1, x, up[1] + 1));
       if (a.norm !== null) parts.push(ribbon(x + over, up[1] + 2, x + over, up[0] - 2, a.norm, scale));
       label = stairs && !far ? [A.x + A.w + 3, A.y + 17, "start"] : [x + over + 11, far ? up[1] + 18 : up[0] - (a.kind === "in" ? 14 : 16), "start"];
     }
     if (a.norm !== null) parts.push(text(label[0], label[1], short(a.norm), `number${a.norm === 0 ? " zero" : ""}`, label[2] ?? "middle"));
-    const says = `${a.name} ${a.kind === "state" ? "to the next step" : ""}: ${a.norm === null ? "no gradient passes" : `gradient norm ${short(a.norm)}`}`;
+    const says = `${a.name} ${a.kind === "state" ? "to the next step" : a.kind === "join" ? "to the step that begins with it" : ""}: ${a.norm === null ? "no gradient passes" : `gradient norm ${short(a.norm)}`}`;
     const key = `a${n}`;
     const item = el("g", { class: `arrow ${a.kind}${marks.now?.has(a.a) && marks.now?.has(a.b) ? " now" : ""}`, "data-key": key, "data-from": a.a, "data-to": a.b }, el("title", {}, says), ...parts);
     svg.append(item);
   });
-  if (middle) run.units.forEach((_, u) => {
-    const { x, y: top } = where.get(`c${u}_3`), h = cellH[u], says = `steps 4 to ${run.steps - 3} are folded`;
-    group({ key: `fold${u}`, kind: "cell", left: true, says }, el("rect", { x, y: top, width: cellW, height: h, rx: 10 }),
-      text(x + cellW / 2, top + h / 2 - 3, `4 … ${run.steps - 3}`, "quiet"), text(x + cellW / 2, top + h / 2 + 12, "folded", "quiet"));
+  if (middle) cellH.forEach((h, level) => {
+    const folded = boxes.filter((b) => b.kind === "cell" && b.level === level && !column.has(b.step));
+    if (!folded.length) return;
+    const { x, y: top } = where.get(folded[0].key), [a, b] = [folded[0], folded.at(-1)].map((box) => box.own + 1);
+    const one = folded.every((box) => box.unit === folded[0].unit), what = one ? `${a} … ${b}` : `${folded.length} steps`;
+    group({ key: `fold${level}`, kind: "cell", left: true, says: one ? `steps ${a} to ${b} are folded` : `${what} are folded` }, el("rect", { x, y: top, width: cellW, height: h, rx: 10 }),
+      text(x + cellW / 2, top + h / 2 - 3, what, "quiet"), text(x + cellW / 2, top + h / 2 + 12, "folded", "quiet"));
   });
   for (const box of boxes) {
     if (!column.has(box.step)) continue;
@@ -106,9 +130,9 @@ const drawn = (made, wide, marks = {}) => {
     if (box.kind === "cell") {
       const names = lanes[box.unit];
       group(box, el("rect", { x, y: top, width: w, height: h, rx: 10 }),
-        ...(run.units.length > 1 ? [text(cx, top + h / 2 - 4, cut(run.units[box.unit].name, 9), "quiet"), text(cx, top + h / 2 + 11, box.label)]
+        ...(run.units.length > 1 ? [text(cx, top + h / 2 - 4, cut(run.units[box.unit].name, narrow ? 5 : 7), "quiet"), text(cx, top + h / 2 + 11, box.label)]
           : [text(cx, top + h / 2 + 4, box.label, box.left ? "quiet" : "")]),
-        ...(names.length > 1 ? names.map((n, k) => text(cx, top + (k === 0 ? 15 : h - 6), cut(n + sub(box.step + 1), 8), "quiet")) : []));
+        ...(names.length > 1 ? names.map((n, k) => text(cx, top + (k === 0 ? 15 : h - 6), cut(n + sub(box.own + 1), 8), "quiet")) : []));
     } else if (box.kind === "input") {
       group(box, el("rect", { x, y: top, width: w, height: h, rx: 7 }), text(cx, top + 17, cut(box.label, Math.floor(w / 7.4))));
     } else {
@@ -117,32 +141,33 @@ const drawn = (made, wide, marks = {}) => {
   }
   if (ledger) {
     const most = Math.max(...params.map((p) => p.sum).filter(Number.isFinite), 1e-300);
-    for (let line = 0; line < count; line++) {
-      const top = line * lineH + ledgerY;
+    for (let line = 0; line < lines.length; line++) {
+      const top = lines[line].ledgerY;
       if (line === 0 && !narrow) svg.append(text(6, top - 6, "parameter: total, and each step’s share", "quiet", "start"));
-      params.forEach((p, k) => {
+      lines[line].params.forEach((p, k) => {
         const yy = top + k * step + 12;
-        const item = { key: `p${p.id}_${line}`, kind: "param", says: `${p.name}: gradient norm ${short(p.total)}; the norms of the steps’ parts sum to ${short(p.sum)}` };
+        const item = { key: `p${p.id}_${line}`, kind: "param", says: `${p.name}: gradient norm ${short(p.total)}; the norms of the ${p.apart ? "parts" : "steps’ parts"} sum to ${short(p.sum)}${p.apart ? `, ${short(p.apart)} of them outside of the steps` : ""}` };
         const bar = (v) => (v > 0 && Number.isFinite(v) ? Math.max(1, 34 * (v / most)) : 0);
-        const name = cut(p.name.replace(/^cell\./, ""), narrow ? 6 : 11 + Math.floor(wider / 7));
+        const name = narrow ? cut(p.name.split(".").at(-1), 6) : cut(p.name.replace(/^cell\./, ""), 11 + Math.floor(wider / 7));
         const own = narrow ? [] : [text(6, yy + 4, name, "", "start"),
           el("rect", { class: "bar all", x: 82 + wider, y: yy - 5, width: bar(p.sum), height: 10 }),
           el("rect", { class: "bar", x: 82 + wider, y: yy - 5, width: bar(p.total), height: 10 }),
           text(158 + wider, yy + 4, short(p.total), "quiet", "end")];
-        const steps = shown.slice(line * columns, (line + 1) * columns).flatMap((t, c) => {
-          if (t < 0) return [];
+        const here = shown.slice(line * columns, (line + 1) * columns), named = here.find((t) => p.where.has(t));
+        const steps = here.flatMap((t, c) => {
+          if (t < 0 || !p.where.has(t)) return [];
           const v = p.parts[t], x = left + c * colW + gap - 12;
           const shade = v > 0 && Number.isFinite(v) ? Math.max(0.08, scale.of(v)) : 0;
           const kind = v === null ? "unused" : !Number.isFinite(v) ? "broken" : v === 0 ? "zero" : "";
           return [el("rect", { class: `square ${kind}`, x, y: yy - 7, width: 20, height: 14, rx: 3, "fill-opacity": kind ? 1 : shade.toFixed(2) }),
             text(x + 26, yy + 4, v === null ? "" : short(v), "number", "start"),
-            ...(narrow && c === 0 ? [text(x - 6, yy + 4, name, "quiet", "end")] : [])];
+            ...(narrow && t === named ? [text(x - 6, yy + 4, name, "quiet", "end")] : [])];
         });
         group(item, el("rect", { class: "hit", x: 2, y: yy - 10, width: wide - 8, height: 20 }), ...own, ...steps);
       });
     }
   }
-  let high = count * lineH;
+  if (made.reads.length) high = matrices(made, svg, group, wide, high, scale);
   if (params.length && strip) high = strips(made, svg, group, wide, high, scale);
   high = legend(made, svg, wide, high, scale);
   const seed = seedOf(made);

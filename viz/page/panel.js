@@ -217,7 +217,8 @@ class Panel {
   stop() { clearInterval(this.timer); this.timer = null; this.player.textContent = "▶︎"; }
 
   name(id) {
-    const node = this.runs[0].tape.nodes[id], step = node.place?.step;
+    const node = this.runs[0].tape.nodes[id], unit = this.runs[0].units[node.place?.unit];
+    const step = node.place && node.place.step - (unit?.start ?? 0);
     return (node.name || node.formula || "a node") + (step !== undefined && node.name ? sub(step + 1) : step !== undefined ? ` at step ${step + 1}` : "");
   }
 
@@ -242,7 +243,7 @@ class Panel {
     const run = this.runs[k] ?? this.runs[0];
     const focused = box?.kind === "cell" ? box : shown?.made.boxes.find((b) => b.kind === "cell" && b.step === (box?.step ?? run.steps - 1)) ?? this.shown?.[0].made.boxes.find((b) => b.kind === "cell");
     if (!focused) return;
-    summary.textContent = `Inside step ${focused.step + 1}${run.words[focused.step] ? ` (${run.words[focused.step]})` : ""}: every op, its formula, its value and its gradient`;
+    summary.textContent = `Inside step ${focused.own + 1}${run.words[focused.step] ? ` (${run.words[focused.step]})` : ""}: every op, its formula, its value and its gradient`;
     if (!this.inside.open) return;
     const { event, made } = shown ?? this.shown[0];
     const nodes = run.tape.nodes;
@@ -293,12 +294,12 @@ const weights = (arrays, changed) => {
 const stepTable = (panel) => {
   const run = panel.runs[0], back = panel.backs[0], flow = new Flow(run, back, Infinity);
   const seed = run.seeds[panel.seed].label;
-  const ports = run.units.flatMap((unit, u) => unit.calls[0].cell.ports.map(([slot, out]) => ({ u, out, name: unit.calls[0].cell.inputs[slot].name || "state", unit: unit.name })));
+  const ports = run.units.flatMap((unit, u) => unit.calls[unit.start].cell.ports.map(([slot, out]) => ({ u, out, name: unit.calls[unit.start].cell.inputs[slot].name || "state", unit: unit.name })));
   if (!ports.length) run.units.forEach((unit, u) => ports.push({ u, out: 0, name: "y", unit: unit.name }));
   const several = run.units.length > 1;
   const head = ["step", ...(run.words.some(Boolean) ? ["word"] : []), ...ports.map((p) => `‖∂${seed}/∂${p.name}‖${several ? ` ${p.unit}` : ""}`)];
   const rows = Array.from({ length: run.steps }, (_, t) => html("tr", {}, html("th", { scope: "row" }, String(t + 1)),
     ...(run.words.some(Boolean) ? [html("td", {}, run.words[t])] : []),
-    ...ports.map((p) => html("td", { class: "n" }, short(flow.all(run.units[p.u].calls[t].outs[p.out]))))));
+    ...ports.map((p) => html("td", { class: "n" }, run.units[p.u].calls[t] ? short(flow.all(run.units[p.u].calls[t].outs[p.out])) : ""))));
   return html("table", {}, html("caption", {}, `Total gradient of ${seed} with regard to the states, by step`), html("thead", {}, html("tr", {}, ...head.map((h, k) => html("th", { scope: "col", class: k > 1 ? "n" : null }, h)))), html("tbody", {}, rows));
 };

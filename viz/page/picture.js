@@ -40,45 +40,60 @@ class Flow {
   }
 
   all(id) { return this.to(id, () => true); }
+
+  // The norm of each row of what it got so; null where nothing came.
+  rows(id, test) {
+    if (!this.back) return null;
+    const nodes = this.run.tape.nodes;
+    const got = this.back.terms[id].filter((t) => t.event < this.until && test(t.from < 0 ? null : nodes[t.from].place ?? null));
+    if (!got.length) return null;
+    const sum = got.map((t) => t.value).reduce(plus);
+    return Array.from({ length: sum.shape[0] }, (_, n) => norm_(ROW.run(null, [sum], { n })));
+  }
 }
 
 const from = (unit, step) => (place) => place !== null && place.unit === unit && place.step === step;
 
 // What is drawn, as data: boxes and arrows with the tape's nodes behind them, flows, parameters.
 const scene = (run, back, until = Infinity) => {
-  const flow = new Flow(run, back, until), nodes = run.tape.nodes;
+  const flow = new Flow(run, back, until), { nodes, readers } = run.tape;
   const boxes = [], arrows = [], owner = new Map();
   const add = (box) => {
     boxes.push(box);
     box.ids.forEach((id) => { if (!owner.has(id)) owner.set(id, box.key); });
     return box.key;
   };
-  run.units.forEach(({ name, calls }, unit) => calls.forEach((call, step) => add({
-    key: `c${unit}_${step}`, kind: "cell", unit, step, ids: [...call.ids, ...call.outs], call,
-    label: call.left ? "left out" : `t = ${step + 1}`, left: call.left,
-    says: `${name}, step ${step + 1}${run.words[step] ? `, ${run.words[step]}` : ""}`,
+  run.units.forEach(({ name, calls, start, level }, unit) => calls.forEach((call, step) => add({
+    key: `c${unit}_${step}`, kind: "cell", unit, level, step, own: step - start, ids: [...call.ids, ...call.outs], call,
+    label: call.left ? "left out" : `t = ${step - start + 1}`, left: call.left,
+    says: `${name}, step ${step - start + 1}${run.words[step] ? `, ${run.words[step]}` : ""}`,
   })));
+  // What all steps of a unit read alike, as a memory; a vector without a gradient is none to draw.
+  const memories = run.reads.filter(({ id, flat }) => !flat || (back && !back.terms[id].length));
   const feeds = new Map();  // inputs that only steps read, by key
   // What arrives at one slot from several nodes is their sum: each gets all of what comes back.
   const sums = new Set(run.units.flatMap((u) => u.calls.flatMap((c) => c.args)).filter((id) => nodes[id].op === SUM && !nodes[id].place));
   const parts = (id) => (sums.has(id) ? nodes[id].args.map((to) => [to, (_, by) => by === id]) : [[id, null]]);
-  run.units.forEach(({ calls }, unit) => calls.forEach((call, step) => call.args.forEach((arg, k) => parts(arg).forEach(([id, by]) => {
-    if (call.cell.inputs[k].shared || nodes[id].fixed) return;
+  run.units.forEach(({ calls, start }, unit) => calls.forEach((call, step) => call.args.forEach((arg, k) => parts(arg).forEach(([id, by]) => {
+    if (nodes[id].fixed || call.cell.inputs[k].shared || memories.some((r) => r.id === id && r.unit === unit)) return;
     const maker = nodes[id].place?.unit >= 0 ? nodes[id].place : null;
-    const norm = flow.to(id, by ?? from(unit, step)), name = call.cell.inputs[k].name;
+    const norm = flow.to(id, by ?? from(unit, step)), given = call.cell.inputs[k].name, name = /^\d*$/.test(given) ? leafOf(run, id) : given;
     if (maker) {
       const { unit: n, step: s } = maker;
       const same = arrows.find((a) => a.a === `c${n}_${s}` && a.b === `c${unit}_${step}` && a.name === name);
-      if (!same) arrows.push({ kind: n === unit ? "state" : "up", a: `c${n}_${s}`, b: `c${unit}_${step}`, id, name, norm });
+      if (!same) arrows.push({ kind: n === unit ? "state" : s === step ? "up" : "join", a: `c${n}_${s}`, b: `c${unit}_${step}`, id, name, norm });
       return;
     }
+    const joined = run.joins.get(`${unit} ${step} ${k}`);  // an op or two on the way
+    if (joined) { arrows.push({ kind: "join", a: joined, b: `c${unit}_${step}`, id, name, norm }); return; }
     const key = `x${step}_${id}`;
     // A row of a table of all steps is what stands at its own step, wherever it is read.
-    const at = nodes[id].n === undefined || run.inputs || nodes[nodes[id].args[0]].value.shape[0] !== run.steps ? step : nodes[id].n;
-    const called = run.words[at] || `${name}${sub(at + 1)}`;
+    const table = nodes[id].n !== undefined && !run.inputs && nodes[nodes[id].args[0]].value.shape[0] === calls.length - start;
+    const at = table ? start + nodes[id].n : step;
+    const called = ((table || run.inputs || nodes[id].n === undefined) && run.words[at]) || `${name}${sub(at - start + 1)}`;
     if (!feeds.has(key)) {
       feeds.set(key, add({ key, kind: "input", unit: -2, step, ids: [id], id, order: [...feeds.keys()].filter((x) => x.startsWith(`x${step}_`)).length,
-        label: called, says: `input ${name} at step ${step + 1}: ${called}` }));
+        label: called, says: `input ${name} at step ${step - start + 1}: ${called}` }));
     }
     arrows.push({ kind: "in", a: key, b: `c${unit}_${step}`, id, name, norm });
   }))));
@@ -95,27 +110,42 @@ const scene = (run, back, until = Infinity) => {
       arrows.push({ kind: "out", a: `c${top}_${step}`, b: `L${step}`, id: read, name: "h", norm: flow.to(read, from(-1, step)) });
     });
   } else if (back) {
-    const seen = run.tape.reach([back.seed.id], true);
-    run.units.forEach(({ calls }, unit) => calls.forEach((call, step) => {
-      const users = call.outs.map((id) => nodes.filter((n, k) => !n.place && !sums.has(k) && seen.has(k) && n.args.includes(id)));
+    const seen = run.tape.reach([back.seed.id], true), direct = new Set([back.seed.id]), onlyDirect = new Set();
+    // What the loss reads, not through other steps; and what it alone reads so.
+    for (let k = back.seed.id; k >= 0; k--) if (direct.has(k) && !nodes[k].place) nodes[k].args.forEach((a) => direct.add(a));
+    for (let k = back.seed.id; k >= 0; k--) if (direct.has(k) && readers[k].every((n) => !seen.has(n) || onlyDirect.has(n))) onlyDirect.add(k);
+    run.units.forEach(({ calls, start }, unit) => calls.forEach((call, step) => {
+      const users = call.outs.map((id) => readers[id].filter((k) => !nodes[k].place && !sums.has(k) && direct.has(k)));
       const read = call.outs.filter((_, k) => users[k].length);
       if (!read.length || call.left) return;
-      const norm = read.map((id) => flow.to(id, (place, by) => place === null && !sums.has(by))).reduce((a, b) => (b === null ? a : Math.hypot(a ?? 0, b)), null);
+      const known = users.flat().every((k) => onlyDirect.has(k));
+      const norm = !known ? null : read.map((id) => flow.to(id, (place, by) => place === null && direct.has(by))).reduce((a, b) => (b === null ? a : Math.hypot(a ?? 0, b)), null);
       // Of a table that is read as a whole, the steps from which nothing comes are not read.
-      if (norm === 0 && users.flat().every((n) => n.op === STACK || n.formula === "side by side")) return;
+      if (norm === 0 && users.flat().every((k) => nodes[k].op === STACK || PARTS.has(nodes[k].formula))) return;
       const key = `L${unit}_${step}`;
       const seed = run.seeds.find((s) => s.id === back.seed.id && s.index === back.seed.index);
       add({ key, kind: "loss", unit: unit + 0.5, step, ids: [back.seed.id], id: back.seed.id, chosen: true, at: unit,
         label: cut(seed.label, 9), detail: nodes[back.seed.id].value.data[back.seed.index].toPrecision(3),
-        says: `${seed.label}, which reads step ${step + 1}` });
+        says: `${seed.label}, which reads step ${step - start + 1}` });
       arrows.push({ kind: "out", a: `c${unit}_${step}`, b: key, id: read[0], name: "", norm });
     }));
   }
   const params = run.params.filter(({ id }) => run.shared.has(id)).map(({ name, id }) => {
     const parts = Array.from({ length: run.steps }, (_, step) => flow.to(id, (place) => place?.step === step));
-    return { name, id, parts, total: flow.all(id), sum: parts.reduce((a, b) => a + (b ?? 0), 0) };
+    const apart = flow.to(id, (place) => place === null) ?? 0;  // outside of all steps
+    const where = new Set(readers[id].flatMap((k) => nodes[k].place?.step ?? []));  // the columns in which it is read
+    return { name, id, parts, where, apart, total: flow.all(id), sum: parts.reduce((a, b) => a + (b ?? 0), apart) };
   });
-  return { run, back, boxes, arrows, params, owner, flow };
+  const reads = memories.map((read) => ({ ...read, steps: run.units[read.unit].calls.map((_, t) => [t, flow.rows(read.id, from(read.unit, t))]).filter(Boolean) }));
+  return { run, back, boxes, arrows, params, reads, owner, flow };
+};
+
+const PARTS = new Set(["side by side", "the same, of another shape"]);  // ops that the program makes for each row of a table
+
+// The name of the one array that a node is computed from; "x" where there are several.
+const leafOf = (run, id) => {
+  const before = run.tape.reach([id], true), found = run.params.filter((p) => before.has(p.id));
+  return found.length === 1 ? found[0].name : "x";
 };
 
 // Widths by the logarithm of the norm, over the range of the numbers themselves.
@@ -125,7 +155,7 @@ const scaleOf = (norms) => {
   return { high, low, of: (v) => (Math.log10(v) - low) / (high - low) };
 };
 
-const normsOf = ({ arrows, params }) => [...arrows.map((a) => a.norm),
+const normsOf = ({ arrows, params, reads }) => [...arrows.map((a) => a.norm), ...reads.flatMap((r) => r.steps.flatMap(([, rows]) => rows ?? [])),
   ...params.flatMap((p) => [...p.parts, p.total])].filter((v) => v !== null);
 
 const ribbon = (x1, y1, x2, y2, norm, scale) => {
@@ -154,8 +184,8 @@ const strips = ({ run, params }, svg, group, wide, high, scale) => {
     const yy = high + 22 + k * 18;
     const item = { key: `p${p.id}_0`, kind: "param", says: `${p.name}: gradient norm ${short(p.total)}` };
     group(item, el("rect", { class: "hit", x: 2, y: yy - 2, width: wide - 8, height: 18 }), text(6, yy + 12, cut(p.name.replace(/^cell\./, ""), 11), "", "start"), text(140, yy + 12, short(p.total), "quiet", "end"),
-      ...p.parts.map((v, t) => el("rect", { class: `square ${v === null ? "unused" : v === 0 ? "zero" : Number.isFinite(v) ? "" : "broken"}`, x: 150 + t * w, y: yy + 1, width: Math.max(1, w - 1), height: 14, "fill-opacity": v > 0 && Number.isFinite(v) ? Math.max(0.08, scale.of(v)).toFixed(2) : 1 },
-        el("title", {}, `${p.name}, step ${t + 1}: ${short(v)}`))));
+      ...p.parts.flatMap((v, t) => (!p.where.has(t) ? [] : el("rect", { class: `square ${v === null ? "unused" : v === 0 ? "zero" : Number.isFinite(v) ? "" : "broken"}`, x: 150 + t * w, y: yy + 1, width: Math.max(1, w - 1), height: 14, "fill-opacity": v > 0 && Number.isFinite(v) ? Math.max(0.08, scale.of(v)).toFixed(2) : 1 },
+        el("title", {}, `${p.name}, step ${t + 1}: ${short(v)}`)))));
   });
   return high + 30 + params.length * 18;
 };

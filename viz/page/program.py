@@ -26,6 +26,7 @@ from minigrad.structure import Structure
 
 from ..scene.steps import choose
 from ..scene.text import clean
+from .between import Between
 
 MOST_NUMBERS = 60_000  # of all leaves: a page is for looking at, and at 11 bytes a number
 MOST_CALLS = 400  # steps of all recurrences
@@ -164,6 +165,7 @@ class Graph:
         self.main: list[list[Any]] = []
         self.units: list[dict[str, Any]] = []
         self.at: dict[Tensor, int] = {}
+        self.named: set[str] = set()  # names that belong to leaves
         self.made: dict[int, Tensor] = {}  # what ops stand at which lines
         self.outs: dict[tuple[Tensor, int], dict[Tensor, int]] = {}
         self._cells: dict[Any, tuple[int, list[Tensor]]] = {}
@@ -201,6 +203,7 @@ class Graph:
 
     def add(self, order: Sequence[Tensor]) -> None:
         asked: dict[Tensor, list[Tensor]] = {}
+        self.named = {said(t.name, 60) for t in order if t.op is CONSTANT and t.name}
         for t in order:
             if t.op is PROJ:
                 asked.setdefault(t.inputs[0], []).append(t)
@@ -222,7 +225,7 @@ class Graph:
                 self.at[t] = part
             else:
                 refs = [self.at[x] for x in t.inputs]
-                self.at[t] = self.line("op", self.ops.of(t), refs, *label(t))
+                self.at[t] = self.once("op", self.ops.of(t), refs, *label(t))
                 self.made[self.at[t]] = t
 
     def _called(self, t: Tensor, literal: bool) -> str:
@@ -230,22 +233,40 @@ class Graph:
         if literal:
             return ""
         base = said(t.name, 60) or "x"
-        taken = {leaf["name"] for leaf in self.leaves}
+        taken = {leaf["name"] for leaf in self.leaves} | (set() if t.name else self.named)
         return next(n for n in (base, *(f"{base} ({k})" for k in range(2, 10_000)))
                     if n not in taken)  # fmt: skip
 
     def _part(self, t: Tensor) -> int | None:
         """Some rows of what was stacked here: they themselves, so that no other is drawn to it."""
-        if not t.inputs or any(self.main[self.at[x]][0] != "stack" for x in t.inputs) or t.name:
+        if not t.inputs or t.name or self.main[self.at[t.inputs[0]]][0] != "stack":
+            return None
+        if t.op.name == "take" and t.inputs[1].op is CONSTANT and t.inputs[1].ndim == 1:
+            rows = self.main[self.at[t.inputs[0]]][1]
+            return self.line("stack", [rows[k] for k in t.inputs[1]._value.tolist()])
+        if any(self.main[self.at[x]][0] != "stack" for x in t.inputs):
             return None
         if t.op.name == "concat" and t.attrs["axis"] % t.ndim:
             return self._joined(t)
+        if t.op.name == "reshape" and t.ndim and 1 < t.shape[0] == t.inputs[0].shape[0]:
+            return self._reshaped(t)
         rows = self.main[self.at[t.inputs[0]]][1]
         if t.op.name == "slice" and _rows_only(t):
             start, count, step = bounds(t)[0]
             return self.line("stack", [rows[start + k * step] for k in range(count)])
         one = t.op.name == "reshape" and len(rows) == 1 and t.shape == t.inputs[0].shape[1:]
         return rows[0] if one else None
+
+    def _reshaped(self, t: Tensor) -> int:
+        """A stack of the same rows in another shape."""
+        x = t.inputs[0]
+        row = placeholder(x.shape[1:], x.dtype, "x")
+        one = Tensor(t.op, (row,), {**t.attrs, "shape": t.shape[1:]}, t.shape[1:], t.dtype, None)
+        rows = [
+            self.line("op", self.ops.of(one), [ref], "", "the same, of another shape")
+            for ref in self.main[self.at[x]][1]
+        ]
+        return self.line("stack", rows)
 
     def _joined(self, t: Tensor) -> int:
         """Stacks side by side: a stack of what stands side by side."""
@@ -357,6 +378,8 @@ def program(outputs: Sequence[Tensor], scalar: Tensor, labels: Sequence[str] | N
     labels : a word for every step, if there are any.
     Raises TooMuch where the page could not: more numbers or steps than it takes, an op without a
     word in JavaScript, recurrences that are no single sequences.
+    Recurrences of other lengths than those they read stand behind them in time, as a decoder does;
+    `labels` then has a word for each step of them all.
     """
     ends = list(dict.fromkeys([*outputs, scalar]))
     order = toposort(ends)
@@ -376,14 +399,17 @@ def program(outputs: Sequence[Tensor], scalar: Tensor, labels: Sequence[str] | N
     run = sum(len(made.cells[x[1]]["lines"]) if x[0] == "call" else 1 for x in made.main)
     if run > MOST_NODES:
         raise TooMuch(f"it runs {run:,} ops, and a page takes {MOST_NODES:,}")
-    steps = {u["steps"] for u in made.units}
-    if len(steps) != 1:
-        raise TooMuch("its recurrences are not of one length" if steps else "it has no recurrence")
-    words = labels if labels is not None and len(labels) == max(steps) else None
+    if not made.units:
+        raise TooMuch("it has no recurrence")
+    between = Between(made.main)
+    columns = between.in_time(made.units)
+    joins, reads = between.read(made.cells, made.units)
+    words = labels if labels is not None and len(labels) == columns else None
     data = {
         "leaves": made.leaves, "cells": made.cells, "main": made.main, "units": made.units,
-        "seeds": seeds(made, ends, scalar), "labels": [said(w, 40) for w in words or ()],
-        "spots": spots,
+        "steps": columns, "seeds": seeds(made, ends, scalar),
+        "labels": [said(w, 40) for w in words or ()], "spots": spots,
+        "joins": joins, "reads": reads,
     }  # fmt: skip
     return data, made.ops.text()
 

@@ -103,6 +103,14 @@ class Tape {
     return { terms, grad, events, seed: { id, index } };
   }
 
+  // Of each node those that read it.
+  get readers() {
+    if (this.read?.length === this.nodes.length) return this.read;
+    this.read = this.nodes.map(() => []);
+    this.nodes.forEach(({ args }, k) => new Set(args).forEach((a) => this.read[a].push(k)));
+    return this.read;
+  }
+
   // Everything that these nodes are computed from (back), or that is computed from them.
   reach(ids, back) {
     const found = new Set(ids);
@@ -117,13 +125,14 @@ class Tape {
 }
 
 // -- what there is to run ---------------------------------------------------------------------------
-// A run: {tape, units: [{name, calls}], heads, params: [{name, id}], inputs, seeds: [{label, id,
-// index, step}], words}; calls[t] is a cell at step t.
+// A run: {tape, units: [{name, calls, start, level}], heads, params: [{name, id}], inputs, seeds: [{label, id,
+// index, step}], words}; calls[t] is a cell in column t, from column `start` on:
+// what reads a whole sequence stands behind it, as a decoder does; `level` is its row, from below.
 
 // The program of a drawing, with some steps left out: the state passes them, what they give is 0.
 const runGraph = (program, left = new Set()) => {
   const tape = new Tape(), at = [], calls = [];
-  const units = program.units.map(({ name }) => ({ name, calls: [] }));
+  const units = program.units.map(({ name, start, level }) => ({ name, start, level, calls: [] }));
   const leaves = [];
   const kinds = {
     leaf: (k) => {
@@ -137,7 +146,8 @@ const runGraph = (program, left = new Set()) => {
     sum: (refs) => tape.apply(SUM, refs.map((r) => at[r]), { formula: "sum" }),
     stop: (ref) => tape.apply(STOP, [at[ref]], { formula: "stop_gradient" }),
     zeros: (shape) => tape.leaf("0", zeros_(shape), { fixed: true }),
-    call: (k, refs, unit, step) => {
+    call: (k, refs, unit, own) => {
+      const step = units[unit].start + own;
       const cell = program.cells[k], args = refs.map((r) => at[r]);
       const call = tape.call(cell, args, { unit, step });
       if (left.has(step)) {
@@ -155,11 +165,13 @@ const runGraph = (program, left = new Set()) => {
   for (const [kind, ...parts] of program.main) at.push(kinds[kind](...parts));
   const shared = new Set(units.flatMap(({ calls: cs }) => cs.flatMap(
     (c) => c.args.filter((_, k) => c.cell.inputs[k].shared))));
-  const steps = Math.max(...program.units.map((u) => u.steps));
+  const { steps } = program;
   return {
     tape, units, steps, heads: null,
     params: leaves.filter(({ id }) => !tape.nodes[id].fixed),
     shared,
+    joins: new Map(program.joins.map(([u, s, k, v, t]) => [`${u} ${units[u].start + s} ${k}`, `c${v}_${units[v].start + t}`])),
+    reads: program.reads.map((read) => ({ ...read, id: at[read.line] })),
     words: Array.from({ length: steps }, (_, t) => program.labels[t] ?? ""),
     seeds: program.seeds.map(({ label, line, index }) => ({ label, id: at[line], index })),
   };
@@ -174,7 +186,7 @@ const runModel = (model, cells, vocabulary, ids, next) => {
     places[name] = tape.leaf(name, value);
     params.push({ name, id: places[name] });
   }
-  const unit = { name: model.name, calls: [] }, heads = [], inputs = [];
+  const unit = { name: model.name, start: 0, level: 0, calls: [] }, heads = [], inputs = [];
   const cell = cells[model.cell], head = cells[model.head];
   const zero = ([slot]) => tape.leaf("0", zeros_(cell.inputs[slot].shape), { fixed: true });
   let states = cell.ports.map(zero);
@@ -198,7 +210,7 @@ const runModel = (model, cells, vocabulary, ids, next) => {
     { label: `L${sub(step + 1)}`, id: h.outs[0], index: 0, step }));
   if (heads.length > 1) seeds.push({ label: "all losses together", id: all, index: 0 });
   return {
-    tape, units: [unit], steps: ids.length, heads, params, inputs, seeds,
+    tape, units: [unit], steps: ids.length, heads, params, inputs, seeds, joins: new Map(), reads: [],
     shared: new Set(params.map(({ id }) => id)),
     words: ids.map((id) => vocabulary[id]),
     targets: ids.map((_, t) => vocabulary[ids[t + 1] ?? next]),

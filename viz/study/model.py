@@ -260,6 +260,21 @@ class Trees:
         _, given = rc.fold(self.whole, params["cell"], structure, xs)
         return _head(self.cell, params, xs, given, targets)
 
+    def named(self) -> list[list[int] | None]:
+        """Of every name the words that it is made of, by the first and the last."""
+        ends: dict[int, list[int]] = {}
+        count = 0
+        nodes = self.trees[self.look_at].postorder()
+        for node in nodes:
+            if node.children:
+                first, last = (ends[id(node.children[k])][j] for k, j in ((0, 0), (-1, 1)))
+                ends[id(node)] = [first, last]
+                continue
+            ends[id(node)] = [count, count]
+            count += node.word is not None
+        whole = count == len(self.trees[self.look_at].words())
+        return [ends[id(node)] if whole else None for node in nodes]
+
     def _words(self, trees: Sequence[rc.Tree]) -> np.ndarray:
         rare = self.number.get(RARE, 0)
         found = [self.number.get(word, rare) for tree in trees for word in tree.words()]

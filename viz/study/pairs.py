@@ -135,6 +135,11 @@ class Pairs:
         reads.sort(key=lambda t: t.inputs[0] is not params["embedding"])
         return Pass(tuple(reads), {"h": tuple(states)}, logits, losses)  # type: ignore[arg-type, dict-item]
 
+    def named(self) -> list[list[int] | None]:
+        """Of every name the words of the source that it is made of, by the first and the last."""
+        span, more = self.length
+        return [*([k, k] for k in range(span)), *([None] * more)]
+
     def placed(self, name: str, rows: np.ndarray) -> np.ndarray:
         """Contributions to a parameter at the steps where they arise: one for each of them all.
 

@@ -232,10 +232,8 @@ def _page(study: Study, pictures: dict[str, str], apart: bool, lit: dict[str, An
 
 def _program(study: Study) -> tuple[Any, str, str]:
     """What the page computes: (data, JavaScript, ""), or (None, "", why not)."""
-    if study.is_table:
+    if study.is_table or study.corpus.kind == "pairs":
         return _as_graph(study, "")
-    if study.corpus.kind == "pairs":
-        return None, "", "this page computes one sequence; of a pair it shows what was drawn"
     if not study.models:
         return None, "", "nothing was trained"
     if study.is_tree:
@@ -257,8 +255,11 @@ def _as_graph(study: Study, why: str) -> tuple[Any, str, str]:
     chosen, run = study.after.chosen_loss, study.after.run
     try:
         data, ops = program([run.losses], chosen, task.names)
-        if study.is_tree and (words := words_of(data, run.xs)):
-            data |= words | {"vocabulary": [said(visible(w), 40) for w in task.number]}
+        pair = study.corpus.kind == "pairs"
+        if (study.is_tree or pair) and (words := words_of(data, run.xs[0] if pair else run.xs)):
+            known = task.words if pair else task.number
+            data |= words | {"vocabulary": [said(visible(w), 40) for w in known]}
+            data["named"] = task.named()
         return data, ops, ""
     except TooMuch as error:
         return None, "", f"{why}{error}"
@@ -270,6 +271,8 @@ def _panel(study: Study, computes: bool, why: str, alone: bool) -> str:
         return f'<p class="note">Not computed in this page: {escape(why)}.</p>' if why else ""
     words = "rewrite the words, leave a step out" if alone else "leave steps out"
     words = "rewrite the words" if study.is_tree else words
+    if study.corpus.kind == "pairs":
+        words = "rewrite the source, leave steps out"
     several = alone and len(study.models) > 1
     more = " Choose another cell, or all together." if several else ""
     words += ", change a number of x" if study.is_table else ""

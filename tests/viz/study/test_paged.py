@@ -204,6 +204,9 @@ def test_the_words_of_a_tree_are_rewritten(browser, tmp_path):
             np.zeros(gradient.size) if found is None else found, gradient.reshape(-1),
             rtol=1e-6, atol=1e-10,
         )  # fmt: skip
+    said = browser.evaluate("minigrad.page.panel.runs[0].words")
+    assert said[0] == "lovely" and said[-1] == "lovely … ."
+    assert not any("It" in name for name in said)
     browser.evaluate("""(() => { const input = document.querySelectorAll('.words input')[0];
       input.value = 'zebra'; input.dispatchEvent(new Event('change')); })()""")
     assert "zebra" in browser.evaluate("document.querySelector('.error').textContent")

@@ -9,6 +9,7 @@ import pytest
 
 import minigrad as mg
 import recurrent as rc
+from minigrad.pytrees import tree_leaves
 from tests.counting import some
 from viz.out.render import engine
 from viz.study.corpus import InputError, read
@@ -121,8 +122,48 @@ def test_the_page_and_the_drawing_say_the_words(cell):
     files = build(study)
     for word in ("good", "old", "morning", "bonjour"):
         assert f">{word}<" in files["unfolded.svg"]
-    text = re.sub("<[^>]*>", " ", files["index.html"])
+    text = re.sub("<[^>]*>", " ", re.sub("(?s)<script.*?</script>", "", files["index.html"]))
     assert "the model says" in text and "nan" not in re.findall("[a-z]+", text.lower())
+
+
+@needs_graphviz
+@pytest.mark.long
+@pytest.mark.parametrize("cell", PAIRS)
+def test_the_page_computes(browser, tmp_path, cell):
+    """Both passes, also of another source, are Python's; what is named by a word is renamed."""
+    corpus = read(FEW)
+    task = Pairs(cell, 5, corpus)
+    training = train(task, 2, 0)
+    before, after = look(task, task.init(0)), look(task, training.params)
+    models = (Model(cell, task, training, after, translations(task, training.params)),)
+    study = Study(corpus, task, training, before, after, "minigrad study", 0, models=models)
+    path = tmp_path / "index.html"
+    path.write_text(build(study)["index.html"], encoding="utf-8")
+    browser.open(path)
+    assert browser.evaluate("minigrad.error?.stack ?? null") is None
+    params = mg.tensors(training.params)
+    names = {t.name: t for t in tree_leaves(params)}
+    for word in (None, "cat"):
+        if word:
+            browser.evaluate("""(() => {
+              const input = document.querySelector('.words input:not([type])');
+              input.value = 'cat'; input.dispatchEvent(new Event('change')); })()""")
+            task.sources[0] = [task.words.index("cat"), *task.sources[0][1:]]
+        loss = task.forward(params).losses[task.chosen]
+        value, grads = browser.evaluate("""(() => {
+          const { runs: [run], backs: [back] } = minigrad.page.panel, { id, index } = run.seeds[0];
+          return [run.tape.nodes[id].value.data[index], Object.fromEntries(
+            run.params.map((p) => [p.name, back.grad[p.id]?.data ?? null]))]; })()""")
+        assert value == pytest.approx(float(loss), rel=1e-9)
+        for name, gradient in mg.evaluate(mg.grad(loss, names)).items():
+            found = np.zeros(gradient.size) if grads[name] is None else grads[name]
+            np.testing.assert_allclose(found, gradient.ravel(), rtol=1e-7, atol=1e-12)
+        said = browser.evaluate("""[...document.querySelectorAll('.panel .item.input text')].map(
+          (t) => t.textContent)""")
+        assert said == [word or "good", "old", "morning", "⟨start⟩", "bonjour"]
+        steps = browser.evaluate("""[...document.querySelectorAll('.words .chip span')].map(
+          (t) => t.textContent)""")
+        assert steps == [f"{word or 'good'} 1", "old 2", "morning 3", "⟨start⟩ 1", "bonjour 2"]
 
 
 def test_a_loss_at_the_source_is_refused():
