@@ -83,8 +83,11 @@ def source(outputs: Any, library: str = "numpy") -> SourceText:
     return made
 
 
-def functions(graphs: Mapping[str, Any], library: str) -> tuple[str, dict[str, list[str]]]:
-    """One text with a function for each graph, and what each of them takes, in order.
+def functions(
+    graphs: Mapping[str, Any], library: str
+) -> tuple[str, dict[str, dict[str, np.ndarray | None]]]:
+    """One text with a function for each graph, and what each of them takes, in order: names, and
+    the values of those that are constants, too large to stand in the text.
 
     graphs : by the name of the function, the pytree of Tensors that it returns.
     The helpers that they call stand in front, once; `viz.page` prints the ops of a page so.
@@ -93,7 +96,7 @@ def functions(graphs: Mapping[str, Any], library: str) -> tuple[str, dict[str, l
     for name, outputs in graphs.items():
         printer = Printer(LIBRARIES[library])
         texts.append(printer.function(name, *tensor_leaves("source", "outputs", outputs)))
-        takes[name] = list(printer.arguments)
+        takes[name] = dict(printer.arguments)
     return assembled(LIBRARIES[library], *texts), takes
 
 

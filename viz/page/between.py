@@ -38,7 +38,7 @@ class Between:
 
     def alike(self, unit: int) -> set[int]:
         """The places of the arguments that are one and the same for all steps."""
-        rows = [args for _, args in self.calls[unit].values()]
+        rows = [args for _, args in self.calls.get(unit, {}).values()]
         return {k for k, lines in enumerate(zip(*rows, strict=True)) if len(set(lines)) == 1}
 
     def in_time(self, units: Sequence[dict[str, Any]]) -> int:
@@ -52,7 +52,7 @@ class Between:
             read: set[int] = set()  # units
             by_step: dict[int, set[int]] = {}  # of another: its steps that are read in the same
             alike = self.alike(k)
-            for step, (_, args) in self.calls[k].items():
+            for step, (_, args) in self.calls.get(k, {}).items():
                 for arg, line in enumerate(args):
                     for other, at in self.others(k, line):
                         read.add(other)

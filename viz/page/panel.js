@@ -294,8 +294,8 @@ const weights = (arrays, changed) => {
 const stepTable = (panel) => {
   const run = panel.runs[0], back = panel.backs[0], flow = new Flow(run, back, Infinity);
   const seed = run.seeds[panel.seed].label;
-  const ports = run.units.flatMap((unit, u) => unit.calls[unit.start].cell.ports.map(([slot, out]) => ({ u, out, name: unit.calls[unit.start].cell.inputs[slot].name || "state", unit: unit.name })));
-  if (!ports.length) run.units.forEach((unit, u) => ports.push({ u, out: 0, name: "y", unit: unit.name }));
+  const ports = run.units.flatMap((unit, u) => (unit.calls[unit.start]?.cell.ports ?? []).map(([slot, out]) => ({ u, out, name: unit.calls[unit.start].cell.inputs[slot].name || "state", unit: unit.name })));
+  if (!ports.length) run.units.forEach((unit, u) => unit.calls.length && ports.push({ u, out: 0, name: "y", unit: unit.name }));
   const several = run.units.length > 1;
   const head = ["step", ...(run.words.some(Boolean) ? ["word"] : []), ...ports.map((p) => `‖∂${seed}/∂${p.name}‖${several ? ` ${p.unit}` : ""}`)];
   const rows = Array.from({ length: run.steps }, (_, t) => html("tr", {}, html("th", { scope: "row" }, String(t + 1)),

@@ -79,8 +79,16 @@ class Ops:
         except ValueError as error:
             raise TooMuch(str(error).removeprefix("source: ")) from None
 
+        kept: list[str] = []
+
+        def argument(name: str, value: np.ndarray | None) -> str:
+            if value is None:
+                return "d" if name == "d" else f"x[{name[1:]}]"
+            kept.append(_written(value))
+            return f"KEPT[{len(kept) - 1}]"
+
         def called(name: str) -> str:
-            given = ", ".join("d" if a == "d" else f"x[{a[1:]}]" for a in takes[name])
+            given = ", ".join(argument(*pair) for pair in takes[name].items())
             return f"(d, x) => {name}({given})"
 
         rows = [
@@ -89,7 +97,23 @@ class Ops:
             + "] },"
             for k, name in enumerate(self.names)
         ]
-        return _compact(text) + "const OPS = [\n" + "\n".join(rows) + "\n];\n"
+        lists = {"KEPT": kept, "OPS": rows}
+        return _compact(text) + "".join(
+            "\n".join([f"const {name} = [", *lines, "];\n"]) for name, lines in lists.items()
+        )
+
+
+def _written(value: np.ndarray) -> str:
+    """An array as JavaScript; one of equal numbers is short."""
+    flat = [_number(v) for v in value.reshape(-1).tolist()]
+    alike = len(set(flat)) == 1
+    data = f"new Array({len(flat)}).fill({flat[0]})" if alike else f"[{', '.join(flat)}]"
+    return f"  {{ shape: {list(value.shape)}, data: {data} }},"
+
+
+def _number(v: float) -> str:
+    text = repr(float(v))
+    return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}.get(text, text)
 
 
 def _compact(text: str) -> str:
@@ -399,8 +423,8 @@ def program(outputs: Sequence[Tensor], scalar: Tensor, labels: Sequence[str] | N
     run = sum(len(made.cells[x[1]]["lines"]) if x[0] == "call" else 1 for x in made.main)
     if run > MOST_NODES:
         raise TooMuch(f"it runs {run:,} ops, and a page takes {MOST_NODES:,}")
-    if not made.units:
-        raise TooMuch("it has no recurrence")
+    if not any(u["steps"] for u in made.units):
+        raise TooMuch("its recurrences have no step" if made.units else "it has no recurrence")
     between = Between(made.main)
     columns = between.in_time(made.units)
     joins, reads = between.read(made.cells, made.units)
