@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+MOST_SOURCES = 3  # steps that an input is named by
 
 class Between:
     """What the steps of a program read of the steps of other units.
@@ -75,14 +76,16 @@ class Between:
         return max(u["start"] + u["steps"] for u in units)
 
     def read(self, cells: Sequence[dict[str, Any]], units: Sequence[dict[str, Any]]) -> Any:
-        """(joins, reads) for the page.
+        """{joins, reads, sources} for the page.
 
         joins : [unit, step, place of the argument, unit, step], where a state begins with what
                 one step of another unit gave at another time (see `_begins`).
         reads : arguments that all steps are given alike, as a memory: the line, the unit, a name,
                 the unit (`of`) whose steps are its rows, and whether it is `flat`, without rows.
+        sources : [unit, step, place, [[unit, step], ...]], of any other argument that is computed
+                  from a few steps.
         """
-        joins, reads = [], []
+        joins, reads, sources = [], [], []
         for unit, calls in self.calls.items():
             alike = self.alike(unit)
             for step, (number, args) in calls.items():
@@ -96,17 +99,20 @@ class Between:
                             "line": line, "unit": unit, "name": given["name"].lstrip("0123456789."),
                             "of": before[0][0] if before else None, "flat": len(given["shape"]) < 2,
                         })  # fmt: skip
-                    if memory or given["shared"] or not self._begins(unit, step, arg):
+                    if memory or given["shared"] or not before or self.main[line][0] == "out":
                         continue
                     (other, at) = before[0]
-                    if units[other]["start"] + at != units[unit]["start"] + step:
+                    apart = units[other]["start"] + at != units[unit]["start"] + step
+                    if apart and self._begins(unit, step, arg):
                         joins.append([unit, step, arg, other, at])
-        return joins, reads
+                    elif len(before) <= MOST_SOURCES:
+                        sources.append([unit, step, arg, before])
+        return {"joins": joins, "reads": reads, "sources": sources}
 
     def _begins(self, unit: int, step: int, arg: int) -> bool:
         """Whether an argument is computed from one step of another unit, in this step alone, as
         the state is that a decoder begins with."""
         lines = {t: args[arg] for t, (_, args) in self.calls[unit].items()}
-        if self.main[lines[step]][0] == "out" or len(self.others(unit, lines[step])) != 1:
+        if len(self.others(unit, lines[step])) != 1:
             return False
         return all(t == step or not self.others(unit, line) for t, line in lines.items())

@@ -77,20 +77,20 @@ const scene = (run, back, until = Infinity) => {
   run.units.forEach(({ calls, start }, unit) => calls.forEach((call, step) => call.args.forEach((arg, k) => parts(arg).forEach(([id, by]) => {
     if (nodes[id].fixed || call.cell.inputs[k].shared || memories.some((r) => r.id === id && r.unit === unit)) return;
     const maker = nodes[id].place?.unit >= 0 ? nodes[id].place : null;
-    const norm = flow.to(id, by ?? from(unit, step)), given = call.cell.inputs[k].name, name = /^\d*$/.test(given) ? leafOf(run, id) : given;
+    const norm = flow.to(id, by ?? from(unit, step)), given = call.cell.inputs[k].name, name = leafOf(run, id) || (/^(arg)?\d*$/.test(given) ? "x" : given);
     if (maker) {
       const { unit: n, step: s } = maker;
       const same = arrows.find((a) => a.a === `c${n}_${s}` && a.b === `c${unit}_${step}` && a.name === name);
       if (!same) arrows.push({ kind: n === unit ? "state" : s === step ? "up" : "join", a: `c${n}_${s}`, b: `c${unit}_${step}`, id, name, norm });
       return;
     }
-    const joined = run.joins.get(`${unit} ${step} ${k}`);  // an op or two on the way
+    const argument = `${unit} ${step} ${k}`, joined = run.joins.get(argument), of = run.sources.get(argument);  // an op or two on the way
     if (joined) { arrows.push({ kind: "join", a: joined, b: `c${unit}_${step}`, id, name, norm }); return; }
     const key = `x${step}_${id}`;
     // A row of a table of all steps is what stands at its own step, wherever it is read.
     const table = nodes[id].n !== undefined && !run.inputs && nodes[nodes[id].args[0]].value.shape[0] === calls.length - start;
     const at = table ? start + nodes[id].n : step;
-    const called = ((table || run.inputs || nodes[id].n === undefined) && run.words[at]) || `${name}${sub(at - start + 1)}`;
+    const called = of ? `${run.units[of[0][0]].name} ${of.map(([, s]) => s + 1).join(", ")}` : ((table || run.inputs || nodes[id].n === undefined) && run.words[at]) || `${name}${sub(at - start + 1)}`;
     if (!feeds.has(key)) {
       feeds.set(key, add({ key, kind: "input", unit: -2, step, ids: [id], id, order: [...feeds.keys()].filter((x) => x.startsWith(`x${step}_`)).length,
         label: called, says: `input ${name} at step ${step - start + 1}: ${called}` }));
@@ -142,10 +142,12 @@ const scene = (run, back, until = Infinity) => {
 
 const PARTS = new Set(["side by side", "the same, of another shape"]);  // ops that the program makes for each row of a table
 
-// The name of the one array that a node is computed from; "x" where there are several.
+// The name of the array that a node is a row of, or another view.
 const leafOf = (run, id) => {
-  const before = run.tape.reach([id], true), found = run.params.filter((p) => before.has(p.id));
-  return found.length === 1 ? found[0].name : "x";
+  let node = run.tape.nodes[id];
+  if (node.op !== ROW) return "";
+  while (node.op && node.args.length === 1) node = run.tape.nodes[node.args[0]];
+  return node.op ? "" : node.name.split(".").at(-1);
 };
 
 // Widths by the logarithm of the norm, over the range of the numbers themselves.

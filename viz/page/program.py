@@ -190,6 +190,8 @@ class Graph:
         self.units: list[dict[str, Any]] = []
         self.at: dict[Tensor, int] = {}
         self.named: set[str] = set()  # names that belong to leaves
+        self.calls: dict[Any, int] = {}  # of a block that is called step by step
+        self.given: dict[Any, list[set[Tensor]]] = {}  # what each of its inputs is given
         self.made: dict[int, Tensor] = {}  # what ops stand at which lines
         self.outs: dict[tuple[Tensor, int], dict[Tensor, int]] = {}
         self._cells: dict[Any, tuple[int, list[Tensor]]] = {}
@@ -227,6 +229,14 @@ class Graph:
 
     def add(self, order: Sequence[Tensor]) -> None:
         asked: dict[Tensor, list[Tensor]] = {}
+        for t in order:
+            if t.op is RECUR and parts_of(t).structure.n == 1:
+                block = t.attrs["block"]
+                self.calls[block] = self.calls.get(block, 0) + 1
+                for given, x in zip(
+                    self.given.setdefault(block, [set() for _ in t.inputs]), t.inputs, strict=True
+                ):
+                    given.add(x)
         self.named = {said(t.name, 60) for t in order if t.op is CONSTANT and t.name}
         for t in order:
             if t.op is PROJ:
@@ -272,7 +282,7 @@ class Graph:
             return None
         if t.op.name == "concat" and t.attrs["axis"] % t.ndim:
             return self._joined(t)
-        if t.op.name == "reshape" and t.ndim and 1 < t.shape[0] == t.inputs[0].shape[0]:
+        if t.op.name == "reshape" and t.ndim and t.shape[0] > 1:
             return self._reshaped(t)
         rows = self.main[self.at[t.inputs[0]]][1]
         if t.op.name == "slice" and _rows_only(t):
@@ -281,16 +291,23 @@ class Graph:
         one = t.op.name == "reshape" and len(rows) == 1 and t.shape == t.inputs[0].shape[1:]
         return rows[0] if one else None
 
-    def _reshaped(self, t: Tensor) -> int:
-        """A stack of the same rows in another shape."""
+    def _reshaped(self, t: Tensor) -> int | None:
+        """A stack of the same rows in another shape, or of some of them together."""
         x = t.inputs[0]
-        row = placeholder(x.shape[1:], x.dtype, "x")
-        one = Tensor(t.op, (row,), {**t.attrs, "shape": t.shape[1:]}, t.shape[1:], t.dtype, None)
-        rows = [
-            self.line("op", self.ops.of(one), [ref], "", "the same, of another shape")
-            for ref in self.main[self.at[x]][1]
-        ]
-        return self.line("stack", rows)
+        some, left = divmod(x.shape[0], t.shape[0])
+        if left or not some:
+            return None
+        shape = x.shape[1:] if some == 1 else (some, *x.shape[1:])
+        given = placeholder(shape, x.dtype, "x")
+        one = Tensor(t.op, (given,), {**t.attrs, "shape": t.shape[1:]}, t.shape[1:], t.dtype, None)
+        rows = self.main[self.at[x]][1]
+        parts = rows if some == 1 else [
+            self.line("stack", rows[k : k + some]) for k in range(0, len(rows), some)
+        ]  # fmt: skip
+        words = "the same, of another shape"
+        return self.line(
+            "stack", [self.line("op", self.ops.of(one), [part], "", words) for part in parts]
+        )
 
     def _joined(self, t: Tensor) -> int:
         """Stacks side by side: a stack of what stands side by side."""
@@ -310,7 +327,10 @@ class Graph:
         sent = dict(block.ports) if structure.wires else {}
         refs = list(dict.fromkeys([p.attrs["ref"] for p in asked] + list(sent.values())))
         inputs = [*block.inputs, *block.slots.values()]
-        shared = [via is SHARED for via in vias] + [False] * len(block.slots)
+        shared = [
+            self._is_shared(r, k) if structure.n == 1 else via is SHARED
+            for k, via in enumerate(vias)
+        ] + [False] * len(block.slots)
         key = (block, tuple(refs), tuple(shared))
         if key not in self._cells:
             where = {ref: k for k, ref in enumerate(refs)}
@@ -338,6 +358,11 @@ class Graph:
                 made["steps"] = max(made["steps"], step + 1)
                 call = self.line("call", number, args, unit, step)
                 self.outs[r, n] = {ref: self.line("out", call, k) for k, ref in enumerate(refs)}
+
+    def _is_shared(self, r: Tensor, k: int) -> bool:
+        """Whether all calls of a block are given the same there, as they are their parameters."""
+        given = self.given[r.attrs["block"]][k]
+        return len(given) == 1 and (r.inputs[k].op is CONSTANT or self.calls[r.attrs["block"]] > 1)
 
     def _unit(self, r: Tensor) -> int:
         """Which lane: a recurrence of its own, or the calls of one block."""
@@ -427,13 +452,12 @@ def program(outputs: Sequence[Tensor], scalar: Tensor, labels: Sequence[str] | N
         raise TooMuch("its recurrences have no step" if made.units else "it has no recurrence")
     between = Between(made.main)
     columns = between.in_time(made.units)
-    joins, reads = between.read(made.cells, made.units)
     words = labels if labels is not None and len(labels) == columns else None
     data = {
         "leaves": made.leaves, "cells": made.cells, "main": made.main, "units": made.units,
         "steps": columns, "seeds": seeds(made, ends, scalar),
         "labels": [said(w, 40) for w in words or ()], "spots": spots,
-        "joins": joins, "reads": reads,
+        **between.read(made.cells, made.units),
     }  # fmt: skip
     return data, made.ops.text()
 

@@ -171,6 +171,7 @@ const runGraph = (program, left = new Set()) => {
     params: leaves.filter(({ id }) => !tape.nodes[id].fixed),
     shared,
     joins: new Map(program.joins.map(([u, s, k, v, t]) => [`${u} ${units[u].start + s} ${k}`, `c${v}_${units[v].start + t}`])),
+    sources: new Map(program.sources.map(([u, s, k, of]) => [`${u} ${units[u].start + s} ${k}`, of])),
     reads: program.reads.map((read) => ({ ...read, id: at[read.line] })),
     words: Array.from({ length: steps }, (_, t) => program.labels[t] ?? ""),
     seeds: program.seeds.map(({ label, line, index }) => ({ label, id: at[line], index })),
@@ -210,7 +211,7 @@ const runModel = (model, cells, vocabulary, ids, next) => {
     { label: `L${sub(step + 1)}`, id: h.outs[0], index: 0, step }));
   if (heads.length > 1) seeds.push({ label: "all losses together", id: all, index: 0 });
   return {
-    tape, units: [unit], steps: ids.length, heads, params, inputs, seeds, joins: new Map(), reads: [],
+    tape, units: [unit], steps: ids.length, heads, params, inputs, seeds, joins: new Map(), sources: new Map(), reads: [],
     shared: new Set(params.map(({ id }) => id)),
     words: ids.map((id) => vocabulary[id]),
     targets: ids.map((_, t) => vocabulary[ids[t + 1] ?? next]),

@@ -49,6 +49,36 @@ def apart(n=4, m=2):
     return mg.sum(mg.square(ends[0] - ends[1])), leaves
 
 
+def pyramid():
+    """A second layer that reads two steps of the first at once."""
+    rng = np.random.default_rng(3)
+    one, two = rc.GRU(2, 3), rc.GRU(6, 3)
+    leaves = mg.tensors({"one": one.init(0), "two": two.init(1), "x": rng.normal(size=(6, 2))})
+    rows = mg.reshape(rc.unroll(one, leaves["one"], leaves["x"])[1], (3, 6))
+    return mg.sum(rc.unroll(two, leaves["two"], rows)[1][-1]).named("L"), leaves
+
+
+def looped():
+    """A decoder as a plain loop over a block, with attention written beside it."""
+    rng = np.random.default_rng(4)
+    one, two = rc.GRU(2, 3), rc.GRU(5, 3)
+    leaves = mg.tensors({
+        "one": one.init(0), "two": two.init(1),
+        "x": rng.normal(size=(4, 2)), "y": rng.normal(size=(3, 2)),
+    })  # fmt: skip
+    memory = rc.unroll(one, leaves["one"], leaves["x"])[1]
+
+    @mg.block
+    def decoder(params, s, x):
+        return two(params, s, x)[0]
+
+    states = [memory[-1]]
+    for t in range(3):
+        context = mg.softmax(memory @ states[-1]) @ memory
+        states.append(decoder(leaves["two"], states[-1], mg.concat([leaves["y"][t], context])))
+    return mg.sum(mg.square(mg.stack(states[1:]))).named("L"), leaves, states
+
+
 PLACES = {  # (start, level) of every recurrence
     "encoder and decoder": (pair, {(0, 0), (5, 0)}),
     "of one length": (lambda: pair(n=4, m=4), {(0, 0), (4, 0)}),
@@ -61,6 +91,8 @@ PLACES = {  # (start, level) of every recurrence
     "deep of one step": (lambda: deep(1), {(0, 0), (0, 1)}),
     "deep": (deep, {(0, 0), (0, 1)}),
     "apart": (apart, {(0, 0), (0, 1)}),
+    "a pyramid": (pyramid, {(0, 0), (6, 0)}),
+    "a loop": (lambda: looped()[:2], {(0, 0), (4, 0)}),
 }  # fmt: skip
 
 
@@ -91,6 +123,8 @@ NETS = {
     "no start": lambda: pair("dot", start=None),
     "one step each": lambda: pair("additive", n=1, m=1),
     "apart": apart,
+    "a pyramid": pyramid,
+    "a loop": lambda: looped()[:2],
 }
 
 
@@ -164,6 +198,33 @@ def test_what_passes_between_two(browser, tmp_path):
         g => [...g.querySelectorAll('.number')].map(t => t.textContent))""")
     assert np.shape(drawn) == (5, 4)
     np.testing.assert_allclose(np.array(drawn, float), wanted.T, rtol=0.06)
+
+
+@needs_graphviz
+@pytest.mark.long
+def test_a_loop_and_a_pyramid_are_drawn_as_what_they_are(browser, tmp_path):
+    """The state of a loop goes from call to call; an input made of a few steps is called so."""
+    loss, _, states = looped()
+    opened(browser, tmp_path, loss)
+    arrows = browser.evaluate(
+        "minigrad.page.panel.shown[0].made.arrows.filter(a => a.kind === 'state' && "
+        "a.b.startsWith('c1')).map(a => [a.a, a.b, a.norm])"
+    )
+    assert [a[:2] for a in arrows] == [["c1_4", "c1_5"], ["c1_5", "c1_6"]]
+    # all of a state's gradient but what the loss reads itself, and what attention does
+    direct = [float(2 * mg.norm(s)) for s in states[1:]]
+    outs = browser.evaluate(
+        "minigrad.page.panel.shown[0].made.arrows.filter(a => a.kind === 'out').map(a => a.norm)"
+    )
+    close(outs, direct)
+    inputs = (
+        "minigrad.page.panel.shown[0].made.boxes.filter(b => b.kind === 'input').map(b => b.label)"
+    )
+    assert browser.evaluate(inputs)[4:] == ["x₁", "x₂", "x₃"]
+    opened(browser, tmp_path, pyramid()[0])
+    assert browser.evaluate(inputs)[6:] == ["GRU 1, 2", "GRU 3, 4", "GRU 5, 6"]
+    opened(browser, tmp_path, apart()[0])
+    assert sorted(browser.evaluate(inputs)) == ["x₁", "x₂", "x₃", "x₄", "y₁", "y₂"]
 
 
 @needs_graphviz

@@ -36,10 +36,9 @@ def script(made: Graph, scalar: mg.Tensor) -> str:
     """What runs a program of any structures, trees and batches among them, in a browser."""
     between = Between(made.main)
     steps = between.in_time(made.units)
-    joins, reads = between.read(made.cells, made.units)
     data = {
         "leaves": made.leaves, "cells": made.cells, "main": made.main, "units": made.units,
-        "steps": steps, "labels": [], "joins": joins, "reads": reads,
+        "steps": steps, "labels": [], **between.read(made.cells, made.units),
         "seeds": [{"label": "L", "line": made.at[scalar], "index": 0}],
     }  # fmt: skip
     code = close_up(made.ops.text() + part("tape.js"))
