@@ -18,7 +18,8 @@ from .out import render
 from .out.dot import MARGIN, drawn_edges, drawn_nodes, to_dot
 from .page.embed import inline
 from .page.frame import page
-from .page.program import TooMuch, program
+from .page.ops import TooMuch
+from .page.program import program
 from .scene.build import build, tensors_in, words_of
 from .scene.measures import MEASURES
 from .scene.merge import merge, rescaled

@@ -12,7 +12,8 @@ import minigrad as mg
 from minigrad.graph import toposort
 from minigrad.recur import RECUR, ROW, SHARED, parts_of
 
-from ..page.program import Ops, TooMuch, cell, number_text, said
+from ..page.ops import Ops, TooMuch
+from ..page.program import cell, number_text, said
 from .corpus import visible
 from .model import Params, Sequences
 

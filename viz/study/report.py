@@ -17,7 +17,8 @@ import numpy as np
 
 from ..draw import Drawing, draw
 from ..page.frame import frame, graph, kind_of
-from ..page.program import TooMuch, program, said, words_of
+from ..page.ops import TooMuch
+from ..page.program import program, said, words_of
 from ..scene.style import GRADIENT, SLATE, VANISHED
 from ..scene.text import clean
 from . import charts, tabled

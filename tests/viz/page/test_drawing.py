@@ -14,7 +14,8 @@ import recurrent as rc
 import viz
 from tests.viz.graphs import flat
 from viz.out.render import engine
-from viz.page.program import TooMuch, program
+from viz.page.ops import TooMuch
+from viz.page.program import program
 from viz.study.nets import Both, Window
 
 WORDS = "the Saints beat the Panthers last night".split()

@@ -19,7 +19,8 @@ from minigrad.testing.tester.choices import Choices
 from minigrad.testing.tester.worker import program_of
 from viz.page.between import Between
 from viz.page.frame import close_up, part
-from viz.page.program import Graph, TooMuch, program
+from viz.page.ops import TooMuch
+from viz.page.program import Graph, program
 
 SEEDS, STEPS = 160, 60  # cases that are drawn, and the most steps of one that is run
 RUN = """
