@@ -14,6 +14,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -40,6 +41,7 @@ def study(options: argparse.Namespace, command: str, check: Callable[[], None]) 
             "carries Graphviz), or install Graphviz so that `neato` is on PATH"
         )
     with _staged(options.out) as (aside, place):
+        from ..study.answers import Answers, answered
         from ..study.findings import Model, Study, results_lines, summary, training_line
         from ..study.forecast import forecasts
         from ..study.model import Sequences, Trees
@@ -49,7 +51,9 @@ def study(options: argparse.Namespace, command: str, check: Callable[[], None]) 
         from ..study.series import Numbers
         from ..study.training import look, train
 
-        kind: Any = {"tree": Trees, "table": Numbers, "pairs": Pairs}.get(corpus.kind, Sequences)
+        kind: Any = {"tree": Trees, "table": Numbers, "pairs": Pairs, "answers": Answers}.get(
+            corpus.kind, Sequences
+        )
         models: list[Model] = []
         for name in names:
             task = kind(name, options.hidden, corpus, options.window, options.loss)
@@ -66,6 +70,7 @@ def study(options: argparse.Namespace, command: str, check: Callable[[], None]) 
             got = (
                 forecasts(task, training.params) if corpus.kind == "table"
                 else translations(task, training.params) if corpus.kind == "pairs"
+                else answered(task, training.params) if corpus.kind == "answers"
                 else results(task, corpus, training.params, options.seed)
             )  # fmt: skip
             models.append(Model(name, task, training, look(task, training.params), got))
@@ -88,7 +93,17 @@ def _asked(options: argparse.Namespace) -> tuple[Corpus, list[str]]:
 
     Raises InputError where the two do not go together.
     """
-    from ..study.nets import ALIASES, ANY_ARITY, BINARY, PAIRS, TOGETHER, reads, reads_trees
+    from ..study.answers import repeated
+    from ..study.nets import (
+        ALIASES,
+        ANY_ARITY,
+        BINARY,
+        PAIRS,
+        SEVERAL,
+        TOGETHER,
+        reads,
+        reads_trees,
+    )
     from ..study.table import Asked, tabular
 
     asked = [options.cell] if options.cell else []
@@ -112,12 +127,18 @@ def _asked(options: argparse.Namespace) -> tuple[Corpus, list[str]]:
     if asked and kinds == ["pairs"]:
         form = "pairs"
     if form == "pairs":
-        if asked and kinds != ["pairs"]:
+        both = [name for name in asked if name in SEVERAL]
+        if asked and (kinds[0] == "trees" or both):
             raise InputError(
-                f"{what.source} holds pairs apart by tabs, and --cell {asked[0]} reads {kinds[0]}: "
-                f"choose one of {', '.join(PAIRS)}, or give --as text"
+                f"{what.source} holds pairs apart by tabs, and --cell {(both or asked)[0]} reads "
+                f"{'both ways' if both else kinds[0]}: choose one of {', '.join(PAIRS)}, a cell "
+                "that reads forwards, as lstm, which names the second part as an answer, or give "
+                "--as text"
             )
-        return read(what, options.tokens, "pairs"), asked or ["bahdanau-attention"]
+        corpus = read(what, options.tokens, "pairs")
+        if kinds == ["words"] or (not asked and repeated(corpus)):
+            return replace(corpus, kind="answers"), asked or ["lstm"]
+        return corpus, asked or ["bahdanau-attention"]
     if form == "table" and not tree:
         return tabular(what, named), asked or ["lstm"]
     for name in ("columns", "target", "series"):

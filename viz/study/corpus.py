@@ -44,7 +44,8 @@ class Corpus:
     """What is studied.
 
     kind: "word" or "char" (then `tokens`, in order), "tree" (then `trees`), "table" (then
-    `table`, a `table.Table`) or "pairs" (then `pairs` of tokens).
+    `table`, a `table.Table`), "pairs" (then `pairs` of tokens), or "answers": pairs whose second
+    part is named, not written.
     source: where from, for people.  text: all of it.
     form: what it was taken for, one of FORMS.
     notes: what was seen in it and what was left out, in sentences.
@@ -189,7 +190,7 @@ def _pairs(text: str, source: str, kind: str, notes: list[str]) -> Corpus:
     unit = "words" if kind == "word" else "characters"
     notes.append(
         f"{source[:1].upper()}{source[1:]} holds {len(pairs):,} "
-        f"pair{'s' if len(pairs) != 1 else ''} of a source and a target, read by {unit}."
+        f"pair{'s' if len(pairs) != 1 else ''} of texts, read by {unit}."
     )
     return Corpus("pairs", source, text, notes=notes, form="pairs", pairs=pairs, token_kind=kind)
 

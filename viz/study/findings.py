@@ -108,10 +108,13 @@ def results_lines(study: Study) -> list[str]:
     if found.forecast is not None:
         return _forecast_lines(study)
     ahead = getattr(study.task, "shift", 1)
-    what = "labels" if study.is_tree else "next tokens" if ahead else "tokens"
-    part = "tree" if study.is_tree else "sequence"
+    answers = study.corpus.kind == "answers"
+    what = "labels" if study.is_tree else "answers" if answers else "next tokens"
+    what = what if ahead else "tokens"
+    part = "tree looked into" if study.is_tree else "sequence looked into"
+    part = "texts trained on" if answers else part
     lines = [
-        f"On the {part} looked into the loss is {own.loss:.3g} nats, and {own.accuracy:.0%} of "
+        f"On the {part} the loss is {own.loss:.3g} nats, and {own.accuracy:.0%} of "
         f"{own.count} {what} are right."
     ]
     if held is not None:

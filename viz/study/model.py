@@ -117,7 +117,7 @@ class Sequences:
         self.below = np.arange(length) <= self.chosen
 
     def init(self, seed: int) -> Params:
-        return _init(self.cell, len(self.classes), len(self.classes), seed)
+        return initial(self.cell, len(self.classes), len(self.classes), seed)
 
     def batch(self, rng: np.random.Generator) -> tuple[Any, ...]:
         starts = self.trained - self.length
@@ -156,7 +156,7 @@ class Sequences:
             given = self.cell.run_over(params["cell"], xs)
         else:
             _, given = rc.unroll(Whole(self.cell), params["cell"], xs)
-        return _head(self.cell, params, xs, given, targets)
+        return head(self.cell, params, xs, given, targets)
 
 
 class Trees:
@@ -222,7 +222,7 @@ class Trees:
         self.distance = _depths(self.structure)
 
     def init(self, seed: int) -> Params:
-        return _init(self.cell, self.inputs, len(self.classes), seed)
+        return initial(self.cell, self.inputs, len(self.classes), seed)
 
     def batch(self, rng: np.random.Generator) -> tuple[Any, ...]:
         count = self.trained
@@ -258,7 +258,7 @@ class Trees:
     def _run(self, params: Params, structure: Any, ids: Any, targets: Any) -> Pass:
         xs = mg.take(params["embedding"], ids).named("x")
         _, given = rc.fold(self.whole, params["cell"], structure, xs)
-        return _head(self.cell, params, xs, given, targets)
+        return head(self.cell, params, xs, given, targets)
 
     def named(self) -> list[list[int] | None]:
         """Of every name the words that it is made of, by the first and the last."""
@@ -298,7 +298,8 @@ def vocabulary(tokens: Sequence[str], notes: list[str], what: str = "tokens") ->
     return [*(token for token, _ in counts.most_common(MOST_WORDS)), RARE]
 
 
-def _init(cell: Any, inputs: int, classes: int, seed: int) -> Params:
+def initial(cell: Any, inputs: int, classes: int, seed: int) -> Params:
+    """An embedding of `inputs` tokens, the cell, and a softmax over `classes`."""
     rng = np.random.default_rng(seed)
     outputs = getattr(cell, "output_size", cell.hidden_size)
     bound = np.sqrt(6 / (outputs + classes))
@@ -310,7 +311,8 @@ def _init(cell: Any, inputs: int, classes: int, seed: int) -> Params:
     }
 
 
-def _head(cell: Any, params: Params, xs: mg.Tensor, given: Any, targets: Any) -> Pass:
+def head(cell: Any, params: Params, xs: mg.Tensor, given: Any, targets: Any) -> Pass:
+    """A run of a cell and the softmax over its outputs; given: (parts of the state, outputs)."""
     parts, y = given
     named = dict(zip(cell.state_names, parts, strict=True))
     logits = y @ params["W_y"] + params["b_y"]

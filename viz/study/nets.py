@@ -135,7 +135,10 @@ NEEDS = {
     "dynamical-system": ("a function of each step and its parameters", "rc.dynamical_system"),
     "look-ahead": ("labels of steps that may be told a few steps late", "rc.bidirectional"),
     "one-to-many": ("a vector for every sequence", "rc.OneToMany"),
-    "many-to-one": ("one answer for every sequence", "rc.ManyToOne"),
+    "many-to-one": (
+        "one answer for every sequence (a file of texts, each with a tab and its answer behind it, "
+        "is read so by every --cell for words)", "rc.ManyToOne",
+    ),
     "hold": ("values with flags of what was observed", "rc.Hold"),
     "self-feeding": ("values with flags of what was observed", "rc.SelfFeeding"),
     "recursive-autoencoder": ("a loss of its own at every node", "rc.RecursiveAutoencoder"),
@@ -151,6 +154,7 @@ NEEDS = {
 ALIASES = {"tree": "tree-lstm"}
 ANY_ARITY = ("child-sum-tree-lstm", "child-sum-net")  # the others take few children, in order
 BINARY = ("rntn",)
+SEVERAL = ("bidirectional", "sliding-window")  # run by several recurrences, or none
 NAMES = (*SEQUENCES, *TREES, *PAIRS, *ALIASES)
 TOGETHER = ("lstm", "rnn", "gru")  # what a page of a short text lets its reader choose from
 

@@ -68,8 +68,8 @@ class Pairs:
         self.classes += [START, END]
         self.cell = PAIRS[cell](min(hidden, 32), hidden, len(self.words), len(self.classes))
         self.title = cell
-        self.sources = [_numbers(a, self.words) for a, _ in kept]
-        self.answers = [[*_numbers(b, self.classes), len(self.classes) - 1] for _, b in kept]
+        self.sources = [numbered(a, self.words) for a, _ in kept]
+        self.answers = [[*numbered(b, self.classes), len(self.classes) - 1] for _, b in kept]
         self.widest = max(map(len, self.sources)), max(map(len, self.answers))
         source, target = kept[0]
         self.length = len(source), len(target) + 1
@@ -105,8 +105,8 @@ class Pairs:
 
     def _batch(self, few: Sequence[int], widest: tuple[int, int]) -> tuple[Any, ...]:
         """(sources, lengths, what the decoder reads, lengths, answers) of some pairs."""
-        xs, lengths = _padded([self.sources[k] for k in few], widest[0], 0)
-        answers, ends = _padded([self.answers[k] for k in few], widest[1], -1)
+        xs, lengths = padded([self.sources[k] for k in few], widest[0], 0)
+        answers, ends = padded([self.answers[k] for k in few], widest[1], -1)
         first = np.full((1, len(few)), len(self.classes) - 2)
         return xs, lengths, np.maximum(np.concatenate([first, answers[:-1]]), 0), ends, answers
 
@@ -170,7 +170,7 @@ class Pairs:
     def said(self, params: Params, few: Sequence[int]) -> list[tuple[str, ...]]:
         """(source, target, what the model says) of some pairs, always the likeliest token next."""
         plain = mg.evaluate(self.net_params(mg.tensors(params)))
-        xs, lengths = _padded([self.sources[k] for k in few], self.widest[0], 0)
+        xs, lengths = padded([self.sources[k] for k in few], self.widest[0], 0)
         found = rc.greedy(
             self.cell, plain, xs, first=len(self.classes) - 2, end=len(self.classes) - 1,
             steps=2 * self.widest[1], lengths=lengths.steps,
@@ -194,12 +194,13 @@ def translations(task: Pairs, params: Params) -> Results:
     return Results(own or Score(np.nan, 0.0, 0), held, examples=task.said(params, few))
 
 
-def _numbers(tokens: Sequence[str], known: list[str]) -> list[int]:
+def numbered(tokens: Sequence[str], known: list[str]) -> list[int]:
+    """The numbers of tokens; of those that are not known that of RARE."""
     number = {token: k for k, token in enumerate(known)}
     return [number.get(t, number[RARE]) for t in tokens]
 
 
-def _padded(rows: Sequence[Sequence[int]], width: int, fill: int) -> tuple[np.ndarray, rc.Lengths]:
+def padded(rows: Sequence[Sequence[int]], width: int, fill: int) -> tuple[np.ndarray, rc.Lengths]:
     """(width, B) numbers, and how many of each count."""
     made = np.full((width, len(rows)), fill, np.int64)
     for k, row in enumerate(rows):

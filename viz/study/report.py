@@ -121,7 +121,8 @@ def _charts(study: Study) -> dict[str, str]:
             lines.append(
                 Line(after.norms["c"], f"{study.loss_name}, cell state c", "#e69f5c", "--")
             )
-        lines.append(Line(after.total[task.main], "all losses together", SLATE, "-"))
+        if study.corpus.kind != "answers":  # of one loss all are that one
+            lines.append(Line(after.total[task.main], "all losses together", SLATE, "-"))
         if study.training.losses:
             untaught = study.before.norms[task.main]
             lines.append(Line(untaught, f"{study.loss_name}, before training", VANISHED, ":"))
@@ -181,7 +182,7 @@ def _page(study: Study, pictures: dict[str, str], apart: bool, lit: dict[str, An
                 f"‖∂{name}/∂{main}‖ on a logarithmic scale"
                 + (
                     "."
-                    if study.is_tree
+                    if study.is_tree or study.corpus.kind == "answers"
                     else ", beside the same for all losses together: each step has a loss of its "
                     "own, which covers up how little of a late one arrives."
                 ),
@@ -233,7 +234,7 @@ def _page(study: Study, pictures: dict[str, str], apart: bool, lit: dict[str, An
 
 def _program(study: Study) -> tuple[Any, str, str]:
     """What the page computes: (data, JavaScript, ""), or (None, "", why not)."""
-    if study.is_table or study.corpus.kind == "pairs":
+    if study.is_table or study.corpus.kind in ("pairs", "answers"):
         return _as_graph(study, "")
     if not study.models:
         return None, "", "nothing was trained"
@@ -256,9 +257,10 @@ def _as_graph(study: Study, why: str) -> tuple[Any, str, str]:
     chosen, run = study.after.chosen_loss, study.after.run
     try:
         data, ops = program([run.losses], chosen, task.names)
-        pair = study.corpus.kind == "pairs"
-        if (study.is_tree or pair) and (words := words_of(data, run.xs[0] if pair else run.xs)):
-            known = task.words if pair else task.number
+        two = study.corpus.kind in ("pairs", "answers")
+        xs = run.xs[0] if isinstance(run.xs, tuple) else run.xs
+        if (study.is_tree or two) and (words := words_of(data, xs)):
+            known = task.words if two else task.number
             data |= words | {"vocabulary": [said(visible(w), 40) for w in known]}
             data["named"] = task.named()
         return data, ops, ""
@@ -272,8 +274,8 @@ def _panel(study: Study, computes: bool, why: str, alone: bool) -> str:
         return f'<p class="note">Not computed in this page: {escape(why)}.</p>' if why else ""
     words = "rewrite the words, leave a step out" if alone else "leave steps out"
     words = "rewrite the words" if study.is_tree else words
-    if study.corpus.kind == "pairs":
-        words = "rewrite the source, leave steps out"
+    if study.corpus.kind in ("pairs", "answers"):
+        words = "rewrite the words that are read, leave steps out"
     several = alone and len(study.models) > 1
     more = " Choose another cell, or all together." if several else ""
     words += ", change a number of x" if study.is_table else ""

@@ -89,6 +89,8 @@ def _amount(study: Study) -> str:
         return f"1 {kind}" if count == 1 else f"{count:,} {kind}s"
     if study.corpus.kind == "pairs":
         return f"{len(study.corpus.pairs):,} pairs"
+    if study.corpus.kind == "answers":
+        return f"{len(study.corpus.pairs):,} texts with an answer each"
     count = len(study.corpus.tokens)
     noun = "word" if study.corpus.kind == "word" else "character"
     return f"{count:,} {noun}{'s' if count != 1 else ''}"
@@ -120,6 +122,8 @@ def model(study: Study) -> str:
     task = (
         "names the label of every node from what lies below it"
         if study.is_tree
+        else "names the answer after the last token"
+        if study.corpus.kind == "answers"
         else "predicts, after every token, the next one"
         if getattr(study.task, "shift", 1)
         else "names every token from those before and behind it"
@@ -146,7 +150,7 @@ def continuation(study: Study) -> str:
     """How the model goes on, if it is one that can; a table's is a chart."""
     found = study.models[0].results if study.models else None
     if found is not None and found.examples:
-        return examples(found)
+        return examples(found, study.corpus.kind == "answers")
     if found is None or found.continuation is None:
         return ""
     told = escape(clean(found.prompt or "", 200))
@@ -157,8 +161,8 @@ def continuation(study: Study) -> str:
     )
 
 
-def examples(found: Results) -> str:
-    """What a model of pairs makes of some sources."""
+def examples(found: Results, answers: bool) -> str:
+    """What a model of pairs makes of some sources, or says of some texts."""
     rows = "".join(
         f"<tr><td>{_word(a)}</td><td>{_word(b)}</td>"
         + (f'<td class="right">{_word(c)} ✓</td>' if b == c else f"<td>{_word(c)}</td>")
@@ -166,10 +170,14 @@ def examples(found: Results) -> str:
         for a, b, c in found.examples
     )
     which = "that training has not seen" if found.held else "that were trained on"
+    caption, first, second = (
+        (f"Texts {which}, and what the model says of them", "text", "answer") if answers
+        else (f"Sources {which}, and what the model makes of them: always the likeliest token next",
+              "source", "target")
+    )  # fmt: skip
     return (
-        f"<div class=scroll><table><caption>Sources {which}, and what the model makes of them: "
-        "always the likeliest token next</caption><thead><tr><th scope=col>source"
-        "<th scope=col>target<th scope=col>the model says</tr></thead><tbody>"
+        f"<div class=scroll><table><caption>{caption}</caption><thead><tr><th scope=col>{first}"
+        f"<th scope=col>{second}<th scope=col>the model says</tr></thead><tbody>"
         f"{rows}</tbody></table></div>"
     )
 
@@ -284,7 +292,8 @@ def numbers(study: Study) -> str:
     task, after = study.task, study.after
     states, main = list(after.norms), task.main
     name = escaped(study.loss_name)
-    head = ["node" if study.is_tree else "token", "label" if study.is_tree else "next", "predicted"]
+    named = "label" if study.is_tree else "answer" if study.corpus.kind == "answers" else "next"
+    head = ["node" if study.is_tree else "token", named, "predicted"]
     numeric = ["p", "loss", *(f"‖∂{name}/∂{s}‖" for s in states), f"‖∂Σ<i>L</i>/∂{main}‖"]
     numeric += [] if study.is_tree else ["part of last"]
     source = after.norms[main][task.chosen]

@@ -497,7 +497,7 @@ def test_what_is_read_decides_the_cell(capsys, monkeypatch):
         (["a,b\n1,2\n3,4\n5,6\n", "--target", "c"], "no such column; it has a, b"),
         ([SENTENCE, "--cell", "mdrnn"], "'mdrnn' needs a grid of vectors"),
         ([SENTENCE, "--cell", "luong-attention"], "an encoder-decoder needs pairs"),
-        (["good day\tbonjour\nthe cat\tle chat\n", "--cell", "lstm"], "choose one of encoder"),
+        (["good day\tbonjour\nthe cat\tle chat\n", "--cell", "lstm"], "an answer of its own"),
         ([SENTENCE, "--compare", "lstm,encoder-decoder"], "read different things: words and pairs"),
         ([SENTENCE, "--target", "c"], "--target names a column of a table"),
         (["a,b\n1,2\n3,4\n5,6\n", "--cell", "tree"], "a tree cell needs bracketed trees"),
