@@ -3,13 +3,35 @@
 // The picture as SVG. wide: pixels there are; marks: {now: Set of keys}.
 const drawn = (made, wide, marks = {}) => {
   const { run, boxes, arrows, params } = made;
-  const narrow = wide < 640, cellW = narrow ? 50 : 62, gap = narrow ? 56 : 66;
+  // Inputs that nets above read themselves: each way has a track of its own, left of the nets below,
+  // and beside other inputs a box of its own.
+  const levelAt = (key) => run.units[key.slice(1).split("_")[0]].level;
+  const top = Math.max(...run.units.map((u) => u.level)), inputsAt = new Map(), tracks = new Map(), most = Array(top + 1).fill(0);
+  for (const box of boxes) if (box.kind === "input") inputsAt.set(box.step, [...(inputsAt.get(box.step) ?? []), box]);
+  for (const here of inputsAt.values()) {
+    const far = here.flatMap((box) => arrows.filter((a) => a.kind === "in" && a.a === box.key && levelAt(a.b) > 0).map((a) => [box, a])).sort(([, a], [, b]) => levelAt(a.b) - levelAt(b.b));
+    const counts = Array(top + 1).fill(0);
+    for (const [box, a] of far) {
+      tracks.set(a, counts[levelAt(a.b)]++);
+      if (here.length === 1 || !arrows.some((b) => b !== a && b.kind === "in" && b.a === box.key)) continue;
+      a.a = `${box.key}_${levelAt(a.b)}`;
+      here.push({ ...box, key: a.a, id: box.id, order: here.length });
+      boxes.push(here.at(-1));
+    }
+    counts.forEach((n, level) => { most[level] = Math.max(most[level], n); });
+    const reads = (box) => arrows.find((a) => a.kind === "in" && a.a === box.key), last = (box) => (tracks.has(reads(box)) ? 100 * levelAt(reads(box).b) + tracks.get(reads(box)) : 0);
+    here.sort((a, b) => last(a) - last(b) || a.order - b.order).forEach((box, k) => { box.order = k; });
+  }
+  const before = most.map((_, l) => most.slice(0, l).reduce((a, b) => a + b, 0)), ways = before[top] + most[top];
+  tracks.forEach((n, a) => tracks.set(a, before[levelAt(a.b)] + n));
+  const aside = ways ? Math.max(24, ...most.map((n, l) => (l ? (2 + 22 * (before[l] + n)) / l : 0))) : 0;
+  const narrow = wide < 640, cellW = narrow ? 50 : 62, gap = ways > 1 ? 56 + 22 * ways : narrow ? 56 : 66, wider = Math.max(0, aside - 24);
   // The steps that have a column; -1 stands for those between, which are folded.
   const middle = marks.fold && run.steps > 7;
   const shown = Array.from({ length: middle ? 7 : run.steps }, (_, k) => (
     !middle || k < 3 ? k : k === 3 ? -1 : run.steps - 7 + k));
   const column = new Map(shown.map((t, k) => [t, k]));
-  const strip = shown.length > 14, wider = narrow ? 0 : Math.min(60, Math.max(0, ...params.map((p) => 7 * (p.name.replace(/^cell\./, "").length - 11)))), left = narrow ? 16 : 158 + wider;
+  const strip = shown.length > 14, names = narrow ? 0 : Math.min(60, Math.max(0, ...params.map((p) => 7 * (p.name.replace(/^cell\./, "").length - 11)))), left = narrow ? 16 : 158 + names;
   const colW = cellW + gap, columns = Math.max(1, Math.floor((wide - left - 34) / colW));
   const ledger = params.length && !strip;
   const lanes = run.units.map((_, u) => [...new Set(arrows.filter((a) => a.kind === "state" && a.b.startsWith(`c${u}_`)).map((a) => a.name))]);
@@ -23,9 +45,9 @@ const drawn = (made, wide, marks = {}) => {
     taken.push({ a, lane });
   }
   const laneOf = new Map([...joins.values()].flat().map(({ a, lane }) => [a, lane]));
-  const most = run.units.map((_, u) => Math.max(lanes[u].length, ...arrows.map((a) => (a.b.startsWith(`c${u}_`) && laneOf.has(a) ? laneOf.get(a) + 1 : 0))));
-  const levels = 1 + Math.max(...run.units.map((u) => u.level));
-  const cellH = Array.from({ length: levels }, (_, l) => Math.max(44, ...run.units.map(({ level }, u) => (level === l ? 44 * most[u] + 8 : 0))));
+  const wanted = run.units.map((_, u) => Math.max(lanes[u].length, ...arrows.map((a) => (a.b.startsWith(`c${u}_`) && laneOf.has(a) ? laneOf.get(a) + 1 : 0))));
+  const levels = top + 1;
+  const cellH = Array.from({ length: levels }, (_, l) => Math.max(44, ...run.units.map(({ level }, u) => (level === l ? 44 * wanted[u] + 8 : 0))));
   const levelOf = (box) => run.units[box.at ?? run.units.length - 1].level;
   const step = 21;
   // Lines, each as high as what stands in it: {cellY, inputY, ledgerY, params}; parameters that no
@@ -60,16 +82,14 @@ const drawn = (made, wide, marks = {}) => {
     groups.set(item.key, made);
     svg.append(made);
   };
-  // Where a net above reads the inputs itself, it stands aside, so that they pass the one below.
-  const levelAt = (key) => run.units[key.slice(1).split("_")[0]].level;
-  const aside = levels > 1 && arrows.some((a) => a.kind === "in" && levelAt(a.b) > 0) ? 24 : 0;
   for (const box of boxes) {
     const at = place(box.step), cx = at.x + cellW / 2;
     if (at.folded && box.kind !== "cell") continue;
-    if (box.kind === "cell") where.set(box.key, { x: at.x - aside * box.level, y: at.cellY[box.level], w: cellW, h: cellH[box.level] });
+    if (box.kind === "cell") where.set(box.key, { x: at.x - aside * box.level, y: at.cellY[box.level], w: cellW + wider * box.level, h: cellH[box.level] });
     else if (box.kind === "input") {  // stairs, so that each arrow starts beside those above
-      const many = boxes.filter((b) => b.kind === "input" && b.step === box.step).length;
-      const x = many > 1 ? at.x - 2 + Math.min(18, 54 / (many - 1)) * (many - 1 - box.order) - (aside && box.order ? 18 : 0) : at.x - 12 - aside / 3;
+      const here = inputsAt.get(box.step), many = here.length, own = arrows.filter((a) => a.a === box.key && tracks.has(a)).map((a) => tracks.get(a));
+      const near = here.filter((b) => !arrows.some((a) => a.a === b.key && tracks.has(a))).length;
+      const x = own.length ? at.x - 24 - 22 * Math.max(...own) : many > 1 ? at.x - 2 + Math.min(18, 54 / Math.max(1, near - 1)) * (near - 1 - box.order) : at.x - 12;
       where.set(box.key, { x, y: at.inputY + 30 * box.order, w: at.x + cellW + 12 - x, h: 25, many });
     }
     else where.set(box.key, { x: cx - (cellW + 18) / 2 + (aside ? 9 - aside * levelOf(box) : 0), y: at.cellY[levelOf(box)] - 82, w: cellW + (aside ? 0 : 18), h: 38 });
@@ -104,11 +124,11 @@ const drawn = (made, wide, marks = {}) => {
     } else {
       const up = a.kind === "in" ? [A.y, B.y + B.h] : [A.y, B.y + B.h];
       const level = a.b.startsWith("c") ? levelAt(a.b) : 0;
-      const far = a.kind === "in" && level > 0 && aside, stairs = a.kind === "in" && A.many > 1, over = far ? 9 : stairs ? 6 : 17;
-      const x = far ? B.x + aside * level - 18 : stairs ? A.x + 3 : B.x + B.w / 2 - 10;
+      const far = tracks.has(a), stairs = a.kind === "in" && A.many > 1, over = far ? 9 : stairs ? 6 : 17;
+      const x = far ? B.x + aside * level - 18 - 22 * tracks.get(a) : stairs ? A.x + 3 : a.kind === "up" ? (Math.max(A.x, B.x) + Math.min(A.x + A.w, B.x + B.w)) / 2 - 10 : B.x + B.w / 2 - 10;
       parts.push(thin(x, up[0] - 1, x, up[1] + 1));
       if (a.norm !== null) parts.push(ribbon(x + over, up[1] + 2, x + over, up[0] - 2, a.norm, scale));
-      label = stairs && !far ? [A.x + A.w + 3, A.y + 17, "start"] : [x + over + 11, far ? up[1] + 18 : up[0] - (a.kind === "in" ? 14 : 16), "start"];
+      label = stairs ? [A.x + A.w + 3, A.y + 17, "start"] : [x + over + 11, far ? up[1] + 18 : up[0] - (a.kind === "in" ? 14 : 16), "start"];
     }
     if (a.norm !== null) parts.push(text(label[0], label[1], short(a.norm), `number${a.norm === 0 ? " zero" : ""}`, label[2] ?? "middle"));
     const says = `${a.name} ${a.kind === "state" ? "to the next step" : a.kind === "join" ? "to the step that begins with it" : ""}: ${a.norm === null ? "no gradient passes" : `gradient norm ${short(a.norm)}`}`;
@@ -148,11 +168,11 @@ const drawn = (made, wide, marks = {}) => {
         const yy = top + k * step + 12;
         const item = { key: `p${p.id}_${line}`, kind: "param", says: `${p.name}: gradient norm ${short(p.total)}; the norms of the ${p.apart ? "parts" : "steps’ parts"} sum to ${short(p.sum)}${p.apart ? `, ${short(p.apart)} of them outside of the steps` : ""}` };
         const bar = (v) => (v > 0 && Number.isFinite(v) ? Math.max(1, 34 * (v / most)) : 0);
-        const name = narrow ? cut(p.name.split(".").at(-1), 6) : cut(p.name.replace(/^cell\./, ""), 11 + Math.floor(wider / 7));
+        const name = narrow ? cut(p.name.split(".").at(-1), 6) : cut(p.name.replace(/^cell\./, ""), 11 + Math.floor(names / 7));
         const own = narrow ? [] : [text(6, yy + 4, name, "", "start"),
-          el("rect", { class: "bar all", x: 82 + wider, y: yy - 5, width: bar(p.sum), height: 10 }),
-          el("rect", { class: "bar", x: 82 + wider, y: yy - 5, width: bar(p.total), height: 10 }),
-          text(158 + wider, yy + 4, short(p.total), "quiet", "end")];
+          el("rect", { class: "bar all", x: 82 + names, y: yy - 5, width: bar(p.sum), height: 10 }),
+          el("rect", { class: "bar", x: 82 + names, y: yy - 5, width: bar(p.total), height: 10 }),
+          text(158 + names, yy + 4, short(p.total), "quiet", "end")];
         const here = shown.slice(line * columns, (line + 1) * columns), named = here.find((t) => p.where.has(t));
         const steps = here.flatMap((t, c) => {
           if (t < 0 || !p.where.has(t)) return [];

@@ -79,6 +79,24 @@ def looped():
     return mg.sum(mg.square(mg.stack(states[1:]))).named("L"), leaves, states
 
 
+def skipping(layers=2, more=1, steps=4):
+    """Layers that read the inputs, too, beside the layer below, and `more` inputs of their own."""
+    rng = np.random.default_rng(5)
+    cells = [rc.RNN(2, 3)] + [rc.RNN(3 + 2 + 2 * more, 3)] * (layers - 1)
+    leaves = mg.tensors({"net": [cell.init(k) for k, cell in enumerate(cells)]} | {
+        name: rng.normal(size=(steps, 2)) for name in ["x", *(f"z{k}" for k in range(more))]
+    })  # fmt: skip
+    given = [leaves[name] for name in leaves if name != "net"]
+    h = rc.unroll(cells[0], leaves["net"][0], leaves["x"])[1]
+    for cell, params in zip(cells[1:], leaves["net"][1:], strict=True):
+
+        def layer(p, s, xs, cell=cell):
+            return cell(p, s, mg.concat(xs, axis=-1))
+
+        h = rc.unroll(layer, params, (h, *given), np.zeros(3))[1]
+    return mg.sum(mg.square(h)).named("L"), leaves
+
+
 PLACES = {  # (start, level) of every recurrence
     "encoder and decoder": (pair, {(0, 0), (5, 0)}),
     "of one length": (lambda: pair(n=4, m=4), {(0, 0), (4, 0)}),
@@ -124,6 +142,10 @@ NETS = {
     "one step each": lambda: pair("additive", n=1, m=1),
     "apart": apart,
     "a pyramid": pyramid,
+    "two inputs above": skipping,
+    "three inputs above": lambda: skipping(more=2, steps=2),
+    "all layers read the input": lambda: skipping(layers=3, more=0),
+    "all layers read two": lambda: skipping(layers=3, more=1),
     "a loop": lambda: looped()[:2],
 }
 
