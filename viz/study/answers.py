@@ -71,6 +71,7 @@ class Answers:
         if RARE not in self.words:
             self.words.append(RARE)
         self.sources = [numbered(a, self.words) for a in texts]
+        self.texts = [joined(a, self.kind) for a in texts]  # as they were, with rare tokens
         self.answers = np.array([self.classes.index(c) for c in given])
         self.cell = SEQUENCES[cell](min(hidden, 32), hidden)
         self.title, self.main = title(cell, self.cell), main_of(self.cell)
@@ -145,10 +146,9 @@ class Answers:
         """(text, answer, what the model says) of some texts."""
         plain = mg.evaluate(self._logits(mg.tensors(params), *self._batch(few)[:2]))
         return [
-            (joined([self.words[n] for n in self.sources[k]], self.kind),
-             self.classes[self.answers[k]], self.classes[int(row.argmax())])
+            (self.texts[k], self.classes[self.answers[k]], self.classes[int(row.argmax())])
             for k, row in zip(few, plain, strict=True)
-        ]  # fmt: skip
+        ]
 
 
 def repeated(corpus: Corpus) -> bool:

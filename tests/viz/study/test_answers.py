@@ -105,13 +105,15 @@ def test_what_is_held_out_is_not_trained_on():
     assert task.trained == 22
     rng = np.random.default_rng(0)
     held = [tuple(s) for s in task.sources[22:]]
+    assert task.texts[22] == "the film was dull indeed indeed indeed"
     for _ in range(20):
         ids, lengths, _ = task.batch(rng)
         rows = [tuple(ids[:n, k].tolist()) for k, n in enumerate(lengths.steps)]
         assert not set(rows) & set(held)
     assert sum(len(batch[2]) for batch in task.held_out()) == 2
     found = answered(task, task.init(0))
-    assert found.own.count == 22 and found.held.count == 2 and len(found.examples) == 2
+    assert found.own.count == 22 and found.held.count == 2
+    assert [text for text, *_ in found.examples] == task.texts[22:]
 
 
 def test_it_learns():
