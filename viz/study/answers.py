@@ -32,7 +32,7 @@ from .model import (
     vocabulary,
 )
 from .nets import SEQUENCES, Whole, title
-from .pairs import HELD, SHOWN, numbered, padded
+from .pairs import HELD, SHOWN, numbered, padded, some_of
 from .results import MOST_BATCHES, Results, joined, scored
 
 REPEATED = 3  # how often an answer is given, on average, from which on it is taken for one
@@ -96,10 +96,7 @@ class Answers:
         return initial(self.cell, len(self.words), len(self.classes), seed)
 
     def batch(self, rng: np.random.Generator) -> tuple[Any, ...]:
-        few = list(range(self.trained))
-        if self.trained > BATCH:
-            few = sorted(rng.choice(self.trained, BATCH, replace=False).tolist())
-        return self._batch(few)
+        return self._batch(some_of(rng, self.trained))
 
     def _batch(self, few: Sequence[int]) -> tuple[Any, ...]:
         """(tokens, lengths, answers) of some texts."""

@@ -98,10 +98,7 @@ class Pairs:
         return params["cell"] | {old: params[new] for old, new in TABLES.items()}
 
     def batch(self, rng: np.random.Generator) -> tuple[Any, ...]:
-        few = list(range(self.trained))
-        if self.trained > BATCH:
-            few = sorted(rng.choice(self.trained, BATCH, replace=False).tolist())
-        return self._batch(few, self.widest)
+        return self._batch(some_of(rng, self.trained), self.widest)
 
     def _batch(self, few: Sequence[int], widest: tuple[int, int]) -> tuple[Any, ...]:
         """(sources, lengths, what the decoder reads, lengths, answers) of some pairs."""
@@ -192,6 +189,13 @@ def translations(task: Pairs, params: Params) -> Results:
     first = task.trained if held else 0
     few = list(range(first, min(len(task.sources), first + SHOWN)))
     return Results(own or Score(np.nan, 0.0, 0), held, examples=task.said(params, few))
+
+
+def some_of(rng: np.random.Generator, count: int) -> list[int]:
+    """The numbers of a batch, in order: all, where there are no more."""
+    if count <= BATCH:
+        return list(range(count))
+    return sorted(rng.choice(count, BATCH, replace=False).tolist())
 
 
 def numbered(tokens: Sequence[str], known: list[str]) -> list[int]:
