@@ -32,7 +32,7 @@ const drawn = (made, wide, marks = {}) => {
     !middle || k < 3 ? k : k === 3 ? -1 : run.steps - 7 + k));
   const column = new Map(shown.map((t, k) => [t, k]));
   const strip = shown.length > 14, names = narrow ? 0 : Math.min(60, Math.max(0, ...params.map((p) => 7 * (p.name.replace(/^cell\./, "").length - 11)))), left = narrow ? 16 : 158 + names;
-  const colW = cellW + gap, columns = Math.max(1, Math.floor((wide - left - 34) / colW));
+  const colW = cellW + gap, columns = Math.max(1, Math.floor((wide - left - ([...inputsAt.values()].some((here) => here.length > 1) ? 60 : 34)) / colW));
   const ledger = params.length && !strip;
   const lanes = run.units.map((_, u) => [...new Set(arrows.filter((a) => a.kind === "state" && a.b.startsWith(`c${u}_`)).map((a) => a.name))]);
   // A state that begins with what another step gave goes on in its lane.
@@ -113,9 +113,10 @@ const drawn = (made, wide, marks = {}) => {
         label = [(x1 + x2) / 2, A.y + y0 + 21];
       } else {  // the line goes on below, as in a text
         if (dir > 0) {
-          draw(B.x - gap + 8, B.x - 1, B.y + y0);
+          const from = Math.max(4, B.x - gap + 8);
+          draw(from, B.x - 1, B.y + y0);
           parts.push(el("path", { class: "value", d: `M${A.x + A.w + 1} ${A.y + y0 - 7}h12` }), text(A.x + A.w + 24, A.y + y0 - 2, "…", "quiet"));
-          label = [B.x - gap / 2, B.y + y0 + 21];
+          label = [(from + B.x) / 2, B.y + y0 + 21];
         } else {
           draw(B.x + B.w + gap - 8, B.x + B.w + 1, B.y + y0);
           label = [B.x + B.w + gap / 2, B.y + y0 + 21];
@@ -168,7 +169,8 @@ const drawn = (made, wide, marks = {}) => {
         const yy = top + k * step + 12;
         const item = { key: `p${p.id}_${line}`, kind: "param", says: `${p.name}: gradient norm ${short(p.total)}; the norms of the ${p.apart ? "parts" : "steps’ parts"} sum to ${short(p.sum)}${p.apart ? `, ${short(p.apart)} of them outside of the steps` : ""}` };
         const bar = (v) => (v > 0 && Number.isFinite(v) ? Math.max(1, 34 * (v / most)) : 0);
-        const name = narrow ? cut(p.name.split(".").at(-1), 6) : cut(p.name.replace(/^cell\./, ""), 11 + Math.floor(names / 7));
+        const ends = p.name.split("."), alone = params.every((q) => q === p || q.name.split(".").at(-1) !== ends.at(-1));
+        const name = narrow ? cut(ends.slice(alone ? -1 : -2).join("."), 6) : cut(p.name.replace(/^cell\./, ""), 11 + Math.floor(names / 7));
         const own = narrow ? [] : [text(6, yy + 4, name, "", "start"),
           el("rect", { class: "bar all", x: 82 + names, y: yy - 5, width: bar(p.sum), height: 10 }),
           el("rect", { class: "bar", x: 82 + names, y: yy - 5, width: bar(p.total), height: 10 }),

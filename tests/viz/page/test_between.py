@@ -9,7 +9,7 @@ import minigrad as mg
 import recurrent as rc
 import viz
 from minigrad.pytrees import tree_leaves
-from tests.viz.page.test_drawing import CROSSED, READ, close, opened
+from tests.viz.page.test_drawing import CROSSED, READ, close, opened, readable
 from viz.out.render import engine
 from viz.page.frame import close_up
 from viz.page.program import program
@@ -285,6 +285,20 @@ def test_steps_are_left_out_and_folded(browser, tmp_path):
     browser.evaluate("minigrad.page.panel.folder.click()")
     assert "9 steps" in browser.evaluate(labels)
     assert browser.evaluate(CROSSED) == []
+
+
+@needs_graphviz
+@pytest.mark.long
+@pytest.mark.parametrize("width", [480, 1280])
+def test_every_number_can_be_read(browser, tmp_path, width):
+    loss, _ = pair("additive", n=9, m=13)
+    labels = [f"a longer word {k}" for k in range(22)]
+    path = viz.draw(loss, grad=loss, labels=labels).save(tmp_path / "d.html")
+    readable(browser, path, width)
+    loss, _ = pair("dot", cell=rc.LSTM)
+    readable(browser, viz.draw(loss, grad=loss).save(tmp_path / "d.html"), width)
+    loss, _ = skipping(layers=3)
+    readable(browser, viz.draw(loss, grad=loss).save(tmp_path / "d.html"), width)
 
 
 def test_scripts_lose_blanks_and_nothing_else():

@@ -266,7 +266,11 @@ def test_the_middle_folds(browser, tmp_path):
 @pytest.mark.parametrize("width", [480, 1280])
 def test_nothing_is_cut_and_every_number_can_be_read(browser, tmp_path, width):
     loss, _, _ = net(rc.LSTM(3, 4), steps=9)
-    path = viz.draw(loss, grad=loss).save(tmp_path / "d.html")
+    readable(browser, viz.draw(loss, grad=loss).save(tmp_path / "d.html"), width)
+
+
+def readable(browser, path, width):
+    """Within the page, at least 11 px high, not cut, and of enough contrast; also when dark."""
     for dark in (False, True):
         browser.media(dark=dark)
         browser.open(path, width)
