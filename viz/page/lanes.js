@@ -151,7 +151,7 @@ const drawn = (made, wide, marks = {}) => {
     if (box.kind === "cell") {
       const names = lanes[box.unit];
       group(box, el("rect", { x, y: top, width: w, height: h, rx: 10 }),
-        ...(run.units.length > 1 ? [text(cx, top + h / 2 - 4, cut(run.units[box.unit].name, narrow ? 5 : 7), "quiet"), text(cx, top + h / 2 + 11, box.label)]
+        ...(run.units.length > 1 ? [text(cx, top + h / 2 - 4, fit(run.units[box.unit].name, w - 6), "quiet"), text(cx, top + h / 2 + 11, box.label)]
           : [text(cx, top + h / 2 + 4, box.label, box.left ? "quiet" : "")]),
         ...(names.length > 1 ? names.map((n, k) => text(cx, top + (k === 0 ? 15 : h - 6), cut(n + sub(box.own + 1), 8), "quiet")) : []));
     } else if (box.kind === "input") {

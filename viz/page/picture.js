@@ -26,6 +26,13 @@ const cut = (words, most) => {
     + all.slice(all.length - Math.floor((most - 1) / 2)).join("");
 };
 
+// As much of it as is about so many pixels wide.
+const fit = (words, wide) => {
+  let most = [...words].length;
+  while (most > 3 && [...cut(words, most)].reduce((sum, c) => sum + (/[A-Z…←→]/.test(c) ? 9.4 : 6.8), 0) > wide) most -= 1;
+  return cut(words, most);
+};
+
 // What has flowed back until an event: sums of what some nodes sent to one.
 class Flow {
   constructor(run, back, until) { Object.assign(this, { run, back, until }); }
