@@ -17,13 +17,22 @@ import numpy as np
 
 from .. import pytrees
 from ..arguments import tensor_leaves
-from ..graph import CONSTANT, INPUT, Primitive, Tensor, toposort, where_recorded
+from ..graph import (
+    CONSTANT,
+    INPUT,
+    Primitive,
+    Tensor,
+    placeholder,
+    toposort,
+    where_recorded,
+)
 from ..linalg.matrices import PRIMITIVES
 from ..manners.text import NEGATES, WHOLE, Part
 from ..ops.broadcast import BROADCAST
 from ..ops.table import name_of_ours
 from ..recur import PROJ, RECUR, ROW, Block, parts_of
 from . import loops, scans
+from .formula import has_formula, written_out
 from .libraries import LIBRARIES
 from .lines import WIDTH, Lines, broken
 from .names import ACTIVATIONS, Names, Scope, blocks_in, cotangents, hint
@@ -278,7 +287,9 @@ class Printer:
     def node(self, scope: Scope, t: Tensor) -> Part:
         name, xs = t.op.name, operands(t)
         if not _is_ours(t.op) or not (name in COMMON or self.library.row(name)):
-            raise self._no_spelling(t)
+            if not _is_ours(t.op) or not has_formula(t.op):
+                raise self._no_spelling(t)
+            return self.by_formula(scope, t)
         if t.op is BROADCAST and is_literal(bare(t)):
             return self.filled(t.shape, bare(t)), WHOLE
         need = 1 if name == "where" else 0  # what decides the dtype
@@ -290,6 +301,18 @@ class Printer:
             for k, x in enumerate(xs)
         ]
         return self.library.spelled(t, parts, self.library)
+
+    def by_formula(self, scope: Scope, t: Tensor) -> Part:
+        """An elementwise op that the library has no word for: what its row says it computes."""
+        given = [placeholder(x.shape, x.dtype, f"x{k}") for k, x in enumerate(operands(t))]
+        for x, known in zip(operands(t), given, strict=True):
+            text = (self.array(scope, x), WHOLE) if is_literal(x) else scope.text[x]
+            scope.text[known] = text
+        y = written_out(t.op, given)
+        for u in toposort([y]):
+            if u not in scope.text and not (u.op is BROADCAST and is_literal(bare(u))):
+                scope.text[u] = self.leaf(u) if u.op is CONSTANT else self.node(scope, u)
+        return scope.text[y]
 
     def _no_spelling(self, t: Tensor) -> ValueError:
         at = where_recorded(t)
