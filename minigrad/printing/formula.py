@@ -18,7 +18,10 @@ def has_formula(op: Primitive) -> bool:
 
 
 def written_out(op: Primitive, given: Sequence[Tensor]) -> Tensor:
-    """The formula for these operands, as a graph of other ops."""
+    """The formula for operands whose shapes broadcast, as a graph of other ops.
+
+    Of the shape and dtype that these make of it: `op` itself may say another dtype.
+    """
     assert op.scalar is not None
     functions = {name: getattr(ops, CALLED.get(name, name)) for name in FUNCTIONS}
     return compute(op.scalar, functions, given)

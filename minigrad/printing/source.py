@@ -17,17 +17,10 @@ import numpy as np
 
 from .. import pytrees
 from ..arguments import tensor_leaves
-from ..graph import (
-    CONSTANT,
-    INPUT,
-    Primitive,
-    Tensor,
-    placeholder,
-    toposort,
-    where_recorded,
-)
+from ..graph import CONSTANT, INPUT, Primitive, Tensor, placeholder, toposort, where_recorded
 from ..linalg.matrices import PRIMITIVES
 from ..manners.text import NEGATES, WHOLE, Part
+from ..ops.arrays import astype
 from ..ops.broadcast import BROADCAST
 from ..ops.table import name_of_ours
 from ..recur import PROJ, RECUR, ROW, Block, parts_of
@@ -308,7 +301,7 @@ class Printer:
         for x, known in zip(operands(t), given, strict=True):
             text = (self.array(scope, x), WHOLE) if is_literal(x) else scope.text[x]
             scope.text[known] = text
-        y = written_out(t.op, given)
+        y = astype(written_out(t.op, given), t.dtype)
         for u in toposort([y]):
             if u not in scope.text and not (u.op is BROADCAST and is_literal(bare(u))):
                 scope.text[u] = self.leaf(u) if u.op is CONSTANT else self.node(scope, u)

@@ -127,13 +127,13 @@ def _asked(options: argparse.Namespace) -> tuple[Corpus, list[str]]:
     if asked and kinds == ["pairs"]:
         form = "pairs"
     if form == "pairs":
-        both = [name for name in asked if name in SEVERAL]
-        if asked and (kinds[0] == "trees" or both):
+        several = [name for name in asked if name in SEVERAL]
+        if asked and (kinds[0] == "trees" or several):
+            no = "is no cell that ends in one state" if several else f"reads {kinds[0]}"
             raise InputError(
-                f"{what.source} holds pairs apart by tabs, and --cell {(both or asked)[0]} reads "
-                f"{'both ways' if both else kinds[0]}: choose one of {', '.join(PAIRS)}, a cell "
-                "that reads forwards, as lstm, which names the second part as an answer, or give "
-                "--as text"
+                f"{what.source} holds pairs apart by tabs, and --cell {(several or asked)[0]} "
+                f"{no}: choose one of {', '.join(PAIRS)}, or a cell for words, as lstm, which "
+                "names the second part as an answer, or give --as text"
             )
         corpus = read(what, options.tokens, "pairs")
         if kinds == ["words"] or (not asked and repeated(corpus)):

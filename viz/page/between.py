@@ -11,6 +11,7 @@ from typing import Any
 
 MOST_SOURCES = 3  # steps that an input is named by
 
+
 class Between:
     """What the steps of a program read of the steps of other units.
 
@@ -57,6 +58,7 @@ class Between:
                 for arg, line in enumerate(args):
                     for other, at in self.others(k, line):
                         read.add(other)
+                        # Of one step all arguments are alike: it is above what it reads as it is.
                         one = len(self.calls[k]) == 1 and self.main[line][0] == "out"
                         if at == step and (one or arg not in alike):
                             by_step.setdefault(other, set()).add(step)
@@ -75,7 +77,9 @@ class Between:
             unit |= {"start": start, "level": level}
         return max(u["start"] + u["steps"] for u in units)
 
-    def read(self, cells: Sequence[dict[str, Any]], units: Sequence[dict[str, Any]]) -> Any:
+    def read(
+        self, cells: Sequence[dict[str, Any]], units: Sequence[dict[str, Any]]
+    ) -> dict[str, list[Any]]:
         """{joins, reads, sources} for the page.
 
         joins : [unit, step, place of the argument, unit, step], where a state begins with what
@@ -91,9 +95,8 @@ class Between:
             for step, (number, args) in calls.items():
                 for arg, line in enumerate(args):
                     given, before = cells[number]["inputs"][arg], self.others(unit, line)
-                    memory = bool(before) if given["shared"] else arg in alike
-                    if len(calls) == 1 and len(given["shape"]) < 2:
-                        memory = False
+                    several = len(calls) > 1 or len(given["shape"]) > 1  # one vector is an input
+                    memory = bool(before) if given["shared"] else arg in alike and several
                     if memory and step == min(calls) and given["shape"]:
                         reads.append({
                             "line": line, "unit": unit, "name": given["name"].lstrip("0123456789."),

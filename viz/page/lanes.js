@@ -1,30 +1,37 @@
 // The picture of sequences: steps in columns that wrap into lines, states in lanes.
 
-// The picture as SVG. wide: pixels there are; marks: {now: Set of keys}.
-const drawn = (made, wide, marks = {}) => {
-  const { run, boxes, arrows, params } = made;
-  // Inputs that nets above read themselves: each way has a track of its own, left of the nets below,
-  // and beside other inputs a box of its own.
+// Inputs that nets above read themselves pass the nets below on their left: each way has a track of
+// its own there, and beside other inputs a box of its own.  inputsAt: the boxes of a column, in
+// order; tracks: the number of an arrow's track; ways: of all; aside: how far a level stands left.
+const tracksOf = ({ run, boxes, arrows }) => {
   const levelAt = (key) => run.units[key.slice(1).split("_")[0]].level;
-  const top = Math.max(...run.units.map((u) => u.level)), inputsAt = new Map(), tracks = new Map(), most = Array(top + 1).fill(0);
+  const top = Math.max(...run.units.map((u) => u.level)), most = Array(top + 1).fill(0);
+  const inputsAt = new Map(), tracks = new Map(), into = (box) => arrows.filter((a) => a.kind === "in" && a.a === box.key);
   for (const box of boxes) if (box.kind === "input") inputsAt.set(box.step, [...(inputsAt.get(box.step) ?? []), box]);
   for (const here of inputsAt.values()) {
-    const far = here.flatMap((box) => arrows.filter((a) => a.kind === "in" && a.a === box.key && levelAt(a.b) > 0).map((a) => [box, a])).sort(([, a], [, b]) => levelAt(a.b) - levelAt(b.b));
     const counts = Array(top + 1).fill(0);
-    for (const [box, a] of far) {
+    const far = here.flatMap((box) => into(box).filter((a) => levelAt(a.b) > 0).map((a) => [box, a]));
+    for (const [box, a] of far.sort(([, a], [, b]) => levelAt(a.b) - levelAt(b.b))) {
       tracks.set(a, counts[levelAt(a.b)]++);
-      if (here.length === 1 || !arrows.some((b) => b !== a && b.kind === "in" && b.a === box.key)) continue;
+      if (here.length === 1 || into(box).length === 1) continue;
       a.a = `${box.key}_${levelAt(a.b)}`;
-      here.push({ ...box, key: a.a, id: box.id, order: here.length });
+      here.push({ ...box, key: a.a, order: here.length });
       boxes.push(here.at(-1));
     }
     counts.forEach((n, level) => { most[level] = Math.max(most[level], n); });
-    const reads = (box) => arrows.find((a) => a.kind === "in" && a.a === box.key), last = (box) => (tracks.has(reads(box)) ? 100 * levelAt(reads(box).b) + tracks.get(reads(box)) : 0);
-    here.sort((a, b) => last(a) - last(b) || a.order - b.order).forEach((box, k) => { box.order = k; });
+    const place = (box) => { const [a] = into(box); return tracks.has(a) ? 100 * levelAt(a.b) + tracks.get(a) : 0; };
+    here.sort((a, b) => place(a) - place(b) || a.order - b.order).forEach((box, k) => { box.order = k; });
   }
   const before = most.map((_, l) => most.slice(0, l).reduce((a, b) => a + b, 0)), ways = before[top] + most[top];
   tracks.forEach((n, a) => tracks.set(a, before[levelAt(a.b)] + n));
   const aside = ways ? Math.max(24, ...most.map((n, l) => (l ? (2 + 22 * (before[l] + n)) / l : 0))) : 0;
+  return { levelAt, top, inputsAt, tracks, ways, aside };
+};
+
+// The picture as SVG. wide: pixels there are; marks: {now: Set of keys}.
+const drawn = (made, wide, marks = {}) => {
+  const { run, boxes, arrows, params } = made;
+  const { levelAt, top, inputsAt, tracks, ways, aside } = tracksOf(made);
   const narrow = wide < 640, cellW = narrow ? 50 : 62, gap = ways > 1 ? 56 + 22 * ways : narrow ? 56 : 66, wider = Math.max(0, aside - 24);
   // The steps that have a column; -1 stands for those between, which are folded.
   const middle = marks.fold && run.steps > 7;

@@ -125,9 +125,10 @@ class Tape {
 }
 
 // -- what there is to run ---------------------------------------------------------------------------
-// A run: {tape, units: [{name, calls, start, level}], heads, params: [{name, id}], inputs, seeds: [{label, id,
-// index, step}], words}; calls[t] is a cell in column t, from column `start` on:
-// what reads a whole sequence stands behind it, as a decoder does; `level` is its row, from below.
+// A run: {tape, units: [{name, calls, start, level}], heads, params: [{name, id}], inputs, joins,
+// sources, reads, seeds: [{label, id, index, step}], words}; calls[t] is a cell in column t, from
+// column `start` on, for what reads a whole sequence stands behind it, as a decoder does; `level` is
+// its row, from below; joins, sources and reads as `between.py` has them.
 
 // The program of a drawing, with some steps left out: the state passes them, what they give is 0.
 const runGraph = (program, left = new Set()) => {

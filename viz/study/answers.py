@@ -25,14 +25,13 @@ from .model import (
     WINDOW,
     Params,
     Pass,
-    chosen_of,
     head,
     initial,
     main_of,
     vocabulary,
 )
 from .nets import SEQUENCES, Whole, title
-from .pairs import HELD, SHOWN, numbered, padded, some_of
+from .pairs import HELD, SHOWN, known_of, numbered, padded, some_of, unseen
 from .results import MOST_BATCHES, Results, joined, scored
 
 REPEATED = 3  # how often an answer is given, on average, from which on it is taken for one
@@ -72,6 +71,7 @@ class Answers:
             self.words.append(RARE)
         self.sources = [numbered(a, self.words) for a in texts]
         self.texts = [joined(a, self.kind) for a in texts]  # as they were, with rare tokens
+        self.held = unseen(self.sources, self.trained, self.notes)
         self.answers = np.array([self.classes.index(c) for c in given])
         self.cell = SEQUENCES[cell](min(hidden, 32), hidden)
         self.title, self.main = title(cell, self.cell), main_of(self.cell)
@@ -82,12 +82,7 @@ class Answers:
         self.text = f"{joined(shown, self.kind)} → {given[self.look_at]}"
         self.targets = np.array([-1] * (count - 1) + [int(self.answers[self.look_at])])
         self.known = self.targets >= 0
-        self.chosen = chosen_of(loss, count, "steps")
-        if not self.known[self.chosen]:
-            raise InputError(
-                f"--loss {loss}: the answer is named after the last token, so the only loss is "
-                f"that of step {count}"
-            )
+        self.chosen = known_of(loss, self.known)
         self.steps = STEPS_ONE if len(texts) == 1 else STEPS_MANY
         self.distance = np.abs(np.arange(count) - self.chosen)
         self.leaves, self.below = np.arange(count) == 0, np.ones(count, bool)
@@ -126,7 +121,7 @@ class Answers:
         return head(self.cell, params, xs, given, answer)
 
     def held_out(self) -> Iterator[tuple[Any, ...]]:
-        yield from self._batches(range(self.trained, len(self.sources)))
+        yield from self._batches(self.held)
 
     def _batches(self, rows: Sequence[int]) -> Iterator[tuple[Any, ...]]:
         for at in range(0, len(rows), BATCH):
@@ -161,6 +156,5 @@ def answered(task: Answers, params: Params) -> Results:
     own = scored(task.scored(tensors, *batch) for batch in task._batches(rows))
     held = scored(task.scored(tensors, *batch) for batch in task.held_out())
     assert own is not None
-    first = task.trained if held else 0
-    few = list(range(first, min(len(task.sources), first + SHOWN)))
+    few = (task.held or list(range(task.trained)))[:SHOWN]
     return Results(own, held, examples=task.said(params, few))

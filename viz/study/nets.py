@@ -154,7 +154,7 @@ NEEDS = {
 ALIASES = {"tree": "tree-lstm"}
 ANY_ARITY = ("child-sum-tree-lstm", "child-sum-net")  # the others take few children, in order
 BINARY = ("rntn",)
-SEVERAL = ("bidirectional", "sliding-window")  # run by several recurrences, or none
+SEVERAL = ("bidirectional", "sliding-window")  # no one cell: several recurrences, or none
 NAMES = (*SEQUENCES, *TREES, *PAIRS, *ALIASES)
 TOGETHER = ("lstm", "rnn", "gru")  # what a page of a short text lets its reader choose from
 

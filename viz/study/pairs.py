@@ -70,6 +70,7 @@ class Pairs:
         self.title = cell
         self.sources = [numbered(a, self.words) for a, _ in kept]
         self.answers = [[*numbered(b, self.classes), len(self.classes) - 1] for _, b in kept]
+        self.held = unseen(self.sources, self.trained, self.notes)
         self.widest = max(map(len, self.sources)), max(map(len, self.answers))
         source, target = kept[0]
         self.length = len(source), len(target) + 1
@@ -79,12 +80,7 @@ class Pairs:
         count = len(self.names)
         self.targets = np.array([-1] * len(source) + self.answers[0])
         self.known = self.targets >= 0
-        self.chosen = chosen_of(loss, count, "steps")
-        if not self.known[self.chosen]:
-            raise InputError(
-                f"--loss {self.chosen + 1}: that step reads the source, so there is no loss at it; "
-                f"choose one of {len(source) + 1} to {count}"
-            )
+        self.chosen = known_of(loss, self.known)
         self.steps = STEPS_ONE if len(kept) == 1 else STEPS_MANY
         self.distance = np.abs(np.arange(count) - self.chosen)
         self.leaves, self.below = np.arange(count) == 0, np.arange(count) <= self.chosen
@@ -153,9 +149,8 @@ class Pairs:
         return made
 
     def held_out(self) -> Iterator[tuple[Any, ...]]:
-        rows = list(range(self.trained, len(self.sources)))
-        for at in range(0, len(rows), BATCH):
-            yield self._batch(rows[at : at + BATCH], self.widest)
+        for at in range(0, len(self.held), BATCH):
+            yield self._batch(self.held[at : at + BATCH], self.widest)
 
     def scored(self, params: Params, *batch: Any) -> tuple[mg.Tensor, mg.Tensor, Any]:
         logits, losses = self._losses(params, *batch)
@@ -186,9 +181,32 @@ def translations(task: Pairs, params: Params) -> Results:
     tensors = mg.tensors(params)
     own = scored([task.scored(tensors, *task._batch([0], task.length))])
     held = scored(task.scored(tensors, *batch) for batch in task.held_out())
-    first = task.trained if held else 0
-    few = list(range(first, min(len(task.sources), first + SHOWN)))
+    few = (task.held or list(range(task.trained)))[:SHOWN]
     return Results(own or Score(np.nan, 0.0, 0), held, examples=task.said(params, few))
+
+
+def known_of(loss: int | None, known: np.ndarray) -> int:
+    """The step whose loss is looked into.  known: (N,) at which steps there is one.
+
+    Raises InputError where there is none, or no such step.
+    """
+    chosen = chosen_of(loss, len(known), "steps")
+    if not known[chosen]:
+        first = int(np.argmax(known)) + 1
+        raise InputError(
+            f"--loss {chosen + 1}: that step only reads, so there is no loss at it; choose "
+            + (f"{first}" if first == len(known) else f"one of {first} to {len(known)}")
+        )
+    return chosen
+
+
+def unseen(sources: Sequence[Sequence[int]], trained: int, notes: list[str]) -> list[int]:
+    """Which of those kept from training are no copy of one that is trained on; a note of others."""
+    seen = {tuple(source) for source in sources[:trained]}
+    found = [k for k in range(trained, len(sources)) if tuple(sources[k]) not in seen]
+    if copies := len(sources) - trained - len(found):
+        notes.append(f"{copies:,} of those kept from training do not count: they are copies.")
+    return found
 
 
 def some_of(rng: np.random.Generator, count: int) -> list[int]:

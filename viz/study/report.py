@@ -252,7 +252,8 @@ def _program(study: Study) -> tuple[Any, str, str]:
 
 
 def _as_graph(study: Study, why: str) -> tuple[Any, str, str]:
-    """The graph of what is looked into: other losses, weights and steps; of trees other words."""
+    """The graph of what is looked into: other losses, weights and steps; where words can be told
+    from the graph (of trees, pairs and texts with an answer) other words."""
     task: Any = study.task
     chosen, run = study.after.chosen_loss, study.after.run
     try:

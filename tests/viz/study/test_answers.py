@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,32 +15,20 @@ from viz.commands.study import _asked
 from viz.out.render import engine
 from viz.study.answers import Answers, answered, repeated
 from viz.study.corpus import InputError, read
-from viz.study.findings import Model, Study
 from viz.study.nets import SEQUENCES, SEVERAL, Both, Window
+from viz.study.pairs import Pairs
 from viz.study.report import build
 from viz.study.training import look, train
 
-WORDS = "good fine great bad dull poor".split()
-FEW = "".join(
-    f"the film was {word}{' indeed' * k}\t{'yes' if n < 3 else 'no, it is not'}\n"
-    for k in range(4) for n, word in enumerate(WORDS)
-)  # fmt: skip
+from .studies import ANSWERED, FEW, computes, paired
+
 ONE_CELL = [name for name in SEQUENCES if name not in SEVERAL]
 needs_graphviz = pytest.mark.skipif(engine() is None, reason="no Graphviz on PATH, no pygraphviz")
 
 
-def studied(cell="lstm", steps=2):
-    corpus = replace(read(FEW), kind="answers")
-    task = Answers(cell, 5, corpus)
-    training = train(task, steps, 0)
-    before, after = look(task, task.init(0)), look(task, training.params)
-    models = (Model(cell, task, training, after, answered(task, training.params)),)
-    return Study(corpus, task, training, before, after, "minigrad study", 0, models=models)
-
-
 def test_answers_are_told_from_translations():
-    assert repeated(read(FEW)) and read(FEW).kind == "pairs"
-    assert not repeated(read("good morning\tbonjour\nthank you\tmerci bien\nthe cat\tle chat\n"))
+    assert repeated(read(ANSWERED)) and read(ANSWERED).kind == "pairs"
+    assert not repeated(read(FEW))
     assert not repeated(read("a b\tyes\nc d\tyes\ne f\tyes\n"))  # there is nothing to choose
 
 
@@ -61,24 +48,23 @@ def asked(tmp_path, text, **options):
 
 
 def test_what_is_trained(tmp_path):
-    corpus, names = asked(tmp_path, FEW)
+    corpus, names = asked(tmp_path, ANSWERED)
     assert corpus.kind == "answers" and names == ["lstm"]
-    assert asked(tmp_path, FEW, compare=["gru"])[1] == ["lstm", "gru"]
-    assert asked(tmp_path, FEW, cell="luong-attention")[0].kind == "pairs"
-    pairs = "good morning\tbonjour\nthank you\tmerci bien\nthe cat\tle chat\n"
-    assert asked(tmp_path, pairs)[1] == ["bahdanau-attention"]
-    for cell, words in (("bidirectional", "reads both ways"), ("tree-lstm", "reads trees")):
+    assert asked(tmp_path, ANSWERED, compare=["gru"])[1] == ["lstm", "gru"]
+    assert asked(tmp_path, ANSWERED, cell="luong-attention")[0].kind == "pairs"
+    assert asked(tmp_path, FEW)[1] == ["bahdanau-attention"]
+    for cell, words in (("bidirectional", "ends in one state"), ("tree-lstm", "reads trees")):
         with pytest.raises(InputError, match=words):
-            asked(tmp_path, FEW, cell=cell, form="pairs")
+            asked(tmp_path, ANSWERED, cell=cell, form="pairs")
     with pytest.raises(InputError, match="an answer of its own"):
-        Answers("lstm", 4, asked(tmp_path, pairs, cell="gru")[0])
-    with pytest.raises(InputError, match="step 4"):
-        Answers("lstm", 4, read(FEW), loss=2)
+        Answers("lstm", 4, asked(tmp_path, FEW, cell="gru")[0])
+    with pytest.raises(InputError, match="only reads.*choose 4"):
+        Answers("lstm", 4, read(ANSWERED), loss=2)
 
 
 @pytest.mark.parametrize("cell", some(ONE_CELL, 4))
 def test_numbers_are_those_of_the_public_calls(cell):
-    task = Answers(cell, 5, read(FEW))
+    task = Answers(cell, 5, read(ANSWERED))
     params = mg.tensors(task.init(0))
     xs = mg.take(params["embedding"], np.array(task.sources[0]))
     end = rc.unroll(task.cell, params["cell"], xs)[1][-1]
@@ -101,7 +87,7 @@ def test_numbers_are_those_of_the_public_calls(cell):
 
 
 def test_what_is_held_out_is_not_trained_on():
-    task = Answers("gru", 5, read(FEW))
+    task = Answers("gru", 5, read(ANSWERED))
     assert task.trained == 22
     rng = np.random.default_rng(0)
     held = [tuple(s) for s in task.sources[22:]]
@@ -116,15 +102,24 @@ def test_what_is_held_out_is_not_trained_on():
     assert [text for text, *_ in found.examples] == task.texts[22:]
 
 
+def test_copies_of_what_was_trained_on_are_not_held_out():
+    lines = ANSWERED.splitlines()
+    for make in (Answers, Pairs):
+        task = make("lstm" if make is Answers else "encoder-decoder", 4,
+                    read("\n".join([*lines[:22], lines[0], lines[22]])))  # fmt: skip
+        assert task.trained == 22 and task.held == [23]
+        assert task.notes[-1].startswith("1 of those kept")
+
+
 def test_it_learns():
-    task = Answers("lstm", 8, read(FEW))
+    task = Answers("lstm", 8, read(ANSWERED))
     found = answered(task, train(task, 150, 0).params)
     assert found.own.accuracy == 1 and found.own.loss < 0.1
 
 
 @needs_graphviz
 def test_the_page_says_what_it_is():
-    text = build(studied())["index.html"]
+    text = build(paired("lstm"))["index.html"]
     text = re.sub("<[^>]*>", " ", re.sub("(?s)<script.*?</script>", "", text))
     for words in (
         "24 texts with an answer each", "names the answer after the last token", "no, it is not",
@@ -138,7 +133,7 @@ def test_the_page_says_what_it_is():
 @pytest.mark.long
 def test_the_page_computes(browser, tmp_path):
     """Both passes, also of another text, as in Python."""
-    study = studied()
+    study = paired("lstm")
     path = tmp_path / "index.html"
     path.write_text(build(study)["index.html"], encoding="utf-8")
     browser.open(path)
@@ -149,14 +144,4 @@ def test_the_page_computes(browser, tmp_path):
           const input = document.querySelectorAll('.words input:not([type])')[3];
           input.value = '{word}'; input.dispatchEvent(new Event('change')); }})()""")
         task.sources[0] = [*task.sources[0][:3], task.words.index(word)]
-        loss = task.forward(params).losses[task.chosen]
-        value, grads = browser.evaluate("""(() => {
-          const { runs: [run], backs: [back] } = minigrad.page.panel, { id, index } = run.seeds[0];
-          return [run.tape.nodes[id].value.data[index], Object.fromEntries(
-            run.params.map((p) => [p.name, back.grad[p.id]?.data ?? null]))]; })()""")
-        assert value == pytest.approx(float(loss), rel=1e-9)
-        leaves = {f"cell.{k}": v for k, v in params["cell"].items()}
-        leaves |= {k: v for k, v in params.items() if k != "cell"}
-        for name, gradient in mg.evaluate(mg.grad(loss, leaves)).items():
-            found = np.zeros(gradient.size) if grads[name] is None else grads[name]
-            np.testing.assert_allclose(found, gradient.ravel(), rtol=1e-7, atol=1e-12)
+        computes(browser, study, params)

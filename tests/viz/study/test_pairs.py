@@ -9,18 +9,17 @@ import pytest
 
 import minigrad as mg
 import recurrent as rc
-from minigrad.pytrees import tree_leaves
 from tests.counting import some
 from viz.out.render import engine
 from viz.study.corpus import InputError, read
 from viz.study.corpus import given as taken
-from viz.study.findings import Model, Study
 from viz.study.nets import PAIRS
 from viz.study.pairs import Pairs, translations
 from viz.study.report import build
 from viz.study.training import look, train
 
-FEW = "good old morning\tbonjour\nthank you\tmerci bien\nthe cat\tle chat\n"
+from .studies import FEW, computes, paired
+
 MANY = "".join(f"{a} {b}\t{b} {a} {a}\n" for a in "abcdef" for b in "uvwxyz")
 needs_graphviz = pytest.mark.skipif(engine() is None, reason="no Graphviz on PATH, no pygraphviz")
 
@@ -113,13 +112,7 @@ def test_it_learns_to_turn_round():
 @needs_graphviz
 @pytest.mark.parametrize("cell", some([*PAIRS], 1))
 def test_the_page_and_the_drawing_say_the_words(cell):
-    corpus = read(FEW)
-    task = Pairs(cell, 5, corpus)
-    training = train(task, 2, 0)
-    before, after = look(task, task.init(0)), look(task, training.params)
-    models = (Model(cell, task, training, after, translations(task, training.params)),)
-    study = Study(corpus, task, training, before, after, "minigrad study", 0, models=models)
-    files = build(study)
+    files = build(paired(cell))
     for word in ("good", "old", "morning", "bonjour"):
         assert f">{word}<" in files["unfolded.svg"]
     text = re.sub("<[^>]*>", " ", re.sub("(?s)<script.*?</script>", "", files["index.html"]))
@@ -131,33 +124,19 @@ def test_the_page_and_the_drawing_say_the_words(cell):
 @pytest.mark.parametrize("cell", PAIRS)
 def test_the_page_computes(browser, tmp_path, cell):
     """Both passes, also of another source, are Python's; what is named by a word is renamed."""
-    corpus = read(FEW)
-    task = Pairs(cell, 5, corpus)
-    training = train(task, 2, 0)
-    before, after = look(task, task.init(0)), look(task, training.params)
-    models = (Model(cell, task, training, after, translations(task, training.params)),)
-    study = Study(corpus, task, training, before, after, "minigrad study", 0, models=models)
+    study = paired(cell)
     path = tmp_path / "index.html"
     path.write_text(build(study)["index.html"], encoding="utf-8")
     browser.open(path)
     assert browser.evaluate("minigrad.error?.stack ?? null") is None
-    params = mg.tensors(training.params)
-    names = {t.name: t for t in tree_leaves(params)}
+    task, params = study.task, mg.tensors(study.training.params)
     for word in (None, "cat"):
         if word:
             browser.evaluate("""(() => {
               const input = document.querySelector('.words input:not([type])');
               input.value = 'cat'; input.dispatchEvent(new Event('change')); })()""")
             task.sources[0] = [task.words.index("cat"), *task.sources[0][1:]]
-        loss = task.forward(params).losses[task.chosen]
-        value, grads = browser.evaluate("""(() => {
-          const { runs: [run], backs: [back] } = minigrad.page.panel, { id, index } = run.seeds[0];
-          return [run.tape.nodes[id].value.data[index], Object.fromEntries(
-            run.params.map((p) => [p.name, back.grad[p.id]?.data ?? null]))]; })()""")
-        assert value == pytest.approx(float(loss), rel=1e-9)
-        for name, gradient in mg.evaluate(mg.grad(loss, names)).items():
-            found = np.zeros(gradient.size) if grads[name] is None else grads[name]
-            np.testing.assert_allclose(found, gradient.ravel(), rtol=1e-7, atol=1e-12)
+        computes(browser, study, params)
         said = browser.evaluate("""[...document.querySelectorAll('.panel .item.input text')].map(
           (t) => t.textContent)""")
         assert said == [word or "good", "old", "morning", "⟨start⟩", "bonjour"]
@@ -167,5 +146,5 @@ def test_the_page_computes(browser, tmp_path, cell):
 
 
 def test_a_loss_at_the_source_is_refused():
-    with pytest.raises(InputError, match="reads the source.*4 to 5"):
+    with pytest.raises(InputError, match="only reads.*4 to 5"):
         Pairs("encoder-decoder", 4, read(FEW), loss=2)
