@@ -61,7 +61,7 @@ def part(name: str) -> str:
     return "\n".join(x for line in lines if (x := line.strip()) and not x.startswith("//"))
 
 
-_LOOSE = re.compile(r" *([=<>!&|?:,;(){}\[\]*%]) *")
+_LOOSE = re.compile(r" *([=<>!&|?:,;(){}\[\]*%]) *|(?<!\+) (\+) (?!\+)|(?<!-) (-) (?!-)")
 _NEXT = {  # what ends a piece of code, and of a template
     "{": re.compile(r"""("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|[`{}])"""),
     "`": re.compile(r"(\\.|`|\$\{)"),
@@ -71,7 +71,8 @@ _NEXT = {  # what ends a piece of code, and of a template
 def close_up(script: str) -> str:
     """JavaScript without the blanks around its signs, which are there for readers of the files.
 
-    Strings and templates stay as they are; so do + and -, which would run together.
+    Strings and templates stay as they are; so do + and - beside their like, with which they would
+    run together.
     """
     made: list[str] = []
     inside = ["{"]  # what we are in: code in braces, or a template
@@ -82,7 +83,7 @@ def close_up(script: str) -> str:
         end = found.start() if found else len(script)
         piece, before, sign = script[at:end], sign, found[0] if found else ""
         if kind == "{":
-            piece = _LOOSE.sub(r"\1", piece)
+            piece = _LOOSE.sub(lambda m: m[0].strip(" "), piece)
             piece = piece.lstrip(" ") if before[-1:] in ("{", "}") else piece
             piece = piece.rstrip(" ") if sign in ("{", "}") else piece
         made.append(piece)

@@ -32,14 +32,15 @@ const tracksOf = ({ run, boxes, arrows }) => {
 const drawn = (made, wide, marks = {}) => {
   const { run, boxes, arrows, params } = made;
   const { levelAt, top, inputsAt, tracks, ways, aside } = tracksOf(made);
-  const narrow = wide < 640, cellW = narrow ? 50 : 62, gap = ways > 1 ? 56 + 22 * ways : narrow ? 56 : 66, wider = Math.max(0, aside - 24);
+  const crowded = [...inputsAt.values()].some((here) => here.length > 1);
+  const narrow = wide < 640, cellW = narrow ? 50 : 62, gap = ways > 1 || (ways && crowded) ? 58 + 22 * ways : narrow ? 56 : 66, wider = Math.max(0, aside - 24);
   // The steps that have a column; -1 stands for those between, which are folded.
   const middle = marks.fold && run.steps > 7;
   const shown = Array.from({ length: middle ? 7 : run.steps }, (_, k) => (
     !middle || k < 3 ? k : k === 3 ? -1 : run.steps - 7 + k));
   const column = new Map(shown.map((t, k) => [t, k]));
   const strip = shown.length > 14, names = narrow ? 0 : Math.min(60, Math.max(0, ...params.map((p) => 7 * (p.name.replace(/^cell\./, "").length - 11)))), left = narrow ? 16 : 158 + names;
-  const colW = cellW + gap, columns = Math.max(1, Math.floor((wide - left - ([...inputsAt.values()].some((here) => here.length > 1) ? 60 : 34)) / colW));
+  const colW = cellW + gap, columns = Math.max(1, Math.floor((wide - left - (crowded ? 60 : 34)) / colW));
   const ledger = params.length && !strip;
   const lanes = run.units.map((_, u) => [...new Set(arrows.filter((a) => a.kind === "state" && a.b.startsWith(`c${u}_`)).map((a) => a.name))]);
   // A state that begins with what another step gave goes on in its lane.
@@ -101,7 +102,8 @@ const drawn = (made, wide, marks = {}) => {
     }
     else where.set(box.key, { x: cx - (cellW + 18) / 2 + (aside ? 9 - aside * levelOf(box) : 0), y: at.cellY[levelOf(box)] - 82, w: cellW + (aside ? 0 : 18), h: 38 });
   }
-  arrows.forEach((a, n) => {
+  // What passes the nets below is drawn first, so that their numbers stand over it.
+  arrows.map((a, n) => [a, n]).sort(([a], [b]) => tracks.has(b) - tracks.has(a)).forEach(([a, n]) => {
     const A = where.get(a.a), B = where.get(a.b), parts = [];
     if (!A || !B || (A.x === B.x && A.y === B.y)) return;
     let label = null;
@@ -162,9 +164,9 @@ const drawn = (made, wide, marks = {}) => {
           : [text(cx, top + h / 2 + 4, box.label, box.left ? "quiet" : "")]),
         ...(names.length > 1 ? names.map((n, k) => text(cx, top + (k === 0 ? 15 : h - 6), cut(n + sub(box.own + 1), 8), "quiet")) : []));
     } else if (box.kind === "input") {
-      group(box, el("rect", { x, y: top, width: w, height: h, rx: 7 }), text(cx, top + 17, cut(box.label, Math.floor(w / 7.4))));
+      group(box, el("rect", { x, y: top, width: w, height: h, rx: 7 }), text(cx, top + 17, fit(box.label, w - 4)));
     } else {
-      group(box, el("rect", { x, y: top, width: w, height: h, rx: 9 }), text(cx, top + 16, box.label, "strong"), text(cx, top + 31, box.detail));
+      group(box, el("rect", { x, y: top, width: w, height: h, rx: 9 }), text(cx, top + 16, fit(box.label, w - 4), "strong"), text(cx, top + 31, box.detail));
     }
   }
   if (ledger) {

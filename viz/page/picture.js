@@ -97,7 +97,7 @@ const scene = (run, back, until = Infinity) => {
     // A row of a table of all steps is what stands at its own step, wherever it is read.
     const table = nodes[id].n !== undefined && !run.inputs && nodes[nodes[id].args[0]].value.shape[0] === calls.length - start;
     const at = table ? start + nodes[id].n : step;
-    const called = of ? `${run.units[of[0][0]].name} ${of.map(([, s]) => s + 1).join(", ")}` : ((table || run.inputs || nodes[id].n === undefined) && run.words[at]) || `${name}${sub(at - start + 1)}`;
+    const called = of ? named(run, of) : ((table || run.inputs || nodes[id].n === undefined) && run.words[at]) || `${name}${sub(at - start + 1)}`;
     if (!feeds.has(key)) {
       feeds.set(key, add({ key, kind: "input", unit: -2, step, ids: [id], id, order: [...feeds.keys()].filter((x) => x.startsWith(`x${step}_`)).length,
         label: called, says: `input ${name} at step ${step - start + 1}: ${called}` }));
@@ -121,21 +121,27 @@ const scene = (run, back, until = Infinity) => {
     // What the loss reads, not through other steps; and what it alone reads so.
     for (let k = back.seed.id; k >= 0; k--) if (direct.has(k) && !nodes[k].place) nodes[k].args.forEach((a) => direct.add(a));
     for (let k = back.seed.id; k >= 0; k--) if (direct.has(k) && readers[k].every((n) => !seen.has(n) || onlyDirect.has(n))) onlyDirect.add(k);
+    const ends = [];
     run.units.forEach(({ calls, start }, unit) => calls.forEach((call, step) => {
       const users = call.outs.map((id) => readers[id].filter((k) => !nodes[k].place && !sums.has(k) && direct.has(k)));
       const read = call.outs.filter((_, k) => users[k].length);
       if (!read.length || call.left) return;
       const known = users.flat().every((k) => onlyDirect.has(k));
       const norm = !known ? null : read.map((id) => flow.to(id, (place, by) => place === null && direct.has(by))).reduce((a, b) => (b === null ? a : Math.hypot(a ?? 0, b)), null);
-      // Of a table that is read as a whole, the steps from which nothing comes are not read.
-      if (norm === 0 && users.flat().every((k) => nodes[k].op === STACK || PARTS.has(nodes[k].formula))) return;
+      const whole = users.flat().every((k) => nodes[k].op === STACK || PARTS.has(nodes[k].formula));
+      ends.push({ unit, step, start, norm, id: read[0], whole });
+    }));
+    // Of a table that is read as a whole, the steps from which nothing comes are not read, if others are.
+    const some = ends.some(({ norm }) => norm !== 0);
+    for (const { unit, step, start, norm, id, whole } of ends) {
+      if (norm === 0 && whole && some) continue;
       const key = `L${unit}_${step}`;
       const seed = run.seeds.find((s) => s.id === back.seed.id && s.index === back.seed.index);
       add({ key, kind: "loss", unit: unit + 0.5, step, ids: [back.seed.id], id: back.seed.id, chosen: true, at: unit,
         label: cut(seed.label, 9), detail: nodes[back.seed.id].value.data[back.seed.index].toPrecision(3),
         says: `${seed.label}, which reads step ${step - start + 1}` });
-      arrows.push({ kind: "out", a: `c${unit}_${step}`, b: key, id: read[0], name: "", norm });
-    }));
+      arrows.push({ kind: "out", a: `c${unit}_${step}`, b: key, id, name: "", norm });
+    }
   }
   const params = run.params.filter(({ id }) => run.shared.has(id)).map(({ name, id }) => {
     const parts = Array.from({ length: run.steps }, (_, step) => flow.to(id, (place) => place?.step === step));
@@ -148,6 +154,10 @@ const scene = (run, back, until = Infinity) => {
 };
 
 const PARTS = new Set(["side by side", "the same, of another shape"]);  // ops that the program makes for each row of a table
+
+// A few steps {unit, step} in words.
+const named = (run, of) => [...new Set(of.map(([u]) => u))].map((u) => (
+  `${run.units[u].name} ${of.filter(([v]) => v === u).map(([, s]) => s + 1).join(", ")}`)).join(", ");
 
 // The name of the array that a node is a row of, or another view.
 const leafOf = (run, id) => {

@@ -268,6 +268,11 @@ def test_a_loss_stands_over_what_it_reads_itself(browser, tmp_path):
     ))  # fmt: skip
     assert all(norms[f"c0_{t}"] is None for t in range(5))
     assert all(norms[f"c1_{t}"] > 0 for t in range(5, 9))
+    # where all of its gradient is exactly 0, it still stands where it reads
+    zero, leaves = pair("dot", n=3, m=2)
+    wanted = {t: mg.zeros(t.shape) for t in tree_leaves(leaves["net"])}
+    opened(browser, tmp_path, mg.substitute(zero, wanted).named("L"))
+    assert browser.evaluate(losses) == [3, 4]
 
 
 @needs_graphviz
@@ -303,6 +308,6 @@ def test_every_number_can_be_read(browser, tmp_path, width):
 
 def test_scripts_lose_blanks_and_nothing_else():
     code = "f = (a, b) => { return a - -b + `x { ${ a [ 0 ] } y = ${`${ b }`} ' = ` + 'a = b'; }"
-    closed = "f=(a,b)=>{return a - -b + `x { ${a[0]} y = ${`${b}`} ' = ` + 'a = b';}"
+    closed = "f=(a,b)=>{return a - -b+`x { ${a[0]} y = ${`${b}`} ' = `+'a = b';}"
     assert close_up(code) == closed
     assert close_up('x = "it\\" = y" ;') == 'x="it\\" = y";'

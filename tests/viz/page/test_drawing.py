@@ -225,6 +225,8 @@ CROSSED = """(() => {
       for (const [key, at] of boxes)
         if (hits(box(path), at, 2)) found.push([arrow.dataset.from, arrow.dataset.to, key]);
   const texts = [...document.querySelectorAll(".panel .arrow text, .panel .item text")];
+  for (const t of document.querySelectorAll(".panel .arrow text"))
+    for (const [key, at] of boxes) if (hits(box(t), at, 3)) found.push([t.textContent, key]);
   texts.forEach((t, k) => texts.slice(k + 1).forEach((u) => {
     if (hits(box(t), box(u), 3)) found.push([t.textContent, u.textContent]); }));
   return found;
