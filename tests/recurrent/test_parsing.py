@@ -187,11 +187,13 @@ def test_laws_of_the_cell(cell):
 # -- learning --------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_greedy_parser_learns_a_small_language():
     result = run(seed=0, sentences=150, epochs=8)
     assert result["before"] < 0.6 and result["f1"] > 0.95, result
 
 
+@pytest.mark.long
 def test_max_margin_over_trees_learns_with_a_beam():
     result = run(seed=0, sentences=60, epochs=8, beam=4, objective="trees")
     assert result["f1"] > result["before"] + 0.3, result

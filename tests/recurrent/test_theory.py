@@ -93,6 +93,7 @@ def test_equal_parameters_at_every_step_are_shared_ones(cell):
     close({k: v.sum(axis=0) for k, v in per_step.items()}, together, 1e-12)
 
 
+@pytest.mark.long
 def test_sharing_carries_over_to_another_order_of_the_words():
     """The Saints beat the Panthers last night, and last night, the Saints beat the Panthers."""
     shared, unshared = ([train(m, s) for s in range(3)] for m in ("shared", "unshared"))

@@ -99,6 +99,7 @@ def test_bars_are_partial_sums_of_the_contributions(lengths, cell):
     assert made.frames[-1].drawing.scene == scene and not made.frames[-1].lit
 
 
+@pytest.mark.long
 @LAW
 @given(plans())
 def test_partial_sums_of_random_nets(plan):
