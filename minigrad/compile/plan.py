@@ -28,6 +28,7 @@ from .lower import Lowering
 
 STAGES = ("pre", "core", "post")
 CACHED = 2**18  # elements of matrices that stay in a cache from one level to the next
+LARGE = 256  # elements of a tensor per node from which on its way through memory is what it costs
 LEAVES = frozenset(["in", "slot", "vec", "const", "z", *MOVED])
 
 
@@ -137,19 +138,20 @@ class Plan:
         )  # fmt: skip
         wide = self.wide and sum(given) <= CACHED
         self.stage: dict[Row, int] = {}
+        for r in self.order:
+            if r not in after:
+                self.stage[r] = 0
+            elif r in before or self._in_loop(r):
+                self.stage[r] = 1
+            else:
+                self.stage[r] = 2
+        self._deferred()
         self.depth: dict[Row, int] = {}
         self.prod_place: dict[Row, list[tuple[int, int]]] = {}  # of each z, product by product
         # Where it would be with no wide levels: in this order they are added, to the same bits.
         self.turn: dict[Row, list[tuple[int, int]]] = {}
         for r in self.order:
-            stages = [self.stage[a] for a in reads(r)]
-            if r not in after:
-                stage = 0
-            elif r in before or (r.op not in ("z", *MOVED) and max(stages, default=0) <= 1):
-                stage = 1
-            else:
-                stage = 2
-            self.stage[r] = stage
+            stage = self.stage[r]
             if r.op == "z":
                 early = [0 if stage < 2 and p.args[0] not in after else stage for p in r.prods]
                 own = [stage if wide else s for s in early]
@@ -163,6 +165,38 @@ class Plan:
             else:
                 same = [self.depth[a] for a in reads(r) if self.stage[a] == stage]
                 self.depth[r] = max(same, default=0) if r.op not in LEAVES else 0
+
+    def _in_loop(self, r: Row) -> bool:
+        """Whether what comes of a state, and goes to none, is computed while the state is at hand.
+
+        Products wait for all rows; so do tensors, but for sums over large ones.
+        """
+        if r.op == "z" or any(self.stage[a] > 1 for a in reads(r)):
+            return False
+        large = (a for a in r.args if self.stage[a] == 1 and a.size >= LARGE)
+        return r.op not in MOVED or any(a.size > r.size for a in large)
+
+    def _deferred(self) -> None:
+        """What is repeated into a large tensor before the loop is repeated in the loop, where it is
+        read: a level's rows stay in the cache, those of all levels do not."""
+        readers: dict[Row, list[Row]] = {}
+        for r in self.order:
+            for a in reads(r):
+                readers.setdefault(a, []).append(r)
+        operands = {p.args[0] for z in self.order if z.op == "z" for p in z.prods}
+        for r in reversed(self.order):
+            given = sum(a.size for a in r.args)
+            if self.stage[r] or r.op not in MOVED or r.size < max(LARGE, given + 1):
+                continue
+            along, stack = {r: None}, [r]  # what must wait with it
+            while stack:
+                for b in readers.get(stack.pop(), ()):
+                    if self.stage[b] == 0 and b not in along:
+                        along[b] = None
+                        stack.append(b)
+            looped = any(self.stage[b] for a in along for b in readers.get(a, ()))
+            if looped and not any(a.op == "z" or a in operands for a in along):
+                self.stage.update(dict.fromkeys(along, 1))
 
     def _after(self, operand: Row, stage: int) -> int:
         """The depth of a product.
