@@ -8,11 +8,15 @@ No sizes and no cell appear in it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..kernels.stages import LISTS
-from .language import CHEAP, FOLDS, MASKS, Row
+from .language import AXES, CHEAP, FOLDS, MASKS, REPEATED, Row
 from .plan import Plan, Segment
+
+
+AT_ONCE = 4  # rows of a grid side by side: the sums over them would wait for each other
 
 
 class Entries:
@@ -176,24 +180,31 @@ class Description:
     def _rows(self, segment: Segment) -> tuple:
         """A fused loop over rows as data.
 
-        ((scalar code, ((length, loop code, folds), ...)), ...), tail.
+        ((scalar code, ((length, loop code, folds, sums, at once), ...)), ...), tail.
 
-        A pass ends where a reduction must be known.
+        A pass ends where a reduction must be known, or a vector must lie in memory to be repeated.
+        Of a grid the length is one of its axes; `sums` are those along one of them.
         Numbers of a row live through all its passes, vectors within one:
         those needed later are computed again where that is cheap, else written and read back.
         """
         turn: dict[Row, int] = {}
         for r in segment.nodes:
-            turn[r] = max((turn[a] + (a.op in FOLDS) for a in r.args if a in turn), default=0)
+            waits = r.op in REPEATED
+            turn[r] = max(
+                (turn[a] + (waits or a.op in (*FOLDS, *AXES)) for a in r.args if a in turn),
+                default=0,
+            )
         spilled = self._spilled(segment, turn)
         self.scratch.update(dict.fromkeys(r for r in spilled if r not in self.plan.stored))
-        passes: list[_Pass] = [_Pass(self) for _ in range(1 + max(turn.values(), default=0))]
+        late = [r for r in segment.columns if r in turn and r.op in AXES]
+        last = max((turn[r] + (r in late) for r in turn), default=0)
+        passes: list[_Pass] = [_Pass(self) for _ in range(1 + last)]
         number: dict[Row, int] = {}
         known: set[Row] = set()  # numbers that are there by now
         for p, step in enumerate(passes):
             for r in [x for x in segment.nodes if turn[x] == p]:
                 step.compute(r, number, known, turn)
-                if r.op in FOLDS:
+                if r.op in (*FOLDS, *AXES):
                     continue
                 if r in self.plan.stored and r in segment.stores or r in spilled:
                     step.code(r).append(
@@ -201,6 +212,9 @@ class Description:
                     )
                 if r in segment.columns and r.size != 1:
                     step.code(r).append(self._column(r, number[r]))
+            for r in [x for x in late if turn[x] == p - 1]:
+                step.bring(r, r.size, number, known, turn)
+                step.code(r).append(self._column(r, number[r]))
             known |= {r for r in turn if r.op in FOLDS and turn[r] == p}
         tail: list[tuple] = []
         for r in dict.fromkeys((*segment.stores, *segment.columns)):  # each once: it adds
@@ -217,16 +231,22 @@ class Description:
     def _spilled(self, segment: Segment, turn: dict[Row, int]) -> dict[Row, None]:
         """Vectors that a later pass reads back.
 
-        Because computing them again is more than one cheap op.
+        Because computing them again is more than one cheap op, or they are repeated, or summed
+        along an axis.
         """
         spilled: dict[Row, None] = {}
-        work = [(a, turn[r]) for r in segment.nodes for a in r.args]
+        for r in segment.nodes:
+            if r.op in AXES:
+                spilled[r] = None
+            elif r.op in REPEATED and r.args[0] in turn:
+                spilled[r.args[0]] = None
+        work = [(a, turn[r]) for r in segment.nodes if r.op not in REPEATED for a in r.args]
         while work:
             a, p = work.pop()
             if a.size == 1 or turn.get(a, p) >= p:
                 continue
             if computed_again(a, turn):
-                work += [(b, p) for b in a.args]
+                work += [(b, p) for b in a.args if a.op not in REPEATED]
             else:
                 spilled[a] = None
         return spilled
@@ -234,8 +254,9 @@ class Description:
     def _load(self, r: Row, v: int) -> tuple:
         if r.op == "const":
             return ("const", v, r.tensor)
+        kind = r.op if r.op in REPEATED else "scalar" if r.size == 1 else "load"
+        (r,) = r.args if r.op in REPEATED else (r,)
         base, stride = self.place(r)
-        kind = "scalar" if r.size == 1 else "load"
         if (jump := self.jump(r)) is not None:
             return (f"{kind}_by", v, base, stride, jump)
         return (kind + ("_shared" if r.op == "vec" else ""), v, base, stride)
@@ -302,25 +323,40 @@ class _Pass:
     def __init__(self, description: Description):
         self.of = description
         self.scalars: list[tuple] = []
-        self.loops: dict[int, tuple[list[tuple], list[tuple]]] = {}
+        self.loops: dict[int, _Loop] = {}
         self.ready: dict[int, set[Row]] = {}
 
     def code(self, r: Row) -> list[tuple]:
-        return self.scalars if r.size == 1 else self.loop(r.size)[0]
+        return self.scalars if r.size == 1 else self.loop(r.size).code
 
-    def loop(self, length: int) -> tuple[list[tuple], list[tuple]]:
-        return self.loops.setdefault(length, ([], []))
+    def loop(self, length: int) -> _Loop:
+        return self.loops.setdefault(length, _Loop())
+
+    def _value(self, r: Row, number: dict[Row, int]) -> None:
+        """Code for an op whose operands are there."""
+        v = number.setdefault(r, len(number))
+        if r.op in REPEATED:
+            self.loop(r.size).grid = r.tensor
+            self.code(r).append(self.of._load(r, v))
+        else:
+            self.code(r).append((r.scalar, v, *(number[a] for a in r.args)))
+        if r.size != 1 and r.op not in (*CHEAP, *REPEATED):
+            self.loop(r.size).cheap = False
 
     def compute(self, r: Row, number: dict, known: set[Row], turn: dict[Row, int]) -> None:
         """Code for `r`, after code that brings what it reads."""
-        length = r.args[0].size if r.op in FOLDS else r.size
-        for a in r.args:
+        length = r.args[0].size if r.op in (*FOLDS, *AXES) else r.size
+        for a in r.args if r.op not in REPEATED else ():
             self.bring(a, length, number, known, turn)
-        v = number.setdefault(r, len(number))
         if r.op in FOLDS:
-            self.loop(length)[1].append((r.op, v, number[r.args[0]]))
+            v = number.setdefault(r, len(number))
+            self.loop(length).folds.append((r.op, v, number[r.args[0]]))
             return
-        self.code(r).append((r.scalar, v, *(number[a] for a in r.args)))
+        if r.op in AXES:
+            self.loop(length).grid = r.tensor
+            self.loop(length).sums.append((r.op, number[r.args[0]], *self.of.place(r)))
+            return
+        self._value(r, number)
         if r.size == 1:
             known.add(r)
         else:
@@ -338,12 +374,11 @@ class _Pass:
                 continue
             if a in turn and computed_again(a, turn):
                 ready = known | self.ready.get(length, set())
-                missing = [b for b in a.args if b not in ready]
+                missing = [b for b in a.args if b not in ready and a.op not in REPEATED]
                 if missing:
                     stack += missing
                     continue
-                v = number.setdefault(a, len(number))
-                self.code(a).append((a.scalar, v, *(number[b] for b in a.args)))
+                self._value(a, number)
             else:
                 v = number.setdefault(a, len(number))
                 self.code(a).append(self.of._load(a, v))
@@ -354,15 +389,34 @@ class _Pass:
                 self.ready.setdefault(length, set()).add(a)
 
     def data(self) -> tuple:
-        loops = [(self.of.size(n), tuple(c), tuple(f)) for n, (c, f) in self.loops.items()]
+        size, loops = self.of.size, []
+        for n, loop in self.loops.items():
+            length = size(n) if loop.grid is None else (size(loop.grid[0]), size(loop.grid[1]))
+            parts = tuple(loop.code), tuple(loop.folds), tuple(loop.sums)
+            loops.append((length, *parts, AT_ONCE if loop.cheap else 1))
         return tuple(self.scalars), tuple(loops)
+
+
+@dataclass
+class _Loop:
+    """The code for every vector of a row; reductions of all, and along one axis of a grid.
+
+    cheap: little code, so that there may be several copies of it.
+    """
+
+    code: list[tuple] = field(default_factory=list)
+    folds: list[tuple] = field(default_factory=list)
+    sums: list[tuple] = field(default_factory=list)
+    grid: tuple[int, int] | None = None
+    cheap: bool = True
 
 
 def computed_again(a: Row, turn: dict[Row, int]) -> bool:
     """Whether a vector of an earlier pass is computed again rather than read back."""
-    if a.op in MASKS or a.op == "cast":
+    if a.op in (*MASKS, *REPEATED, "cast"):
         return True
-    return a.op in CHEAP and all(b.size == 1 or b not in turn for b in a.args)
+    there = (b.size == 1 or b not in turn or b.op in REPEATED for b in a.args)
+    return a.op in CHEAP and all(there)
 
 
 _HEAD = '''"""Stages of one block; generated from its plan by minigrad.compile.emit."""

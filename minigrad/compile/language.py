@@ -26,6 +26,8 @@ CHEAP = (
     | MASKS
 )
 FOLDS = ("sum", "prod", "max")  # over the whole vector
+REPEATED = ("down", "across")  # a vector along one axis of a grid: read from memory, in the loop
+AXES = ("sum_down", "sum_along")  # over one axis of a grid: there when the loop is through
 MOVED = ("move", "nest", "part")  # not in the fused loops: read from memory, made by a step
 CAST = "where(x, 1.0, 0.0)"  # a truth value as a number
 
@@ -40,13 +42,17 @@ class Row:
         matmul args[0] times a shared matrix      z   the sum of products and shared vectors
         move   elements of the args               nest  loops over the axes of one or two args
         part   args[0] from element `tensor` on: a view
+
+    and of a vector that is a grid of m x n elements, `tensor` (m, n):
+        down      element (i, j) is args[0][i]     across     element (i, j) is args[0][j]
+        sum_down  [j]: the sum of (i, j) over i    sum_along  [i]: the sum of (i, j) over j
     """
 
     op: str
     args: tuple[Row, ...]
     size: int
     # in, vec: the block's tensor; slot: its key; const, part: the number; matmul: the matrix;
-    # move, nest: what `tensors` says of it
+    # move, nest: what `tensors` says of it; of a grid: (m, n)
     tensor: Any = None
     transposed: bool = False  # matmul: the matrix is stored (outputs, inputs)
     prods: tuple[Row, ...] = ()  # z

@@ -24,8 +24,8 @@ from ..ops.table import name_of_ours
 from ..recur import ROW, SHARED, Block, Via, domains
 from ..run.levels import summands
 from ..run.reference import reference
-from .language import FOLDS, LOGIC, MASKS, MOVED, Row, Sum, topological
-from .tensors import COMPOSED, RUNNING, Nest, Places, added, fold, moved, nest, running
+from .language import AXES, FOLDS, LOGIC, MASKS, MOVED, REPEATED, Row, Sum, topological
+from .tensors import COMPOSED, RUNNING, Nest, Places, added, fold, grid, letters, moved, nest, running
 
 IN_CODE = (0.0, 0.5, 1.0, 2.0, float("inf"))  # of either sign: numbers that are no entry of a table
 
@@ -58,6 +58,7 @@ class Lowering:
         self.numbers: dict[float, Tensor] = {}
         self.of: dict[Tensor, Row] = {}
         self.places: dict[Row, tuple[tuple[Row, ...], Places]] = {}  # of what is moved
+        self.grids: dict[int, tuple[int, int]] = {}  # by size: one loop has one grid
         self.shared: dict[Tensor, None] = {}  # shared tensors read as vectors or matrices
         live = set(order)
         self.slots = {key: ph for key, ph in block.slots.items() if ph in live}
@@ -84,7 +85,7 @@ class Lowering:
         transposed: bool = False,
     ) -> Row:
         what: Any = repr(tensor) if op == "const" else id(tensor)  # -0.0 is not 0.0
-        what = tensor if op in MOVED else what
+        what = tensor if op in (*MOVED, *REPEATED, *AXES) else what
         key = (op, tuple(map(id, args)), size, what, transposed)
         if key not in self.known:
             self.known[key] = Row(op, args, size, tensor, transposed)
@@ -159,7 +160,9 @@ class Lowering:
             return self._nest(t, running(t))
         if name in FOLDS:
             whole = self._whole(args[0], t.inputs[0].size)
-            return self.node(name, (whole,), 1) if t.size == 1 else self._nest(t, fold(t, name))
+            if t.size == 1:
+                return self.node(name, (whole,), 1)
+            return self._contracted(t) if name == "sum" else self._nest(t, fold(t, name))
         if name == "einsum":
             return self._einsum(t, args)
         shapes = ", ".join(str(i.shape) for i in t.inputs)
@@ -219,7 +222,10 @@ class Lowering:
         first = places.slice_of(operands[0].size) if len(operands) == 1 else None
         if first == 0 and operands[0].size == size:
             return operands[0]
-        if first is not None and operands[0].op not in ("in", "vec", "const", "part"):
+        way = places.repeated(operands[0].size) if len(operands) == 1 else None
+        if way is not None and self._has_grid(way[1]):
+            row = self.node(way[0], operands, size, way[1])
+        elif first is not None and operands[0].op not in ("in", "vec", "const", "part"):
             row = self.node("part", operands, size, first)
         else:
             row = self.node(
@@ -228,6 +234,31 @@ class Lowering:
             )  # fmt: skip
         self.places[row] = operands, places
         return row
+
+    def _has_grid(self, grid: tuple[int, int]) -> bool:
+        """Whether rows of that many elements are looped over as this grid."""
+        m, n = grid
+        return m > 1 and n > 1 and self.grids.setdefault(m * n, grid) == grid
+
+    def _on_grid(
+        self, grid: tuple[int, int], ways: Sequence[str], operands: Sequence[Row]
+    ) -> Row:
+        """A sum of products over a grid: elementwise, and added up along an axis."""
+        size, factors = grid[0] * grid[1], []
+        for way, row in zip(ways, operands, strict=False):
+            number = row.op == "identity" and row.args[0].size == 1
+            if number or way == "whole":
+                factors.append(row.args[0] if number else row)
+            else:
+                factors.append(self.node(way, (row,), size, grid))
+        product = factors[0]
+        if len(factors) > 1:
+            product = self.node("multiply", tuple(factors), _joint(factors))
+        product = self._whole(product, size)
+        if ways[-1] == "whole":
+            return product
+        how = "sum_along" if ways[-1] == "down" else "sum_down"
+        return self.node(how, (product,), grid[0] if how == "sum_along" else grid[1], grid)
 
     def _held(self, row: Row) -> Row:
         """A row that has a place in memory."""
@@ -315,7 +346,7 @@ class Lowering:
         What one operand alone has is summed first, as everywhere here:
         inf * (a + b) need not be inf * a + inf * b.
         """
-        subs, out = list(t.attrs["subs"]), t.attrs["out"]
+        subs, out = letters(t)
         sizes: dict[str, int] = {}
         rows = [self._whole(self.of[i], i.size) for i in t.inputs]
         for term, x in zip(subs, t.inputs, strict=True):
@@ -323,11 +354,18 @@ class Lowering:
         for k, term in enumerate(subs if len(subs) == 2 else []):
             used = "".join(dict.fromkeys(c for c in term if c in subs[1 - k] or c in out))
             if set(used) != set(term):
-                how = nest("sum", (term,), used, [t.inputs[k].shape])
-                rows[k] = self._loops(t, how, [rows[k]], prod(sizes[c] for c in used))
+                rows[k] = self._summed(t, [term], used, [rows[k]], sizes)
                 subs[k] = used
+        return self._summed(t, subs, out, rows, sizes)
+
+    def _summed(
+        self, t: Tensor, subs: Sequence[str], out: str, rows: Sequence[Row], sizes: dict[str, int]
+    ) -> Row:
         shapes = [tuple(sizes[c] for c in term) for term in subs]
-        return self._loops(t, nest("sum", subs, out, shapes), rows, t.size)
+        found = grid(subs, out, shapes) if all(map(prod, shapes)) else None
+        if found is not None and self._has_grid(found[0]):
+            return self._on_grid(*found, rows)
+        return self._loops(t, nest("sum", subs, out, shapes), rows, prod(sizes[c] for c in out))
 
     # -- sums over the nodes -----------------------------------------------------------------------
 

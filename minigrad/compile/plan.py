@@ -23,7 +23,7 @@ from itertools import permutations
 from typing import Any
 
 from ..graph import Tensor
-from .language import CHEAP, FOLDS, MASKS, MOVED, Row, Sum, reads, topological
+from .language import AXES, CHEAP, FOLDS, MASKS, MOVED, REPEATED, Row, Sum, reads, topological
 from .lower import Lowering
 
 STAGES = ("pre", "core", "post")
@@ -186,7 +186,8 @@ class Plan:
         operands = {p.args[0] for z in self.order if z.op == "z" for p in z.prods}
         for r in reversed(self.order):
             given = sum(a.size for a in r.args)
-            if self.stage[r] or r.op not in MOVED or r.size < max(LARGE, given + 1):
+            grows = r.op in (*MOVED, *REPEATED) and r.size >= max(LARGE, given + 1)
+            if self.stage[r] or not grows:
                 continue
             along, stack = {r: None}, [r]  # what must wait with it
             while stack:
@@ -362,7 +363,7 @@ class Plan:
             if r in mine or r.op in LEAVES:
                 continue
             if self.home(r) != place and not self._here(r, users):
-                if r.op in MASKS:
+                if r.op in (*MASKS, *REPEATED):
                     mine[r] = True
                     stack += r.args
                 else:
@@ -376,11 +377,12 @@ class Plan:
 
     def _here(self, r: Row, users: dict[Row, int]) -> bool:
         """Whether a node of another segment is computed again here rather than stored there."""
-        if r in self.stored or r.op in FOLDS:
+        if r in self.stored or r.op in (*FOLDS, *AXES, *REPEATED):
             return False
         if r not in self.from_slot:
             return r.op in CHEAP or users.get(r, 0) == 1
-        return r.op in CHEAP and all(a.op in LEAVES or a in self.stored for a in r.args)
+        given = (a.args[0] if a.op in REPEATED else a for a in r.args)
+        return r.op in CHEAP and all(a.op in LEAVES or a in self.stored for a in given)
 
     # -- products and weight gradients in the order of their operands ------------------------------
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, permutations
 from typing import Any
 
 import numpy as np
@@ -103,6 +103,18 @@ class Places:
         plain = (self.operand == 0).all() and (np.diff(self.element) == 1).all()
         return first if plain and len(self.element) <= size else None
 
+    def repeated(self, size: int) -> tuple[str, tuple[int, int]] | None:
+        """Whether operand 0, of that size, is one axis of a grid: which, and the grid."""
+        times = len(self.element) // size
+        if times < 2 or times * size != len(self.element) or (self.operand != 0).any():
+            return None
+        own = np.arange(size)
+        if (self.element.reshape(size, times) == own[:, None]).all():
+            return "down", (size, times)
+        if (self.element.reshape(times, size) == own).all():
+            return "across", (times, size)
+        return None
+
     def move(self, operands: int, numbers: Sequence[bool]) -> Move:
         """The runs.  numbers: which operands are one number, whatever their size."""
         element = np.where(np.array([*numbers, True])[self.operand], 0, self.element)
@@ -148,17 +160,43 @@ def _value(t: Tensor) -> Any:
 
 def fold(t: Tensor, how: str) -> Nest | None:
     """The loops of a sum or maximum along axes."""
+    subs, out = letters(t)
+    return nest(how, subs, out, [t.inputs[0].shape])
+
+
+def letters(t: Tensor) -> tuple[list[str], str]:
+    """The axes of the operands and of the result of an einsum, or of a sum along axes."""
+    if "subs" in t.attrs:
+        return list(t.attrs["subs"]), t.attrs["out"]
     (x,) = t.inputs
-    letters = "".join(chr(97 + k) for k in range(x.ndim))
+    own = "".join(chr(97 + k) for k in range(x.ndim))
     gone = {k % x.ndim for k in t.attrs["axis"]}
-    out = "".join(c for k, c in enumerate(letters) if k not in gone)
-    return nest(how, (letters,), out, [x.shape])
+    return [own], "".join(c for k, c in enumerate(own) if k not in gone)
+
+
+def grid(
+    subs: Sequence[str], out: str, shapes: Sequence[Any]
+) -> tuple[tuple[int, int], list[str]] | None:
+    """A sum of products as one over a grid (m, n): where it lies so, the grid and how each operand
+    and then the result lies on it: "whole", "down" or "across"."""
+    loops = _loops(subs, out, shapes) if len(subs) <= 2 else []
+    for (m, *down, _), (n, *across, _) in permutations(loops) if len(loops) == 2 else ():
+        ways = {(n, 1): "whole", (1, 0): "down", (0, 1): "across"}
+        steps = list(zip(down, across, strict=True))
+        if len(subs) == 1:
+            del steps[1]
+        if all(s in ways for s in steps):
+            return (m, n), [ways[s] for s in steps]
+    return None
 
 
 def nest(how: str, subs: Sequence[str], out: str, shapes: Sequence[Any]) -> Nest | None:
     """The loops over the letters, and which of them the vector runs over."""
-    if len(subs) > 2:
-        return None
+    return None if len(subs) > 2 else _arranged(how, _loops(subs, out, shapes))
+
+
+def _loops(subs: Sequence[str], out: str, shapes: Sequence[Any]) -> list[list[int]]:
+    """Of each: n, step of a, of b, of out, whether it is an axis of out."""
     size: dict[str, int] = {}
     steps: list[dict[str, int]] = []
     for letters, shape in zip(subs, shapes, strict=True):
@@ -176,8 +214,8 @@ def nest(how: str, subs: Sequence[str], out: str, shapes: Sequence[Any]) -> Nest
         [size[c], *(s.get(c, 0) for s in steps), int(c in out)]
         for c in dict.fromkeys((*out, *subs[0], *subs[-1]))
         if size[c] != 1
-    ]  # of each: n, step of a, of b, of out, whether it is an axis of out
-    return _arranged(how, _merged(loops))
+    ]
+    return _merged(loops)
 
 
 def _merged(loops: list[list[int]]) -> list[list[int]]:

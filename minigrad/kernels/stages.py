@@ -18,10 +18,11 @@ from . import cache
 from . import elementary as fn
 from .tensors import EMPTY, JOIN
 from .values import Truth, V
-from .vectors import Builder, Int, Real
+from .vectors import Builder, Int, Lanes, Real
 
 BLOCK = 256  # rows that go through the steps of a stage together
-READS = ("const", "load", "load_shared", "load_by", "scalar", "scalar_shared", "scalar_by")
+READS = ("const", *(kind + way for kind in ("load", "scalar", "down", "across")
+                    for way in ("", "_shared", "_by")))  # fmt: skip
 WRITES = ("store", "put", "column", "column_scalar")
 COLUMN = 64  # rows of one partial column sum: thread counts do not change which are added first
 
@@ -175,15 +176,16 @@ def _product(k: Builder, real: Real, what: tuple, t: Any, a: Int, b: Int, level:
 def _row(k: Builder, real: Real, passes: tuple, tail: tuple, t: Any, r: Int) -> None:
     known: dict[int, Any] = {}
     tables = {}  # where the row lies in each: found once, not for every vector of it
-    codes = [code for scalars, loops in passes for code in (scalars, *(c for _, c, _ in loops))]
+    codes = [code for scalars, loops in passes for code in (scalars, *(c for _, c, *_ in loops))]
     for base, stride, jumps in _looked_up(codes):
         if base not in tables:
             tables[base] = t[base] + k.index(t[jumps], r * 2) * t[stride]
-    folded = [fold for _, loops in passes for _, _, folds in loops for fold in folds]
+    folded = [v for _, loops in passes for _, _, folds, _, _ in loops for _, _, v in folds]
+    folded += [v for _, loops in passes for *_, sums, _ in loops for _, v, *_ in sums]
     uses = _uses([*codes, tail], folded)
 
-    def one(instruction: tuple, known: dict[int, Any], j: Any) -> None:
-        _one(k, real, instruction, known, t, r, j, tables)
+    def one(instruction: tuple, known: dict[int, Any], j: Any, at: Any = None) -> None:
+        _one(k, real, instruction, known, t, r, j, tables, at)
         v = instruction[1]
         # Rounded the same for all who read it: a product in two sums would be fused in both.
         if uses[v] > 1 and isinstance(known[v], V):
@@ -192,24 +194,80 @@ def _row(k: Builder, real: Real, passes: tuple, tail: tuple, t: Any, r: Int) -> 
     for scalars, loops in passes:
         for instruction in scalars:
             one(instruction, known, None)
-        for length, code, folds in loops:
+        for length, code, folds, sums, at_once in loops:
             totals = [k.var(k.const(EMPTY[f[0]], real)) for f in folds]
-            for j in k.lanes(t[length], real):
-                local = dict(known)
-                for instruction in code:
-                    one(instruction, local, j)
+
+            def fold(j: Any, local: dict[int, Any], folds: Any = folds, totals: Any = totals) -> None:
                 for (how, _, v), total in zip(folds, totals, strict=True):
                     value = k.only(j, local[v].rounded(), EMPTY[how])
                     total.value = JOIN[how](k, total.value, value)
+
+            if isinstance(length, tuple):
+                _grid(k, real, (length, code, sums, at_once), known, t, r, one, fold)
+            else:
+                for j in k.lanes(t[length], real):
+                    local = dict(known)
+                    for instruction in code:
+                        one(instruction, local, j)
+                    fold(j, local)
             for (how, v, _), total in zip(folds, totals, strict=True):
                 known[v] = total.value.folded(how)
     for instruction in tail:
         one(instruction, known, None)
 
 
-def _uses(codes: Sequence[tuple], folded: Sequence[tuple]) -> Counter[int]:
+def _grid(
+    k: Builder, real: Real, what: tuple, known: dict[int, Any], t: Any, r: Int,
+    one: Callable[..., None], fold: Callable[..., None],
+) -> None:  # fmt: skip
+    """A loop over a grid of m x n elements, several of its rows at once, and the sums along it."""
+    (m, n), code, sums, at_once = what
+    m, n = t[m], t[n]
+    down = [(v, t[at] + r * t[ld]) for how, v, at, ld in sums if how == "sum_down"]
+    along = [(v, t[at] + r * t[ld]) for how, v, at, ld in sums if how == "sum_along"]
+    for _, to in down:
+        for j in k.lanes(n, real):
+            k.store(to, j, k.const(0.0, real))
+
+    def rows(first: Int, count: int) -> None:
+        totals = [[k.var(k.const(0.0, real)) for _ in range(count)] for _ in along]
+        for j in k.lanes(n, real):
+            at = [
+                (i, j, Lanes(i * n + j.offset, real, j.mask))
+                for i in (first + q for q in range(count))
+            ]
+            values: list[dict[int, Any]] = [dict(known) for _ in at]
+            for instruction in code:
+                for q, local in enumerate(values):
+                    if q and instruction[0].startswith("across"):  # of all rows the same
+                        local[instruction[1]] = values[0][instruction[1]]
+                    else:
+                        one(instruction, local, at[q][2], at[q][:2])
+            for local, (*_, own) in zip(values, at, strict=True):
+                fold(own, local)
+            for (v, _), own_totals in zip(along, totals, strict=True):
+                for local, total in zip(values, own_totals, strict=True):
+                    total.value = total.value + k.only(j, local[v].rounded(), 0.0)
+            for v, to in down:
+                parts = [local[v].rounded() for local in values]
+                while len(parts) > 1:
+                    parts = [a + b for a, b in zip(parts[::2], parts[1::2], strict=True)]
+                k.store(to, j, k.load(to, j) + parts[0])
+        for (_, to), own_totals in zip(along, totals, strict=True):
+            for q, total in enumerate(own_totals):
+                k.put(to, first + q, total.value.folded("sum"))
+
+    whole = m - m % at_once
+    for i in k.rows(0, whole, at_once):
+        rows(i, at_once)
+    if at_once > 1:
+        for i in k.rows(whole, m):
+            rows(i, 1)
+
+
+def _uses(codes: Sequence[tuple], folded: Sequence[int]) -> Counter[int]:
     """How often each value is read: by ops, by what writes it to memory, by reductions."""
-    found = Counter(v for _, _, v in folded)
+    found = Counter(folded)
     for op, v, *rest in (i for code in codes for i in code):
         if op in WRITES:
             found[v] += 1
@@ -220,16 +278,17 @@ def _uses(codes: Sequence[tuple], folded: Sequence[tuple]) -> Counter[int]:
 
 def _looked_up(codes: Sequence[tuple]) -> list[tuple[int, int, int]]:
     """Entries of base, stride and jumps of the tables that some code reads."""
-    return [tuple(i[2:]) for code in codes for i in code if i[0] in ("load_by", "scalar_by")]
+    return [tuple(i[2:]) for code in codes for i in code if i[0].endswith("_by")]
 
 
 def _one(
     k: Builder, real: Real, code: tuple, known: dict[int, Any], t: Any, r: Int, j: Any,
-    tables: dict[int, Int],
+    tables: dict[int, Int], at: Any = None,
 ) -> None:  # fmt: skip
     """One instruction for one vector of one row.
 
     With j None: for one number of the row in all lanes.
+    at: in a grid, the vector's row and where it lies along the row.
     """
     op, v, *rest = code
     if op == "const":
@@ -246,6 +305,11 @@ def _one(
         known[v] = k.load(tables[rest[0]], j)
     elif op == "scalar_by":
         known[v] = k.broadcast(tables[rest[0]], 0, real)
+    elif op in READS:
+        axis, _, way = op.partition("_")
+        base = tables[rest[0]] if way == "by" else t[rest[0]]
+        base = base if way else base + r * t[rest[1]]
+        known[v] = k.broadcast(base, at[0], real) if axis == "down" else k.load(base, at[1])
     elif op == "store":
         k.store(t[rest[0]] + r * t[rest[1]], j, known[v])
     elif op == "put":
