@@ -194,6 +194,7 @@ class Description:
                 (turn[a] + (waits or a.op in (*FOLDS, *AXES)) for a in r.args if a in turn),
                 default=0,
             )
+        self._sink(segment, turn)
         spilled = self._spilled(segment, turn)
         self.scratch.update(dict.fromkeys(r for r in spilled if r not in self.plan.stored))
         late = [r for r in segment.columns if r in turn and r.op in AXES]
@@ -203,6 +204,8 @@ class Description:
         known: set[Row] = set()  # numbers that are there by now
         for p, step in enumerate(passes):
             for r in [x for x in segment.nodes if turn[x] == p]:
+                if r.op in REPEATED and r not in segment.stores and r not in segment.columns:
+                    continue  # loaded where it is read
                 step.compute(r, number, known, turn)
                 if r.op in (*FOLDS, *AXES):
                     continue
@@ -227,6 +230,23 @@ class Description:
                 target = passes[0].code(r) if r not in turn and r.size != 1 else tail
                 target.append(self._column(r, number[r]))
         return tuple(step.data() for step in passes), tuple(tail)
+
+    def _sink(self, segment: Segment, turn: dict[Row, int]) -> None:
+        """Vectors whose operands lie in memory anyway are computed in the first pass that reads
+        them: so they need not lie there."""
+        readers: dict[Row, list[Row]] = {}
+        for r in segment.nodes:
+            for a in r.args:
+                readers.setdefault(a, []).append(r)
+        for r in reversed(segment.nodes):
+            if r.size == 1 or r.op in (*FOLDS, *AXES) or r not in readers:
+                continue
+            first = min(turn[b] - (b.op in REPEATED) for b in readers[r])
+            if first > turn[r] and all(
+                a.size == 1 or a not in turn or a.op in (*REPEATED, *AXES) or a in self.plan.stored
+                or readers[a] == [r] for a in r.args
+            ):  # fmt: skip
+                turn[r] = first
 
     def _spilled(self, segment: Segment, turn: dict[Row, int]) -> dict[Row, None]:
         """Vectors that a later pass reads back.
@@ -393,7 +413,7 @@ class _Pass:
         for n, loop in self.loops.items():
             length = size(n) if loop.grid is None else (size(loop.grid[0]), size(loop.grid[1]))
             parts = tuple(loop.code), tuple(loop.folds), tuple(loop.sums)
-            loops.append((length, *parts, AT_ONCE if loop.cheap else 1))
+            loops.append((length, *parts, AT_ONCE if loop.cheap else 2))
         return tuple(self.scalars), tuple(loops)
 
 

@@ -106,7 +106,7 @@ class Buffers:
         self.threads = threads
         self._values()
         self.scratch = {
-            r: [self._array(r.size) for _ in range(threads)]
+            r: [self._array(r.size + 1024)[: r.size] for _ in range(threads)]
             for r in program.text.scratch if r not in self.value and r not in self.passing
         }  # fmt: skip
         self._matrices()

@@ -254,8 +254,7 @@ def _grid(
                     parts = [a + b for a, b in zip(parts[::2], parts[1::2], strict=True)]
                 k.store(to, j, k.load(to, j) + parts[0])
         for (_, to), own_totals in zip(along, totals, strict=True):
-            for q, total in enumerate(own_totals):
-                k.put(to, first + q, total.value.folded("sum"))
+            k.put_sums(to, first, [total.value for total in own_totals])
 
     whole = m - m % at_once
     for i in k.rows(0, whole, at_once):

@@ -32,7 +32,7 @@ No fast-math flag is set; NaN and infinities are kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -160,6 +160,34 @@ class Builder:
         """Write one element: the first lane of x (a row's sum, say)."""
         first = self.ir.extract_element(x.value, ir.Constant(I32, 0))
         self.ir.store(first, self.pointer(base, i, x.real.ir), align=x.real.bytes)
+
+    def put_sums(self, base: Int, i: IntLike, xs: Sequence[V]) -> None:
+        """Write the sum over the lanes of each of xs (a power of two of them), side by side.
+
+        Two vectors are one when each has been added to itself half way: then all are summed as one.
+        """
+        real, lanes = xs[0].real, self.lanes_of(xs[0].real)
+        if len(xs) > lanes:
+            self.put_sums(base, i, xs[:lanes])
+            self.put_sums(base, self.integer(i) + lanes, xs[lanes:])
+            return
+        span, whole = 1, [x.rounded() for x in xs]
+        while len(whole) > 1:
+            first = [p & ~span if not p & span else lanes + (p & ~span) for p in range(lanes)]
+            second = [p + span for p in first]
+            whole = [
+                self._shuffle(a, b, first) + self._shuffle(a, b, second)
+                for a, b in zip(whole[::2], whole[1::2], strict=True)
+            ]
+            span *= 2
+        (total,) = whole
+        while span < lanes:
+            total = total + self._shuffle(total, total, [p ^ span for p in range(lanes)])
+            span *= 2
+        if len(xs) == 1:
+            self.put(base, i, total)
+        else:
+            self.store(base, Lanes(self.integer(i), real, self.first(self.integer(len(xs)), real)), total)
 
     def copy(self, to: Int, source: Int, count: int) -> None:
         """Copy `count` bytes (a constant), any alignment; the ranges do not overlap."""
