@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigrad as mg
+from minigrad.compile import plan
 from minigrad.testing.laws import close
 from tests.counting import examples
 
@@ -191,6 +192,42 @@ def test_another_size_is_the_same_code():
     finally:
         cache.compile_source = make
     assert not compiled
+
+
+@given(
+    st.integers(1, 21), st.integers(1, 37), st.sampled_from(["float32", "float64"]),
+    st.sampled_from([1, 256]), st.sampled_from([None, np.nan, np.inf, 0.0]), st.integers(0, 99),
+)  # fmt: skip
+@settings(max_examples=examples(12))
+def test_a_matrix_is_looped_over_as_a_grid(m, n, dtype, large, plant, seed):
+    """What is repeated along an axis and summed over one, in one loop, for any sizes."""
+
+    def cell(p, S, x):
+        k, v = x
+        S = mg.exp(-mg.expand_dims(mg.softplus(k), 1) * p["A"]) * S + mg.outer(k, mg.tanh(v - k @ S))
+        scores = mg.sum(mg.tanh(S + v), axis=1)
+        chosen = mg.sum(mg.where(S > mg.expand_dims(k, 1), S, v), axis=0)
+        return S, (mg.softmax(scores) @ S, chosen * mg.max(S) + mg.mean(S, axis=0), S @ v)
+
+    def step(p, k, v):
+        _, ys = mg.recur(cell, structure, shared=p, inputs=(k, v), initial=mg.expand_dims(p["S"], 0))
+        return ys, mg.grad(sum(mg.sum(mg.sin(y)) for y in ys), (p, k, v))
+
+    structure, rng = mg.Structure.chain([3, 1, 2]), np.random.default_rng(seed)
+    p = {"A": rng.standard_normal((m, n)).astype(dtype), "S": np.ones((m, n), dtype)}
+    k, v = ((rng.standard_normal((6, d)) / d**0.5).astype(dtype) for d in (m, n))
+    if plant is not None:
+        k[4, m // 2] = v[1, 0] = plant
+    f = mg.function(step)
+    kept, plan.LARGE = plan.LARGE, large
+    try:
+        found = f(p, k, v)
+    finally:
+        plan.LARGE = kept
+    assert "moved" not in f.explain(p, k, v) or 1 in (m, n)
+    with np.errstate(all="ignore"):
+        wanted = mg.reference(step(*mg.tensors((p, k, v))))
+    close(found, wanted, 2e-3 if dtype == "float32" else 1e-9)
 
 
 def test_what_has_no_code_says_so():

@@ -64,7 +64,7 @@ class Around:
 
 
 def _size(dim: str) -> tuple[str, ...]:
-    return (f'size["{dim}"]',) if dim else ()
+    return tuple(f'size["{d}"]' for d in dim)
 
 
 def random_case(source: Spans) -> Case:
@@ -127,6 +127,8 @@ def _flavour(source: Spans) -> list[str]:
     for kind in ("kink", "mask", "reduction", "constant", "moved", "tensor"):
         if source.integer(0, 1):
             kinds += [kind, kind]
+    if source.integer(0, 1):  # half of all cells: what a matrix is made of, and what is read of it
+        kinds += ["matrix"] * 5
     rare = source.integer(0, 9)
     return kinds + {8: ["wild"], 9: ["fallback"]}.get(rare, [])
 
@@ -169,7 +171,8 @@ def _recurrence(
         elif how == "computed":
             value = around.array("x", f"x{i}{k}", "n", *_size(dim))
             if dim:
-                value += f' @ {around.array("v", f"E{dim}", *_size(dim), *_size(dim))}'
+                last = dim[-1]
+                value += f' @ {around.array("v", f"E{last}", *_size(last), *_size(last))}'
             value = choice(later, ("mg.tanh({})", "mg.relu({})")).format(value)
         elif how == "called":  # a block of its own, at once for all rows or over them
             value = around.array("x", f"x{i}{k}", "n", *_size(dim))
@@ -284,7 +287,7 @@ def _ending(
         if "{w}" in weight:
             e = weight.format(w=around.array("w", f"w{i}", "n", *_size(d)), e=e)
         terms.append(f"mg.sum({e})")
-    wide = [(e, d) for e, d in kept if d]
+    wide = [(e, d) for e, d in kept if len(d) == 1]
     if wide and source.integer(0, 3) == 3:
         around.kinds.add("head")
         e, d = choice(source, wide)

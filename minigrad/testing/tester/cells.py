@@ -14,7 +14,8 @@ DIMS = "ABC"
 
 # Fields: a b c an earlier vector of the width made, P Q a product with a matrix,
 # w a shared vector, k a shared number, s a number made of any vector, m a truth value,
-# F the dtype, u the sum of those that nothing has read.
+# F the dtype, u the sum of those that nothing has read, r a vector made of a matrix.
+# A matrix is of two widths: x a vector of the first, y one of the second.
 RULES: dict[str, tuple[str, ...]] = {
     "product": (
         "{P}", "mg.tanh({P} + {w})", "{P} + {Q}", "{P} + {Q} + {w}", "{P} + {a}", "{P} * {a}",
@@ -89,12 +90,30 @@ RULES: dict[str, tuple[str, ...]] = {
         "{a} / (1 + mg.norm({b}))", "mg.einsum('ij,kj->i', mg.outer({a}, {b}), mg.outer({w}, {c}))",
         "mg.where(mg.any({m}), {a}, {b})",
     ),
+    "matrix": (
+        "{r}", "mg.tanh({r})", "{r} * {a}", "{a} - {r}", "{r} + {r}", "mg.softmax({r}) * {b}",
+    ),
+    "spread": (
+        "{a} + mg.outer({x}, {y})", "{a} * {y}", "{a} - mg.expand_dims({x}, axis=1)",
+        "mg.exp(-mg.square(mg.expand_dims({x}, axis=1))) * {a} + {y}", "{a} * mg.sigmoid({b})",
+        "{a} + mg.outer({x}, {y} - {x} @ {a})", "mg.where({m}, mg.expand_dims({x}, axis=1), {y})",
+        "mg.tanh({a} + {y}) * mg.expand_dims({x}, axis=1)", "{a} * {k} + {w}",
+        "mg.outer(mg.exp({x} - mg.max({x})), {y}) + {a}", "{a} * mg.sum({y}) - {b}",
+        "{a} - mg.max({a}, axis=1, keepdims=True)", "{a} / (1 + mg.sum(mg.square({a}), axis=0))",
+    ),
     "fallback": (
         "mg.sort({a})", "mg.take({a}, mg.argsort({b})) * {b}",
         "mg.einsum('i,j,k->i', {a}, {b}, {c})",
     ),
 }  # fmt: skip
-ON_VECTORS = ("moved", "tensor", "fallback")  # kinds that need an axis
+ON_VECTORS = ("moved", "tensor", "matrix", "fallback")  # kinds that need an axis
+ON_MATRICES = ("spread", "spread", "elementwise", "kink", "mask", "constant")
+ALONG = ("({M} @ {v})", "mg.sum({M}, axis=1)", "mg.mean({M} * {v}, axis=1)", "mg.max({M}, axis=1)",
+         "mg.sum(mg.tanh({M} + {v}), axis=1)", "(mg.softmax({M}, axis=1) @ {v})",
+         "mg.einsum('ij,j->i', {M}, {v})")  # fmt: skip
+DOWN = ("({v} @ {M})", "mg.sum({M}, axis=0)", "mg.sum({M} * mg.expand_dims({v}, axis=1), axis=0)",
+        "mg.einsum('ij,i->j', {M}, {v})", "mg.sum(mg.where({M} > 0, {M}, 0.5), axis=0)",
+        "mg.prod(1 + 0.1 * {M}, axis=0)", "({M}.T @ {v})")  # fmt: skip
 NUMBERS = ("mg.sum({a})", "mg.mean({a})", "mg.max({a})", "mg.vecdot({a}, {b})", "mg.min({a})",
            "mg.sum(mg.square({a}))")  # fmt: skip
 OWN = """own = mg.primitive(
@@ -117,7 +136,7 @@ PRODUCTS = (  # of a vector of width d into width e, with a matrix stored (d, e)
 
 
 class Body:
-    """Lines of a cell: names of what was made, by width ("" is a number)."""
+    """Lines of a cell: names of what was made, by width ("" is a number; two of them: a matrix)."""
 
     def __init__(self, source: Spans, kinds: Sequence[str], dims: str, dtype: str) -> None:
         self.source, self.kinds, self.dims, self.dtype = source, kinds, dims, dtype
@@ -137,7 +156,10 @@ class Body:
         if kind == "reduction" and not self.source.integer(0, 3):
             self.add("", self.number())
             return
-        if kind not in ("product", "reduction", *ON_VECTORS) and not self.source.integer(0, 7):
+        if kind == "matrix" and self.source.integer(0, 1):
+            dim += choice(self.source, self.dims)
+            kind = choice(self.source, ON_MATRICES)
+        elif kind not in ("product", "reduction", *ON_VECTORS) and not self.source.integer(0, 7):
             dim = ""
         self.used.add(kind)
         self.add(dim, self.filled(choice(self.source, RULES[kind]), dim))
@@ -155,6 +177,10 @@ class Body:
             return f'p["{dim or "k"}{choice(self.source, ("", "_"))}"]'
         if name == "k":
             return 'p["k"]'
+        if name in "xy":
+            return self.operand(dim["xy".index(name)])
+        if name == "r":
+            return self.read(dim)
         if name == "u":
             return self.unused(dim)
         if name == "F":
@@ -178,13 +204,28 @@ class Body:
         if known:
             return known[-1 - self.source.integer(0, len(known) - 1)]
         if not dim:
-            return self.number() if any(d for _, d in self.pool) else 'p["k"]'
+            return self.number() if any(len(d) == 1 for _, d in self.pool) else 'p["k"]'
         return f"({self.product(dim)})"
+
+    def read(self, dim: str) -> str:
+        """A vector made of a matrix, along one of its axes."""
+        known = [(n, d) for n, d in self.pool if len(d) == 2 and dim in d]
+        if known:
+            name, d = known[-1 - self.source.integer(0, len(known) - 1)]
+        else:
+            other = choice(self.source, self.dims)
+            d = choice(self.source, (dim + other, other + dim))
+            name = f"({self.product(d)})"
+        first = self.source.integer(0, 1) if d == dim * 2 else d[0] == dim
+        form = choice(self.source, ALONG if first else DOWN)
+        return form.format(M=name, v=self.operand(d[1] if first else d[0]))
 
     def product(self, dim: str) -> str:
         if not dim:
             return f'({self.operand("")} * p["k"])'
-        vectors = [(n, d) for n, d in self.pool if d]
+        if len(dim) == 2:
+            return f"mg.outer({self.operand(dim[0])}, {self.operand(dim[1])})"
+        vectors = [(n, d) for n, d in self.pool if len(d) == 1]
         if not vectors:
             return f'({self.operand("")} * p["{dim}"])'
         v, d = vectors[-1 - self.source.integer(0, len(vectors) - 1)]
@@ -230,12 +271,12 @@ def random_cell(
     leaves: list[str] = []
     later: list[Later] = []
     for _ in source.times(1, 3):
-        leaves.append("" if source.integer(0, 14) == 14 else choice(source, dims))
+        leaves.append(_width(source, dims, 14, kinds))
         later.append(source.later(slots + 7))
     if inputs is None:
         inputs = []
         for _ in source.times(0, 2):
-            inputs.append("" if source.integer(0, 9) == 9 else choice(source, dims))
+            inputs.append(_width(source, dims, 9, kinds))
             later.append(source.later(2))
     body, tags = Body(source, kinds, dims, dtype), set()
     for k, dim in enumerate(inputs):
@@ -291,6 +332,14 @@ def random_cell(
     params = dict.fromkeys(PARAMETER.findall(text))
     shapes = {n: n.strip("_").replace("k", "") for n in params}
     return Cell(name, text, slots, leaves, inputs, outputs, shapes, later, tags | body.used)
+
+
+def _width(source: Spans, dims: str, numbers: int, kinds: Sequence[str]) -> str:
+    """Of a leaf; one in so many is a number, and of a cell of matrices more are one."""
+    drawn = source.integer(0, numbers)
+    dim = "" if drawn == numbers else choice(source, dims)
+    matrix = dim and "matrix" in kinds and drawn > numbers // 2
+    return dim + choice(source, dims) if matrix else dim
 
 
 def _leaving(

@@ -7,7 +7,8 @@ Every call of a case is computed in several ways, of which all must agree:
     unfold          every recurrence written out as ordinary ops
     function        compiled; the same bits with 1, 2 and 3 threads, however small the work is,
                     when called again, also after other calls in the same workspace,
-                    and when its first argument is donated
+                    and when its first argument is donated; to rounding where small tensors are
+                    taken for large ones
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import Any
 import numpy as np
 import optree
 
-from ...compile import compiled, runner
+from ...compile import compiled, plan, runner
 from ...compile.function import function
 from ...graph import Tensor
 from ...io import tensors
@@ -87,7 +88,7 @@ def judge(case: Case, progress: Callable[[int], Any] = id, threads: Any = (1, 2,
             scope = program_of(case)
             step, calls = scope["step"], scope["calls"]
             functions = {n: function(step) for n in threads}
-            donating = function(step, donate=0)
+            donating, large = function(step, donate=0), function(step)
             first: list[np.ndarray] = []
             for number, args in enumerate(calls):
                 progress(number)
@@ -107,6 +108,10 @@ def judge(case: Case, progress: Callable[[int], Any] = id, threads: Any = (1, 2,
                     with splitting(n):
                         same_bits(wanted.paths, _copied(functions[n](*args)), found)
                 first = first or found
+                if number % 3 == 0:
+                    way = "function, all tensors large"
+                    with splitting(threads[-1]), large_tensors():
+                        wanted.compare(_copied(large(*args)))
                 if number % 2 == 0:
                     way = "function, donated"
                     with splitting(threads[-1]):
@@ -148,6 +153,16 @@ def splitting(threads: int) -> Iterator[None]:
             del os.environ["MINIGRAD_NUM_THREADS"]
         else:
             os.environ["MINIGRAD_NUM_THREADS"] = kept[1]
+
+
+@contextmanager
+def large_tensors() -> Iterator[None]:
+    """Every tensor per node is taken for one whose way through memory costs most."""
+    kept, plan.LARGE = plan.LARGE, 1
+    try:
+        yield
+    finally:
+        plan.LARGE = kept
 
 
 def _copied(tree: Any) -> list[np.ndarray]:
