@@ -15,7 +15,6 @@ from ..kernels.stages import LISTS
 from .language import AXES, CHEAP, FOLDS, MASKS, REPEATED, Row
 from .plan import Plan, Segment
 
-
 AT_ONCE = 4  # rows of a grid side by side: the sums over them would wait for each other
 
 

@@ -25,7 +25,8 @@ from ..recur import ROW, SHARED, Block, Via, domains
 from ..run.levels import summands
 from ..run.reference import reference
 from .language import AXES, FOLDS, LOGIC, MASKS, MOVED, REPEATED, Row, Sum, topological
-from .tensors import COMPOSED, RUNNING, Nest, Places, added, fold, grid, letters, moved, nest, running
+from .tensors import COMPOSED, RUNNING, Nest, Places, added, fold, letters, moved, nest, running
+from .tensors import grid as on_grid
 
 IN_CODE = (0.0, 0.5, 1.0, 2.0, float("inf"))  # of either sign: numbers that are no entry of a table
 
@@ -362,7 +363,7 @@ class Lowering:
         self, t: Tensor, subs: Sequence[str], out: str, rows: Sequence[Row], sizes: dict[str, int]
     ) -> Row:
         shapes = [tuple(sizes[c] for c in term) for term in subs]
-        found = grid(subs, out, shapes) if all(map(prod, shapes)) else None
+        found = on_grid(subs, out, shapes) if all(map(prod, shapes)) else None
         if found is not None and self._has_grid(found[0]):
             return self._on_grid(*found, rows)
         return self._loops(t, nest("sum", subs, out, shapes), rows, prod(sizes[c] for c in out))

@@ -8,7 +8,6 @@ They know no graph, no sizes and no cell.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache as once
 from typing import Any
@@ -23,7 +22,6 @@ from .vectors import Builder, Int, Lanes, Real
 BLOCK = 256  # rows that go through the steps of a stage together
 READS = ("const", *(kind + way for kind in ("load", "scalar", "down", "across")
                     for way in ("", "_shared", "_by")))  # fmt: skip
-WRITES = ("store", "put", "column", "column_scalar")
 COLUMN = 64  # rows of one partial column sum: thread counts do not change which are added first
 
 
@@ -180,16 +178,13 @@ def _row(k: Builder, real: Real, passes: tuple, tail: tuple, t: Any, r: Int) -> 
     for base, stride, jumps in _looked_up(codes):
         if base not in tables:
             tables[base] = t[base] + k.index(t[jumps], r * 2) * t[stride]
-    folded = [v for _, loops in passes for _, _, folds, _, _ in loops for _, _, v in folds]
-    folded += [v for _, loops in passes for *_, sums, _ in loops for _, v, *_ in sums]
-    uses = _uses([*codes, tail], folded)
 
     def one(instruction: tuple, known: dict[int, Any], j: Any, at: Any = None) -> None:
         _one(k, real, instruction, known, t, r, j, tables, at)
-        v = instruction[1]
-        # Rounded the same for all who read it: a product in two sums would be fused in both.
-        if uses[v] > 1 and isinstance(known[v], V):
-            known[v] = known[v].rounded()
+        # The same number wherever it is computed, here or again in another stage or block:
+        # a product fused into a sum in one of them would differ (and `x == max(x)` be false).
+        if isinstance(value := known.get(instruction[1]), V):
+            known[instruction[1]] = value.rounded()
 
     for scalars, loops in passes:
         for instruction in scalars:
@@ -197,9 +192,9 @@ def _row(k: Builder, real: Real, passes: tuple, tail: tuple, t: Any, r: Int) -> 
         for length, code, folds, sums, at_once in loops:
             totals = [k.var(k.const(EMPTY[f[0]], real)) for f in folds]
 
-            def fold(j: Any, local: dict[int, Any], folds: Any = folds, totals: Any = totals) -> None:
-                for (how, _, v), total in zip(folds, totals, strict=True):
-                    value = k.only(j, local[v].rounded(), EMPTY[how])
+            def fold(j: Any, local: dict[int, Any], own: Any = (folds, totals)) -> None:
+                for (how, _, v), total in zip(*own, strict=True):
+                    value = k.only(j, local[v], EMPTY[how])
                     total.value = JOIN[how](k, total.value, value)
 
             if isinstance(length, tuple):
@@ -247,9 +242,9 @@ def _grid(
                 fold(own, local)
             for (v, _), own_totals in zip(along, totals, strict=True):
                 for local, total in zip(values, own_totals, strict=True):
-                    total.value = total.value + k.only(j, local[v].rounded(), 0.0)
+                    total.value = total.value + k.only(j, local[v], 0.0)
             for v, to in down:
-                parts = [local[v].rounded() for local in values]
+                parts = [local[v] for local in values]
                 while len(parts) > 1:
                     parts = [a + b for a, b in zip(parts[::2], parts[1::2], strict=True)]
                 k.store(to, j, k.load(to, j) + parts[0])
@@ -262,17 +257,6 @@ def _grid(
     if at_once > 1:
         for i in k.rows(whole, m):
             rows(i, 1)
-
-
-def _uses(codes: Sequence[tuple], folded: Sequence[int]) -> Counter[int]:
-    """How often each value is read: by ops, by what writes it to memory, by reductions."""
-    found = Counter(folded)
-    for op, v, *rest in (i for code in codes for i in code):
-        if op in WRITES:
-            found[v] += 1
-        elif op not in READS:
-            found.update(rest)
-    return found
 
 
 def _looked_up(codes: Sequence[tuple]) -> list[tuple[int, int, int]]:
@@ -315,10 +299,10 @@ def _one(
         k.put(t[rest[0]] + r * t[rest[1]], 0, known[v])
     elif op == "column":
         row = t[rest[0]] + (r // COLUMN) * t[rest[1]]
-        k.store(row, j, k.load(row, j) + known[v].rounded())
+        k.store(row, j, k.load(row, j) + known[v])
     elif op == "column_scalar":
         row = t[rest[0]] + (r // COLUMN) * t[rest[1]]
-        k.put(row, 0, k.broadcast(row, 0, real) + known[v].rounded())
+        k.put(row, 0, k.broadcast(row, 0, real) + known[v])
     elif op == scalar.TOTAL:
         total = known[rest[0]]
         for a in rest[1:]:

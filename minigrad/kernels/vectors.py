@@ -187,7 +187,8 @@ class Builder:
         if len(xs) == 1:
             self.put(base, i, total)
         else:
-            self.store(base, Lanes(self.integer(i), real, self.first(self.integer(len(xs)), real)), total)
+            i, count = self.integer(i), self.integer(len(xs))
+            self.store(base, Lanes(i, real, self.first(count, real)), total)
 
     def copy(self, to: Int, source: Int, count: int) -> None:
         """Copy `count` bytes (a constant), any alignment; the ranges do not overlap."""

@@ -204,17 +204,19 @@ def test_a_matrix_is_looped_over_as_a_grid(m, n, dtype, large, plant, seed):
 
     def cell(p, S, x):
         k, v = x
-        S = mg.exp(-mg.expand_dims(mg.softplus(k), 1) * p["A"]) * S + mg.outer(k, mg.tanh(v - k @ S))
+        decay = mg.exp(-mg.expand_dims(mg.softplus(k), 1) * p["A"])
+        S = decay * S + mg.outer(k, mg.tanh(v - k @ S))
         scores = mg.sum(mg.tanh(S + v), axis=1)
         chosen = mg.sum(mg.where(S > mg.expand_dims(k, 1), S, v), axis=0)
         return S, (mg.softmax(scores) @ S, chosen * mg.max(S) + mg.mean(S, axis=0), S @ v)
 
     def step(p, k, v):
-        _, ys = mg.recur(cell, structure, shared=p, inputs=(k, v), initial=mg.expand_dims(p["S"], 0))
+        start = mg.expand_dims(p["S"], 0)
+        _, ys = mg.recur(cell, structure, shared=p, inputs=(k, v), initial=start)
         return ys, mg.grad(sum(mg.sum(mg.sin(y)) for y in ys), (p, k, v))
 
     structure, rng = mg.Structure.chain([3, 1, 2]), np.random.default_rng(seed)
-    p = {"A": rng.standard_normal((m, n)).astype(dtype), "S": np.ones((m, n), dtype)}
+    p = {"A": rng.random((m, n)).astype(dtype), "S": np.ones((m, n), dtype)}
     k, v = ((rng.standard_normal((6, d)) / d**0.5).astype(dtype) for d in (m, n))
     if plant is not None:
         k[4, m // 2] = v[1, 0] = plant

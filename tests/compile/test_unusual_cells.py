@@ -10,6 +10,7 @@ import pytest
 import minigrad as mg
 from minigrad.compile import runner
 from minigrad.kernels import threads
+from minigrad.testing.laws import close
 
 S = mg.Structure
 CHAIN, RAGGED, BACK = S.chain([4, 4]), S.chain([1, 4, 0, 3]), S.chain([2, 3], reverse=True)
@@ -336,3 +337,24 @@ def test_a_product_is_rounded_once_for_all_who_read_it(dtype):
     p = {"W": rng.standard_normal((7, 7)).astype(dtype), "w": rng.standard_normal(7).astype(dtype)}
     for found in mg.function(step)(p, rng.standard_normal((6, 7)).astype(dtype)):
         assert not found.any()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_is_computed_again_is_the_same_number(dtype):
+    """The derivative asks which element was the largest, in a block of its own."""
+
+    def cell(p, M, x):
+        M = p["A"] * M + mg.outer(x, mg.tanh(x - x @ M))
+        return M, x * mg.max(M)
+
+    def step(p, xs):
+        start = np.ones((1, 2, 2), dtype)
+        _, ys = mg.recur(cell, S.chain([3, 1]), shared=p, inputs=xs, initial=start)
+        return ys, mg.grad(mg.sum(mg.sin(ys)), (p, xs))
+
+    rng = np.random.default_rng(1)
+    for _ in range(8):
+        p = {"A": rng.standard_normal((2, 2)).astype(dtype)}
+        args = p, rng.standard_normal((4, 2)).astype(dtype)
+        wanted = mg.reference(step(*mg.tensors(args)))
+        close(mg.function(step)(*args), wanted, 1e-4 if dtype == "float32" else 1e-11)
