@@ -32,8 +32,12 @@ class Schedule:
                 lists[k].extend(calls)
         if parties > 1:  # the caller waits for all at the end, nobody for the caller
             lists[0].append((0, meetings + 1, parties, 0))
-            for calls in lists[1:]:
-                calls.append((0, 0, 0, 0))
+            kernels, give_way = glue.kernels(), glue.sched_yield()
+            for k, calls in enumerate(lists[1:]):
+                bell = address(threads.bell(k))
+                lists[0].insert(0, (kernels.ring.address, bell, 1, 0))
+                calls.insert(0, (kernels.ring.address, bell, 0, 0))
+                calls += [(0, 0, 0, 0), (kernels.linger.address, bell, threads.LOOKS, give_way)]
         self.lists = [glue.calls(calls) for calls in lists]
         self.arrived = np.zeros(8, np.int64)
         self.work = [

@@ -41,6 +41,8 @@ from minigrad.kernels.vectors import REALS
 bind = kernel(glue.bind)
 bind_and_run = kernel(glue.bind_and_run)
 sequence = kernel(glue.sequence)
+linger = kernel(glue.linger)
+ring = kernel(glue.ring)
 zero = kernel(glue.zero)
 copy_float32 = kernel(glue.copying(REALS["float32"]))
 copy_float64 = kernel(glue.copying(REALS["float64"]))
@@ -196,9 +198,24 @@ def _call(k: Builder, f: Int, *args: Int) -> None:
 
 def _barrier(k: Builder, arrived: Int, target: Int, give_way: Int) -> None:
     """Add one arrival, then wait until there are `target` of them."""
+    k.ir.atomic_rmw("add", k.ir.inttoptr(arrived.value, I64.as_pointer()), I64(1), "seq_cst")
+    _wait(k, arrived, target, give_way, None)
+
+
+def ring(k: Builder, bell: Int, on: Int, _: Int) -> None:
+    """Tell the thread that lingers at `bell` that there is work (1), or that it has come (0)."""
+    k.put_index(bell, 0, on)
+
+
+def linger(k: Builder, bell: Int, looks: Int, give_way: Int) -> None:
+    """Wait for work a little, before this thread sleeps: waking it takes as long as a small step."""
+    _wait(k, bell, k.integer(1), give_way, looks)
+
+
+def _wait(k: Builder, word: Int, target: Int, give_way: Int, looks: Int | None) -> None:
+    """Until the word in memory is `target` or more, or it has been looked at so often."""
     b = k.ir
-    pointer = b.inttoptr(arrived.value, I64.as_pointer())
-    b.atomic_rmw("add", pointer, I64(1), "seq_cst")
+    pointer = b.inttoptr(word.value, I64.as_pointer())
     look, wait, rest, after = (b.append_basic_block(n) for n in ("look", "wait", "rest", "after"))
     before = b.block
     b.branch(look)
@@ -206,7 +223,10 @@ def _barrier(k: Builder, arrived: Int, target: Int, give_way: Int) -> None:
     spins = b.phi(I64)
     spins.add_incoming(I64(0), before)
     there = b.load_atomic(pointer, "seq_cst", 8)
-    b.cbranch(b.icmp_signed(">=", there, target.value), after, wait)
+    enough = b.icmp_signed(">=", there, target.value)
+    if looks is not None:
+        enough = b.or_(enough, b.icmp_signed(">=", spins, looks.value))
+    b.cbranch(enough, after, wait)
     b.position_at_end(wait)
     more = b.add(spins, I64(1))
     tired = b.icmp_signed("==", b.srem(more, I64(SPINS)), I64(0))

@@ -2,6 +2,9 @@
 
 Helpers sleep on raw locks, which hands work over in a few microseconds (futures: 84).
 They are started when first needed and again after a fork.
+A core that sleeps takes longer to come back, and so does the interpreter's lock where it must be
+waited for: at the end of its work a helper looks at its `bell` for a moment, still in native code.
+That only ends its waiting; when there is work, and which, the locks say.
 Which thread runs a part never matters for a result: parts do not share sums.
 
 An interrupt (Ctrl-C, or any signal handler that raises) may come between any two steps of Python,
@@ -25,7 +28,10 @@ from functools import partial
 from operator import call as apply
 from typing import Any
 
+import numpy as np
+
 Call = Callable[..., Any]
+LOOKS = 200_000  # at its bell, before a helper sleeps: some tenths of a millisecond
 
 
 def count() -> int:
@@ -57,7 +63,15 @@ class Helper:
 
 
 _helpers: list[Helper] = []
+_bells: list[np.ndarray] = []
 _pool = _thread.allocate_lock()
+
+
+def bell(number: int) -> np.ndarray:
+    """What helper `number` looks at before it sleeps; `glue.ring` writes there."""
+    while len(_bells) <= number:
+        _bells.append(np.zeros(8, np.int64))  # a cache line of its own
+    return _bells[number]
 
 
 def together(begin: Call, call: Call, parts: Sequence[tuple]) -> None:

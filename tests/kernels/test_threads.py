@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
@@ -40,6 +41,20 @@ def test_every_part_runs_once(schedule, parties):
     for k in range(1, 4):
         made.run()
         assert (found == k).all()
+
+
+def test_a_helper_looks_at_its_bell_for_a_moment():
+    kernels, bell = glue.kernels(), np.zeros(8, np.int64)
+    linger = partial(kernels.linger.run, address(bell), 10**12, glue.sched_yield())
+    thread = threading.Thread(target=linger, daemon=True)
+    thread.start()
+    assert thread.is_alive()
+    kernels.ring.run(address(bell), 1, 0)
+    thread.join(60)
+    assert not thread.is_alive()
+    kernels.ring.run(address(bell), 0, 0)
+    kernels.linger.run(address(bell), 1000, 0)  # nobody rings: it ends nevertheless
+    assert not bell.any()
 
 
 def test_several_users(schedule):
