@@ -208,7 +208,7 @@ def ring(k: Builder, bell: Int, on: Int, _: Int) -> None:
 
 
 def linger(k: Builder, bell: Int, looks: Int, give_way: Int) -> None:
-    """Wait for work a little, before this thread sleeps: waking it takes as long as a small step."""
+    """Wait for work a little, before this thread sleeps: waking it takes as long as small work."""
     _wait(k, bell, k.integer(1), give_way, looks)
 
 
