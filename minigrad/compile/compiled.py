@@ -20,11 +20,13 @@ from .lane import Lane, Step
 from .layout import Layout, layout_of
 from .lower import Unsupported, able
 from .memory import Pool
+from .plan import Form
 from .program import program_for
 from .results import plain, settled, varying
 from .runner import Runner
 
 WIDE = 12  # rows of a level and thread, from which on products are as fast as with more
+LONG = 8  # rows of a component, from which on sums by component are small beside them
 
 
 class Compiled:
@@ -78,11 +80,11 @@ class Compiled:
         per_row = tuple(dict.fromkeys(ref for ref, summed in leaving if not summed))
         summed = tuple(dict.fromkeys(ref for ref, summed in leaving if summed))
         added: tuple[Tensor, ...] = ()
-        wide = False
+        form = Form()
         if not between:
-            added, wide = _added(asked, layout_of(structure)), _is_wide(layout_of(structure))
+            added, form = _added(asked, layout_of(structure)), _form(layout_of(structure))
         try:
-            program = program_for(block, structure.wires, vias, per_row, summed, added, wide)
+            program = program_for(block, structure.wires, vias, per_row, summed, added, form)
         except Unsupported as why:
             how = f"runs in NumPy, level by level, because there is no code for {why}"
             self.notes.append(f"{block.name} over {structure}{cuts}: {how}")
@@ -121,11 +123,13 @@ class Compiled:
         ])  # fmt: skip
 
 
-def _is_wide(layout: Layout) -> bool:
-    """Whether a thread has many rows at each of several levels, all of which have their inputs."""
+def _form(layout: Layout) -> Form:
+    """What plans are told of a structure; wide where a thread has many rows at each of several
+    levels, all of which have their inputs."""
     levels = len(layout.ranges)
     dense = all(slot.shift is not None for slot in layout.slots.values())
-    return levels > 1 and dense and layout.n >= WIDE * levels * count()
+    wide = levels > 1 and dense and layout.n >= WIDE * levels * count()
+    return Form(wide, dense and len(layout.slots) == 1, layout.n >= LONG * layout.components)
 
 
 def _added(asked: Sequence[Tensor], layout: Layout) -> tuple[Tensor, ...]:

@@ -33,6 +33,8 @@ class Description:
 
     stages, gather : nested tuples of numbers and op names: the text of the block's own kernels.
     here           : by stage, the places of rows that pass: of those at hand there is memory only.
+    ring           : what goes round from level to level: how many rows a level has at most, how far
+                     away a row's source is, the places of ports, the places of slots.
     lists          : what kernels that all blocks share go through: arrays of entries' numbers,
                      by the names that `kernels.stages` gives their columns.
     """
@@ -64,6 +66,11 @@ class Description:
             tuple(self.place(r) for r, s in plan.passing.items() if s == stage)
             for stage in range(3)
         )
+        self.ring: tuple = ()
+        if plan.ring:
+            ports = tuple(self.place(r) for r in dict.fromkeys(plan.ring.values()))
+            slots = tuple(self.place(r) for r in plan.ring)
+            self.ring = (self.entry("level"), self.entry("shift"), ports, slots)
         self.gather = tuple(self._gather(key, ph_size) for key, ph_size in self._slot_sizes())
         self.lists: dict[str, list[tuple[int, ...]]] = {name: [] for name in LISTS}
         for m in plan.matrices:
@@ -78,7 +85,9 @@ class Description:
             text for stage, text in zip(self.stages, _STAGES, strict=True)
             if stage or (text is _STAGES[1] and self.gather)
         ]  # fmt: skip
-        head = _HEAD.format(real=real, stages=self.stages, here=self.here, gather=self.gather)
+        head = _HEAD.format(
+            real=real, stages=self.stages, here=self.here, ring=self.ring, gather=self.gather
+        )
         return "".join([head, *own])
 
     # -- addresses -------------------------------------------------------------------------------
@@ -282,7 +291,10 @@ class Description:
 
     def _column(self, r: Row, v: int) -> tuple:
         kind = "column" if r.size != 1 else "column_scalar"
-        return kind, v, self.entry("sums", r), self.entry("sums_stride", r)
+        place = self.entry("sums", r), self.entry("sums_stride", r)
+        if r in self.plan.by_component:
+            return "column_by", v, *place, self.entry("component")
+        return kind, v, *place
 
     # -- around the stages -------------------------------------------------------------------------
 
@@ -447,6 +459,7 @@ from minigrad.kernels.vectors import REALS
 REAL = REALS["{real}"]
 STAGES = {stages}
 HERE = {here}
+RING = {ring}
 GATHER = {gather}
 '''
 _STAGES = (
@@ -460,7 +473,7 @@ def pre(k, table, start, stop):
 
 @kernel
 def core(k, table, start, stop):
-    stages.levels_kernel(k, REAL, STAGES[1], HERE[1], GATHER, table, start, stop)
+    stages.levels_kernel(k, REAL, STAGES[1], HERE[1], RING, GATHER, table, start, stop)
 ''',
     '''
 

@@ -73,7 +73,8 @@ class Buffers:
     """The arrays that the kernels of a program work in, for one structure and number of threads.
 
     value  : (n, size) of every stored row node, in places of the layout.
-    passing: by row node that passes, (rows, size) for every thread: as many as are at hand at once.
+    passing: by row node that passes, (rows, size) for every thread: as many as are at hand at once;
+             of what goes round in a ring three times as many, the last of them zeros.
     dense  : by slot, how many rows back its state is read in place; None: it is gathered.
     indexed: (n, size) of every argument that enters by an Index, gathered at each call; but not of
              those looked up in their table, unless some rows are none of it.
@@ -83,7 +84,7 @@ class Buffers:
     packed, joined: by matrix, as the product kernel reads it; whole, where it has several blocks.
     bias   : by bundle, the shared vectors its accumulators start from.
     outer, outer_sums: by product of stacked rows, its result; the column sums that come with it.
-    columns: by row node, the other column sums, in chunks of rows.
+    columns: by row node, the other column sums, in chunks of rows or by component.
     runs, loops: by what is moved, and by operand: what `kernels.tensors` reads of it.
     blank  : what must be zero whenever the kernels run; they leave it so.
     """
@@ -94,6 +95,7 @@ class Buffers:
     ):  # fmt: skip
         self.program, self.n, self.dtype = program, layout.n, program.dtype
         self.ghosts, self.ghosts_at = layout.ghosts, layout.ghosts_at
+        self.components = layout.components
         self.arena = Arena(pool)
         self.blank: list[np.ndarray] = []
         plan = program.plan
@@ -154,7 +156,9 @@ class Buffers:
             if r not in self.value and r not in self.passing:
                 self._area([r])
         for r in slots:
-            if r not in self.value:
+            if r in plan.ring:
+                self.passing[r] = self.passing[plan.ring[r]]
+            elif r not in self.value:
                 self.value[r] = self._shifted(r)
         for r in plan.moved:
             if r.op == "part":
@@ -162,9 +166,12 @@ class Buffers:
 
     def _area(self, members: Sequence[Row]) -> None:
         width = sum(r.size for r in members)
-        if members[0] in self.program.plan.passing:
-            rows = self.at_hand[self.program.plan.passing[members[0]]]
+        plan, first = self.program.plan, members[0]
+        ring = first in plan.ring.values()
+        if ring or first in plan.passing:
+            rows = 3 * self.at_hand[1] if ring else self.at_hand[plan.passing[first]]
             each = [self._array(rows, self._padded(width)) for _ in range(self.threads)]
+            self.blank += [whole[2 * self.at_hand[1] :] for whole in each if ring]
             ends = list(accumulate(r.size for r in members))
             for r, end in zip(members, ends, strict=True):
                 self.passing[r] = [whole[:, end - r.size : end] for whole in each]
@@ -238,7 +245,10 @@ class Buffers:
         ]
         chunks = -(-self.n // COLUMN)
         columns = [r for rows in plan.columns.values() for r in rows]
-        self.columns = {r: self._array(chunks, r.size) for r in columns}
+        self.columns = {
+            r: self._array(self.components if r in plan.by_component else chunks, r.size)
+            for r in columns
+        }  # fmt: skip
         self.zeros = self.zeroed(max((o.width for o in plan.outers), default=1))
         self.runs = {
             (r, k): np.array(runs, np.int64)

@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..graph import Tensor
 from .language import AXES, CHEAP, FOLDS, MASKS, MOVED, REPEATED, Row, Sum, reads, topological
@@ -98,19 +98,31 @@ class Segment:
     columns: list[Row]  # of those, or of leaves: added into their column sums
 
 
+class Form(NamedTuple):
+    """What a plan is told of a structure.
+
+    wide : a level has many rows, so products with the inputs are as fast there as for all rows
+           at once, and what they give need not go through memory.  The numbers are the same.
+    chain: a row has one source at most, as far away in every row, and of the level before.
+    long : a component has many rows: sums by component need less memory than what they add up.
+    """
+
+    wide: bool = False
+    chain: bool = False
+    long: bool = False
+
+
 class Plan:
     """What to run for a lowered block.
 
     Sizes enter through `Lowering`'s rows only as relative facts.
     """
 
-    def __init__(self, low: Lowering, added: Collection[Tensor] = (), wide: bool = False):
+    def __init__(self, low: Lowering, added: Collection[Tensor] = (), form: Form | None = None):
         """added: of the rows that leave, those that are only ever added up in a table, each row of
         which belongs to one component of the structure.
-        wide : a level has many rows, so products with the inputs are as fast there as for all rows
-               at once, and what they give need not go through memory.  The numbers are the same.
         """
-        self.low, self.wide = low, wide
+        self.low, self.form = low, form or Form()
         self.gathered = len({slot for slot, _ in low.slots}) > 1  # several slots are always copied
         self.order = topological(low.roots())
         self._sums()
@@ -122,6 +134,7 @@ class Plan:
         self._products()
         self._looked_up()
         self._passing()
+        self._ringed()
 
     # -- stage and depth of every node -------------------------------------------------------------
 
@@ -136,7 +149,7 @@ class Plan:
             p.args[0].size * z.size for z in self.order if z in before for p in z.prods
             if p.args[0] not in after
         )  # fmt: skip
-        wide = self.wide and sum(given) <= CACHED
+        wide = self.form.wide and sum(given) <= CACHED
         self.stage: dict[Row, int] = {}
         for r in self.order:
             if r not in after:
@@ -329,13 +342,17 @@ class Plan:
         """Walk the segments backwards; what one needs of an earlier one becomes stored there."""
         self.columns: dict[tuple[int, int], list[Row]] = {}
         covered = {s.right for s in self.outer_sums}
+        self.by_component: set[Row] = set()  # column sums that are made in the loop
         self.direct_columns = []  # column sums that come with a weight gradient
         for s in self.column_sums:
             if s.left in covered and s.left.op not in ("in", "slot"):
                 self.direct_columns.append(s)
                 continue
             stage, depth = self.stage[s.left], self.depth[s.left]
-            stage, depth = (2, 0) if stage == 1 else (stage, depth)
+            if stage == 1 and self.form.long and s.left.size >= LARGE:
+                self.by_component.add(s.left)
+            elif stage == 1:
+                stage, depth = 2, 0
             self.columns.setdefault((stage, depth), []).append(s.left)
         users: dict[Row, int] = {}
         for r in self.order:
@@ -452,10 +469,44 @@ class Plan:
         Its memory is as long as the rows that go through the stage together, not as all:
         it stays in the cache, and is written again by the next.
         """
-        made: dict[Row, set[int]] = {}
-        read: dict[Row, set[int]] = {}
+        made, read = self._traffic()
         kept = {*self.low.rows.values()} - self.added.keys()
         kept |= {*self.low.ports.values()} | self.summed()
+        kept |= {a for r in self.moved if r.op == "part" for a in (r, *r.args)}
+        found = {
+            r: next(iter(stages)) for r, stages in made.items()
+            if len(stages) == 1 and read.get(r, stages) == stages
+            and r not in kept and r.op not in ("in", "slot", "vec", "const")
+        }  # fmt: skip
+        torn = {r for a in self.areas if not found.keys() >= {*a.members} for r in a.members}
+        self.passing = {r: stage for r, stage in found.items() if r not in torn}
+
+    def _ringed(self) -> None:
+        """Slots, each with the port that it reads, of which nobody but the next level knows:
+        memory of two levels is enough for them."""
+        self.ring: dict[Row, Row] = {}
+        if not self.form.chain or self.gathered:
+            return
+        made, read = self._traffic()
+        kept = {*self.low.rows.values()} | self.summed()
+        kept |= {a for r in self.moved if r.op == "part" for a in (r, *r.args)}
+        slots = {r: self.low.ports.get((0, r.tensor[1])) for r in self.order if r.op == "slot"}
+
+        def inside(r: Row | None) -> bool:
+            return r is not None and r not in kept and read.get(r, {1}) == {1}
+
+        lost = {
+            port for slot, port in slots.items()
+            if not (inside(slot) and inside(port) and made.get(port) == {1})  # type: ignore[arg-type]
+        }  # fmt: skip
+        whole = {port for port in slots.values() if port not in lost}
+        lost |= {r for a in self.areas if not whole >= {*a.members} for r in a.members}
+        self.ring = {slot: port for slot, port in slots.items() if port and port not in lost}
+
+    def _traffic(self) -> tuple[dict[Row, set[int]], dict[Row, set[int]]]:
+        """In which stages rows are written to memory, and in which they are read."""
+        made: dict[Row, set[int]] = {}
+        read: dict[Row, set[int]] = {}
         for (stage, _), segment in self.segments.items():
             for r in segment.stores:
                 made.setdefault(r, set()).add(stage)
@@ -466,19 +517,11 @@ class Plan:
                 made.setdefault(z, set()).add(stage)
                 read.setdefault(p.args[0], set()).add(stage)
         for r in self.moved:
-            if r.op == "part":
-                kept |= {r, r.args[0]}
-            else:
+            if r.op != "part":
                 made[r] = {self.stage[r]}
                 for a in r.args:
                     read.setdefault(a, set()).add(self.stage[r])
-        found = {
-            r: next(iter(stages)) for r, stages in made.items()
-            if len(stages) == 1 and read.get(r, stages) == stages
-            and r not in kept and r.op not in ("in", "slot", "vec", "const")
-        }  # fmt: skip
-        torn = {r for a in self.areas if not found.keys() >= {*a.members} for r in a.members}
-        self.passing = {r: stage for r, stage in found.items() if r not in torn}
+        return made, read
 
     def feeds_edges_only(self, b: Bundle) -> bool:
         """Whether a bundle is read by nobody but along edges.

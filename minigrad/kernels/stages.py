@@ -52,6 +52,23 @@ class _Here:
         self.t = t
         self.base = {base: t[base] - first * t[stride] for base, stride in places}
 
+    def turn(self, k: Builder, ring: tuple, ranges: Int, level: Int) -> None:
+        """What goes round: the level's rows in one half of a ring, its sources' in the other.
+
+        Behind the halves are zeros, which the first level reads.
+        """
+        rows, shift, ports, slots = ring
+        t, rows, odd = self.t, self.t[rows], level % 2
+        first = k.index(ranges, level * 2)
+        begins = level.equals(0)
+        before = k.choose(begins, level, level - 1)
+        source = k.choose(begins, first, k.index(ranges, before * 2) + t[shift])
+        half = k.choose(begins, 2, 1 - odd)
+        for base, stride in ports:
+            self.base[base] = t[base] + (odd * rows - first) * t[stride]
+        for base, stride in slots:
+            self.base[base] = t[base] + (half * rows - source) * t[stride]
+
     def __getitem__(self, entry: int) -> Int:
         return self.base[entry] if entry in self.base else self.t[entry]
 
@@ -68,7 +85,7 @@ def chunks_kernel(
 
 
 def levels_kernel(
-    k: Builder, real: Real, steps: tuple, here: tuple, gather: tuple, table: Int,
+    k: Builder, real: Real, steps: tuple, here: tuple, ring: tuple, gather: tuple, table: Int,
     start: Int, stop: Int,
 ) -> None:  # fmt: skip
     """Levels [start, stop) of one thread's part.
@@ -82,7 +99,10 @@ def levels_kernel(
         with k.when(a < b):
             for g in gather:
                 _gather_slot(k, real, g, table, t, a, b)
-            _steps(k, real, steps, _Here(t, here, a), a, b, level)
+            near = _Here(t, here, a)
+            if ring:
+                near.turn(k, ring, ranges, level)
+            _steps(k, real, steps, near, a, b, level)
 
 
 def _steps(k: Builder, real: Real, steps: tuple, t: Any, a: Int, b: Int, level: Int) -> None:
@@ -299,6 +319,9 @@ def _one(
         k.put(t[rest[0]] + r * t[rest[1]], 0, known[v])
     elif op == "column":
         row = t[rest[0]] + (r // COLUMN) * t[rest[1]]
+        k.store(row, j, k.load(row, j) + known[v])
+    elif op == "column_by":
+        row = t[rest[0]] + k.index(t[rest[2]], r) * t[rest[1]]
         k.store(row, j, k.load(row, j) + known[v])
     elif op == "column_scalar":
         row = t[rest[0]] + (r // COLUMN) * t[rest[1]]

@@ -158,11 +158,12 @@ def splitting(threads: int) -> Iterator[None]:
 @contextmanager
 def large_tensors() -> Iterator[None]:
     """Every tensor per node is taken for one whose way through memory costs most."""
-    kept, plan.LARGE = plan.LARGE, 1
+    kept = plan.LARGE, compiled.LONG
+    plan.LARGE, compiled.LONG = 1, 0
     try:
         yield
     finally:
-        plan.LARGE = kept
+        plan.LARGE, compiled.LONG = kept
 
 
 def _copied(tree: Any) -> list[np.ndarray]:
