@@ -20,7 +20,7 @@ from .lane import Lane, Step
 from .layout import Layout, layout_of
 from .lower import Unsupported, able
 from .memory import Pool
-from .plan import Form
+from .plan import Course
 from .program import program_for
 from .results import plain, settled, varying
 from .runner import Runner
@@ -80,11 +80,11 @@ class Compiled:
         per_row = tuple(dict.fromkeys(ref for ref, summed in leaving if not summed))
         summed = tuple(dict.fromkeys(ref for ref, summed in leaving if summed))
         added: tuple[Tensor, ...] = ()
-        form = Form()
+        course = Course()
         if not between:
-            added, form = _added(asked, layout_of(structure)), _form(layout_of(structure))
+            added, course = _added(asked, layout_of(structure)), _course(layout_of(structure))
         try:
-            program = program_for(block, structure.wires, vias, per_row, summed, added, form)
+            program = program_for(block, structure.wires, vias, per_row, summed, added, course)
         except Unsupported as why:
             how = f"runs in NumPy, level by level, because there is no code for {why}"
             self.notes.append(f"{block.name} over {structure}{cuts}: {how}")
@@ -123,13 +123,13 @@ class Compiled:
         ])  # fmt: skip
 
 
-def _form(layout: Layout) -> Form:
+def _course(layout: Layout) -> Course:
     """What plans are told of a structure; wide where a thread has many rows at each of several
     levels, all of which have their inputs."""
     levels = len(layout.ranges)
     dense = all(slot.shift is not None for slot in layout.slots.values())
     wide = levels > 1 and dense and layout.n >= WIDE * levels * count()
-    return Form(wide, dense and len(layout.slots) == 1, layout.n >= LONG * layout.components)
+    return Course(wide, dense and len(layout.slots) == 1, layout.n >= LONG * layout.components)
 
 
 def _added(asked: Sequence[Tensor], layout: Layout) -> tuple[Tensor, ...]:

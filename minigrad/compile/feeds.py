@@ -124,8 +124,11 @@ class Feeds(Timetable):
             if stride >= 0:
                 self._fix(runner, stride, width * dtype.itemsize)
             return True
-        given = None if shared else self._rows_of(t, runner.n, width, dtype, runner.layout)
+        n, layout = (t.size // max(width, 1), None) if shared else (runner.n, runner.layout)
+        given = self._rows_of(t, n, width, dtype, layout)
         if given is None or given[0] is None:
+            return False
+        if stride < 0 and shared and not given[0].flags.c_contiguous:
             return False
         self._hold(runner, entry, stride, given[0])
         return True

@@ -98,7 +98,7 @@ class Segment:
     columns: list[Row]  # of those, or of leaves: added into their column sums
 
 
-class Form(NamedTuple):
+class Course(NamedTuple):
     """What a plan is told of a structure.
 
     wide : a level has many rows, so products with the inputs are as fast there as for all rows
@@ -118,11 +118,11 @@ class Plan:
     Sizes enter through `Lowering`'s rows only as relative facts.
     """
 
-    def __init__(self, low: Lowering, added: Collection[Tensor] = (), form: Form | None = None):
+    def __init__(self, low: Lowering, added: Collection[Tensor] = (), course: Course | None = None):
         """added: of the rows that leave, those that are only ever added up in a table, each row of
         which belongs to one component of the structure.
         """
-        self.low, self.form = low, form or Form()
+        self.low, self.course = low, course or Course()
         self.gathered = len({slot for slot, _ in low.slots}) > 1  # several slots are always copied
         self.order = topological(low.roots())
         self._sums()
@@ -149,7 +149,7 @@ class Plan:
             p.args[0].size * z.size for z in self.order if z in before for p in z.prods
             if p.args[0] not in after
         )  # fmt: skip
-        wide = self.form.wide and sum(given) <= CACHED
+        wide = self.course.wide and sum(given) <= CACHED
         self.stage: dict[Row, int] = {}
         for r in self.order:
             if r not in after:
@@ -349,7 +349,7 @@ class Plan:
                 self.direct_columns.append(s)
                 continue
             stage, depth = self.stage[s.left], self.depth[s.left]
-            if stage == 1 and self.form.long and s.left.size >= LARGE:
+            if stage == 1 and self.course.long and s.left.size >= LARGE:
                 self.by_component.add(s.left)
             elif stage == 1:
                 stage, depth = 2, 0
@@ -482,10 +482,10 @@ class Plan:
         self.passing = {r: stage for r, stage in found.items() if r not in torn}
 
     def _ringed(self) -> None:
-        """Slots, each with the port that it reads, of which nobody but the next level knows:
-        memory of two levels is enough for them."""
+        """Slots of large states, each with the port that it reads, of which nobody but the next
+        level knows: memory of two levels is enough for them."""
         self.ring: dict[Row, Row] = {}
-        if not self.form.chain or self.gathered:
+        if not self.course.chain or self.gathered:
             return
         made, read = self._traffic()
         kept = {*self.low.rows.values()} | self.summed()
@@ -493,7 +493,8 @@ class Plan:
         slots = {r: self.low.ports.get((0, r.tensor[1])) for r in self.order if r.op == "slot"}
 
         def inside(r: Row | None) -> bool:
-            return r is not None and r not in kept and read.get(r, {1}) == {1}
+            alone = r is not None and r not in kept and read.get(r, {1}) == {1}
+            return alone and r.size >= LARGE  # type: ignore[union-attr]
 
         lost = {
             port for slot, port in slots.items()

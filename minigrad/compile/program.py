@@ -16,7 +16,7 @@ from ..kernels import cache, gemm, stages
 from ..recur import Block, Via, domain_kinds
 from .emit import Description
 from .lower import Lowering, Unsupported
-from .plan import Form, Plan
+from .plan import Course, Plan
 
 ELEMENT = 8.0  # multiply-adds of a product in the time of an elementwise op on one element
 
@@ -40,10 +40,10 @@ class Program:
         rows: tuple[Tensor, ...],
         sums: tuple[Tensor, ...],
         added: tuple[Tensor, ...],
-        form: Form,
+        course: Course,
     ):
         self.low = Lowering(block, wires, vias, rows, sums)
-        self.plan = Plan(self.low, added, form)
+        self.plan = Plan(self.low, added, course)
         self.text = Description(self.plan)
         self.inputs = [r for r in self.plan.order if r.op == "in"]
         self.numbers = {ph: k for k, ph in enumerate(block.inputs)}
@@ -97,19 +97,19 @@ def program_for(
     rows: tuple[Tensor, ...],
     sums: tuple[Tensor, ...],
     added: tuple[Tensor, ...] = (),
-    form: Form | None = None,
+    course: Course | None = None,
 ) -> Program:
     """The program of a block, made once.
 
-    added: those of `rows` that are only ever added up in a table; form: see `Plan`.
+    added: those of `rows` that are only ever added up in a table; course: see `Plan`.
 
     Raises `Unsupported` (kept as well) where there is no code.
     """
-    form = form or Form()
-    key = ("program", rows, sums, added, form, domain_kinds(vias), wires)
+    course = course or Course()
+    key = ("program", rows, sums, added, course, domain_kinds(vias), wires)
     if key not in block.cache:
         try:
-            block.cache[key] = Program(block, wires, vias, rows, sums, added, form)
+            block.cache[key] = Program(block, wires, vias, rows, sums, added, course)
         except Unsupported as why:  # its words alone: an exception holds on to frames
             block.cache[key] = why.args
     if isinstance(block.cache[key], tuple):

@@ -11,6 +11,7 @@ from .alike import alike
 from .flat import flat
 from .fuse import fuse
 from .intern import intern
+from .lift import lift
 from .merge import merge
 from .picked import picked
 from .recall import recalled
@@ -47,4 +48,4 @@ def _same(a: Sequence[Tensor], b: Sequence[Tensor]) -> bool:
 
 
 def _in_blocks(outputs: Sequence[Tensor], able: Able | None) -> list[Tensor]:
-    return merge(flat(fuse(regions(outputs, able)), able))
+    return merge(flat(lift(fuse(regions(outputs, able))), able))
