@@ -126,10 +126,13 @@ class Compiled:
 def _course(layout: Layout) -> Course:
     """What plans are told of a structure; wide where a thread has many rows at each of several
     levels, all of which have their inputs."""
-    levels = len(layout.ranges)
-    dense = all(slot.shift is not None for slot in layout.slots.values())
+    slots, levels = list(layout.slots.values()), len(layout.ranges)
+    dense = all(slot.shift is not None for slot in slots)
     wide = levels > 1 and dense and layout.n >= WIDE * levels * count()
-    return Course(wide, dense and len(layout.slots) == 1, layout.n >= LONG * layout.components)
+    # Backwards, a short sequence begins at a later level, among rows that do have a source.
+    begin = int(layout.ranges[0, 1] - layout.ranges[0, 0]) if levels else 0
+    chain = dense and len(slots) == 1 and len(slots[0].source) == layout.n - begin
+    return Course(wide, chain, layout.n >= LONG * layout.components)
 
 
 def _added(asked: Sequence[Tensor], layout: Layout) -> tuple[Tensor, ...]:

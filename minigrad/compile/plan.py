@@ -103,7 +103,8 @@ class Course(NamedTuple):
 
     wide : a level has many rows, so products with the inputs are as fast there as for all rows
            at once, and what they give need not go through memory.  The numbers are the same.
-    chain: a row has one source at most, as far away in every row, and of the level before.
+    chain: every row but those of the first level has one source, as far away in every row, and of
+           the level before.
     long : a component has many rows: sums by component need less memory than what they add up.
     """
 
@@ -349,7 +350,7 @@ class Plan:
                 self.direct_columns.append(s)
                 continue
             stage, depth = self.stage[s.left], self.depth[s.left]
-            if stage == 1 and self.course.long and s.left.size >= LARGE:
+            if stage == 1 and self.course.long and s.left.size >= max(LARGE, 2):
                 self.by_component.add(s.left)
             elif stage == 1:
                 stage, depth = 2, 0

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad.testing.laws import close
-from minigrad.testing.tester.worker import large_tensors
+from minigrad.testing.tester.worker import large_tensors, splitting
 from tests.counting import examples
 
 RNG = np.random.default_rng(0)
@@ -294,3 +294,27 @@ def test_products_sum_what_one_operand_alone_has_first(product, data):
     wanted = mg.reference(step(*mg.tensors(tuple(x))))
     np.testing.assert_allclose(mg.function(step)(*x), wanted, rtol=1e-12, atol=1e-13)
     np.testing.assert_allclose(mg.evaluate(step(*mg.tensors(tuple(x)))), wanted, 1e-12, 1e-13)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_large_states_that_go_round_begin_as_they_should(threads):
+    """Backwards, a short sequence begins at a later level, where its rows have no source, and
+    where an earlier call has left something."""
+
+    def cell(p, carry, x):
+        first, second = carry
+        return (first, 0.5 * (x + first + mg.tanh(second))), second * p
+
+    def step(p, x, w, structure):
+        start = (np.zeros((1, 2, 3)), np.ones((1, 2, 3)))
+        states, ys = mg.recur(cell, structure, shared=p, initial=start, inputs=x)
+        return ys, mg.vjp((states[1], ys), (p, x), (w, mg.sin(w)))
+
+    f = mg.function(step)
+    for lengths in ([3, 3], [5], [0, 0, 0, 2, 1], [1, 3, 2], [2, 1], [4], [2, 1]):
+        n = sum(lengths)
+        args = normal(2, 3), normal(n, 2, 3), normal(n, 2, 3)
+        structure = mg.Structure.chain(lengths)
+        with splitting(threads), large_tensors():
+            found = f(*args, structure)
+        close(found, mg.reference(step(*mg.tensors(args), structure)), 1e-12)
