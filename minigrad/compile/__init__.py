@@ -12,8 +12,8 @@ what a lane is made of: `timetable`, where things lie and when, `feeds`, what ru
 `results` are what leaves, in memory of their own or (`donate`) in that of an argument.
 A `runner` binds a compiled block to one structure: its `layout`,
 the buffers in `memory` and the `table` of their addresses, and calls the kernels in `sequence`.
-A `program` is a compiled block: `emit` writes a `plan` of stages down as data;
-`lower` turns a block into rows of vectors (`language`).
+A `program` is a compiled block: `emit` writes a `plan` of stages, made of `pieces`, down as data;
+`lower` turns a block into rows of vectors (`language`); `floats` says what numbers are in it.
 """
 
 import sys

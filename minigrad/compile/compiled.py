@@ -17,10 +17,11 @@ from ..run.chunkwise import in_numpy
 from ..run.reference import demand, unheld
 from .chunked import Chunked, in_words
 from .lane import Lane, Step
+from .language import Unsupported
 from .layout import Layout, layout_of
-from .lower import Unsupported, able
+from .lower import able
 from .memory import Pool
-from .plan import Course
+from .pieces import Course
 from .program import program_for
 from .results import plain, settled, varying
 from .runner import Runner

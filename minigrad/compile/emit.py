@@ -13,7 +13,8 @@ from typing import Any
 
 from ..kernels.stages import LISTS
 from .language import AXES, CHEAP, FOLDS, MASKS, REPEATED, Row
-from .plan import Plan, Segment
+from .pieces import Segment
+from .plan import Plan
 
 AT_ONCE = 4  # rows of a grid side by side: the sums over them would wait for each other
 

@@ -32,6 +32,12 @@ MOVED = ("move", "nest", "part")  # not in the fused loops: read from memory, ma
 CAST = "where(x, 1.0, 0.0)"  # a truth value as a number
 
 
+class Unsupported(Exception):
+    """A block (or a part of it) that the compiler has no code for; the text says which op and
+    why.
+    """
+
+
 @dataclass(eq=False)
 class Row:
     """One vector of `size` elements (1: a number) per structure node.

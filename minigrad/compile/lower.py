@@ -15,26 +15,41 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import CONSTANT, INPUT, Tensor, constant, toposort
+from ..graph import INPUT, Tensor, constant, toposort
 from ..ops.arrays import astype
 from ..ops.broadcast import BROADCAST, RESHAPE
 from ..ops.contract import EINSUM
-from ..ops.elementwise import WHERE
 from ..ops.table import name_of_ours
 from ..recur import ROW, SHARED, Block, Via, domains
 from ..run.levels import summands
-from ..run.reference import reference
-from .language import AXES, FOLDS, LOGIC, MASKS, MOVED, REPEATED, Row, Sum, topological
-from .tensors import COMPOSED, RUNNING, Nest, Places, added, fold, letters, moved, nest, running
-from .tensors import grid as on_grid
+from .floats import is_exact, one_dtype, only_number
+from .language import (
+    AXES,
+    FOLDS,
+    LOGIC,
+    MASKS,
+    MOVED,
+    REPEATED,
+    Row,
+    Sum,
+    Unsupported,
+    topological,
+)  # fmt: skip
+from .tensors import (
+    COMPOSED,
+    RUNNING,
+    Nest,
+    Places,
+    added,
+    fold,
+    grid_of,
+    letters,
+    moved,
+    nest,
+    running,
+)  # fmt: skip
 
 IN_CODE = (0.0, 0.5, 1.0, 2.0, float("inf"))  # of either sign: numbers that are no entry of a table
-
-
-class Unsupported(Exception):
-    """A block (or a part of it) that the compiler has no code for; the text says which op and
-    why.
-    """
 
 
 class Lowering:
@@ -51,7 +66,7 @@ class Lowering:
         self.block, self.vias = block, vias
         order = block.live((*rows, *sums), wires)
         self.domain = domains(block, vias, order)
-        self.real = _one_dtype(order)
+        self.real = one_dtype(order)
         for t in (*rows, *sums, *block.ports.values()):
             if t.dtype.kind == "f" and t.dtype.name != self.real:
                 raise Unsupported(f"{t.op.name} of {t.dtype} that leaves a block in {self.real}")
@@ -293,7 +308,7 @@ class Lowering:
 
     def _given(self, t: Tensor) -> Row:
         """What the block is given: integers as numbers of its type, if they are exact as such."""
-        if t.dtype.kind in "iu" and not _is_exact(t, self.real):
+        if t.dtype.kind in "iu" and not is_exact(t, self.real):
             raise Unsupported(
                 f"{t.dtype} data ({t.name or t.op.name}) that may be too large for {self.real}"
             )
@@ -302,7 +317,7 @@ class Lowering:
         return self._shared(t) if self.domain[t] is None else self.node("in", (), t.size, t)
 
     def _shared(self, t: Tensor) -> Row:
-        number = _number(t)
+        number = only_number(t)
         if number is not None:
             return self.number(number)
         while t.size and t.op in (BROADCAST, RESHAPE) and t.inputs[0].size == 1:
@@ -363,7 +378,7 @@ class Lowering:
         self, t: Tensor, subs: Sequence[str], out: str, rows: Sequence[Row], sizes: dict[str, int]
     ) -> Row:
         shapes = [tuple(sizes[c] for c in term) for term in subs]
-        found = on_grid(subs, out, shapes) if all(map(prod, shapes)) else None
+        found = grid_of(subs, out, shapes) if all(map(prod, shapes)) else None
         if found is not None and self._has_grid(found[0]):
             return self._on_grid(*found, rows)
         return self._loops(t, nest("sum", subs, out, shapes), rows, prod(sizes[c] for c in out))
@@ -488,42 +503,3 @@ def able(t: Tensor, operands: Sequence[Tensor], flags: Sequence[bool], summed: b
     except Unsupported:
         return False
     return True
-
-
-def _is_exact(t: Tensor, real: str) -> bool:
-    """Whether all integers that t may hold are numbers of the type `real`."""
-    while t.op in (BROADCAST, RESHAPE):  # the same integers
-        (t,) = t.inputs
-    if t._value is not None:
-        low, high = (int(np.min(t._value, initial=0)), int(np.max(t._value, initial=0)))
-    else:
-        limits = np.iinfo(t.dtype)
-        low, high = t.attrs.get("bounds", (limits.min, limits.max + 1))
-    return max(-low, high) <= 2 ** (np.finfo(real).nmant + 1)
-
-
-def _one_dtype(order: Sequence[Tensor]) -> str:
-    """The block's float type.
-
-    Choices among constants (`where(mask, -inf, 0.0)`) have none of their own until they are cast.
-    """
-    free: set[Tensor] = set()
-    for t in order:
-        data = [i for i in t.inputs if i.dtype.kind == "f"]
-        if t.op is CONSTANT or (t.op in (WHERE, BROADCAST, RESHAPE) and free.issuperset(data)):
-            free.add(t)
-    kinds = {t.dtype.name for t in order if t.dtype.kind == "f" and t not in free}
-    kinds = kinds or {t.dtype.name for t in order if t.dtype.kind == "f"}
-    used = {i for t in order if t not in free and t.op.name != "astype" for i in t.inputs}
-    kinds |= {t.dtype.name for t in free if t in used and t.dtype.kind == "f"}
-    if len(kinds) != 1 or kinds - {"float32", "float64"}:
-        raise Unsupported(f"a block in {' and '.join(sorted(kinds)) or 'no floating-point type'}")
-    return kinds.pop()
-
-
-def _number(t: Tensor) -> float | None:
-    """The one number that fills `t`, where it is made of constants alone (such as 1 / n)."""
-    if any(leaf.op is not CONSTANT for leaf in toposort([t]) if not leaf.inputs):
-        return None
-    value = reference(t)
-    return float(value.flat[0]) if value.size and (value == value.flat[0]).all() else None

@@ -18,99 +18,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
-from itertools import permutations
-from typing import Any, NamedTuple
 
 from ..graph import Tensor
 from .language import AXES, CHEAP, FOLDS, MASKS, MOVED, REPEATED, Row, Sum, reads, topological
 from .lower import Lowering
+from .pieces import (
+    Area,
+    Bundle,
+    Course,
+    Matrix,
+    Outer,
+    Product,
+    Segment,
+    families,
+    side_by_side,
+)  # fmt: skip
 
 STAGES = ("pre", "core", "post")
 CACHED = 2**18  # elements of matrices that stay in a cache from one level to the next
 LARGE = 256  # elements of a tensor per node from which on its way through memory is what it costs
 LEAVES = frozenset(["in", "slot", "vec", "const", "z", *MOVED])
-
-
-@dataclass(eq=False)
-class Area:
-    """One buffer with a row per node: the columns of its members, side by side."""
-
-    members: list[Row]
-    number: int
-
-    @property
-    def width(self) -> int:
-        return sum(r.size for r in self.members)
-
-
-@dataclass(eq=False)
-class Matrix:
-    """Shared matrices packed as one: blocks (matrix, transposed, k offset, column offset) of a K x
-    N whole.
-    """
-
-    blocks: list[tuple[Any, bool, int, int]]
-    depth: int
-    columns: int
-    transposed: bool  # how the whole is laid out before packing: (columns, depth)
-
-
-@dataclass(eq=False)
-class Product:
-    """C += A @ packed: `operand` is the first of adjacent rows that `matrix.depth` spans."""
-
-    operand: Row
-    matrix: Matrix
-    bundle: Bundle
-    first: bool = False  # starts from the bundle's bias row instead of what is there
-
-
-@dataclass(eq=False)
-class Bundle:
-    """Accumulators with equal operands, columns of one area; `products` by (stage, depth)."""
-
-    zs: list[Row]
-    area: Area
-    products: dict[tuple[int, int], list[Product]] = field(default_factory=dict)
-
-
-@dataclass(eq=False)
-class Outer:
-    """One product of stacked rows: left^T @ [rights], rights adjacent; maybe their column sums."""
-
-    left: Row
-    rights: list[Row]
-    want_sums: bool = False
-
-    @property
-    def width(self) -> int:
-        return sum(r.size for r in self.rights)
-
-
-@dataclass(eq=False)
-class Segment:
-    """One fused loop over rows: what it computes, in passes between reductions."""
-
-    place: tuple[int, int]
-    nodes: list[Row]  # computed here, in order
-    stores: list[Row]  # of those, or of leaves: written to their place
-    columns: list[Row]  # of those, or of leaves: added into their column sums
-
-
-class Course(NamedTuple):
-    """What a plan is told of a structure.
-
-    wide : a level has many rows, so products with the inputs are as fast there as for all rows
-           at once, and what they give need not go through memory.  The numbers are the same.
-    chain: every row but those of the first level has one source, as far away in every row, and of
-           the level before.
-    long : a component has many rows: sums by component need less memory than what they add up.
-    """
-
-    wide: bool = False
-    chain: bool = False
-    long: bool = False
 
 
 class Plan:
@@ -309,8 +236,8 @@ class Plan:
             if self._groupable(s.right):
                 by_left.setdefault(s.left, []).append(s.right)
         groups += [tuple(dict.fromkeys(g)) for g in by_left.values() if len(g) > 1]
-        for family in _families(groups):
-            members = _side_by_side(family, groups)
+        for family in families(groups):
+            members = side_by_side(family, groups)
             area = self._area(members)
             self.operand_areas.update(dict.fromkeys(members, area))
 
@@ -545,31 +472,3 @@ class Plan:
         found |= {self.home(r) for r in self.moved if r.op != "part" and self.stage[r] == stage}
         found |= {p for b in self.bundles for p in b.products if p[0] == stage}
         return sorted(found)
-
-
-def _families(groups: Sequence[tuple[Row, ...]]) -> list[list[Row]]:
-    """Groups that share members, joined."""
-    families: list[dict[Row, None]] = []
-    for g in groups:
-        new = dict.fromkeys(g)
-        rest = []
-        for f in families:
-            if f.keys() & new.keys():
-                new = {**f, **new}
-            else:
-                rest.append(f)
-        families = [*rest, new]
-    return [list(f) for f in families]
-
-
-def _side_by_side(members: list[Row], groups: Sequence[tuple[Row, ...]]) -> list[Row]:
-    """An order of the members in which as few groups as possible are torn apart."""
-    mine = [g for g in groups if g[0] in members]
-    if len(members) > 7:
-        return members
-
-    def torn(order: Iterable[Row]) -> int:
-        at = {r: k for k, r in enumerate(order)}
-        return sum(max(at[r] for r in g) - min(at[r] for r in g) - len(g) + 1 for g in mine)
-
-    return list(min(permutations(members), key=torn))

@@ -15,8 +15,10 @@ from ..graph import Tensor
 from ..kernels import cache, gemm, stages
 from ..recur import Block, Via, domain_kinds
 from .emit import Description
-from .lower import Lowering, Unsupported
-from .plan import Course, Plan
+from .language import Unsupported
+from .lower import Lowering
+from .pieces import Course
+from .plan import Plan
 
 ELEMENT = 8.0  # multiply-adds of a product in the time of an elementwise op on one element
 

@@ -174,7 +174,7 @@ def letters(t: Tensor) -> tuple[list[str], str]:
     return [own], "".join(c for k, c in enumerate(own) if k not in gone)
 
 
-def grid(
+def grid_of(
     subs: Sequence[str], out: str, shapes: Sequence[Any]
 ) -> tuple[tuple[int, int], list[str]] | None:
     """A sum of products as one over a grid (m, n): where it lies so, the grid and how each operand
