@@ -84,6 +84,11 @@ class Program:
                 when = ("before the loop", "at every level", "after the loop")[plan.stage[r]]
                 what = f"{len(r.args)} moved" if r.op == "move" else f"{r.tensor.kernel} loops"
                 lines.append(f"  tensor of {r.size} elements {when}: {what}")
+        for m, n in dict.fromkeys(self.low.grids.values()):
+            lines.append(f"  tensors of {m} x {n} elements looped over as a grid")
+        if plan.ring:
+            sizes = ", ".join(str(r.size) for r in plan.ring)
+            lines.append(f"  state of {sizes} elements kept for two levels at a time")
         for (stage, _), s in plan.segments.items():
             when = ("before the loop", "at every level", "after the loop")[stage]
             lines.append(
