@@ -84,11 +84,13 @@ class Course(NamedTuple):
     chain: every row but those of the first level has one source, as far away in every row, and of
            the level before.
     long : a component has many rows: sums by component need less memory than what they add up.
+    large: elements of a tensor per node from which on its way through memory is what it costs.
     """
 
     wide: bool = False
     chain: bool = False
     long: bool = False
+    large: int = 256
 
 
 def families(groups: Sequence[tuple[Row, ...]]) -> list[list[Row]]:

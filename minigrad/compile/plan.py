@@ -36,7 +36,6 @@ from .pieces import (
 
 STAGES = ("pre", "core", "post")
 CACHED = 2**18  # elements of matrices that stay in a cache from one level to the next
-LARGE = 256  # elements of a tensor per node from which on its way through memory is what it costs
 LEAVES = frozenset(["in", "slot", "vec", "const", "z", *MOVED])
 
 
@@ -114,7 +113,7 @@ class Plan:
         """
         if r.op == "z" or any(self.stage[a] > 1 for a in reads(r)):
             return False
-        large = (a for a in r.args if self.stage[a] == 1 and a.size >= LARGE)
+        large = (a for a in r.args if self.stage[a] == 1 and a.size >= self.course.large)
         return r.op not in MOVED or any(a.size > r.size for a in large)
 
     def _deferred(self) -> None:
@@ -127,7 +126,7 @@ class Plan:
         operands = {p.args[0] for z in self.order if z.op == "z" for p in z.prods}
         for r in reversed(self.order):
             given = sum(a.size for a in r.args)
-            grows = r.op in (*MOVED, *REPEATED) and r.size >= max(LARGE, given + 1)
+            grows = r.op in (*MOVED, *REPEATED) and r.size >= max(self.course.large, given + 1)
             if self.stage[r] or not grows:
                 continue
             along, stack = {r: None}, [r]  # what must wait with it
@@ -277,7 +276,7 @@ class Plan:
                 self.direct_columns.append(s)
                 continue
             stage, depth = self.stage[s.left], self.depth[s.left]
-            if stage == 1 and self.course.long and s.left.size >= max(LARGE, 2):
+            if stage == 1 and self.course.long and s.left.size >= max(self.course.large, 2):
                 self.by_component.add(s.left)
             elif stage == 1:
                 stage, depth = 2, 0
@@ -422,7 +421,7 @@ class Plan:
 
         def inside(r: Row | None) -> bool:
             alone = r is not None and r not in kept and read.get(r, {1}) == {1}
-            return alone and r.size >= LARGE  # type: ignore[union-attr]
+            return alone and r.size >= self.course.large  # type: ignore[union-attr]
 
         lost = {
             port for slot, port in slots.items()

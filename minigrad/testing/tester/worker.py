@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import optree
 
-from ...compile import compiled, plan, runner
+from ...compile import compiled, runner
 from ...compile.function import function
 from ...graph import Tensor
 from ...io import tensors
@@ -158,12 +158,12 @@ def splitting(threads: int) -> Iterator[None]:
 @contextmanager
 def large_tensors() -> Iterator[None]:
     """Every tensor per node is taken for one whose way through memory costs most."""
-    kept = plan.LARGE, compiled.LONG
-    plan.LARGE, compiled.LONG = 1, 0
+    kept = compiled.LARGE, compiled.LONG
+    compiled.LARGE, compiled.LONG = 1, 0
     try:
         yield
     finally:
-        plan.LARGE, compiled.LONG = kept
+        compiled.LARGE, compiled.LONG = kept
 
 
 def _copied(tree: Any) -> list[np.ndarray]:
