@@ -200,7 +200,7 @@ def test_another_size_is_the_same_code():
     st.integers(1, 21), st.integers(1, 37), st.sampled_from(["float32", "float64"]),
     st.booleans(), st.sampled_from([None, np.nan, np.inf, 0.0]), st.integers(0, 99),
 )  # fmt: skip
-@settings(max_examples=examples(12))
+@settings(max_examples=examples(6))
 def test_a_matrix_is_looped_over_as_a_grid(m, n, dtype, large, plant, seed):
     """What is repeated along an axis and summed over one, in one loop, for any sizes."""
 
