@@ -27,7 +27,7 @@ from .results import plain, settled, varying
 from .runner import Runner
 
 WIDE = 12  # rows of a level and thread, from which on products are as fast as with more
-LARGE = Course().large
+LARGE = 256  # elements of a tensor per node, from which on memory is what it costs
 LONG = 8  # rows of a component, from which on sums by component are small beside them
 
 
@@ -82,7 +82,7 @@ class Compiled:
         per_row = tuple(dict.fromkeys(ref for ref, summed in leaving if not summed))
         summed = tuple(dict.fromkeys(ref for ref, summed in leaving if summed))
         added: tuple[Tensor, ...] = ()
-        course = Course()
+        course = Course(LARGE)
         if not between:
             added, course = _added(asked, layout_of(structure)), _course(layout_of(structure))
         try:
@@ -134,7 +134,7 @@ def _course(layout: Layout) -> Course:
     # Backwards, a short sequence begins at a later level, among rows that do have a source.
     begin = int(layout.ranges[0, 1] - layout.ranges[0, 0]) if levels else 0
     chain = dense and len(slots) == 1 and len(slots[0].source) == layout.n - begin
-    return Course(wide, chain, layout.n >= LONG * layout.components, LARGE)
+    return Course(LARGE, wide, chain, layout.n >= LONG * layout.components)
 
 
 def _added(asked: Sequence[Tensor], layout: Layout) -> tuple[Tensor, ...]:

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..kernels.stages import LISTS
-from .language import AXES, CHEAP, FOLDS, MASKS, REPEATED, Row
+from .language import AXES, CHEAP, FOLDS, MASKS, REDUCED, REPEATED, Row
 from .pieces import Segment
 from .plan import Plan
 
-AT_ONCE = 4  # rows of a grid side by side: the sums over them would wait for each other
+# Rows of a grid side by side, as the sums over them would wait for each other; of long code fewer.
+AT_ONCE, FEWER = 4, 2
 
 
 class Entries:
@@ -200,10 +201,10 @@ class Description:
         for r in segment.nodes:
             waits = r.op in REPEATED
             turn[r] = max(
-                (turn[a] + (waits or a.op in (*FOLDS, *AXES)) for a in r.args if a in turn),
+                (turn[a] + (waits or a.op in REDUCED) for a in r.args if a in turn),
                 default=0,
             )
-        self._sink(segment, turn)
+        self._postpone(segment, turn)
         spilled = self._spilled(segment, turn)
         self.scratch.update(dict.fromkeys(r for r in spilled if r not in self.plan.stored))
         late = [r for r in segment.columns if r in turn and r.op in AXES]
@@ -216,7 +217,7 @@ class Description:
                 if r.op in REPEATED and r not in segment.stores and r not in segment.columns:
                     continue  # loaded where it is read
                 step.compute(r, number, known, turn)
-                if r.op in (*FOLDS, *AXES):
+                if r.op in REDUCED:
                     continue
                 if r in self.plan.stored and r in segment.stores or r in spilled:
                     step.code(r).append(
@@ -240,15 +241,15 @@ class Description:
                 target.append(self._column(r, number[r]))
         return tuple(step.data() for step in passes), tuple(tail)
 
-    def _sink(self, segment: Segment, turn: dict[Row, int]) -> None:
-        """Vectors whose operands lie in memory anyway are computed in the first pass that reads
-        them: so they need not lie there."""
+    def _postpone(self, segment: Segment, turn: dict[Row, int]) -> None:
+        """Vectors whose operands lie in memory anyway wait for the first pass that reads them, and
+        need not lie there themselves."""
         readers: dict[Row, list[Row]] = {}
         for r in segment.nodes:
             for a in r.args:
                 readers.setdefault(a, []).append(r)
         for r in reversed(segment.nodes):
-            if r.size == 1 or r.op in (*FOLDS, *AXES) or r not in readers:
+            if r.size == 1 or r.op in REDUCED or r not in readers:
                 continue
             first = min(turn[b] - (b.op in REPEATED) for b in readers[r])
             if first > turn[r] and all(
@@ -377,7 +378,7 @@ class _Pass:
 
     def compute(self, r: Row, number: dict, known: set[Row], turn: dict[Row, int]) -> None:
         """Code for `r`, after code that brings what it reads."""
-        length = r.args[0].size if r.op in (*FOLDS, *AXES) else r.size
+        length = r.args[0].size if r.op in REDUCED else r.size
         for a in r.args if r.op not in REPEATED else ():
             self.bring(a, length, number, known, turn)
         if r.op in FOLDS:
@@ -425,7 +426,7 @@ class _Pass:
         for n, loop in self.loops.items():
             length = size(n) if loop.grid is None else (size(loop.grid[0]), size(loop.grid[1]))
             parts = tuple(loop.code), tuple(loop.folds), tuple(loop.sums)
-            loops.append((length, *parts, AT_ONCE if loop.cheap else 2))
+            loops.append((length, *parts, AT_ONCE if loop.cheap else FEWER))
         return tuple(self.scalars), tuple(loops)
 
 

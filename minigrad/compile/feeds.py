@@ -128,8 +128,8 @@ class Feeds(Timetable):
         given = self._rows_of(t, n, width, dtype, layout)
         if given is None or given[0] is None:
             return False
-        if stride < 0 and shared and not given[0].flags.c_contiguous:
-            return False
+        if shared and stride < 0 and not given[0].flags.c_contiguous:
+            return False  # a vector in rows with something in between
         self._hold(runner, entry, stride, given[0])
         return True
 

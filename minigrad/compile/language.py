@@ -28,6 +28,7 @@ CHEAP = (
 FOLDS = ("sum", "prod", "max")  # over the whole vector
 REPEATED = ("down", "across")  # a vector along one axis of a grid: read from memory, in the loop
 AXES = ("sum_down", "sum_along")  # over one axis of a grid: there when the loop is through
+REDUCED = (*FOLDS, *AXES)
 MOVED = ("move", "nest", "part")  # not in the fused loops: read from memory, made by a step
 CAST = "where(x, 1.0, 0.0)"  # a truth value as a number
 

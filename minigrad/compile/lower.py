@@ -34,7 +34,7 @@ from .language import (
     Sum,
     Unsupported,
     topological,
-)  # fmt: skip
+)
 from .tensors import (
     COMPOSED,
     RUNNING,
@@ -47,7 +47,7 @@ from .tensors import (
     moved,
     nest,
     running,
-)  # fmt: skip
+)
 
 IN_CODE = (0.0, 0.5, 1.0, 2.0, float("inf"))  # of either sign: numbers that are no entry of a table
 
@@ -252,7 +252,8 @@ class Lowering:
         return row
 
     def _has_grid(self, grid: tuple[int, int]) -> bool:
-        """Whether rows of that many elements are looped over as this grid."""
+        """Whether rows of that many elements are looped over as this grid: the first that is asked
+        for."""
         m, n = grid
         return m > 1 and n > 1 and self.grids.setdefault(m * n, grid) == grid
 
@@ -261,7 +262,7 @@ class Lowering:
     ) -> Row:
         """A sum of products over a grid: elementwise, and added up along an axis."""
         size, factors = grid[0] * grid[1], []
-        for way, row in zip(ways, operands, strict=False):
+        for way, row in zip(ways[:-1], operands, strict=True):
             number = row.op == "identity" and row.args[0].size == 1
             if number or way == "whole":
                 factors.append(row.args[0] if number else row)

@@ -19,6 +19,7 @@ from .layout import Layout
 from .program import Program
 
 LINE = 64  # bytes of a cache line
+APART = 4096  # between what two threads write all the time: lines are fetched ahead of what is read
 
 
 class Pool:
@@ -107,10 +108,12 @@ class Buffers:
         self.at_hand = [min(BLOCK, self.n), level, min(BLOCK, self.n)]  # rows, by stage
         self.threads = threads
         self._values()
-        self.scratch = {
-            r: [self._array(r.size + 1024)[: r.size] for _ in range(threads)]
-            for r in program.text.scratch if r not in self.value and r not in self.passing
-        }  # fmt: skip
+        own = [r for r in program.text.scratch if r not in self.value and r not in self.passing]
+        self.scratch: dict[Row, list[np.ndarray]] = {r: [] for r in own}
+        for _ in range(threads):
+            for r in own:
+                self.scratch[r].append(self._array(r.size))
+            self._array(APART // self.dtype.itemsize)
         self._matrices()
         self._sums(threads)
         self.indexed: dict[Row, np.ndarray] = {}

@@ -79,18 +79,18 @@ class Segment:
 class Course(NamedTuple):
     """What a plan is told of a structure.
 
+    large: elements of a tensor per node from which on its way through memory is what it costs.
     wide : a level has many rows, so products with the inputs are as fast there as for all rows
            at once, and what they give need not go through memory.  The numbers are the same.
     chain: every row but those of the first level has one source, as far away in every row, and of
            the level before.
     long : a component has many rows: sums by component need less memory than what they add up.
-    large: elements of a tensor per node from which on its way through memory is what it costs.
     """
 
+    large: int
     wide: bool = False
     chain: bool = False
     long: bool = False
-    large: int = 256
 
 
 def families(groups: Sequence[tuple[Row, ...]]) -> list[list[Row]]:

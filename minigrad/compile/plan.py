@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
 from ..graph import Tensor
-from .language import AXES, CHEAP, FOLDS, MASKS, MOVED, REPEATED, Row, Sum, reads, topological
+from .language import CHEAP, MASKS, MOVED, REDUCED, REPEATED, Row, Sum, reads, topological
 from .lower import Lowering
 from .pieces import (
     Area,
@@ -32,7 +32,7 @@ from .pieces import (
     Segment,
     families,
     side_by_side,
-)  # fmt: skip
+)
 
 STAGES = ("pre", "core", "post")
 CACHED = 2**18  # elements of matrices that stay in a cache from one level to the next
@@ -45,11 +45,11 @@ class Plan:
     Sizes enter through `Lowering`'s rows only as relative facts.
     """
 
-    def __init__(self, low: Lowering, added: Collection[Tensor] = (), course: Course | None = None):
+    def __init__(self, low: Lowering, added: Collection[Tensor], course: Course):
         """added: of the rows that leave, those that are only ever added up in a table, each row of
         which belongs to one component of the structure.
         """
-        self.low, self.course = low, course or Course()
+        self.low, self.course = low, course
         self.gathered = len({slot for slot, _ in low.slots}) > 1  # several slots are always copied
         self.order = topological(low.roots())
         self._sums()
@@ -321,7 +321,7 @@ class Plan:
 
     def _here(self, r: Row, users: dict[Row, int]) -> bool:
         """Whether a node of another segment is computed again here rather than stored there."""
-        if r in self.stored or r.op in (*FOLDS, *AXES, *REPEATED):
+        if r in self.stored or r.op in (*REDUCED, *REPEATED):
             return False
         if r not in self.from_slot:
             return r.op in CHEAP or users.get(r, 0) == 1
@@ -396,10 +396,8 @@ class Plan:
         Its memory is as long as the rows that go through the stage together, not as all:
         it stays in the cache, and is written again by the next.
         """
-        made, read = self._traffic()
-        kept = {*self.low.rows.values()} - self.added.keys()
-        kept |= {*self.low.ports.values()} | self.summed()
-        kept |= {a for r in self.moved if r.op == "part" for a in (r, *r.args)}
+        made, read, kept = self._traffic()
+        kept |= {*self.low.rows.values()} - self.added.keys() | {*self.low.ports.values()}
         found = {
             r: next(iter(stages)) for r, stages in made.items()
             if len(stages) == 1 and read.get(r, stages) == stages
@@ -414,25 +412,25 @@ class Plan:
         self.ring: dict[Row, Row] = {}
         if not self.course.chain or self.gathered:
             return
-        made, read = self._traffic()
-        kept = {*self.low.rows.values()} | self.summed()
-        kept |= {a for r in self.moved if r.op == "part" for a in (r, *r.args)}
-        slots = {r: self.low.ports.get((0, r.tensor[1])) for r in self.order if r.op == "slot"}
+        made, read, kept = self._traffic()
+        kept |= {*self.low.rows.values()}
+        sent = ((r, self.low.ports.get((0, r.tensor[1]))) for r in self.order if r.op == "slot")
+        slots = {slot: port for slot, port in sent if port is not None}
 
-        def inside(r: Row | None) -> bool:
-            alone = r is not None and r not in kept and read.get(r, {1}) == {1}
-            return alone and r.size >= self.course.large  # type: ignore[union-attr]
+        def inside(r: Row) -> bool:
+            return r.size >= self.course.large and r not in kept and read.get(r, {1}) == {1}
 
         lost = {
             port for slot, port in slots.items()
-            if not (inside(slot) and inside(port) and made.get(port) == {1})  # type: ignore[arg-type]
+            if not (inside(slot) and inside(port) and made.get(port) == {1})
         }  # fmt: skip
-        whole = {port for port in slots.values() if port not in lost}
+        whole = {*slots.values()} - lost
         lost |= {r for a in self.areas if not whole >= {*a.members} for r in a.members}
-        self.ring = {slot: port for slot, port in slots.items() if port and port not in lost}
+        self.ring = {slot: port for slot, port in slots.items() if port not in lost}
 
-    def _traffic(self) -> tuple[dict[Row, set[int]], dict[Row, set[int]]]:
-        """In which stages rows are written to memory, and in which they are read."""
+    def _traffic(self) -> tuple[dict[Row, set[int]], dict[Row, set[int]], set[Row]]:
+        """In which stages rows are written to memory, in which they are read; those of which all
+        are read at once, or parts."""
         made: dict[Row, set[int]] = {}
         read: dict[Row, set[int]] = {}
         for (stage, _), segment in self.segments.items():
@@ -449,7 +447,8 @@ class Plan:
                 made[r] = {self.stage[r]}
                 for a in r.args:
                     read.setdefault(a, set()).add(self.stage[r])
-        return made, read
+        parts = {a for r in self.moved if r.op == "part" for a in (r, *r.args)}
+        return made, read, self.summed() | parts
 
     def feeds_edges_only(self, b: Bundle) -> bool:
         """Whether a bundle is read by nobody but along edges.

@@ -103,8 +103,8 @@ def program_for(
     vias: Sequence[Via],
     rows: tuple[Tensor, ...],
     sums: tuple[Tensor, ...],
-    added: tuple[Tensor, ...] = (),
-    course: Course | None = None,
+    added: tuple[Tensor, ...],
+    course: Course,
 ) -> Program:
     """The program of a block, made once.
 
@@ -112,7 +112,6 @@ def program_for(
 
     Raises `Unsupported` (kept as well) where there is no code.
     """
-    course = course or Course()
     key = ("program", rows, sums, added, course, domain_kinds(vias), wires)
     if key not in block.cache:
         try:

@@ -35,8 +35,8 @@ class Schedule:
             kernels, give_way = glue.kernels(), glue.sched_yield()
             for k, calls in enumerate(lists[1:]):
                 bell = address(threads.bell(k))
-                lists[0].insert(0, (kernels.ring.address, bell, 1, 0))
-                calls.insert(0, (kernels.ring.address, bell, 0, 0))
+                lists[0].insert(0, (kernels.strike.address, bell, 1, 0))
+                calls.insert(0, (kernels.strike.address, bell, 0, 0))
                 calls += [(0, 0, 0, 0), (kernels.linger.address, bell, threads.LOOKS, give_way)]
         self.lists = [glue.calls(calls) for calls in lists]
         self.arrived = np.zeros(8, np.int64)

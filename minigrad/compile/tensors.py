@@ -199,10 +199,10 @@ def _loops(subs: Sequence[str], out: str, shapes: Sequence[Any]) -> list[list[in
     """Of each: n, step of a, of b, of out, whether it is an axis of out."""
     size: dict[str, int] = {}
     steps: list[dict[str, int]] = []
-    for letters, shape in zip(subs, shapes, strict=True):
+    for term, shape in zip(subs, shapes, strict=True):
         own: dict[str, int] = {}
         step = 1
-        for c, n in zip(letters[::-1], shape[::-1], strict=True):
+        for c, n in zip(term[::-1], shape[::-1], strict=True):
             own[c], size[c] = own.get(c, 0) + step, n
             step *= n
         steps.append(own)

@@ -42,7 +42,7 @@ bind = kernel(glue.bind)
 bind_and_run = kernel(glue.bind_and_run)
 sequence = kernel(glue.sequence)
 linger = kernel(glue.linger)
-ring = kernel(glue.ring)
+strike = kernel(glue.strike)
 zero = kernel(glue.zero)
 copy_float32 = kernel(glue.copying(REALS["float32"]))
 copy_float64 = kernel(glue.copying(REALS["float64"]))
@@ -202,7 +202,7 @@ def _barrier(k: Builder, arrived: Int, target: Int, give_way: Int) -> None:
     _wait(k, arrived, target, give_way, None)
 
 
-def ring(k: Builder, bell: Int, on: Int, _: Int) -> None:
+def strike(k: Builder, bell: Int, on: Int, _: Int) -> None:
     """Tell the thread that lingers at `bell` that there is work (1), or that it has come (0)."""
     k.put_index(bell, 0, on)
 

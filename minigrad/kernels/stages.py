@@ -52,7 +52,7 @@ class _Here:
         self.t = t
         self.base = {base: t[base] - first * t[stride] for base, stride in places}
 
-    def turn(self, k: Builder, ring: tuple, ranges: Int, level: Int) -> None:
+    def go_round(self, k: Builder, ring: tuple, ranges: Int, level: Int) -> None:
         """What goes round: the level's rows in one half of a ring, its sources' in the other.
 
         Behind the halves are zeros, which the first level reads.
@@ -101,7 +101,7 @@ def levels_kernel(
                 _gather_slot(k, real, g, table, t, a, b)
             near = _Here(t, here, a)
             if ring:
-                near.turn(k, ring, ranges, level)
+                near.go_round(k, ring, ranges, level)
             _steps(k, real, steps, near, a, b, level)
 
 

@@ -68,7 +68,7 @@ _pool = _thread.allocate_lock()
 
 
 def bell(number: int) -> np.ndarray:
-    """What helper `number` looks at before it sleeps; `glue.ring` writes there."""
+    """What helper `number` looks at before it sleeps; `glue.strike` writes there."""
     while len(_bells) <= number:
         _bells.append(np.zeros(8, np.int64))  # a cache line of its own
     return _bells[number]

@@ -249,9 +249,12 @@ class V(Value):
     def bits(self) -> Bits:
         return Bits(self.k, self.k.ir.bitcast(self.value, self.k.int_vector(self.real)), self.real)
 
-    def sum(self) -> V:
-        """Sum over the lanes, in every lane; pairwise, so always in the same order."""
-        return self._fold(lambda a, b: a + b)
+    def sum(self, apart: int = 1) -> V:
+        """Sum over the lanes, in every lane; pairwise, so always in the same order.
+
+        apart: of those lanes alone that are a multiple of so many (a power of two) away.
+        """
+        return self._fold(lambda a, b: a + b, apart)
 
     def largest(self) -> V:
         """Largest lane, in every lane; NaN if any lane is."""
@@ -263,10 +266,10 @@ class V(Value):
             return self._fold(lambda a, b: (a * b).rounded())
         return self.sum() if how == "sum" else self.largest()
 
-    def _fold(self, combine: Callable[[V, V], V]) -> V:
+    def _fold(self, combine: Callable[[V, V], V], apart: int = 1) -> V:
         lanes, v = self.k.lanes_of(self.real), self.rounded()
         span = lanes // 2
-        while span:
+        while span >= apart:
             # Swapping neighbours at distance `span` leaves every lane with the same result.
             v = combine(v, self.k._shuffle(v, v, [i ^ span for i in range(lanes)]))
             span //= 2

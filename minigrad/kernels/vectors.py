@@ -164,7 +164,8 @@ class Builder:
     def put_sums(self, base: Int, i: IntLike, xs: Sequence[V]) -> None:
         """Write the sum over the lanes of each of xs (a power of two of them), side by side.
 
-        Two vectors are one when each has been added to itself half way: then all are summed as one.
+        Halves of two vectors make one, in which every other lane is the first's: so all are summed
+        as one vector in the end.
         """
         real, lanes = xs[0].real, self.lanes_of(xs[0].real)
         if len(xs) > lanes:
@@ -180,10 +181,7 @@ class Builder:
                 for a, b in zip(whole[::2], whole[1::2], strict=True)
             ]
             span *= 2
-        (total,) = whole
-        while span < lanes:
-            total = total + self._shuffle(total, total, [p ^ span for p in range(lanes)])
-            span *= 2
+        total = whole[0].sum(apart=span)
         if len(xs) == 1:
             self.put(base, i, total)
         else:

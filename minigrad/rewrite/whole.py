@@ -23,7 +23,8 @@ from .sink import sink
 def whole(outputs: Sequence[Tensor], able: Able | None = None) -> list[Tensor]:
     """The same outputs with all that goes row by row in blocks, and those parts of recurrences that
     they feed or are fed by; loops over a block are rolled up first, what a loop does to each row is
-    done to all, and rows that are taken are taken before what goes row by row.
+    done to all, rows that are taken are taken before what goes row by row, and what a block
+    computes of shared arguments alone is computed outside of it.
 
     able: whether an op may be part of a block (see `regions`).
     """

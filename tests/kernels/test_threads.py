@@ -49,10 +49,10 @@ def test_a_helper_looks_at_its_bell_for_a_moment():
     thread = threading.Thread(target=linger, daemon=True)
     thread.start()
     assert thread.is_alive()
-    kernels.ring.run(address(bell), 1, 0)
+    kernels.strike.run(address(bell), 1, 0)
     thread.join(60)
     assert not thread.is_alive()
-    kernels.ring.run(address(bell), 0, 0)
+    kernels.strike.run(address(bell), 0, 0)
     kernels.linger.run(address(bell), 1000, 0)  # nobody rings: it ends nevertheless
     assert not bell.any()
 

@@ -349,8 +349,9 @@ def shrunk(
 
     made : the choices of a case.
 
-    Spans of choices are left out or set to their least, then single choices lowered,
-    as long as the text gets no longer; again and again until nothing helps or the time is over.
+    Spans of choices are left out or set to their least, then single choices lowered, then both at
+    once, as long as the text gets no longer; again and again until nothing helps or the time is
+    over.
     """
     end = time.monotonic() + seconds
     choices = Choices(made)
@@ -389,15 +390,19 @@ def _simpler(choices: Choices) -> Iterator[list[int]]:
             run = outer[k : k + count]
             yield made[: run[0][0]] + made[run[-1][1] :]
         count //= 2
-    for start, end in sorted(set(choices.spans), key=lambda s: s[0] - s[1]):
-        if start < end:
-            yield made[:start] + made[end:]
-            yield made[:start] + [0] + made[end:]  # as where its first choice decides on the rest
-            yield made[:start] + [0] * (end - start) + made[end:]
+    spans = sorted({s for s in choices.spans if s[0] < s[1]}, key=lambda s: s[0] - s[1])
+    for start, end in spans:
+        yield made[:start] + made[end:]
+        yield made[:start] + [0] + made[end:]  # as where its first choice decides on the rest
+        yield made[:start] + [0] * (end - start) + made[end:]
     for k, v in enumerate(made):
         for lower in dict.fromkeys((0, v // 2, v - 1)):
             if 0 <= lower < v:
                 yield [*made[:k], lower, *made[k + 1 :]]
+    for start, end in spans:  # what is left out may be what another choice was about
+        for k in [k for k, v in enumerate(made) if v and not start <= k < end]:
+            least = [*made[:k], 0, *made[k + 1 :]]
+            yield least[:start] + least[end:]
 
 
 # -- the command -----------------------------------------------------------------------------------
