@@ -62,7 +62,10 @@ def drawn(least):
     ("step", "cell", "make", "first"),
     [
         (language_model, CELL, sequences, [[5, 2, 0], [3, 3], [1], [1, 1], [0, 0]]),
-        (classifier, CELL, sequences, [[5, 2, 0], [3, 3], [1], [1, 1], [0, 0]]),
+        pytest.param(
+            classifier, CELL, sequences, [[5, 2, 0], [3, 3], [1], [1, 1], [0, 0]],
+            marks=pytest.mark.long,
+        ),
         (of_trees, TREES, trees, [[3, 1], [4, 2, 2], [1]]),
     ],
     ids="language model,classifier,trees".split(","),

@@ -317,7 +317,9 @@ def test_greedy_is_free_running_up_to_the_end(attention):
     assert any(len(set(s)) > 1 for s in sizes)  # some end before others of their batch
 
 
-@pytest.mark.parametrize("attention", [None, "additive", "general"])
+@pytest.mark.parametrize(
+    "attention", [None, *(pytest.param(a, marks=pytest.mark.long) for a in ("additive", "general"))]
+)
 def test_a_wide_beam_finds_the_best_of_all_sequences(attention):
     net, params, xs, lengths = decoding_problem(attention)
     steps, end = 3, 5

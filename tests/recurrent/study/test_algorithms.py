@@ -152,6 +152,7 @@ def test_rflo_learns_though_its_feedback_is_random():
     assert np.mean(costs[-100:]) < 0.3 * np.mean(costs[:100])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name,options", [
     ("uoro", {}), ("kf-rtrl", {}), ("forward gradient", {}), ("evolution", {"sigma": 1e-4}),
 ])  # fmt: skip

@@ -469,6 +469,7 @@ def test_tensors_of_torch_are_read():
     assert check_vjp(f, rule, X).verdict is Verdict.CORRECT
 
 
+@pytest.mark.long
 def test_a_long_recurrence_is_checked_along_few_directions():
     cell = rc.RNN(2, 3)
     xs = np.random.default_rng(0).normal(size=(100, 1, 2))
