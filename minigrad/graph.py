@@ -260,7 +260,7 @@ def rebuild(outputs: Sequence[Tensor], swap: Mapping[Tensor, Tensor]) -> list[Te
     return [new[t] for t in outputs]
 
 
-def copied(t: Tensor, inputs: Iterable[Tensor]) -> Tensor:
-    """The node on other inputs of the same shapes; recorded where `t` was."""
+def copied(t: Tensor, inputs: Iterable[Tensor], site: sites.Site | None = None) -> Tensor:
+    """The node on other inputs of the same shapes; recorded where `t` was, or there."""
     attrs = t.op.own(t.attrs) if t.op.own else t.attrs
-    return Tensor(t.op, tuple(inputs), attrs, t.shape, t.dtype, t.name, site=t.site)
+    return Tensor(t.op, tuple(inputs), attrs, t.shape, t.dtype, t.name, site=site or t.site)

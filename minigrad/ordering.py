@@ -97,6 +97,8 @@ def climb(who: str, n: int, src: Ints, dst: Ints) -> tuple[Ints, Ints]:
     height = np.zeros(n, np.int64)
     for k in range(max(n - 1, 1).bit_length()):
         whole = moved == 2**k
+        if not whole.any():  # every `up` is a root
+            break
         longer = height.copy()
         np.maximum.at(longer, up[whole], height[whole] + 2**k)
         height = longer

@@ -20,7 +20,6 @@ A plain call is a recurrence over one node.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -29,7 +28,7 @@ import numpy as np
 
 from .autodiff import backward
 from .graph import CONSTANT, Primitive, Shape, Tensor, placeholder, rebuild, toposort
-from .lazy import lazy
+from .lazy import Weakly, lazy
 from .structure import Structure
 
 
@@ -46,7 +45,8 @@ class Via:
 
     def shape(self, n: int, shape: Shape) -> Shape:
         """The shape outside of a tensor that has `shape` at each of n nodes."""
-        return {"shared": shape, "row": (n, *shape), "index": (self.size, *shape)}[self.kind]
+        rows = () if self.kind == "shared" else (n if self.rows is None else self.size,)
+        return (*rows, *shape)
 
     def index(self, n: int) -> tuple[Any, int]:
         """As an Index: the row outside that each of n nodes meets (-1: none), and of how many."""
@@ -145,7 +145,7 @@ class Parts(NamedTuple):
 
 
 def parts_of(r: Tensor) -> Parts:
-    return Parts(*(r.attrs[part] for part in Parts._fields))
+    return Parts(r.attrs["block"], r.attrs["structure"], r.attrs["vias"])
 
 
 def recurrence(
@@ -153,6 +153,8 @@ def recurrence(
 ) -> Tensor:
     """Record `block` over `structure`.  The node has no value of its own: `proj` reads it."""
     for k, (ph, arg, via) in enumerate(zip(block.inputs, args, vias, strict=True)):
+        if via is SHARED and arg.shape == ph.shape and arg.dtype is ph.dtype:  # as most
+            continue
         table = via.rows is not None and arg.shape[1:] == ph.shape
         want = arg.shape if table else via.shape(structure.n, ph.shape)
         if arg.shape != want or arg.dtype != ph.dtype:
@@ -160,13 +162,13 @@ def recurrence(
                 f"{block.name}: argument {ph.name or k} is {arg.dtype}{list(arg.shape)}; "
                 f"{ph.dtype}{list(want)} was expected"
             )
-    attrs = _own(Parts(block, structure, tuple(vias))._asdict())
+    attrs = _own({"block": block, "structure": structure, "vias": tuple(vias)})
     return Tensor(RECUR, tuple(args), attrs, (), np.dtype("V"), block.name)
 
 
 def _own(attrs: dict[str, Any]) -> dict[str, Any]:
     """A recurrence's attributes with a list of projections of its own."""
-    return {**attrs, "projections": weakref.WeakValueDictionary()}
+    return {**attrs, "projections": Weakly()}
 
 
 def proj(r: Tensor, ref: Tensor, via: Via) -> Tensor:
@@ -174,7 +176,7 @@ def proj(r: Tensor, ref: Tensor, via: Via) -> Tensor:
     known = r.attrs["projections"]
     t = known.get((ref, via))
     if t is None:
-        shape, attrs = via.shape(parts_of(r).structure.n, ref.shape), {"ref": ref, "via": via}
+        shape, attrs = via.shape(r.attrs["structure"].n, ref.shape), {"ref": ref, "via": via}
         t = known[ref, via] = Tensor(PROJ, (r,), attrs, shape, ref.dtype, ref.name)
     return t
 

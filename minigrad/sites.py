@@ -16,6 +16,7 @@ from typing import Any
 
 Site = tuple[Any, ...]  # (code, instruction), and the Rule for what a vjp rule recorded
 Rule = tuple[str, str | None, Site | None]  # op, name and site of the node that was differentiated
+_NOBODY: Rule = ("", None, None)  # what is recorded is no line's of the user
 _rule: ContextVar[Rule | None] = ContextVar("rule", default=None)  # that is running here
 OURS = ("minigrad", "recurrent", "viz")  # packages whose frames are never "the user's line"
 _ours: dict[int, dict[str, Any]] = {}  # namespaces of theirs by identity, kept so that it stays so
@@ -24,13 +25,15 @@ _latest: list[dict[str, Any]] = [{}]  # the user's namespace that recorded last
 
 def here(depth: int = 1) -> Site | None:
     """The innermost running frame that is not ours, `depth` frames out or further."""
+    rule = _rule.get()
+    if rule is _NOBODY:
+        return None
     frame = sys._getframe(depth)
     latest = _latest[0]
     while frame is not None:
         names = frame.f_globals
         if names is latest or id(names) not in _ours and not _is_ours(frame):
             _latest[0] = names
-            rule = _rule.get()
             place = frame.f_code, frame.f_lasti
             return place if rule is None else (*place, rule)
         frame = frame.f_back  # type: ignore[assignment]
@@ -75,6 +78,16 @@ def marking() -> Iterator[Callable[[str, str | None, Site | None], None]]:
 
     try:
         yield mark
+    finally:
+        _rule.reset(before)
+
+
+@contextmanager
+def nobodys() -> Iterator[None]:
+    """Where a graph is rewritten: what has no line of its own gets none."""
+    before = _rule.set(_NOBODY)
+    try:
+        yield
     finally:
         _rule.reset(before)
 

@@ -210,7 +210,7 @@ def test_projections_are_one_node_each():
     )
     r = states.inputs[0]
     assert states.op is PROJ and ys.inputs[0] is r
-    assert len(r.attrs["projections"]) == 2
+    assert len(r.attrs["projections"].values()) == 2
 
 
 def test_a_copys_projections_are_its_own():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,12 @@ from ..chunks import chunks_of, cut
 from ..graph import CONSTANT, INPUT, Tensor, toposort
 from ..kernels.threads import count
 from ..ops.broadcast import RESHAPE
-from ..recur import PROJ, RECUR, Via
+from ..recur import PROJ, RECUR, Block, Via, parts_of
 from ..rewrite.whole import whole
 from ..run.chunkwise import in_numpy
 from ..run.reference import demand, unheld
+from ..sites import nobodys
+from ..structure import Structure
 from .chunked import Chunked, in_words
 from .lane import Lane, Step
 from .language import Unsupported
@@ -22,12 +25,14 @@ from .layout import Layout, layout_of
 from .lower import able
 from .memory import Pool
 from .pieces import Course
-from .program import program_for
+from .program import Program, program_for
 from .results import plain, settled, varying
 from .runner import Runner
+from .table import received
 
 WIDE = 12  # rows of a level and thread, from which on products are as fast as with more
 LARGE = 256  # elements of a tensor per node, from which on memory is what it costs
+KEPT = 4  # runners of one place that serve other traces
 LONG = 8  # rows of a component, from which on sums by component are small beside them
 
 
@@ -41,10 +46,11 @@ class Compiled:
         self, leaves: Sequence[Any], inputs: Sequence[tuple[int, Tensor]], outputs: Sequence[Any],
         pools: dict[int, Pool], donated: Collection[int] = (),
     ):  # fmt: skip
-        rest = iter(whole([t for t in outputs if isinstance(t, Tensor)], able))
+        with nobodys():
+            rest = iter(whole([t for t in outputs if isinstance(t, Tensor)], able))
         outputs = [next(rest) if isinstance(t, Tensor) else t for t in outputs]
         self.runners: list[Runner] = []
-        self.notes: list[str] = []
+        self.notes: list[Callable[[], str]] = []
         steps, known, loose = self._schedule([t for t in outputs if isinstance(t, Tensor)], pools)
         pool = pools.setdefault(-1, Pool())  # the lane's own
         self.lane = Lane(leaves, inputs, steps, outputs, known, donated, loose, pool)
@@ -78,7 +84,6 @@ class Compiled:
         block, structure, vias = r.attrs["block"], r.attrs["structure"], r.attrs["vias"]
         leaving = [(p.attrs["ref"], p.attrs["via"].kind == "shared") for p in asked]
         between = cut(structure)
-        cuts = f", {in_words(chunks_of(structure))}" if between else ""
         per_row = tuple(dict.fromkeys(ref for ref, summed in leaving if not summed))
         summed = tuple(dict.fromkeys(ref for ref, summed in leaving if summed))
         added: tuple[Tensor, ...] = ()
@@ -89,13 +94,13 @@ class Compiled:
             program = program_for(block, structure.wires, vias, per_row, summed, added, course)
         except Unsupported as why:
             how = f"runs in NumPy, level by level, because there is no code for {why}"
-            self.notes.append(f"{block.name} over {structure}{cuts}: {how}")
+            self.notes.append(partial(_note, block, structure, between, how))
             return Step(r, asked, None, in_numpy(r, asked, plain) if between else None)
         how = f"compiled for {program.dtype}\n{program.words}"
-        self.notes.append(f"{block.name} over {structure}{cuts}: {how}")
+        self.notes.append(partial(_note, block, structure, between, how))
         if between:
             return Step(r, asked, None, Chunked(program, r, asked, pool))
-        self.runners.append(Runner(program, layout_of(structure), vias, pool, asked, r.inputs))
+        self.runners.append(_runner(program, r, asked, pool))
         return Step(r, asked, self.runners[-1])
 
     def take_workspace(self) -> None:
@@ -119,10 +124,32 @@ class Compiled:
         between = f", with {items} steps of Python" if items else ""
         return "\n".join([
             f"{self.recurrences} recurrences and {self.ops} other ops{words if names else ''}",
-            *self.notes,
+            *(note() for note in self.notes),
             *([self.lane.donation.explain()] if self.lane.donation.count else []),
             f"called through {native}{between}",
         ])  # fmt: skip
+
+
+def _note(block: Block, structure: Structure, between: bool, how: str) -> str:
+    cuts = f", {in_words(chunks_of(structure))}" if between else ""
+    return f"{block.name} over {structure}{cuts}: {how}"
+
+
+def _runner(program: Program, r: Tensor, asked: Sequence[Tensor], pool: Pool) -> Runner:
+    """A runner of its own; or that of an earlier trace, where nothing of it has changed (as in an
+    optimiser's rules, whatever the lengths).  The lane that runs writes what its table holds."""
+    _, structure, vias = parts_of(r)
+    layout = layout_of(structure)
+    if len(structure.src) or any(via.rows is not None for via in vias):
+        return Runner(program, layout, vias, pool, asked, r.inputs)
+    if any(received(x, layout) is not None for x in r.inputs):
+        return Runner(program, layout, vias, pool, asked, r.inputs)
+    key = program, structure, count()
+    found = pool.runners.get(key) or Runner(program, layout, vias, pool, asked)
+    pool.runners[key] = found
+    while len(pool.runners) > KEPT:
+        del pool.runners[next(iter(pool.runners))]
+    return found
 
 
 def _course(layout: Layout) -> Course:

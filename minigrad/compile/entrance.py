@@ -8,6 +8,7 @@ expect (`glue.reads_objects`), Python does the same.
 from __future__ import annotations
 
 import ctypes
+import math
 import sys
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -45,7 +46,7 @@ class Entrance:
         self.rooms: dict[int, np.ndarray] = {}
         self.makers: list[tuple] = []  # of each result: lender, what makes an array, of what
         for k, (shape, dtype, lender) in enumerate(results):
-            size = int(np.prod(shape)) * dtype.itemsize
+            size = math.prod(shape) * dtype.itemsize
             if size < LARGE or lender is not None:  # what is to be donated next has to own its data
                 self.makers.append((lender, np.empty, shape, dtype))
             else:

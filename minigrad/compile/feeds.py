@@ -135,8 +135,8 @@ class Feeds(Timetable):
 
     def _given(self, place: int, runner: Runner, entry: int, stride: int, width: int) -> None:
         """The entry is an argument's address, at every call."""
-        for table in runner.table:
-            self.targets.append((place, address(table[entry:])))
+        for row in runner.entries.rows:
+            self.targets.append((place, row + 8 * entry))
         if stride >= 0:
             self._fix(runner, stride, width * runner.program.dtype.itemsize)
 

@@ -23,6 +23,7 @@ from ..graph import INPUT, Tensor, Trace, _trace, placeholder, refuse_mask, topo
 from ..ops.arrays import asarray
 from ..ops.broadcast import sharing_numbers
 from ..ops.table import dtype_of
+from ..rewrite.once import inlined
 from ..tracing import name_of, path_name
 from .donate import positions, refuse_missing
 from .unpack import unpacker
@@ -220,8 +221,13 @@ def _leaf_key(x: Any) -> Any:
     return (x.shape, x.dtype) if _is_array(x) else static.key(x)
 
 
-def recorded(f: Callable, leaves: list, spec: Any) -> tuple[list[tuple[int, Tensor]], Any]:
-    """f traced: (position among the leaves, placeholder) of each array; and what f returned."""
+def recorded(
+    f: Callable, leaves: list, spec: Any, short: bool = False
+) -> tuple[list[tuple[int, Tensor]], Any]:
+    """f traced: (position among the leaves, placeholder) of each array; and what f returned.
+
+    short: formulas are left as one node each (see `rewrite.once`).
+    """
     trace = Trace(name_of(f))
     inputs: list[tuple[int, Tensor]] = []
     given: list[Any] = []
@@ -239,7 +245,10 @@ def recorded(f: Callable, leaves: list, spec: Any) -> tuple[list[tuple[int, Tens
     with sharing_numbers(trace):
         result = trace_call(trace, lambda: f(*pytrees.tree_unflatten(spec, given)))
     result = pytrees.tree_map(lambda x: asarray(x) if _is_array(x) else x, result)
-    refuse_symbols(trace.name, pytrees.tree_leaves(result))
+    found, form = pytrees.tree_flatten(result)
+    refuse_symbols(trace.name, found)
+    if not short:
+        result = pytrees.tree_unflatten(form, inlined(found))
     return inputs, result
 
 
@@ -252,7 +261,7 @@ class Traced:
     ):  # fmt: skip
         self.spec, self.form = spec, form
         self.unpack = unpacker(spec)
-        self.inputs, result = recorded(f, leaves, spec)
+        self.inputs, result = recorded(f, leaves, spec, short=True)
         leaves_out, self.spec_out = pytrees.tree_flatten(result)
         self.leaves = [x for x in leaves if not _is_array(x)]  # what was static stays alive
         # In the order in which results are flattened, so that each stands where its like stood.

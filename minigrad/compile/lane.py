@@ -87,7 +87,7 @@ class Lane(Moves):
         if step.runner is not None:
             self.alive.append(step.runner)
             at, after = max([(0, 0), *self._bind(t, step.runner)])
-            for phase in step.runner.phases():
+            for phase in step.runner.phases:
                 self._put(at, after, phase)
                 after += 1
             self.runner_of.update(dict.fromkeys(step.asked, step.runner))

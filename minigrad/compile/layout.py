@@ -17,6 +17,8 @@ import numpy as np
 from ..chunks import Piece
 from ..structure import Structure
 
+SMALL = 2**15  # levels that are sorted as short integers, digit by digit
+
 
 @dataclass(frozen=True, eq=False)
 class Arrivals:
@@ -43,10 +45,7 @@ class Layout:
     def __init__(self, s: Structure, piece: Piece | None = None):
         self.n, self.components = s.n, s.components
         count = np.bincount(s.level) if s.n else np.zeros(0, np.int64)
-        up = np.lexsort((s.component, s.level))
-        down = np.lexsort((s.component, -s.level))
-        upward = bool(s.n == 0 or up[0] <= down[0])
-        order = up if upward else down
+        order, upward = _in_order(s)
         stop = np.cumsum(count if upward else count[::-1])
         ranges = np.stack([stop - (count if upward else count[::-1]), stop], axis=1)
         self.ranges = np.ascontiguousarray(ranges if upward else ranges[::-1], np.int64)
@@ -78,11 +77,18 @@ class Layout:
             to = np.concatenate([to, self.place[piece.dst[enter]]])
             source = np.concatenate([source, piece.ghost[enter] + self.ghosts_at])
             port = np.concatenate([port, piece.port[enter]])
-        order = np.lexsort((source, to))
+        count = np.bincount(to, minlength=s.n)
+        first = np.concatenate([[0], np.cumsum(count)])
+        single = count.max(initial=0) <= 1  # at most one edge into each row
+        if single:
+            order = np.full(s.n, -1)
+            order[to] = np.arange(len(to))
+            order = order[order >= 0]
+        else:
+            order = np.lexsort((source, to))
         to, source, port = to[order], source[order], port[order]
-        first = np.searchsorted(to, np.arange(s.n + 1)).astype(np.int64)
         shift = None
-        if len(to) and not port.any() and (np.diff(to) > 0).all():
+        if len(to) and single and not port.any():
             step = int(to[0] - source[0])
             low, high = min(self.ghosts_at, 0), max(self.ghosts_at + self.ghosts, s.n)
             reading = min(s.n, high + step) - max(0, low + step)
@@ -120,6 +126,21 @@ class Layout:
 
     def to_user(self, rows: np.ndarray) -> np.ndarray:
         return rows if self.order is None else rows[self.place]
+
+
+def _in_order(s: Structure) -> tuple[np.ndarray, bool]:
+    """The rows level after level, components in order in each; and whether the first level comes
+    first.  (For a structure and its transpose, the same: see above.)"""
+    if not s.n:
+        return np.zeros(0, np.int64), True
+    if s.level.max() < SMALL and (s.component[1:] >= s.component[:-1]).all():  # as most lie
+        upward = bool(s.level.argmin() <= s.level.argmax())
+        level = s.level if upward else s.level.max() - s.level
+        return np.argsort(level.astype(np.int16), kind="stable"), upward
+    up = np.lexsort((s.component, s.level))
+    down = np.lexsort((s.component, -s.level))
+    upward = bool(up[0] <= down[0])
+    return (up, True) if upward else (down, False)
 
 
 def layout_of(s: Structure) -> Layout:

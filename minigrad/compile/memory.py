@@ -31,6 +31,7 @@ class Pool:
     def __init__(self) -> None:
         self.renew(0)
         self.owner: Any = None  # who wrote last
+        self.runners: dict[Any, Any] = {}  # that serve several traces
 
     def renew(self, size: int) -> None:
         memory = np.zeros(size, np.uint8)

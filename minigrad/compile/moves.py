@@ -114,8 +114,7 @@ class Moves(Feeds):
     def _moved(self, t: Tensor) -> bool:
         """A table's rows by number, or rows added into a table, as one buffer."""
         x, index = t.inputs
-        numbers, row = self.source(index), int(np.prod(x.shape[index.ndim :]))
-        row = int(np.prod(x.shape[1:])) if t.op is TAKE else row
+        numbers, row = self.source(index), math.prod(x.shape[1 if t.op is TAKE else index.ndim :])
         given = self._rows_of(x, x.size // row if row else 0, row, t.dtype)
         first = self._integers(numbers)
         if given is None or first is None or t.dtype.kind == "i" and t in self.by_python:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from ..graph import Tensor, toposort
 from ..kernels import glue, threads
 from ..kernels.glue import address
 from ..kernels.stages import COLUMN
+from ..lazy import lazy
 from ..ops.indexing import add_rows
 from ..recur import ROW, SHARED, Key, Via
 from ..run.reference import compute
@@ -60,13 +60,14 @@ class Runner:
         self.bound: object = None  # the call whose shared arguments stand in the table
         self.copies: list[Any] = []  # of those
 
-    @cached_property
+    @lazy
     def sequence(self) -> Schedule:
         """A call by itself; a lane has the phases in its own list."""
-        return Schedule(self.phases(), self.threads)
+        return Schedule(self.phases, self.threads)
 
     # -- what runs, and where ----------------------------------------------------------------------
 
+    @lazy
     def phases(self) -> list[Calls]:
         """What to call, phase after phase: for each thread (kernel, table, from, to)."""
         plan, kernels, tables = self.program.plan, self.program.module, self.entries.rows

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..graph import Tensor
 from ..kernels import compiler
+from ..rewrite.once import inlined
 from ..sites import distance
 from .evaluated import Evaluated
 
@@ -53,4 +54,4 @@ def way_of(
             f"mg.function runs by mg.evaluate, which gives the same values and takes longer: {why}",
             CompilerWarning, stacklevel=distance(),
         )  # fmt: skip
-    return Evaluated(inputs, outputs, why)
+    return Evaluated(inputs, inlined(outputs), why)

@@ -69,10 +69,6 @@ def bits_of(dtype: np.dtype) -> str:
     return f"float{8 * dtype.itemsize}"
 
 
-def address(a: np.ndarray) -> int:
-    return a.__array_interface__["data"][0]
-
-
 @once
 def reads_objects() -> bool:
     """Whether arrays and lists look here as the kernels expect: tried on one of each."""
@@ -88,7 +84,7 @@ def reads_objects() -> bool:
         return (
             tuple(items) == (id(None), id(a))
             and word(TYPE) == id(np.ndarray)
-            and word(DATA) == address(a)
+            and word(DATA) == a.__array_interface__["data"][0]
             and word(NDIM, ctypes.c_int32) == 2
             and tuple(dims) == (2, 2)
             and word(DTYPE) == id(a.dtype)
@@ -96,6 +92,16 @@ def reads_objects() -> bool:
         )
     except ValueError:
         return False
+
+
+def address(a: np.ndarray) -> int:
+    """Where the numbers of an array lie."""
+    if reads_objects():  # four times as fast as to ask
+        return _word(id(a) + DATA).value
+    return a.__array_interface__["data"][0]
+
+
+_word = ctypes.c_int64.from_address
 
 
 @once

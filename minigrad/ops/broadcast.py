@@ -145,10 +145,16 @@ def sharing_numbers(trace: Trace) -> Iterator[None]:
         _numbers.reset(before)
 
 
+def is_sharing() -> bool:
+    """Whether the function that is being traced here is traced for repeated calls."""
+    shared = _numbers.get()
+    return shared is not None and shared[0] is _trace.get()
+
+
 def _spread_number(op: str, x: float, like: Tensor) -> Tensor:
     """A number in the dtype and shape of a tensor, recorded unless the trace has it."""
     shared = _numbers.get()
-    if shared is None or shared[0] is not _trace.get() or not x:  # 0.0 and -0.0 are equal
+    if shared is None or not is_sharing() or not x:  # 0.0 and -0.0 are equal
         return broadcast_to(_number(op, x, like.dtype), like.shape)
     key = x, like.dtype, like.shape
     found = shared[1].get(key)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from .. import pytrees
+from ..graph import Tensor
+from ..rewrite.once import written_once
 from ..tracing import path_name
 from .given import (
     Optimizer,
@@ -31,11 +35,13 @@ def _least(who: str, **values: Any) -> None:
 
 
 def _rule(
-    who: str, lr: Any, kept: Sequence[str], rule: Callable[..., Any],
+    who: str, lr: Any, kept: Sequence[str], rule: Callable[..., Any], numbers: tuple[Any, ...],
     at: Callable[[Any], tuple[Any, ...]] = lambda step: (),
 ) -> Optimizer:  # fmt: skip
-    """rule(at(number of the update from 1), p, g, *what is kept) -> (p, *what is kept), by leaf;
-    what `at` gives in the dtype of p.
+    """rule(p, g, *what is kept, *what `at` gives of the number of the update from 1) ->
+    (p, *what is kept), by leaf; what `at` gives in the dtype of p.
+
+    numbers: those that the rule is made with.
 
     State: (number of updates, one pytree like the parameters for each name in `kept`).
     """
@@ -55,8 +61,22 @@ def _rule(
         for p in leaves[0]:
             if p.dtype not in common:
                 common[p.dtype] = [cast(x, p) for x in given]
-        new = [rule(common[each[0].dtype], *each) for each in zip(*leaves, strict=True)]
-        params, *past = (joined([each[k] for each in new]) for k in range(1 + len(kept)))
+        each, width = list(zip(*leaves, strict=True)), len(leaves)
+
+        def rules(*xs: Any) -> list[Any]:
+            """The rule for every parameter, from all that there is of all of them."""
+            own, rest = xs[: len(each) * width], iter(xs[len(each) * width :])
+            shared = {dtype: [next(rest) for _ in of] for dtype, of in common.items()}
+            parts = [own[k : k + width] for k in range(0, len(own), width)]
+            new = [rule(*part, *shared[part[0].dtype]) for part in parts]
+            return [x for of in zip(*new, strict=True) for x in of]
+
+        # A rate that is a Tensor was recorded outside of the rules.
+        once = recorded and not isinstance(lr, Tensor)
+        f = partial(written_once, who, rules, (lr, *numbers)) if once else rules
+        new = f(*chain(*each), *chain(*common.values())) if each else []
+        many, parts = len(each), range(1 + len(kept))
+        params, *past = (joined(new[k * many : (k + 1) * many]) for k in parts)
         return params, (step, *past)
 
     return Optimizer(init, update)
@@ -92,13 +112,14 @@ def _adam(who: str, lr: Any, beta1: Any, beta2: Any, eps: Any) -> Optimizer:
     positive(who, eps=eps)
     fraction(who, beta1=beta1, beta2=beta2)
 
-    def rule(unbias: Any, p: Any, g: Any, m: Any, v: Any) -> tuple[Any, Any, Any]:
+    def rule(p: Any, g: Any, m: Any, v: Any, *unbias: Any) -> tuple[Any, Any, Any]:
         m = beta1 * m + (1 - beta1) * g
         v = beta2 * v + (1 - beta2) * g * g
         mean, square = m / unbias[0], v / unbias[1]
         return p - cast(lr, p) * mean / (np.sqrt(square) + eps), m, v
 
-    return _rule(who, lr, ("m", "v"), rule, lambda step: (1 - beta1**step, 1 - beta2**step))
+    numbers = beta1, beta2, eps
+    return _rule(who, lr, ("m", "v"), rule, numbers, lambda n: (1 - beta1**n, 1 - beta2**n))
 
 
 def adam(lr: Any = 1e-3, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8) -> Optimizer:
@@ -188,7 +209,7 @@ def rmsprop(
     fraction("rmsprop", decay=decay, momentum=momentum)
     (central,) = flags_of("rmsprop", "centered", [centered])
 
-    def rule(_: Any, p: Any, g: Any, v: Any, u: Any, m: Any) -> tuple[Any, ...]:
+    def rule(p: Any, g: Any, v: Any, u: Any, m: Any) -> tuple[Any, ...]:
         v = decay * v + (1 - decay) * g * g
         m = decay * m + (1 - decay) * g if central else m
         # The variance of equal gradients is 0, and rounding may leave it below.
@@ -196,7 +217,7 @@ def rmsprop(
         u = momentum * u + g / (np.sqrt(spread) + eps)
         return p - cast(lr, p) * u, v, u, m
 
-    return _rule("rmsprop", lr, ("v", "u", "m"), rule)
+    return _rule("rmsprop", lr, ("v", "u", "m"), rule, (decay, eps, momentum, central))
 
 
 def adagrad(lr: Any = 1e-2, eps: float = 1e-10) -> Optimizer:
@@ -213,8 +234,8 @@ def adagrad(lr: Any = 1e-2, eps: float = 1e-10) -> Optimizer:
     """
     positive("adagrad", eps=eps)
 
-    def rule(_: Any, p: Any, g: Any, v: Any) -> tuple[Any, Any]:
+    def rule(p: Any, g: Any, v: Any) -> tuple[Any, Any]:
         v = v + g * g
         return p - cast(lr, p) * g / (np.sqrt(v) + eps), v
 
-    return _rule("adagrad", lr, ("v",), rule)
+    return _rule("adagrad", lr, ("v",), rule, (eps,))

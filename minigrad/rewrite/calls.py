@@ -10,6 +10,7 @@ from ..graph import CONSTANT, Tensor, toposort
 from ..ops.broadcast import BROADCAST, RESHAPE
 from ..ops.elementwise import ADD
 from ..recur import PROJ, RECUR, SHARED, Block, Pullback
+from .once import ONCE
 
 TERMS = 64  # a sum of more, read by several calls, is no sum of states
 
@@ -64,9 +65,8 @@ class Calls:
 
 
 def is_call(t: Tensor) -> bool:
-    if t.op is not RECUR:
+    if t.op is not RECUR or (s := t.attrs["structure"]) is ONCE:
         return False
-    s = t.attrs["structure"]
     return s.n == 1 and not len(s.src) and all(via is SHARED for via in t.attrs["vias"])
 
 

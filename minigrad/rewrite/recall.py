@@ -19,7 +19,7 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from ..chunks import cut as cut_up
-from ..graph import CONSTANT, INPUT, Shape, Tensor, bind, toposort
+from ..graph import CONSTANT, INPUT, Shape, Tensor, toposort
 from ..ops.indexing import SCATTER, TAKE
 from ..recur import PROJ, RECUR, ROW, SHARED, Block, Via, proj, recurrence
 from ..structure import Structure, independent
@@ -260,9 +260,7 @@ def _op(
         attrs = {**attrs, "shape": sizes.shape(attrs["shape"])}
     if "size" in attrs:
         attrs = {**attrs, "size": sizes(attrs["size"])}
-    new = bind(op, *inputs, **attrs)
-    if new.shape != sizes.shape(shape):
+    found, dtype = op.shape(*inputs, **attrs)
+    if found != sizes.shape(shape):
         raise ValueError("another shape")
-    object.__setattr__(new, "name", name)
-    object.__setattr__(new, "site", site)
-    return new
+    return Tensor(op, tuple(inputs), attrs, found, dtype, name, site=site)

@@ -13,6 +13,7 @@ from .fuse import fuse
 from .intern import intern
 from .lift import lift
 from .merge import merge
+from .once import inlined
 from .picked import picked
 from .recall import recalled
 from .regions import Able, regions
@@ -32,7 +33,7 @@ def whole(outputs: Sequence[Tensor], able: Able | None = None) -> list[Tensor]:
     given = sink(_at_once(once))
     if not _same(given, once):
         given = merge(given)
-    return recalled(given, lambda found: _in_blocks(found, able), able)
+    return recalled(given, lambda found: _in_blocks(merge(inlined(found)), able), able)
 
 
 def _at_once(outputs: Sequence[Tensor]) -> list[Tensor]:

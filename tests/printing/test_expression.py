@@ -102,11 +102,20 @@ def graphs_of(f, args, dtype=None):
         yield from mg.grad(mg.sum(mg.sin(y)), floats)
 
 
+def reads_back_or_is_too_long(t):
+    """What is read twice is written twice: of some graphs the whole text is refused, in words."""
+    try:
+        reads_back(t)
+    except ValueError as error:
+        if "the text would have more than" not in str(error):
+            raise
+
+
 @settings(max_examples=examples(100))
 @given(expressions())
 def test_random_expressions_and_their_gradients_read_back(e):
     for t in graphs_of(e.f, e.args):
-        reads_back(t)
+        reads_back_or_is_too_long(t)
         text = mg.expr(t)
         assert len(text) <= 300 and text.count("(") == text.count(")")
 
@@ -115,14 +124,14 @@ def test_random_expressions_and_their_gradients_read_back(e):
 @given(expressions(specials=True))
 def test_so_do_those_at_special_numbers(e):
     for t in graphs_of(e.f, e.args):
-        reads_back(t)
+        reads_back_or_is_too_long(t)
 
 
 @settings(max_examples=examples(50))
 @given(expressions())
 def test_so_do_those_in_float32(e):
     for t in graphs_of(e.f, e.args, np.float32):
-        reads_back(t)
+        reads_back_or_is_too_long(t)
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=repr)
