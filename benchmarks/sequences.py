@@ -123,7 +123,8 @@ def many_to_one(
 ) -> Systems:
     """Embedding, LSTM over sequences of 1 to T steps, a head on each last output, cross-entropy.
 
-    new: other lengths at every step; else eight batches in turn, which were seen before.
+    new: other lengths at every step, given as data; else eight batches in turn, which were seen
+         before, given as what the step is traced for.
     """
     import recurrent as rc
 
@@ -131,11 +132,9 @@ def many_to_one(
     params = net.init(0)
 
     def draw(rng: np.random.Generator) -> Any:
-        return {
-            "xs": rng.integers(0, tokens, (time, batch)),
-            "ys": rng.integers(0, classes, batch),
-            "lengths": rng.integers(1, time + 1, batch).tolist(),
-        }
+        xs, ys = rng.integers(0, tokens, (time, batch)), rng.integers(0, classes, batch)
+        lengths = rng.integers(1, time + 1, batch)
+        return {"xs": xs, "ys": ys, "lengths": lengths if new else lengths.tolist()}
 
     batches = fresh if new else pool
 
@@ -150,7 +149,7 @@ def many_to_one(
 
         def loss(b: Any) -> Any:
             x = torch.nn.utils.rnn.pack_padded_sequence(
-                embedding(b["xs"], p["E"]), torch.tensor(b["lengths"]), enforce_sorted=False
+                embedding(b["xs"], p["E"]), torch.as_tensor(b["lengths"]), enforce_sorted=False
             )
             _, (h, _) = lstm(x)
             return cross_entropy(linear(h[0], p["V"], p["c"]), b["ys"])
@@ -165,7 +164,7 @@ def many_to_one(
 
         def loss(b: Any) -> Any:
             ys, _ = lstm(embedding(b["xs"], p["E"]))
-            h = ys[torch.tensor(b["lengths"]) - 1, torch.arange(batch)]
+            h = ys[torch.as_tensor(b["lengths"]) - 1, torch.arange(batch)]
             return cross_entropy(linear(h, p["V"], p["c"]), b["ys"])
 
         return loss

@@ -26,8 +26,8 @@ from .structure import Structure
 _known: dict[int, tuple[weakref.ref, dict]] = {}  # id(function) -> its traces, while it lives
 
 
-def _forget(key: int, _: weakref.ref) -> None:
-    _known.pop(key, None)
+def _forget(key: int, _: weakref.ref, known: dict = _known) -> None:
+    known.pop(key, None)  # at the end of the process the module has lost its names
 
 
 def traces_of(f: Callable) -> dict:

@@ -121,10 +121,11 @@ def _tokens(who: str, what: str, given: Any, text: bool = True) -> list[Any]:
 @dataclass(frozen=True)
 class Lengths:
     """How many steps each of B sequences has, in one value: what `lengths=` takes, also as an
-    argument of an `mg.function`, where an array of lengths would not be known in time.
+    argument of an `mg.function`, which is traced for them and computes only the steps there are.
 
-    Equal ones are one trace of the function; others cost a retrace and no compilation.
-    NumPy takes it as an array (B,) of int64.
+    Equal ones are one trace of the function; others cost a retrace and no compilation.  Where they
+    are new at every call, `np.asarray(lengths)` is faster: integers (B,) serve all with one trace,
+    and all T steps are computed (see `unroll`).
     """
 
     steps: tuple[int, ...]

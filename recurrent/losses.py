@@ -15,8 +15,8 @@ import numpy as np
 
 import minigrad as mg
 
+from .masking import lengths_of, running
 from .options import array, size, tensor
-from .options import lengths as checked_lengths
 
 __all__ = [
     "bits", "cross_entropy", "mean_squared_error", "perplexity", "tree_cross_entropy", "within",
@@ -31,7 +31,8 @@ def cross_entropy(
     logits  : (T, B, C) or (T, C) as `unroll` returns them; without lengths any (..., C).
     labels  : integers 0..C-1 of shape (T, B), (T,) or (...).
               What stands at a step that does not count is never looked at.
-    lengths : one per sequence: the steps behind a sequence's end do not count.
+    lengths : one per sequence, as `unroll` takes them: the steps behind a sequence's end do not
+              count.
     mask    : booleans of the shape of labels, which steps count; with lengths, both must hold.
 
     No step counts: 0.
@@ -148,14 +149,14 @@ def bits(nats: Any) -> mg.Tensor:
     return mg.asarray(nats) / float(np.log(2.0))
 
 
-def within(time: int, lengths: Sequence[int] | None, batch: int, who: str = "within") -> np.ndarray:
+def within(time: int, lengths: Sequence[int] | None, batch: int, who: str = "within") -> Any:
     """(time, batch) booleans: step t of sequence b is one of its first lengths[b] (None: all).
 
+    An array; a Tensor where lengths are an argument of a function that is being traced.
     Raises ValueError for lengths that are not `batch` integers from 0 to `time`.
     """
     time, batch = size(who, "time", time, 0), size(who, "batch", batch, 0)
-    given = checked_lengths(who, lengths, time, batch)
-    return np.arange(time)[:, None] < given
+    return running(lengths_of(who, lengths, time, batch), time)
 
 
 def counting(
@@ -171,6 +172,10 @@ def counting(
             )
         batch = shape[1] if len(shape) == 2 else 1
         known = within(shape[0], lengths, batch, who).reshape(shape)
+    if isinstance(known, mg.Tensor):
+        if mask is None:
+            return None, known
+        known, mask = None, known & mask
     if mask is None:
         return known, None
     given = mg.asarray(mask)

@@ -19,6 +19,7 @@ import minigrad as mg
 from minigrad import pytrees
 
 from .losses import within
+from .masking import at_ends, checked_once, kept, lengths_of
 from .missing import output_size
 from .options import array, cell_like, choice, flag, function, part, shown, sizes, tensor
 from .options import seed as checked_seed
@@ -145,7 +146,9 @@ class ManyToMany(Pattern):
     ) -> tuple[Any, mg.Tensor]:
         """(carry, ys): also each sequence's last state, for the next piece of a long series."""
         theta, out = self.parts(params)
-        carry, hs = steps(self.cell, theta, self.read(params, xs), lengths, carry)
+        xs = self.read(params, xs)
+        lengths = checked_once("ManyToMany", lengths, xs)
+        carry, hs = steps(self.cell, theta, xs, lengths, carry)
         ys = apply_linear(out, hs)
         return carry, ys if lengths is None else _only(ys, lengths)
 
@@ -185,7 +188,9 @@ class ManyToOne(Pattern):
 
     def __call__(self, params: Params, xs: Any, lengths: Sequence[int] | None = None) -> mg.Tensor:
         theta, out = self.parts(params)
-        _, hs = steps(self.cell, theta, self.read(params, xs), lengths)
+        xs = self.read(params, xs)
+        lengths = checked_once("ManyToOne", lengths, xs)
+        _, hs = steps(self.cell, theta, xs, lengths)
         pooled = last(hs, lengths) if self.pool == "last" else average(hs, lengths)
         return apply_linear(out, pooled)
 
@@ -292,27 +297,28 @@ def last(hs: mg.Tensor, lengths: Sequence[int] | None = None) -> mg.Tensor:
         return hs[-1]
     if len(rest) == 1:
         return last(mg.expand_dims(hs, axis=1), lengths)[0]
-    given, batch = np.asarray(lengths), rest[0]
+    batch = rest[0]
+    given = lengths_of("last", lengths, time, batch)
+    if isinstance(given, mg.Tensor):
+        return at_ends(hs, given)
     rows = np.where(given > 0, given - 1, 0) * batch + np.arange(batch)
-    ends = mg.take(mg.reshape(hs, (time * batch, *rest[1:])), rows)
-    return ends if (given > 0).all() else mg.where((given > 0)[:, None], ends, mg.zeros_like(ends))
+    return kept(given > 0, mg.take(mg.reshape(hs, (time * batch, *rest[1:])), rows))
 
 
 def average(hs: mg.Tensor, lengths: Sequence[int] | None = None) -> mg.Tensor:
     """The mean of each sequence's outputs over its steps: (T, B, H) -> (B, H)."""
     if lengths is None:
         return mg.sum(hs, axis=0) / max(len(hs), 1)
-    count = np.maximum(np.asarray(lengths), 1).astype(hs.dtype)
+    batch = hs.shape[1] if hs.ndim > 2 else 1
+    given = lengths_of("average", lengths, len(hs), batch)
+    count = mg.astype(mg.maximum(given, 1), hs.dtype)
     return mg.sum(hs, axis=0) / (count[:, None] if hs.ndim > 2 else count)
 
 
 def _only(ys: mg.Tensor, lengths: Sequence[int]) -> mg.Tensor:
     """0 behind each sequence's end, as `unroll` has it."""
     batch = ys.shape[1] if ys.ndim > 2 else 1
-    mask = within(len(ys), lengths, batch)
-    if mask.all():
-        return ys
-    return mg.where(mask.reshape(*ys.shape[:-1], 1), ys, mg.zeros_like(ys))
+    return kept(within(len(ys), lengths, batch).reshape(ys.shape[:-1]), ys)
 
 
 def start_params(cell: Any, size: int, seed: Any) -> list[Params]:

@@ -26,6 +26,7 @@ from minigrad import pytrees
 
 from . import options
 from .losses import within
+from .masking import kept, lengths_of
 from .missing import output_size
 from .patterns import (
     apply_linear,
@@ -322,15 +323,16 @@ class EncoderDecoder:
                 f"B of at least 1; got shape {xs.shape}"
             )
         span, batch = xs.shape[:2]
-        inside = within(span, lengths, batch, WHO)
-        if not inside[0].all():
+        ends: Any = None if lengths is None else lengths_of(WHO, lengths, span, batch, least=1)
+        inside = within(span, ends, batch, WHO)
+        if isinstance(inside, np.ndarray) and not inside[0].all():
             raise ValueError(
                 f"{WHO}: lengths[{np.flatnonzero(~inside[0])[0]}] is 0; a source has at least one "
                 "step"
             )
-        final, memory = steps(self.encoder, params["encoder"], xs, lengths)
+        final, memory = steps(self.encoder, params["encoder"], xs, ends)
         context = last if hasattr(self.encoder, "zero_state") else average
-        source: Params = {"context": context(memory, lengths)}
+        source: Params = {"context": context(memory, ends)}
         if self.start == "copy":
             source["start"] = final
         elif self.start == "tanh":
@@ -340,8 +342,7 @@ class EncoderDecoder:
             zeros = zeros_of(self.decoder, params["cell"], batch)
             source["start"] = pytrees.tree_map(mg.asarray, zeros)
         if self.attention:
-            if not inside.all():  # what a net of one's own leaves there is not read either
-                memory = mg.where(inside[..., None], memory, mg.zeros_like(memory))
+            memory = kept(inside, memory)  # what a net of one's own leaves there is not read either
             source["memory"] = mg.permute_dims(memory, (1, 0, 2))
             source["mask"] = mg.asarray(inside.T.astype(memory.dtype))
         if self.attention == "additive":

@@ -10,8 +10,8 @@ import numpy as np
 import minigrad as mg
 from minigrad import pytrees
 
+from .masking import lengths_of, masked
 from .options import flag, shown, tensor
-from .options import lengths as checked_lengths
 from .options import size as checked_size
 
 __all__ = ["unroll"]
@@ -36,6 +36,10 @@ def unroll(
     carry   : the state before the first step, leaves (B, ...) (or without B for one sequence);
               default zeros.
     lengths : one per sequence, 0 to T; what lies behind a sequence's end is never looked at.
+              As a list, a tuple or `Lengths`, which an `mg.function` is traced for, only what is
+              there is computed.  Integers (B,) that are an argument of it serve all lengths with
+              one trace: all T steps are computed, for the same values and derivatives.  That is
+              faster where lengths are new at every call.
     reverse : run each sequence from its last step to its first.
     steps   : T, where there are no xs to tell it.
     memory  : leaves (B, ...), what every step of a sequence reads (a source to attend to).
@@ -68,7 +72,8 @@ def unroll(
     xs, time, batch = _extent(xs, (carry, memory), lengths, steps)
     check_input("unroll", cell, next(iter(pytrees.tree_leaves(xs)), None))
     size = 1 if batch is None else batch
-    given = checked_lengths("unroll", lengths, time, size, "xs has")
+    ends = lengths_of("unroll", lengths, time, size, "xs has")
+    given = np.full(size, time) if isinstance(ends, mg.Tensor) else ends
     start = _start(cell, params, carry, batch)
     dense = bool((given == time).all())
     rows = np.flatnonzero(np.arange(time)[:, None] < given)  # (t, b) flattened: time after time
@@ -77,14 +82,22 @@ def unroll(
     )
     if memory is not None:
         inputs = inputs, pytrees.tree_map(lambda m: _per_sequence(m, rows, batch), memory)
+    if isinstance(ends, mg.Tensor):
+        if truncate is not None:
+            raise ValueError(
+                "unroll: with truncate, lengths must be known while the function is traced: give "
+                "them as a list or rc.Lengths"
+            )
+        dtype = next((np.dtype(s.dtype) for s in pytrees.tree_leaves(start)), np.dtype(float))
+        cell, inputs = masked(cell, inputs, ends, rows, dtype, memory is not None)
     structure = _truncated(_steps(rows, given, time, reverse), truncate)
     if checkpoint is not None:
         checkpoint = checked_size("unroll", "checkpoint", checkpoint, 1)
     states, outputs = mg.recur(
         cell, structure, initial=start, shared=params, inputs=inputs, checkpoint=checkpoint
     )
-    ends = np.zeros_like(given) if reverse else given - 1
-    last = np.searchsorted(rows, ends * size + np.arange(size))
+    stop = np.zeros_like(given) if reverse else given - 1
+    last = np.searchsorted(rows, stop * size + np.arange(size))
     final = pytrees.tree_map(lambda s, s0: _final(s, s0, last, given, batch), states, start)
     ys = pytrees.tree_map(lambda y: _to_time(y, time, batch, None if dense else rows), outputs)
     return final, ys
@@ -105,7 +118,7 @@ def _extent(xs: Any, carry: Any, lengths: Any, steps: int | None) -> tuple[Any, 
             return xs, steps, None
         if lengths is None:
             return xs, steps, np.shape(pytrees.tree_leaves(carry)[0])[0]
-        return xs, steps, np.size(lengths)
+        return xs, steps, lengths.size if isinstance(lengths, mg.Tensor) else np.size(lengths)
     for x in leaves:
         if not isinstance(x, mg.Tensor) and np.asarray(x).dtype.kind not in "fiub":
             raise TypeError(

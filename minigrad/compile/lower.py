@@ -163,6 +163,8 @@ class Lowering:
                 raise Unsupported(f"{t.op.name} of truth values")
             if t.op.scalar == "x":
                 return args[0]
+            if name == "where" and t.dtype.kind == "b":
+                return self._chosen(*args)
             if name == "add" and len(args := self._joined(args)) == 1:
                 return args[0]
             # A user's op goes by its expression.
@@ -207,6 +209,15 @@ class Lowering:
 
     def _truth(self, row: Row) -> Row:
         return self.node("not_equal", (row, self.node("const", (), 1, 0.0)), row.size)
+
+    def _chosen(self, mask: Row, yes: Row, no: Row) -> Row:
+        """One of two truth values."""
+        size = _joint((mask, yes, no))
+        otherwise = self.node("logical_not", (mask,), mask.size)
+        ways = [
+            self.node("logical_and", pair, _joint(pair)) for pair in ((mask, yes), (otherwise, no))
+        ]
+        return self.node("logical_or", tuple(ways), size)
 
     def _moved(self, t: Tensor, data: tuple[Row, ...]) -> Row:
         if t.op.name == "reshape" or len(data) == 1 and data[0].size == 1 and not _padded(t):

@@ -358,3 +358,28 @@ def test_what_is_computed_again_is_the_same_number(dtype):
         args = p, rng.standard_normal((4, 2)).astype(dtype)
         wanted = mg.reference(step(*mg.tensors(args)))
         close(mg.function(step)(*args), wanted, 1e-4 if dtype == "float32" else 1e-11)
+
+
+def test_one_of_two_truth_values():
+    """Computed, shared, or known; and what is chosen by it."""
+
+    def cell(p, h, x):
+        a, b, c = x
+        some = mg.where(a > 0, b > 0, c > 0)
+        found = (
+            some, mg.where(a > 0, b > 0, False), mg.where(a > 0, True, b > 0),
+            mg.where(a > 0, True, False), mg.where(mg.sum(a) > 0, b > 0, mg.sum(c) > 0),
+            mg.where(a > 0, p > 0, b > 0), mg.where(mg.sum(a) > 0, mg.sum(b) > 0, False),
+        )  # fmt: skip
+        return mg.where(some, h + a, h * b), [mg.astype(t, "float64") for t in found]
+
+    def step(p, *xs):
+        hs, found = mg.recur(cell, S.chain(5), shared=p, inputs=xs, initial=np.zeros((1, 3)))
+        return *found, mg.grad(mg.sum(mg.sin(hs)), xs)
+
+    rng = np.random.default_rng(0)
+    args = rng.standard_normal(3), *rng.standard_normal((3, 5, 3))
+    f = mg.function(step)
+    wanted = mg.reference(step(*mg.tensors(args)))
+    close(f(*args), wanted, 1e-12)
+    assert "level by level" not in f.explain(*args)

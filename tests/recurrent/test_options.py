@@ -119,14 +119,31 @@ def test_one_sequence_with_a_matrix_per_step():
     [
         lambda p, x, n: rc.unroll(RNN, p, x, lengths=n)[1],
         lambda p, x, n: rc.over_time(RNN)(p, x, n)[1],
-        lambda p, x, n: rc.mean_squared_error(x, x, lengths=n),
+        lambda p, x, n: rc.mean_squared_error(2 * x, x, lengths=n),
         lambda p, x, n: rc.ManyToOne(RNN, 1)({**OUT, "cell": p}, x, n),
     ],
 )
 def test_lengths_that_are_only_known_when_the_function_runs(use):
-    p, x = RNN.init(0), np.ones((4, 2, 2))
+    p, x = RNN.init(0), RNG.standard_normal((4, 2, 2))
+    f = mg.function(use)
+    for n in ([4, 2], [1, 0]):
+        wanted = mg.reference(use(*mg.tensors((p, x)), n))
+        np.testing.assert_allclose(f(p, x, np.array(n)), wanted, atol=1e-13)
+    assert len(f.traces) == 1
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda x, n: rc.bidirectional(RNN, lookahead=1)(
+            {"forward": RNN.init(0), "backward": RNN.init(1)}, x, n
+        ),
+        lambda x, n: rc.TimeDelay(2, 2, 2)(rc.TimeDelay(2, 2, 2).init(0), x, n),
+    ],
+)
+def test_lengths_that_must_be_known(use):
     with pytest.raises(TypeError, match="must be known while it is traced.*as a list or tuple"):
-        mg.function(use)(p, x, np.array([4, 2]))
+        mg.function(use)(np.ones((4, 2, 2)), np.array([4, 2]))
 
 
 def test_lengths_as_a_list_inside_a_function():
