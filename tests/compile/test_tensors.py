@@ -318,3 +318,33 @@ def test_large_states_that_go_round_begin_as_they_should(threads):
         with splitting(threads), large_tensors():
             found = f(*args, structure)
         close(found, mg.reference(step(*mg.tensors(args), structure)), 1e-12)
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_what_a_later_pass_reads_waits_for_it(large):
+    """A selective state space, backwards: no matrix lies in memory between two passes over a row,
+    for the vectors that are repeated along it are made first."""
+
+    def cell(p, h, x):
+        d = mg.softplus(x @ p["W"])
+        b, c = x @ p["B"], x @ p["C"]
+        decay = mg.exp(-mg.expand_dims(d, axis=-1) * p["A"])
+        h = decay * h + mg.expand_dims(d * x, axis=-1) * mg.expand_dims(b, axis=-2)
+        return h, mg.squeeze(h @ mg.expand_dims(c, axis=-1), axis=-1)
+
+    m, n = 32, 16
+    p = {"W": normal(m, m), "B": normal(m, n), "C": normal(m, n), "A": np.exp(normal(m, n))}
+    xs = normal(6, 2, m)
+
+    def step(p, xs):
+        start = np.zeros((1, m, n))
+        chains = mg.Structure.chain([6, 6])
+        _, ys = mg.recur(cell, chains, shared=p, inputs=mg.reshape(xs, (12, m)), initial=start)
+        return ys, mg.grad(mg.sum(mg.sin(ys)), (p, xs))
+
+    with large_tensors() if large else nullcontext():
+        f = mg.function(step)
+        close(f(p, xs), mg.reference(step(*mg.tensors((p, xs)))), 1e-11)
+    (trace,) = f.traces.values()
+    written = [r.size for k in trace.way.runners for r in k.program.text.scratch]
+    assert written and max(written) <= m
