@@ -82,6 +82,7 @@ def unroll(
     )
     if memory is not None:
         inputs = inputs, pytrees.tree_map(lambda m: _per_sequence(m, rows, batch), memory)
+    step = cell
     if isinstance(ends, mg.Tensor):
         if truncate is not None:
             raise ValueError(
@@ -89,12 +90,12 @@ def unroll(
                 "them as a list or rc.Lengths"
             )
         dtype = next((np.dtype(s.dtype) for s in pytrees.tree_leaves(start)), np.dtype(float))
-        cell, inputs = masked(cell, inputs, ends, rows, dtype, memory is not None)
+        step, inputs = masked(cell, inputs, ends, rows, dtype, memory is not None)
     structure = _truncated(_steps(rows, given, time, reverse), truncate)
     if checkpoint is not None:
         checkpoint = checked_size("unroll", "checkpoint", checkpoint, 1)
     states, outputs = mg.recur(
-        cell, structure, initial=start, shared=params, inputs=inputs, checkpoint=checkpoint
+        step, structure, initial=start, shared=params, inputs=inputs, checkpoint=checkpoint
     )
     stop = np.zeros_like(given) if reverse else given - 1
     last = np.searchsorted(rows, stop * size + np.arange(size))

@@ -186,6 +186,24 @@ def test_without_inputs():
     both(f, [4, 1], np.array(0.7), RNG.standard_normal((2, 3)))
 
 
+def test_cells_that_nobody_else_keeps():
+    """A bound method, or a function made where it is called."""
+
+    class Net:
+        def step(self, p, h, x):
+            h = mg.tanh(x @ p["W"] + h @ p["U"])
+            return h, h
+
+    def bound(p, xs, lengths):
+        return rc.unroll(Net().step, p, xs, np.zeros((2, 4)), lengths)
+
+    def made(p, xs, lengths):
+        return rc.unroll(lambda p, h, x: (h + x @ p["W"], h), p, xs, np.zeros((2, 4)), lengths)
+
+    for f in (bound, made):
+        both(f, [3, 1], PLAIN, RNG.standard_normal((3, 2, 3)))
+
+
 def test_float32_stays():
     def f(p, xs, lengths):
         final, ys = rc.unroll(CELLS["LSTM"], p, xs, lengths=lengths)

@@ -33,7 +33,7 @@ const startDrawing = (root, program) => {
   const unitAt = (t) => program.units.find((u) => u.start <= t && t < u.start + u.steps);
   const named = (t) => (t === unitAt(t).start && program.units.some((u) => u.start) ? html("span", { class: "quiet" }, unitAt(t).name) : null);
   const toggles = spots ? null : html("div", { class: "words", role: "group", "aria-label": "steps" }, html("span", { class: "quiet" }, "steps that take part:"),
-    ...Array.from({ length: steps <= 60 ? steps : 0 }, (_, t) => [named(t), html("label", { class: "chip" }, html("input", { type: "checkbox", checked: true, onchange: (e) => {
+    ...times(steps <= 60 ? steps : 0, (_, t) => [named(t), html("label", { class: "chip" }, html("input", { type: "checkbox", checked: true, onchange: (e) => {
       if (e.target.checked) left.delete(t); else left.add(t);
       panel.update();
     } }), html("span", {}, said(t)))]));

@@ -58,10 +58,13 @@ _PAGE = """<!DOCTYPE html>
 def part(name: str) -> str:
     """A file of this folder, a script or the style sheet, without indentation and remarks."""
     lines = files(__package__).joinpath(name).read_text(encoding="utf-8").split("\n")
-    return "\n".join(x for line in lines if (x := line.strip()) and not x.startswith("//"))
+    kept = (line.partition("  // ")[0].strip() for line in lines)
+    return "\n".join(x for x in kept if x and not x.startswith("//"))
 
 
 _LOOSE = re.compile(r" *([=<>!&|?:,;(){}\[\]*%]) *|(?<!\+) (\+) (?!\+)|(?<!-) (-) (?!-)")
+_OPEN = re.compile(r"(?<=[,({\[=>&|?:])\n|\n(?=[)}\].?:&|])")  # ends of lines where nothing ends
+_LAST = re.compile(r"(?<=[\w\]]);$")  # a closing brace ends a statement as well
 _NEXT = {  # what ends a piece of code, and of a template
     "{": re.compile(r"""("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|[`{}])"""),
     "`": re.compile(r"(\\.|`|\$\{)"),
@@ -69,7 +72,8 @@ _NEXT = {  # what ends a piece of code, and of a template
 
 
 def close_up(script: str) -> str:
-    """JavaScript without the blanks around its signs, which are there for readers of the files.
+    """JavaScript without the blanks around its signs and the lines of functions, which are there
+    for readers of the files.
 
     Strings and templates stay as they are; so do + and - beside their like, with which they would
     run together.
@@ -83,9 +87,11 @@ def close_up(script: str) -> str:
         end = found.start() if found else len(script)
         piece, before, sign = script[at:end], sign, found[0] if found else ""
         if kind == "{":
-            piece = _LOOSE.sub(lambda m: m[0].strip(" "), piece)
-            piece = piece.lstrip(" ") if before[-1:] in ("{", "}") else piece
-            piece = piece.rstrip(" ") if sign in ("{", "}") else piece
+            piece = _OPEN.sub("", _LOOSE.sub(lambda m: m[0].strip(" "), piece))
+            piece = piece.replace(";\n", ";") if len(inside) > 1 else piece
+            piece = piece.lstrip({"{": " \n", "}": " "}.get(before[-1:], ""))
+            piece = piece.rstrip({"{": " ", "}": " \n"}.get(sign, ""))
+            piece = _LAST.sub("", piece) if sign == "}" else piece
         made.append(piece)
         made.append(sign)
         at = end + len(sign)

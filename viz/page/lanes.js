@@ -36,7 +36,7 @@ const drawn = (made, wide, marks = {}) => {
   const narrow = wide < 640, cellW = narrow ? 50 : 62, gap = ways > 1 || (ways && crowded) ? 58 + 22 * ways : narrow ? 56 : 66, wider = Math.max(0, aside - 24);
   // The steps that have a column; -1 stands for those between, which are folded.
   const middle = marks.fold && run.steps > 7;
-  const shown = Array.from({ length: middle ? 7 : run.steps }, (_, k) => (
+  const shown = times(middle ? 7 : run.steps, (_, k) => (
     !middle || k < 3 ? k : k === 3 ? -1 : run.steps - 7 + k));
   const column = new Map(shown.map((t, k) => [t, k]));
   const strip = shown.length > 14, names = narrow ? 0 : Math.min(60, Math.max(0, ...params.map((p) => 7 * (p.name.replace(/^cell\./, "").length - 11)))), left = narrow ? 16 : 158 + names;
@@ -55,7 +55,7 @@ const drawn = (made, wide, marks = {}) => {
   const laneOf = new Map([...joins.values()].flat().map(({ a, lane }) => [a, lane]));
   const wanted = run.units.map((_, u) => Math.max(lanes[u].length, ...arrows.map((a) => (a.b.startsWith(`c${u}_`) && laneOf.has(a) ? laneOf.get(a) + 1 : 0))));
   const levels = top + 1;
-  const cellH = Array.from({ length: levels }, (_, l) => Math.max(44, ...run.units.map(({ level }, u) => (level === l ? 44 * wanted[u] + 8 : 0))));
+  const cellH = times(levels, (_, l) => Math.max(44, ...run.units.map(({ level }, u) => (level === l ? 44 * wanted[u] + 8 : 0))));
   const levelOf = (box) => run.units[box.at ?? run.units.length - 1].level;
   const step = 21;
   // Lines, each as high as what stands in it: {cellY, inputY, ledgerY, params}; parameters that no
@@ -170,14 +170,14 @@ const drawn = (made, wide, marks = {}) => {
     }
   }
   if (ledger) {
-    const most = Math.max(...params.map((p) => p.sum).filter(Number.isFinite), 1e-300);
+    const most = Math.max(...params.map((p) => p.sum).filter(finite), 1e-300);
     for (let line = 0; line < lines.length; line++) {
       const top = lines[line].ledgerY;
       if (line === 0 && !narrow) svg.append(text(6, top - 6, "parameter: total, and each step’s share", "quiet", "start"));
       lines[line].params.forEach((p, k) => {
         const yy = top + k * step + 12;
         const item = { key: `p${p.id}_${line}`, kind: "param", says: `${p.name}: gradient norm ${short(p.total)}; the norms of the ${p.apart ? "parts" : "steps’ parts"} sum to ${short(p.sum)}${p.apart ? `, ${short(p.apart)} of them outside of the steps` : ""}` };
-        const bar = (v) => (v > 0 && Number.isFinite(v) ? Math.max(1, 34 * (v / most)) : 0);
+        const bar = (v) => (v > 0 && finite(v) ? Math.max(1, 34 * (v / most)) : 0);
         const ends = p.name.split("."), alone = params.every((q) => q === p || q.name.split(".").at(-1) !== ends.at(-1));
         const name = narrow ? cut(ends.slice(alone ? -1 : -2).join("."), 6) : cut(p.name.replace(/^cell\./, ""), 11 + Math.floor(names / 7));
         const own = narrow ? [] : [text(6, yy + 4, name, "", "start"),
@@ -188,8 +188,8 @@ const drawn = (made, wide, marks = {}) => {
         const steps = here.flatMap((t, c) => {
           if (t < 0 || !p.where.has(t)) return [];
           const v = p.parts[t], x = left + c * colW + gap - 12;
-          const shade = v > 0 && Number.isFinite(v) ? Math.max(0.08, scale.of(v)) : 0;
-          const kind = v === null ? "unused" : !Number.isFinite(v) ? "broken" : v === 0 ? "zero" : "";
+          const shade = v > 0 && finite(v) ? Math.max(0.08, scale.of(v)) : 0;
+          const kind = v === null ? "unused" : !finite(v) ? "broken" : v === 0 ? "zero" : "";
           return [el("rect", { class: `square ${kind}`, x, y: yy - 7, width: 20, height: 14, rx: 3, "fill-opacity": kind ? 1 : shade.toFixed(2) }),
             text(x + 26, yy + 4, v === null ? "" : short(v), "number", "start"),
             ...(narrow && t === named ? [text(x - 6, yy + 4, name, "quiet", "end")] : [])];

@@ -37,11 +37,9 @@ const startLook = (figure, graph) => {
     g.setAttribute("tabindex", k ? -1 : 0);
     g.setAttribute("role", "graphics-symbol");
     g.setAttribute("aria-label", says);
-    g.addEventListener("mouseenter", () => light(id));
-    g.addEventListener("mouseleave", () => light(null));
-    g.addEventListener("focus", () => light(id));
-    g.addEventListener("blur", () => light(null));
-    g.addEventListener("keydown", (e) => {
+    on(g, "mouseenter focus", () => light(id));
+    on(g, "mouseleave blur", () => light(null));
+    on(g, "keydown", (e) => {
       const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[e.key];
       if (!by) return;
       e.preventDefault();

@@ -63,6 +63,8 @@ class Ops:
         except ValueError as error:
             raise TooMuch(str(error).removeprefix("source: ")) from None
 
+        text, short = _apart(_compact(text))
+        text, first = _once(text)
         kept: list[str] = []
 
         def argument(name: str, value: np.ndarray | None) -> str:
@@ -72,19 +74,26 @@ class Ops:
             return f"KEPT[{len(kept) - 1}]"
 
         def called(name: str) -> str:
-            given = ", ".join(argument(*pair) for pair in takes[name].items())
-            return f"(d, x) => {name}({given})"
+            given = {key: argument(key, value) for key, value in takes[name].items()}
+            if name in short:
+                code = _put(short[name], given)
+                return f"(d, x) => ({code})" if code.startswith("{") else f"(d, x) => {code}"
+            return f"(d, x) => {first[name]}({', '.join(given.values())})"
 
         rows = [
-            f'  {{ name: "{name}", run: {called(f"op{k}")}, pull: ['
-            + ", ".join("null" if p is None else called(p) for p in self.pulls[k])
-            + "] },"
+            f'way("{name}", {", ".join([called(f"op{k}"), *pulls])}),'
             for k, name in enumerate(self.names)
+            for pulls in [["null" if p is None else called(p) for p in self.pulls[k]]]
         ]
-        lists = {"KEPT": kept, "OPS": rows}
-        return _compact(text) + "".join(
+        ways = list(dict.fromkeys(rows))  # ops of other shapes are often the same code
+        lists = {"KEPT": kept, "WAYS": ways}
+        which = ", ".join(str(ways.index(row)) for row in rows)
+        return text + _WAY + "".join(
             "\n".join([f"const {name} = [", *lines, "];\n"]) for name, lines in lists.items()
-        )
+        ) + f"const OPS = [{which}].map((k) => WAYS[k]);\n"
+
+
+_WAY = "const way = (name, run, ...pull) => ({ name, run, pull });\n"
 
 
 def _written(value: np.ndarray) -> str:
@@ -92,7 +101,7 @@ def _written(value: np.ndarray) -> str:
     flat = [_number(v) for v in value.reshape(-1).tolist()]
     alike = len(set(flat)) == 1
     data = f"new Array({len(flat)}).fill({flat[0]})" if alike else f"[{', '.join(flat)}]"
-    return f"  {{ shape: {list(value.shape)}, data: {data} }},"
+    return f"{{ shape: {list(value.shape)}, data: {data} }},"
 
 
 def _number(v: float) -> str:
@@ -100,8 +109,41 @@ def _number(v: float) -> str:
     return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}.get(text, text)
 
 
+def _apart(text: str) -> tuple[str, dict[str, str]]:
+    """The text without the functions that are one expression, and these expressions by name."""
+    short: dict[str, str] = {}
+
+    def seen(m: re.Match) -> str:
+        short[m[1]] = m[2]
+        return ""
+
+    form = r"^function (\w+)\([^)]*\) \{\n *return (.*);\n\}\n"
+    return re.sub(form, seen, text, flags=re.M), short
+
+
+def _put(code: str, given: dict[str, str]) -> str:
+    """An expression of arguments with what is given for them; strings stay as they are."""
+    return re.sub(
+        r'"[^"]*"|(?<![\w.])[A-Za-z_]\w*', lambda m: given.get(m[0], m[0]), code
+    )  # fmt: skip
+
+
+def _once(text: str) -> tuple[str, dict[str, str]]:
+    """Each function once that is there under several names, and the name of the first for theirs:
+    ops differ in shapes that their code does not ask for."""
+    known: dict[str, str] = {}
+    first: dict[str, str] = {}
+
+    def seen(m: re.Match) -> str:
+        name = known.setdefault(m[2], m[1])
+        first[m[1]] = name
+        return m[0] if name == m[1] else ""
+
+    return re.sub(r"^function (\w+)(.*?^\}\n)", seen, text, flags=re.M | re.S), first
+
+
 def _compact(text: str) -> str:
-    """Without remarks on shapes, and indented by one: people read it, but not only."""
+    """Without remarks, and indented by one: people read it, but not only."""
     lines = [re.sub(r"  // \[.*\]$", "", line) for line in text.split("\n")]
-    kept = [line for line in lines if line and not re.match(r"// (float|int|bool)", line)]
+    kept = [line for line in lines if line and not line.startswith("//")]
     return "\n".join(re.sub(r"^( +)", lambda m: " " * (len(m[1]) // 4), x) for x in kept) + "\n"

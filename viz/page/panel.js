@@ -1,9 +1,10 @@
 // The panel around the pictures: what can be changed, the walk back, what is lit, the numbers.
 
+const on = (target, names, act) => names.split(" ").forEach((name) => target.addEventListener(name, act));
 const html = (tag, attributes = {}, ...children) => {
   const made = document.createElement(tag);
   for (const [k, v] of Object.entries(attributes)) {
-    if (k.startsWith("on")) made.addEventListener(k.slice(2), v);
+    if (k.startsWith("on")) on(made, k.slice(2), v);
     else if (v !== null && v !== undefined && v !== false) made.setAttribute(k, v === true ? "" : v);
   }
   made.append(...children.flat().filter((c) => c !== null && c !== undefined));
@@ -38,14 +39,14 @@ class Panel {
       button("|◂", "before the backward pass", () => this.walk(0)), button("◂", "one event back", () => this.walk(this.at() - 1)),
       this.player, button("▸", "one event on", () => this.walk(this.at() + 1)), button("▸|", "after the backward pass", () => this.walk(this.last())), this.range);
     this.inside = html("details", { class: "inside" }, html("summary", {}, "Inside the step"), html("div"));
-    this.inside.addEventListener("toggle", () => this.showInside());
+    on(this.inside, "toggle", () => this.showInside());
     const kept = document.querySelector("[data-numbers]");
     this.numbers = kept ?? html("div", { class: "numbers" });
     this.error = html("p", { class: "error", role: "alert" });
     root.replaceChildren(this.bar, mode.words ?? "", this.error, this.pictures, this.steps, this.says, this.inside, mode.weights ?? "", mode.more ?? "", kept ? "" : this.numbers);
     let wide = 0;
     new ResizeObserver(() => { const w = this.wide(); if (w !== wide) { wide = w; this.draw(); } }).observe(root);
-    matchMedia("print").addEventListener("change", () => this.draw());
+    on(matchMedia("print"), "change", () => this.draw());
     this.update();
   }
 
@@ -99,13 +100,13 @@ class Panel {
     this.pictures.replaceChildren(...this.shown.map((shown, k) => {
       shown.svg.style.width = `${shown.wide * this.zoom}px`;
       shown.svg.style.height = `${shown.high * this.zoom}px`;
-      shown.svg.addEventListener("keydown", (e) => this.move(e, k));
+      on(shown.svg, "keydown", (e) => this.move(e, k));
       for (const [key, group] of shown.groups) {
-        group.addEventListener("mouseenter", () => this.light(k, key));
-        group.addEventListener("mouseleave", () => this.light(k, this.pinned(k)));
-        group.addEventListener("focus", () => { this.focus = [k, key]; this.light(k, key); this.showInside(); });
-        group.addEventListener("blur", () => this.light(k, null));
-        group.addEventListener("click", () => { group.focus(); this.choose(k, key); });
+        on(group, "mouseenter", () => this.light(k, key));
+        on(group, "mouseleave", () => this.light(k, this.pinned(k)));
+        on(group, "focus", () => { this.focus = [k, key]; this.light(k, key); this.showInside(); });
+        on(group, "blur", () => this.light(k, null));
+        on(group, "click", () => { group.focus(); this.choose(k, key); });
       }
       const first = shown.groups.get(this.focus?.[0] === k ? this.focus[1] : "") ?? shown.groups.values().next().value;
       first?.setAttribute("tabindex", 0);
@@ -274,8 +275,8 @@ const weights = (arrays, changed) => {
     return clamp(row, r) * c + clamp(column, c);
   };
   const show = () => { value.value = now()?.value.data[at()] ?? ""; };
-  [pick, row, column].forEach((input) => input.addEventListener("input", show));
-  value.addEventListener("change", () => {
+  [pick, row, column].forEach((input) => on(input, "input", show));
+  on(value, "change", () => {
     if (value.value === "" || !Number.isFinite(Number(value.value))) { show(); return; }
     changed(now().name, (data) => { data[at()] = Number(value.value); });
   });

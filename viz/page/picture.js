@@ -14,7 +14,7 @@ const text = (x, y, words, kind = "", anchor = "middle") =>
 // A norm in at most seven characters.
 const short = (v) => {
   if (v === null || v === undefined) return "–";
-  if (!Number.isFinite(v)) return Number.isNaN(v) ? "NaN" : "∞";
+  if (!finite(v)) return Number.isNaN(v) ? "NaN" : "∞";
   if (v === 0) return "0";
   if (v >= 0.01 && v < 1000) return String(Number(v.toPrecision(v < 100 ? 2 : 3)));
   const [m, e] = v.toExponential(1).split("e");
@@ -55,7 +55,7 @@ class Flow {
     const got = this.back.terms[id].filter((t) => t.event < this.until && test(t.from < 0 ? null : nodes[t.from].place ?? null));
     if (!got.length) return null;
     const sum = got.map((t) => t.value).reduce(plus);
-    return Array.from({ length: sum.shape[0] }, (_, n) => norm_(ROW.run(null, [sum], { n })));
+    return times(sum.shape[0], (_, n) => norm_(ROW.run(null, [sum], { n })));
   }
 }
 
@@ -144,7 +144,7 @@ const scene = (run, back, until = Infinity) => {
     }
   }
   const params = run.params.filter(({ id }) => run.shared.has(id)).map(({ name, id }) => {
-    const parts = Array.from({ length: run.steps }, (_, step) => flow.to(id, (place) => place?.step === step));
+    const parts = times(run.steps, (_, step) => flow.to(id, (place) => place?.step === step));
     const apart = flow.to(id, (place) => place === null) ?? 0;  // outside of all steps
     const where = new Set(readers[id].flatMap((k) => nodes[k].place?.step ?? []));  // the columns in which it is read
     return { name, id, parts, where, apart, total: flow.all(id), sum: parts.reduce((a, b) => a + (b ?? 0), apart) };
@@ -169,7 +169,7 @@ const leafOf = (run, id) => {
 
 // Widths by the logarithm of the norm, over the range of the numbers themselves.
 const scaleOf = (norms) => {
-  const seen = norms.filter((v) => v > 0 && Number.isFinite(v)).map(Math.log10);
+  const seen = norms.filter((v) => v > 0 && finite(v)).map(Math.log10);
   const high = seen.length ? Math.max(...seen) : 0, low = Math.min(high - 1, ...seen);
   return { high, low, of: (v) => (Math.log10(v) - low) / (high - low) };
 };
@@ -179,7 +179,7 @@ const normsOf = ({ arrows, params, reads }) => [...arrows.map((a) => a.norm), ..
 
 const ribbon = (x1, y1, x2, y2, norm, scale) => {
   const dx = Math.sign(x2 - x1), dy = Math.sign(y2 - y1);
-  if (norm === 0 || !Number.isFinite(norm)) {
+  if (norm === 0 || !finite(norm)) {
     return el("path", { d: `M${x1} ${y1}L${x2} ${y2}`, class: norm === 0 ? "flow none" : "flow broken" });
   }
   const w = 1 + 4.5 * scale.of(norm), head = w + 3.5, back = Math.min(2 * w + 4, 9);
@@ -203,7 +203,7 @@ const strips = ({ run, params }, svg, group, wide, high, scale) => {
     const yy = high + 22 + k * 18;
     const item = { key: `p${p.id}_0`, kind: "param", says: `${p.name}: gradient norm ${short(p.total)}` };
     group(item, el("rect", { class: "hit", x: 2, y: yy - 2, width: wide - 8, height: 18 }), text(6, yy + 12, cut(p.name.replace(/^cell\./, ""), 11), "", "start"), text(140, yy + 12, short(p.total), "quiet", "end"),
-      ...p.parts.flatMap((v, t) => (!p.where.has(t) ? [] : el("rect", { class: `square ${v === null ? "unused" : v === 0 ? "zero" : Number.isFinite(v) ? "" : "broken"}`, x: 150 + t * w, y: yy + 1, width: Math.max(1, w - 1), height: 14, "fill-opacity": v > 0 && Number.isFinite(v) ? Math.max(0.08, scale.of(v)).toFixed(2) : 1 },
+      ...p.parts.flatMap((v, t) => (!p.where.has(t) ? [] : el("rect", { class: `square ${v === null ? "unused" : v === 0 ? "zero" : finite(v) ? "" : "broken"}`, x: 150 + t * w, y: yy + 1, width: Math.max(1, w - 1), height: 14, "fill-opacity": v > 0 && finite(v) ? Math.max(0.08, scale.of(v)).toFixed(2) : 1 },
         el("title", {}, `${p.name}, step ${t + 1}: ${short(v)}`)))));
   });
   return high + 30 + params.length * 18;

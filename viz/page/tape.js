@@ -1,13 +1,15 @@
 // The tape: nodes in the order in which they run, forward, and back from one number.
 // A value is {shape, data}, data flat in C order; OPS stands before this file, out of Python.
 
+const finite = Number.isFinite;
+const times = (n, f) => Array.from({ length: n }, f);
 const count = (shape) => shape.reduce((a, b) => a * b, 1);
 const whole_ = (x) => (typeof x === "object" ? x : { shape: [], data: [x] });
 const zeros_ = (shape) => ({ shape, data: new Array(count(shape)).fill(0) });
 const plus = (a, b) => ({ shape: a.shape, data: a.data.map((v, k) => v + b.data[k]) });
 const norm_ = (x) => {
   const top = x.data.reduce((m, v) => (Math.abs(v) > m || v !== v ? Math.abs(v) : m), 0);
-  if (top === 0 || !Number.isFinite(top)) return top;
+  if (top === 0 || !finite(top)) return top;
   return top * Math.sqrt(x.data.reduce((s, v) => s + (v / top) ** 2, 0));
 };
 
@@ -17,7 +19,7 @@ const decode = ({ shape, list, f4, f8 }) => {
   const bytes = Uint8Array.from(atob(f4 ?? f8), (c) => c.charCodeAt(0));
   const view = new DataView(bytes.buffer), wide = f4 === undefined;
   const get = (k) => (wide ? view.getFloat64(8 * k, true) : view.getFloat32(4 * k, true));
-  return { shape, data: Array.from({ length: count(shape) }, (_, k) => get(k)) };
+  return { shape, data: times(count(shape), (_, k) => get(k)) };
 };
 
 // What a program does besides ops: rows of tables, tables of rows, sums, gradients that are stopped.
@@ -174,7 +176,7 @@ const runGraph = (program, left = new Set()) => {
     joins: new Map(program.joins.map(([u, s, k, v, t]) => [`${u} ${units[u].start + s} ${k}`, `c${v}_${units[v].start + t}`])),
     sources: new Map(program.sources.map(([u, s, k, of]) => [`${u} ${units[u].start + s} ${k}`, of])),
     reads: program.reads.map((read) => ({ ...read, id: at[read.line] })),
-    words: Array.from({ length: steps }, (_, t) => program.labels[t] ?? ""),
+    words: times(steps, (_, t) => program.labels[t] ?? ""),
     seeds: program.seeds.map(({ label, line, index }) => ({ label, id: at[line], index })),
   };
 };

@@ -47,6 +47,8 @@ RULES: dict[str, tuple[str, ...]] = {
         "mg.where({a} == {b}, {a}, {b} + {c})", "mg.where(mg.isfinite({a}), {a}, {w})",
         "mg.where({a} > 0, mg.sqrt(mg.where({a} > 0, {a}, 1.0)), {b})",
         "mg.where({k} > 0, {a}, {b})", "mg.where({w} > 0, {a}, {b})",
+        "mg.where(mg.where({m}, {a} > 0, {b} > {c}), {a}, {b})",
+        "mg.where(mg.where({a} > 0, {w} > 0, False), {b}, {c})",
     ),
     "reduction": (
         "mg.sum({a}) * {b}", "{b} - mg.max({a})", "{b} - mg.mean({a})", "mg.softmax({a})",

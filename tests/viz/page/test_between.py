@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -306,8 +308,24 @@ def test_every_number_can_be_read(browser, tmp_path, width):
     readable(browser, viz.draw(loss, grad=loss).save(tmp_path / "d.html"), width)
 
 
+@needs_graphviz
+@pytest.mark.parametrize("encoder", [rc.GRU(3, 4), rc.bidirectional(rc.GRU(3, 2))], ids=repr)
+def test_the_script_stays_small(tmp_path, encoder):
+    """An op's code stands once, whatever the shapes that it meets."""
+    net = rc.encoder_decoder(
+        encoder, rc.LSTM(6, 4), source_tokens=5, target_tokens=7, attention="additive"
+    )
+    xs, ys = np.array([[3, 1, 4, 1, 2]]).T, np.array([[5, 2, 6, 5]]).T
+    loss = rc.cross_entropy(net(mg.tensors(net.init(0)), xs, ys), ys).named("L")
+    page = viz.draw(loss, grad=loss).save(tmp_path / "d.html").read_text(encoding="utf-8")
+    script = re.search(r'<script type="module">(.*?)</script>', page, re.DOTALL)[1]
+    assert len(script.encode()) <= 60_000
+
+
 def test_scripts_lose_blanks_and_nothing_else():
     code = "f = (a, b) => { return a - -b + `x { ${ a [ 0 ] } y = ${`${ b }`} ' = ` + 'a = b'; }"
     closed = "f=(a,b)=>{return a - -b+`x { ${a[0]} y = ${`${b}`} ' = `+'a = b';}"
     assert close_up(code) == closed
     assert close_up('x = "it\\" = y" ;') == 'x="it\\" = y";'
+    assert close_up("f(\na,\n[\n1\n]\n) {\nb\n.c ;\n}\nd") == "f(a,[1]){b.c}\nd"
+    assert close_up("x = `{\n}`;\ny = '{'") == "x=`{\n}`;\ny='{'"
