@@ -112,5 +112,6 @@ def masked(
 
 def at_ends(hs: mg.Tensor, lengths: mg.Tensor) -> mg.Tensor:
     """The outputs (time, batch, ...) at each sequence's last step; of an empty one 0."""
-    final = mg.equal(np.arange(len(hs))[:, None], lengths - 1)
-    return mg.sum(kept(final, hs), axis=0)
+    time, batch, *rest = hs.shape
+    rows = mg.maximum(lengths - 1, 0) * batch + np.arange(batch)
+    return kept(lengths > 0, mg.take(mg.reshape(hs, (time * batch, *rest)), rows))
