@@ -57,8 +57,13 @@ def both(f, lengths, *args):
     return g, known
 
 
-@pytest.mark.parametrize("name", CELLS)
-@settings(max_examples=examples(15), deadline=None)
+FEW = ("LSTM", "plain")  # cells for those who wait
+
+
+@pytest.mark.parametrize(
+    "name", [n if n in FEW else pytest.param(n, marks=pytest.mark.long) for n in CELLS]
+)
+@settings(max_examples=examples(8), deadline=None)
 @given(batches(), st.booleans(), st.booleans(), st.sampled_from((None, 2)), st.integers(0, 99))
 def test_values_and_gradients(name, shape, started, reverse, checkpoint, seed):
     """Of all that a sequence gives, with NaN behind every end; any start, either direction."""
@@ -80,7 +85,7 @@ def test_values_and_gradients(name, shape, started, reverse, checkpoint, seed):
     both(f, lengths, params_of(name), xs, carry)
 
 
-@settings(max_examples=examples(10), deadline=None)
+@settings(max_examples=examples(4), deadline=None)
 @given(batches(), st.integers(0, 99))
 def test_one_trace_serves_all_lengths(shape, seed):
     time, batch, lengths = shape
@@ -137,7 +142,11 @@ def test_many_to_many(name):
 
 
 @pytest.mark.parametrize("attention", [None, "additive", "dot"])
-@pytest.mark.parametrize("encoder", [rc.GRU(3, 4), rc.bidirectional(rc.GRU(3, 2))], ids=repr)
+@pytest.mark.parametrize(
+    "encoder",
+    [rc.GRU(3, 4), pytest.param(rc.bidirectional(rc.GRU(3, 2)), marks=pytest.mark.long)],
+    ids=repr,
+)
 def test_encoder_decoder(attention, encoder):
     size = 6 if attention == "additive" else 2
     net = rc.encoder_decoder(
