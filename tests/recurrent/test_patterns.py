@@ -70,6 +70,7 @@ def test_many_to_one_of_tokens(name, lengths, pool, seed):
         close(mg.evaluate(net(p, xs[:, b], [n])), y[b], 1e-10)
 
 
+@pytest.mark.long
 @settings(max_examples=10)
 @given(cells, ragged, st.sampled_from([(True, False), (False, True), (True, True)]), seeds)
 def test_one_to_many(name, lengths, places, seed):

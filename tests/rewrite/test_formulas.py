@@ -106,6 +106,7 @@ def drawn(rng, depth):
     return TWO[rng.integers(len(TWO))](drawn(rng, depth - 1), drawn(rng, depth - 1))
 
 
+@pytest.mark.long
 @settings(max_examples=examples(60))
 @given(st.integers(0, 2**32))
 def test_what_is_the_same_has_the_same_values(seed):

@@ -91,6 +91,7 @@ def drawn(plan):
 LAW = settings(max_examples=examples(12), deadline=None, suppress_health_check=list(HealthCheck))
 
 
+@pytest.mark.long
 @LAW
 @given(plans())
 def test_every_edge_of_the_graph_is_there_and_sums_are_the_total(plan):

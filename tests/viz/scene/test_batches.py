@@ -117,6 +117,7 @@ def test_wide_trees_too_also_where_subtrees_are_left_out():
         assert [len(t.strip) for t in scene.measures] == [81]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(engine() is None, reason="no Graphviz on PATH, no pygraphviz")
 def test_strips_of_steps_and_of_nodes_stand_apart_and_share_no_id():
     """A sequence of 80 steps beside a grid of 42 nodes."""
