@@ -28,7 +28,7 @@ def lengths_of(
 ) -> np.ndarray | mg.Tensor:
     """(batch,) how many of `time` steps each sequence has, None: all.  As an array, or as a Tensor
     where that is known only when a traced function runs; then they are checked at every call."""
-    if not isinstance(given, mg.Tensor) or not _is_data(given):
+    if not options.is_data(given):
         return options.lengths(who, given, time, batch, there)
     if given.shape != (batch,) or given.dtype.kind not in "iu":
         raise ValueError(
@@ -44,18 +44,10 @@ def checked_once(who: str, given: Any, xs: Any) -> Any:
     """Lengths of sequences xs (time, batch, ...) for several that look at them: if they are data,
     looked over once."""
     shapes = [np.shape(x) if not isinstance(x, mg.Tensor) else x.shape for x in leaves_of(xs)]
-    if not shapes or len(shapes[0]) < 2 or not isinstance(given, mg.Tensor) or not _is_data(given):
+    if not shapes or len(shapes[0]) < 2 or not options.is_data(given):
         return given
     time, *batch = shapes[0][:-1]
     return lengths_of(who, given, time, batch[0] if batch else 1)
-
-
-def _is_data(t: mg.Tensor) -> bool:
-    try:
-        t.numpy()
-    except TypeError:  # of a trace
-        return True
-    return False
 
 
 def running(lengths: np.ndarray | mg.Tensor, time: int) -> Any:

@@ -125,18 +125,26 @@ def part(who: str, params: Any, *names: str) -> Any:
     return params
 
 
+def is_data(x: Any) -> bool:
+    """Whether this is a Tensor that has a value only when a traced function runs."""
+    if not isinstance(x, mg.Tensor):
+        return False
+    try:
+        x.numpy()
+    except TypeError:
+        return True
+    return False
+
+
 def integers(who: str, what: str, given: Any, wanted: str = "integers in a row") -> np.ndarray:
     """(n,) integers as int64; what is only known when a traced function runs is refused."""
-    if isinstance(given, mg.Tensor):
-        try:
-            given = given.numpy()
-        except TypeError:
-            raise TypeError(
-                f"{who}: {what} are a Tensor of the trace, but they shape the graph and must be "
-                "known while it is traced. In an mg.function pass them as rc.pad and rc.batches "
-                "give them (rc.Lengths), or as a list or tuple of Python integers (a new value is "
-                "a new trace), or make them outside of it"
-            ) from None
+    if is_data(given):
+        raise TypeError(
+            f"{who}: {what} are a Tensor of the trace, but they shape the graph and must be known "
+            "while it is traced. In an mg.function pass them as rc.pad and rc.batches give them "
+            "(rc.Lengths), or as a list or tuple of Python integers (a new value is a new trace), "
+            "or make them outside of it"
+        )
     try:
         a = np.asarray(given)
     except (TypeError, ValueError):

@@ -94,10 +94,10 @@ class Compiled:
             program = program_for(block, structure.wires, vias, per_row, summed, added, course)
         except Unsupported as why:
             how = f"runs in NumPy, level by level, because there is no code for {why}"
-            self.notes.append(partial(_note, block, structure, between, how))
+            self.notes.append(partial(_note, block, structure, how))
             return Step(r, asked, None, in_numpy(r, asked, plain) if between else None)
         how = f"compiled for {program.dtype}\n{program.words}"
-        self.notes.append(partial(_note, block, structure, between, how))
+        self.notes.append(partial(_note, block, structure, how))
         if between:
             return Step(r, asked, None, Chunked(program, r, asked, pool))
         self.runners.append(_runner(program, r, asked, pool))
@@ -130,8 +130,8 @@ class Compiled:
         ])  # fmt: skip
 
 
-def _note(block: Block, structure: Structure, between: bool, how: str) -> str:
-    cuts = f", {in_words(chunks_of(structure))}" if between else ""
+def _note(block: Block, structure: Structure, how: str) -> str:
+    cuts = f", {in_words(chunks_of(structure))}" if cut(structure) else ""
     return f"{block.name} over {structure}{cuts}: {how}"
 
 
@@ -139,10 +139,9 @@ def _runner(program: Program, r: Tensor, asked: Sequence[Tensor], pool: Pool) ->
     """A runner of its own; or that of an earlier trace, where nothing of it has changed (as in an
     optimiser's rules, whatever the lengths).  The lane that runs writes what its table holds."""
     _, structure, vias = parts_of(r)
-    layout = layout_of(structure)
-    if len(structure.src) or any(via.rows is not None for via in vias):
-        return Runner(program, layout, vias, pool, asked, r.inputs)
-    if any(received(x, layout) is not None for x in r.inputs):
+    layout, ways = layout_of(structure), [*vias, *(p.attrs["via"] for p in asked)]
+    own = len(structure.src) or any(via.rows is not None for via in ways)
+    if own or any(received(x, layout) is not None for x in r.inputs):
         return Runner(program, layout, vias, pool, asked, r.inputs)
     key = program, structure, count()
     found = pool.runners.get(key) or Runner(program, layout, vias, pool, asked)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..kernels.stages import LISTS
-from .language import AXES, CHEAP, FOLDS, MASKS, REDUCED, REPEATED, Row
+from .language import AXES, CHEAP, FOLDS, REDUCED, REPEATED, Row
+from .passes import computed_again, spills, turns
 from .pieces import Segment
 from .plan import Plan
 
@@ -197,8 +198,8 @@ class Description:
         Numbers of a row live through all its passes, vectors within one:
         those needed later are computed again where that is cheap, else written and read back.
         """
-        turn = self._turns(segment)
-        spilled = self._spilled(segment, turn)
+        turn = turns(segment.nodes, self.plan.stored)
+        spilled = spills(segment.nodes, turn)
         self.scratch.update(dict.fromkeys(r for r in spilled if r not in self.plan.stored))
         late = [r for r in segment.columns if r in turn and r.op in AXES]
         last = max((turn[r] + (r in late) for r in turn), default=0)
@@ -233,89 +234,6 @@ class Description:
                 target = passes[0].code(r) if r not in turn and r.size != 1 else tail
                 target.append(self._column(r, number[r]))
         return tuple(step.data() for step in passes), tuple(tail)
-
-    def _turns(self, segment: Segment) -> dict[Row, int]:
-        """The pass in which each node is computed: as early as it can be, unless less goes through
-        memory where vectors that a later pass reads wait for that pass, and all with them that they
-        are computed from or with."""
-        least: dict[Row, int] = {}
-        turn = self._earliest(segment, least)
-        cost = self._traffic(segment, turn)
-        p = 0
-        while p < max(turn.values(), default=0):
-            later = {**least, **dict.fromkeys(_waiting(segment, turn, p), p + 1)}
-            other = self._earliest(segment, later)
-            if (less := self._traffic(segment, other)) < cost:
-                least, turn, cost = later, other, less
-            p += 1
-        return turn
-
-    def _earliest(self, segment: Segment, least: dict[Row, int]) -> dict[Row, int]:
-        turn: dict[Row, int] = {}
-        for r in segment.nodes:
-            waits = r.op in REPEATED
-            turn[r] = max(
-                (turn[a] + (waits or a.op in REDUCED) for a in r.args if a in turn),
-                default=0,
-            )
-            turn[r] = max(turn[r], least.get(r, 0))
-        self._postpone(segment, turn)
-        return turn
-
-    def _traffic(self, segment: Segment, turn: dict[Row, int]) -> int:
-        """Elements of vectors that all passes read, and write for each other."""
-        read: set[tuple[Row, int]] = set()
-        work = [(a, turn[r]) for r in segment.nodes if r.op not in REPEATED for a in r.args]
-        while work:
-            a, p = work.pop()
-            if a.size == 1 or a.op in REPEATED or turn.get(a, -1) == p or (a, p) in read:
-                continue
-            if a in turn and computed_again(a, turn):
-                work += [(b, p) for b in a.args]
-            else:
-                read.add((a, p))
-        written = sum(r.size for r in self._spilled(segment, turn) if r not in self.plan.stored)
-        return written + sum(a.size for a, _ in read)
-
-    def _postpone(self, segment: Segment, turn: dict[Row, int]) -> None:
-        """Vectors whose operands lie in memory anyway wait for the first pass that reads them, and
-        need not lie there themselves."""
-        readers: dict[Row, list[Row]] = {}
-        for r in segment.nodes:
-            for a in r.args:
-                readers.setdefault(a, []).append(r)
-        for r in reversed(segment.nodes):
-            if r.size == 1 or r.op in REDUCED or r not in readers:
-                continue
-            first = min(turn[b] - (b.op in REPEATED) for b in readers[r])
-            if first > turn[r] and all(
-                a.size == 1 or a not in turn or a.op in (*REPEATED, *AXES) or a in self.plan.stored
-                or readers[a] == [r] for a in r.args
-            ):  # fmt: skip
-                turn[r] = first
-
-    def _spilled(self, segment: Segment, turn: dict[Row, int]) -> dict[Row, None]:
-        """Vectors that a later pass reads back.
-
-        Because computing them again is more than one cheap op, or they are repeated, or summed
-        along an axis.
-        """
-        spilled: dict[Row, None] = {}
-        for r in segment.nodes:
-            if r.op in AXES:
-                spilled[r] = None
-            elif r.op in REPEATED and r.args[0] in turn:
-                spilled[r.args[0]] = None
-        work = [(a, turn[r]) for r in segment.nodes if r.op not in REPEATED for a in r.args]
-        while work:
-            a, p = work.pop()
-            if a.size == 1 or turn.get(a, p) >= p:
-                continue
-            if computed_again(a, turn):
-                work += [(b, p) for b in a.args if a.op not in REPEATED]
-            else:
-                spilled[a] = None
-        return spilled
 
     def _load(self, r: Row, v: int) -> tuple:
         if r.op == "const":
@@ -478,35 +396,6 @@ class _Loop:
     sums: list[tuple] = field(default_factory=list)
     grid: tuple[int, int] | None = None
     cheap: bool = True
-
-
-def computed_again(a: Row, turn: dict[Row, int]) -> bool:
-    """Whether a vector of an earlier pass is computed again rather than read back."""
-    if a.op in (*MASKS, *REPEATED, "cast"):
-        return True
-    there = (b.size == 1 or b not in turn or b.op in REPEATED for b in a.args)
-    return a.op in CHEAP and all(there)
-
-
-def _waiting(segment: Segment, turn: dict[Row, int], p: int) -> set[Row]:
-    """The vectors of pass p that a later pass reads, and those of the same pass and length that are
-    tied to them by what they read or by who reads them."""
-    mine = {r for r in segment.nodes if turn[r] == p and r.size > 1 and r.op not in REPEATED}
-    near: dict[Row, set[Row]] = {r: set() for r in mine}
-    found: set[Row] = set()
-    for r in segment.nodes:
-        for a in r.args if r.op not in REPEATED else ():
-            if a in mine and r in mine and a.size == r.size:
-                near[a].add(r)
-                near[r].add(a)
-            elif a in mine and turn[r] > p and r.op not in REDUCED:
-                found.add(a)
-    stack = list(found)
-    while stack:
-        more = near[stack.pop()] - found
-        found |= more
-        stack += more
-    return found
 
 
 _HEAD = '''"""Stages of one block; generated from its plan by minigrad.compile.emit."""

@@ -36,11 +36,11 @@ from .language import (
     topological,
 )
 from .tensors import (
-    COMPOSED,
     RUNNING,
     Nest,
     Places,
     added,
+    composed,
     fold,
     grid_of,
     letters,
@@ -158,22 +158,19 @@ class Lowering:
             return args[0]  # it came as a number of the block's type, or is one by choice
         if t.dtype.kind in "iu" and t.op.kind != "movement":
             raise Unsupported(f"{t.op.name} of {t.dtype}: integers are compared, not computed")
+        if (made := composed(t)) is not None:
+            return self._composed(t, made)
         if t.op.scalar is not None and not t.attrs:
             if name != "where" and name not in LOGIC and any(a.op in MASKS for a in args):
                 raise Unsupported(f"{t.op.name} of truth values")
             if t.op.scalar == "x":
                 return args[0]
-            if name == "where" and t.dtype.kind == "b":
-                return self._chosen(*args)
             if name == "add" and len(args := self._joined(args)) == 1:
                 return args[0]
             # A user's op goes by its expression.
             return self.node(name or t.op.scalar, args, _joint(args))
         if t.op.kind == "movement":
             return self._movement(t, args)
-        if name in COMPOSED:
-            _some(t)
-            return self._composed(t)
         if name in RUNNING:
             return self._nest(t, running(t))
         if name in FOLDS:
@@ -186,9 +183,9 @@ class Lowering:
         shapes = ", ".join(str(i.shape) for i in t.inputs)
         raise Unsupported(f"{t.op.name} of shapes {shapes} per node")
 
-    def _composed(self, t: Tensor) -> Row:
+    def _composed(self, t: Tensor, made: Tensor) -> Row:
         """An op that is a few others."""
-        made = COMPOSED[t.op.name](t)
+        _some(t)
         for u in toposort([made]):
             if u not in self.domain:
                 own = any(self.domain[i] is not None for i in u.inputs)
@@ -209,15 +206,6 @@ class Lowering:
 
     def _truth(self, row: Row) -> Row:
         return self.node("not_equal", (row, self.node("const", (), 1, 0.0)), row.size)
-
-    def _chosen(self, mask: Row, yes: Row, no: Row) -> Row:
-        """One of two truth values."""
-        size = _joint((mask, yes, no))
-        otherwise = self.node("logical_not", (mask,), mask.size)
-        ways = [
-            self.node("logical_and", pair, _joint(pair)) for pair in ((mask, yes), (otherwise, no))
-        ]
-        return self.node("logical_or", tuple(ways), size)
 
     def _moved(self, t: Tensor, data: tuple[Row, ...]) -> Row:
         if t.op.name == "reshape" or len(data) == 1 and data[0].size == 1 and not _padded(t):

@@ -21,6 +21,7 @@ from ..ops import reduce
 from ..ops.arrays import astype
 from ..ops.broadcast import reshape
 from ..ops.indexing import SCATTER
+from ..ops.table import name_of_ours
 
 Run = tuple[int, int, int, int, int]  # from, step, to, count, add
 
@@ -304,4 +305,18 @@ def _all(t: Tensor) -> Tensor:
     return e.less(reduce.max(astype(false, np.float32), axis=t.attrs["axis"]), 0.5)
 
 
-COMPOSED = {"norm": _norm, "any": _any, "all": _all}
+def _where(t: Tensor) -> Tensor | None:
+    """One of two truth values: in the code they are no numbers to choose from."""
+    if t.dtype.kind != "b":
+        return None
+    mask, yes, no = t.inputs
+    return e.logical_or(e.logical_and(mask, yes), e.logical_and(e.logical_not(mask), no))
+
+
+COMPOSED = {"norm": _norm, "any": _any, "all": _all, "where": _where}
+
+
+def composed(t: Tensor) -> Tensor | None:
+    """The same as a few other ops on its inputs; None where it is said as it is."""
+    make = COMPOSED.get(name_of_ours(t.op) or "")
+    return None if make is None else make(t)

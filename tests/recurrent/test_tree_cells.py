@@ -12,7 +12,8 @@ from minigrad.testing.laws import close
 from recurrent.cells import kinds
 
 from .checks import against, laws, random_params
-from .test_trees import T, conllu
+from .test_dependencies import conllu
+from .test_trees import T
 
 WIDE = "(3 (2 (2 a) (2 b) (2 c)) (4 d) (1 (1 e) (1 f)))"
 PAIRS = "(3 (2 (2 a) (2 b)) (4 c))"
