@@ -172,6 +172,7 @@ print(f.explain(x).splitlines()[-1])
 """
 
 
+@pytest.mark.long
 def test_numba_breaks_after_kernels_were_kept(tmp_path):
     """What is on disk runs compiled, and goes on to; the rest is evaluated."""
     compiled = "called through one native list"
@@ -180,6 +181,7 @@ def test_numba_breaks_after_kernels_were_kept(tmp_path):
     assert run(LATE.format(new=2), tmp_path).splitlines() == ["0", "1", compiled]
 
 
+@pytest.mark.long
 def test_the_study_command_without_a_compiler(tmp_path):
     text = """
 import sys

@@ -168,6 +168,7 @@ def test_no_home(folder):
     assert out == ""
 
 
+@pytest.mark.long
 def test_processes_share_a_directory(folder):
     steps = [1, 1, 1, 2]
     processes = [start(source(s), MINIGRAD_CACHE_DIR=str(folder)) for s in steps]

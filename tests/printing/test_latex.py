@@ -149,6 +149,7 @@ def holds_of(y, args):
             assert re.search(rf"{name[0]}_\{{{name[1:]}", text), (name, text)
 
 
+@pytest.mark.long
 @settings(max_examples=examples(40), deadline=None)
 @given(expressions())
 def test_random_expressions_and_their_gradients(e):

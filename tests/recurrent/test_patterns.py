@@ -102,6 +102,7 @@ def test_one_to_many_without_inputs():
         close(ys[:, b], affine(p["out"], hs), 1e-10)
 
 
+@pytest.mark.long
 @settings(max_examples=10)
 @given(cells, ragged, st.sampled_from(["hold", "self", "mask"]), st.booleans(), seeds)
 def test_missing_observations(name, lengths, how, per_number, seed):

@@ -154,6 +154,7 @@ def test_a_series_as_the_source_whose_padding_is_nan():
     close(mg.function(run)(p, holes), wanted, 1e-12)
 
 
+@pytest.mark.long
 def test_nothing_to_say_and_single_precision():
     net, p = NET, optree.tree_map(np.float32, NET.init(0))
     assert net(p, X, Y[:0]).shape == (0, 2, TARGET)
@@ -298,6 +299,7 @@ def decoding_problem(attention, seed=0):
     return net, params, rng.integers(0, SOURCE, (4, 3)), [4, 1, 3]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("attention", [None, "additive", "dot"])
 def test_greedy_is_free_running_up_to_the_end(attention):
     sizes = set()

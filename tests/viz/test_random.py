@@ -229,6 +229,7 @@ def test_nothing_lies_on_anything(plan):
     check(drawn(plan)[-1])
 
 
+@pytest.mark.long
 @LAW
 @given(plans())
 def test_nothing_lies_on_anything_inside_the_cell(plan):

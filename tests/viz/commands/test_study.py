@@ -215,6 +215,7 @@ def test_a_reader_that_goes_away():
     assert Path("minigrad-report/index.html").exists()
 
 
+@pytest.mark.long
 @needs_graphviz
 def test_plain_ascii_terminal():
     job = process("study", "naïve Σ 🎉 text", "--steps", "1", PYTHONIOENCODING="ascii", LC_ALL="C")

@@ -306,6 +306,7 @@ def test_what_stands_in_a_square_can_be_read(size, scale):
     assert contrast(fill, ink_on(fill)) >= 4.5
 
 
+@pytest.mark.long
 @settings(max_examples=examples(10), deadline=None)
 @given(
     st.lists(st.integers(1, 4), min_size=1, max_size=3), st.floats(0.1, 30),
