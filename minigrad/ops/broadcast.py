@@ -64,7 +64,7 @@ def _broadcast_numpy(x: Any, shape: Shape, own: int | None = None) -> Any:
 def spread(y: Tensor, x: Tensor, axis: tuple[int, ...]) -> Tensor:
     """A reduction's result (or cotangent) back at the shape of its operand."""
     kept = tuple(1 if k - x.ndim in axis else n for k, n in enumerate(x.shape))
-    return broadcast_to(reshape(y, kept), x.shape)
+    return broadcast_to(reshape(y, kept) if y.ndim else y, x.shape)
 
 
 def _np_sum(x: Any, axis: tuple[int, ...]) -> Any:

@@ -29,7 +29,9 @@ from .standins import (
     peeled,
     plain,
     records,
+    row_of,
     step_of,
+    turned,
     value_of,
 )
 from .through import through_time, through_words, unrolled
@@ -48,6 +50,7 @@ from .writer import (
 __all__ = ["ExpressionText", "expr"]
 
 PUBLIC: dict[str, Any] = {name: getattr(ops, name) for name in ops.__all__}
+ROWS = 8  # numbers of rows that are written out
 RESERVED = frozenset({*PUBLIC, "linalg", "ops", "nan", "inf"})
 
 
@@ -84,10 +87,12 @@ def expr(t: Tensor, *, exact: bool = False) -> ExpressionText:
     """The expression that computes `t`, in Python's notation.
 
     Named Tensors are shown by their names; `t` itself is shown by what it is.
-    What gets long is left out from below: `sum(exp(...))`; what is no number and has no name is
-    shown by its shape, `<3x4>`, a result of a recurrence by its name inside; the gradient of a
-    parameter of a recurrence is a sum over time, with the product of the steps' Jacobians.
-    Casts are left out, and `absorb`, the product of rules of derivatives, is written `*`.
+    What gets long is left out from below: `sum(exp(...))`.
+    What has no name and is neither one number nor a few whole ones is shown by its shape, `<3x4>`,
+    a result of a recurrence by its name inside; the gradient of a parameter of a recurrence is a
+    sum over time, with the product of the steps' Jacobians.
+    Casts are left out, and so is a transpose of a transpose; products that only rules of
+    derivatives need (`absorb`, `absorbing_matmul`) are written `*` and `@`.
 
     exact : nothing is left out, and the text is Python for this graph:
             `mg.same(eval(text, text.names), t)`.
@@ -132,6 +137,8 @@ class _Plain(Writer):
             return self.number(t._value.item())
         if t.op is PROJ:
             return Written(t.attrs["ref"].name or "...", WHOLE)
+        if t.op is CONSTANT and t.ndim == 1 and 0 < t.size <= ROWS and t.dtype.kind in "iu":
+            return Written(str(t._value.tolist()), WHOLE)
         return Written(f"<{'x'.join(map(str, t.shape))}>", WHOLE)
 
     def number(self, value: Any) -> Written:
@@ -145,10 +152,18 @@ class _Plain(Writer):
 
     def spelled(self, t: Tensor) -> Spelled:
         if name_of_ours(t.op) in SILENT:
-            return _silent(t)
+            return _silent(t.inputs[0])
         name = name_of_ours(t.op) or ""
         if name == "einsum":
             return _product(t)
+        if name in ("reshape", "take") and (row := row_of(t)):
+            return Spelled(f"{{}}[{row[1]}]", WHOLE, (WHOLE,), (row[0],))
+        if name == "permute_dims" and t.ndim == 2:
+            x, turn = turned(t.inputs[0], True)
+            if x is not t.inputs[0]:
+                return Spelled("{}.T", WHOLE, (WHOLE,), (x,)) if turn else _silent(x)
+        if t.op is PRIMITIVES["absorbing_matmul"]:
+            return Spelled("{} @ {}", MULTIPLIES, (MULTIPLIES, NEGATES), t.inputs)
         if name in FORMS and all(number_in(x, shaped=True) is not None for x in t.inputs):
             return by_form(FORMS[name][0], next(choices(t.inputs, True)))
         for said in self._candidates(t):
@@ -195,7 +210,7 @@ class _Plain(Writer):
         if ours == "reshape" and [n for n in t.shape if n != 1] == [
             n for n in t.inputs[0].shape if n != 1
         ]:
-            return _silent(t)
+            return _silent(t.inputs[0])
         return _called(name, xs, _settings(t))
 
     def _projected(self, t: Tensor) -> Spelled:
@@ -261,8 +276,8 @@ class _Exact(_Plain):
         return _called(name, t.inputs, settings)
 
 
-def _silent(t: Tensor) -> Spelled:
-    return Spelled("{}", AS_IT, (0,), (plain(t.inputs[0]),))
+def _silent(x: Tensor) -> Spelled:
+    return Spelled("{}", AS_IT, (0,), (plain(x),))
 
 
 # -- spellings -------------------------------------------------------------------------------------
@@ -388,9 +403,10 @@ def _product(t: Tensor) -> Spelled:
     for a, b in ((0, 1), (1, 0)):
         pair = _matrices(subs[a], subs[b], out)
         if pair:
-            sides = ["{}.T" if turn else "{}" for turn in pair]
-            needs = (WHOLE if pair[0] else MULTIPLIES, WHOLE if pair[1] else NEGATES)
-            return Spelled(" @ ".join(sides), MULTIPLIES, needs, (t.inputs[a], t.inputs[b]))
+            (x, first), (y, last) = turned(t.inputs[a], pair[0]), turned(t.inputs[b], pair[1])
+            sides = ["{}.T" if turn else "{}" for turn in (first, last)]
+            needs = (WHOLE if first else MULTIPLIES, WHOLE if last else NEGATES)
+            return Spelled(" @ ".join(sides), MULTIPLIES, needs, (x, y))
         if len(subs[a]) == len(subs[b]) == 1 and out == subs[a] + subs[b]:
             return _called("outer", (t.inputs[a], t.inputs[b]), [])
     return call

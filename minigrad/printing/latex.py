@@ -32,7 +32,9 @@ from .standins import (
     peeled,
     plain,
     records,
+    row_of,
     step_of,
+    turned,
 )
 from .through import through_formula, through_time, unrolled
 from .writer import (
@@ -322,7 +324,9 @@ def _cases(w: _Tex, t: Tensor) -> Spelled:
 
 def _permuted(w: _Tex, t: Tensor) -> Spelled | None:
     axes = t.attrs["axes"]
-    if t.ndim == 2 or axes == (*range(-t.ndim, -2), -1, -2):
+    if t.ndim == 2:
+        return _side_by_side([(t.inputs[0], True)])._replace(binds=RAISES)
+    if axes == (*range(-t.ndim, -2), -1, -2):
         return Spelled(r"{}^{{\top}}", RAISES, (WHOLE,), (t.inputs[0],))
     order = ",".join(str(a % t.ndim) for a in axes)
     return Spelled(rf"{{}}^{{{{\left({order}\right)}}}}", RAISES, (WHOLE,), (t.inputs[0],))
@@ -333,6 +337,8 @@ def _indexed(w: _Tex, t: Tensor) -> Spelled | None:
         rows = _jacobian(w, t)
         if rows is not None:
             return rows
+    if row := row_of(t):
+        return Spelled(rf"{{}}\left[{row[1]}\right]", WHOLE, (WHOLE,), (row[0],))
     found = index_of(t)
     if found is None:
         return None
@@ -371,7 +377,24 @@ def _rows_of(w: _Tex, t: Tensor) -> Spelled | None:
     )
 
 
+def _placed(w: _Tex, t: Tensor) -> Spelled | None:
+    """A number in one place of a vector of zeros: its multiple of a unit vector."""
+    x, index, (n, *more) = plain(t.inputs[0]), t.attrs["index"], t.attrs["shape"]
+    if more or x.size != 1 or n == 1:
+        return None
+    unit, sign = rf"e_{{{{{range(*slice(*index[0]).indices(n)).start + 1}}}}}", ""
+    while x.name is None and (x.op is RESHAPE or name_of_ours(x.op) == "negative"):
+        sign = sign if x.op is RESHAPE else "" if sign else "-"
+        x = plain(x.inputs[0])
+    if number_in(x) == 1:
+        return Spelled(sign + unit, ADDS if sign else WHOLE, (), ())
+    binds = ADDS if sign else MULTIPLIES
+    return Spelled(rf"{sign}{{}} \, {unit}", binds, (MULTIPLIES,), (peeled(x),))
+
+
 def _taken(w: _Tex, t: Tensor) -> Spelled:
+    if row := row_of(t):
+        return Spelled(rf"{{}}\left[{row[1]}\right]", WHOLE, (WHOLE,), (row[0],))
     return Spelled(r"{}\left[{}\right]", WHOLE, (WHOLE, 0), t.inputs)
 
 
@@ -430,6 +453,7 @@ def _of_matrices(
 
 def _side_by_side(parts: Sequence[tuple[Tensor, bool]]) -> Spelled:
     """Factors, each perhaps transposed."""
+    parts = [turned(x, turn) for x, turn in parts]
     words = " ".join(r"{}^{{\top}}" if turn else "{}" for _, turn in parts)
     needs = tuple(WHOLE if turn else JOINED for _, turn in parts)
     return Spelled(words, JOINED, needs, tuple(x for x, _ in parts))
@@ -474,6 +498,6 @@ def _jacobian(w: _Tex, t: Tensor) -> Spelled | None:
 SPECIAL: dict[str, Callable[[_Tex, Tensor], Spelled | None]] = {
     "add": _plus, "multiply": _times, "absorb": _times, "sum": _sum, "divide": _scaled,
     "pow": _power, "exp": _exp, "where": _cases, "permute_dims": _permuted, "slice": _indexed,
-    "reshape": _indexed, "concat": _rows_of, "take": _taken, "einsum": _product,
+    "reshape": _indexed, "concat": _rows_of, "take": _taken, "place": _placed, "einsum": _product,
     "broadcast_to": _repeated,
 }  # fmt: skip

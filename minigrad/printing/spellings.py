@@ -362,7 +362,11 @@ def spelled(t: Tensor, parts: Sequence[Part], library: Library) -> Part:
             return f"sum([{', '.join(text for text, _ in parts)}])", WHOLE
         first, *rest = parts
         terms = [_bracket(first, ADDS, False), *(_bracket(p, MULTIPLIES, False) for p in rest)]
-        return " + ".join(terms), ADDS
+        text = terms[0]
+        for (_, binds), term in zip(rest, terms[1:], strict=True):
+            minus = binds == NEGATES and term.startswith("-")  # to add -x is to subtract x
+            text += f" - {term[1:]}" if minus else f" + {term}"
+        return text, ADDS
     if name in INFIX:
         form = FORMS[name][0]
         words = [_bracket(p, n, False) for p, n in zip(parts, form.needs, strict=True)]

@@ -137,7 +137,7 @@ def number_in(x: Tensor, shaped: bool = False) -> Any:
     """
     while (x.op is BROADCAST or shaped and x.op is RESHAPE) and x.name is None:
         x = x.inputs[0]
-    plain = x.op is CONSTANT and x.name is None and x.size == 1 and not x.ndim
+    plain = x.op is CONSTANT and x.name is None and x.size == 1 and (shaped or not x.ndim)
     return x._value.item() if plain else None
 
 
@@ -195,6 +195,13 @@ def choices(xs: Sequence[Tensor], bare: bool) -> Iterator[tuple[Any, ...]]:
 def value_of(operand: Any) -> Any:
     """What is given to a function for an operand."""
     return operand.value if isinstance(operand, Number) else operand
+
+
+def turned(x: Tensor, turn: bool) -> tuple[Tensor, bool]:
+    """A factor of a product and whether it is transposed there: W.T, transposed, is W."""
+    while x.name is None and name_of_ours(x.op) == "permute_dims" and x.ndim == 2:
+        x, turn = x.inputs[0], not turn
+    return x, turn
 
 
 # -- functions made of several ops -----------------------------------------------------------------
@@ -306,6 +313,18 @@ def index_of(t: Tensor) -> tuple[Tensor, list[str]] | None:
         keys += [_bounds(bounds[k]) if k in kept else str(starts[k].start) for k in here]
         keys += [_bounds(bounds[first + ones])] if long else []
     return x, keys
+
+
+def row_of(t: Tensor) -> tuple[Tensor, str] | None:
+    """Where `t` takes one row of x by a number: x, and k for x[k], an axis less, or [k]."""
+    row = t.inputs[0] if t.op is RESHAPE and t.inputs[0].name is None else t
+    k = number_in(row.inputs[1], shaped=True) if name_of_ours(row.op) == "take" else None
+    if k is None or row.inputs[1].size != 1:
+        return None
+    x = row.inputs[0]
+    if t.shape == x.shape[1:]:
+        return x, str(int(k))
+    return (x, f"[{int(k)}]") if t.shape == (1, *x.shape[1:]) else None
 
 
 def _segments(shape: Sequence[int]) -> list[tuple[int, int, bool]]:

@@ -299,3 +299,25 @@ def test_a_text_for_readers_means_the_same(part):
 ])  # fmt: skip
 def test_repetition_is_written_where_shapes_count(t, text):
     assert mg.expr(t) == text
+
+
+W, H = mg.symbol("W", (3, 3)), mg.symbol("h", (4, 3))
+
+
+@pytest.mark.parametrize("t,text", [
+    (mg.take(H, 2) ** 2, "h[2] ** 2"),
+    (mg.reshape(mg.take(H, np.array([2])), (3,)) ** 2, "h[2] ** 2"),
+    (mg.take(H, np.array([2])), "h[[2]]"),
+    (mg.take(H, np.array([0, 0, 1])), "h[[0, 0, 1]]"),
+    (mg.take(H, np.arange(9) % 2), "h[<9>]"),
+    (mg.take(H, np.array([0, 2]), axis=1), "h.T[[0, 2]].T"),
+    (W.T.T @ H.T, "W @ h.T"),
+    (mg.exp(W.T.T), "exp(W)"),
+    (mg.exp(W.T.T.T), "exp(W.T)"),
+    (mg.grad(mg.sum(W.T @ W), W), "W @ broadcast_to(1, shape=(3, 3))"
+     " + (broadcast_to(1, shape=(3, 3)) @ W.T).T"),
+    (mg.grad(mg.sum(mg.linalg.inv(W)), W),
+     "-((broadcast_to(1, shape=(3, 3)) @ linalg.inv(W).T).T @ linalg.inv(W)).T"),
+])  # fmt: skip
+def test_rows_by_number_and_transposes_as_one_would_write_them(t, text):
+    assert mg.expr(t) == text
