@@ -39,7 +39,7 @@ const drawn = (made, wide, marks = {}) => {
   const shown = times(middle ? 7 : run.steps, (_, k) => (
     !middle || k < 3 ? k : k === 3 ? -1 : run.steps - 7 + k));
   const column = new Map(shown.map((t, k) => [t, k]));
-  const strip = shown.length > 14, names = narrow ? 0 : Math.min(60, Math.max(0, ...params.map((p) => 7 * (p.name.replace(/^cell\./, "").length - 11)))), left = narrow ? 16 : 158 + names;
+  const strip = shown.length > 14, names = narrow ? 0 : Math.min(60, Math.max(0, ...params.map((p) => 7 * (p.label.length - 11)))), left = narrow ? 16 : 158 + names;
   const colW = cellW + gap, columns = Math.max(1, Math.floor((wide - left - (crowded ? 60 : 34)) / colW));
   const ledger = params.length && !strip;
   const lanes = run.units.map((_, u) => [...new Set(arrows.filter((a) => a.kind === "state" && a.b.startsWith(`c${u}_`)).map((a) => a.name))]);
@@ -160,7 +160,7 @@ const drawn = (made, wide, marks = {}) => {
     if (box.kind === "cell") {
       const names = lanes[box.unit];
       group(box, el("rect", { x, y: top, width: w, height: h, rx: 10 }),
-        ...(run.units.length > 1 ? [text(cx, top + h / 2 - 4, fit(run.units[box.unit].name, w - 6), "quiet"), text(cx, top + h / 2 + 11, box.label)]
+        ...(run.units.length > 1 ? [...run.units[box.unit].lines.map(([y, line]) => text(cx, top + h / 2 + y, fit(line, w - 4), "quiet")), text(cx, top + h / 2 + run.units[box.unit].low, box.label)]
           : [text(cx, top + h / 2 + 4, box.label, box.left ? "quiet" : "")]),
         ...(names.length > 1 ? names.map((n, k) => text(cx, top + (k === 0 ? 15 : h - 6), cut(n + sub(box.own + 1), 8), "quiet")) : []));
     } else if (box.kind === "input") {
@@ -179,7 +179,7 @@ const drawn = (made, wide, marks = {}) => {
         const item = { key: `p${p.id}_${line}`, kind: "param", says: `${p.name}: gradient norm ${short(p.total)}; the norms of the ${p.apart ? "parts" : "steps’ parts"} sum to ${short(p.sum)}${p.apart ? `, ${short(p.apart)} of them outside of the steps` : ""}` };
         const bar = (v) => (v > 0 && finite(v) ? Math.max(1, 34 * (v / most)) : 0);
         const ends = p.name.split("."), alone = params.every((q) => q === p || q.name.split(".").at(-1) !== ends.at(-1));
-        const name = narrow ? cut(ends.slice(alone ? -1 : -2).join("."), 6) : cut(p.name.replace(/^cell\./, ""), 11 + Math.floor(names / 7));
+        const name = narrow ? cut(ends.slice(alone ? -1 : -2).join("."), 6) : cut(p.label, 11 + Math.floor(names / 7));
         const own = narrow ? [] : [text(6, yy + 4, name, "", "start"),
           el("rect", { class: "bar all", x: 82 + names, y: yy - 5, width: bar(p.sum), height: 10 }),
           el("rect", { class: "bar", x: 82 + names, y: yy - 5, width: bar(p.total), height: 10 }),

@@ -143,11 +143,11 @@ const scene = (run, back, until = Infinity) => {
       arrows.push({ kind: "out", a: `c${unit}_${step}`, b: key, id, name: "", norm });
     }
   }
-  const params = run.params.filter(({ id }) => run.shared.has(id)).map(({ name, id }) => {
+  const params = run.params.filter(({ id }) => run.shared.has(id)).map(({ name, label, id }) => {
     const parts = times(run.steps, (_, step) => flow.to(id, (place) => place?.step === step));
     const apart = flow.to(id, (place) => place === null) ?? 0;  // outside of all steps
     const where = new Set(readers[id].flatMap((k) => nodes[k].place?.step ?? []));  // the columns in which it is read
-    return { name, id, parts, where, apart, total: flow.all(id), sum: parts.reduce((a, b) => a + (b ?? 0), apart) };
+    return { name, label, id, parts, where, apart, total: flow.all(id), sum: parts.reduce((a, b) => a + (b ?? 0), apart) };
   });
   const reads = memories.map((read) => ({ ...read, steps: run.units[read.unit].calls.map((_, t) => [t, flow.rows(read.id, from(read.unit, t))]).filter(Boolean) }));
   return { run, back, boxes, arrows, params, reads, owner, flow };
@@ -202,7 +202,7 @@ const strips = ({ run, params }, svg, group, wide, high, scale) => {
   params.forEach((p, k) => {
     const yy = high + 22 + k * 18;
     const item = { key: `p${p.id}_0`, kind: "param", says: `${p.name}: gradient norm ${short(p.total)}` };
-    group(item, el("rect", { class: "hit", x: 2, y: yy - 2, width: wide - 8, height: 18 }), text(6, yy + 12, cut(p.name.replace(/^cell\./, ""), 11), "", "start"), text(140, yy + 12, short(p.total), "quiet", "end"),
+    group(item, el("rect", { class: "hit", x: 2, y: yy - 2, width: wide - 8, height: 18 }), text(6, yy + 12, cut(p.label, 11), "", "start"), text(140, yy + 12, short(p.total), "quiet", "end"),
       ...p.parts.flatMap((v, t) => (!p.where.has(t) ? [] : el("rect", { class: `square ${v === null ? "unused" : v === 0 ? "zero" : finite(v) ? "" : "broken"}`, x: 150 + t * w, y: yy + 1, width: Math.max(1, w - 1), height: 14, "fill-opacity": v > 0 && finite(v) ? Math.max(0.08, scale.of(v)).toFixed(2) : 1 },
         el("title", {}, `${p.name}, step ${t + 1}: ${short(v)}`)))));
   });

@@ -7,6 +7,7 @@ Plain data of lists and numbers; `tape.js` runs it.
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from minigrad.recur import PROJ, RECUR, ROW, SHARED, parts_of
 from minigrad.structure import Structure
 
 from ..scene.steps import choose
-from ..scene.text import clean
+from ..scene.text import broken, clean
 from .between import Between
 from .ops import Ops, TooMuch
 
@@ -280,7 +281,9 @@ class Graph:
             chain = structure.n == 1 or _is_chain(structure)
             back = chain and len(structure.src) > 0 and structure.src[0] > structure.dst[0]
             name = clean(block.name, 60) + (" ←" if back else "")
-            self.units.append({"name": name, "steps": 0, "chain": chain})
+            self.units.append(
+                {"name": name, **in_a_box(name), "steps": 0, "chain": chain}
+            )
         return self._units[key]
 
     def _enter(self, x: Tensor, via: Any, n: int) -> int:
@@ -357,6 +360,7 @@ def program(outputs: Sequence[Tensor], scalar: Tensor, labels: Sequence[str] | N
         raise TooMuch(f"it runs {run:,} ops, and a page takes {MOST_NODES:,}")
     if not any(u["steps"] for u in made.units):
         raise TooMuch("its recurrences have no step" if made.units else "it has no recurrence")
+    label_parameters(made.leaves)
     between = Between(made.main)
     columns = between.in_time(made.units)
     words = labels if labels is not None and len(labels) == columns else None
@@ -367,6 +371,32 @@ def program(outputs: Sequence[Tensor], scalar: Tensor, labels: Sequence[str] | N
         **between.read(made.cells, made.units),
     }  # fmt: skip
     return data, made.ops.text()
+
+
+def in_a_box(name: str) -> dict[str, Any]:
+    """A net's name in the boxes of its steps, by whole words, the last ones where there are many.
+
+    "lines": each, and how far below the middle it stands; "low": where the step's number does.
+    """
+    first, *more = broken(name, 9, 8).split("\n")[-2:]
+    if not more:
+        return {"lines": [(-4, first)], "low": 11}
+    return {"lines": [(-11, first), (2, more[0])], "low": 15}
+
+
+def label_parameters(leaves: list[dict[str, Any]]) -> None:
+    """Names as they stand in rows: without what all with a dot begin with, and without "cell."
+    where no other ends as it does."""
+    heads = [leaf["name"].split(".")[:-1] for leaf in leaves if "." in leaf["name"]]
+    same = 0
+    while heads and len({tuple(h[: same + 1]) for h in heads}) == 1 and len(heads[0]) > same:
+        same += 1
+    ends = Counter(leaf["name"].rpartition(".")[2] for leaf in leaves)
+    for leaf in leaves:
+        name = leaf["name"].split(".")
+        name = name[same:] if len(name) > 1 else name
+        own = name[0] == "cell" and len(name) == 2 and ends[name[1]] == 1
+        leaf["label"] = ".".join(name[own:])
 
 
 def words_of(data: dict[str, Any], xs: Tensor) -> dict[str, int]:

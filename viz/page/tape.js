@@ -135,12 +135,12 @@ class Tape {
 // The program of a drawing, with some steps left out: the state passes them, what they give is 0.
 const runGraph = (program, left = new Set()) => {
   const tape = new Tape(), at = [], calls = [];
-  const units = program.units.map(({ name, start, level }) => ({ name, start, level, calls: [] }));
+  const units = program.units.map((unit) => ({ ...unit, calls: [] }));
   const leaves = [];
   const kinds = {
     leaf: (k) => {
-      const { name, value, fixed } = program.leaves[k];
-      leaves.push({ name, id: tape.nodes.length });
+      const { name, label, value, fixed } = program.leaves[k];
+      leaves.push({ name, label, id: tape.nodes.length });
       return tape.leaf(name, value, { fixed });
     },
     op: (k, refs, name, formula) => tape.apply(OPS[k], refs.map((r) => at[r]), { name, formula }),

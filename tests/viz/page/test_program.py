@@ -20,7 +20,7 @@ from minigrad.testing.tester.worker import program_of
 from viz.page.between import Between
 from viz.page.frame import close_up, part
 from viz.page.ops import TooMuch
-from viz.page.program import Graph, program
+from viz.page.program import Graph, in_a_box, label_parameters, program
 
 SEEDS, STEPS = 160, 60  # cases that are drawn, and the most steps of one that is run
 RUN = """
@@ -118,3 +118,25 @@ def test_a_recurrence_without_steps_is_no_program():
     ys = rc.unroll(cell, mg.tensors(cell.init(0)), np.zeros((0, 2)))[1]
     with pytest.raises(TooMuch, match="no step"):
         program([loss := mg.sum(ys)], loss, None)
+
+
+@pytest.mark.parametrize("names,labels", [
+    (["net.cell.U", "net.encoder.U", "net.out.V", "x"], ["cell.U", "encoder.U", "out.V", "x"]),
+    (["cell.U", "cell.W", "out.V", "embedding"], ["U", "W", "out.V", "embedding"]),
+    (["cell.U", "cell.W"], ["U", "W"]),
+    (["U", "W"], ["U", "W"]),
+    (["net.encoder.forward.U", "net.encoder.backward.U"], ["forward.U", "backward.U"]),
+])  # fmt: skip
+def test_parameters_are_called_by_what_tells_them_apart(names, labels):
+    leaves = [{"name": n} for n in names]
+    label_parameters(leaves)
+    assert [leaf["label"] for leaf in leaves] == labels
+    assert len(set(labels)) == len(labels)
+
+
+@pytest.mark.parametrize("name,lines", [
+    ("LSTM", ["LSTM"]), ("GRU ←", ["GRU ←"]), ("additive decoder GRU", ["decoder", "GRU"]),
+    ("additive decoder peephole LSTM", ["peephole", "LSTM"]),
+])  # fmt: skip
+def test_boxes_have_whole_words(name, lines):
+    assert [text for _, text in in_a_box(name)["lines"]] == lines
