@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -78,10 +78,55 @@ def numba_version() -> str:
 
 
 @cache
-def numba() -> Any:
-    """The package, which has compiled something."""
+def codegen() -> Any:
+    """Numba's code generator for this machine, which has compiled something.
+
+    Kernels are LLVM's instructions when they come (`vectors`) and object code when they go, so two
+    steps of Numba's are left out: passes over each function before those over the module, which
+    find nothing more, and the engine that maps code into memory, which keeps it for good.
+    """
     with _needed("numba"):
-        found = importlib.import_module("numba")
-        importlib.import_module("numba.extending")
-        found.cfunc(found.types.void(found.types.int64))(lambda a: None)
+        parts = importlib.import_module("numba.core.codegen")
+
+        class Library(parts.AOTCodeLibrary):
+            def _optimize_functions(self, module: Any) -> None:
+                module.data_layout = self._codegen._data_layout
+
+            def _optimize_final_module(self) -> None:
+                found = self._codegen._module_pass_manager()
+                if isinstance(found, tuple):
+                    passes, builder = found
+                    passes.run(self._final_module, builder)
+                else:  # with LLVM's older interface
+                    super()._optimize_final_module()
+
+        class Codegen(parts.JITCPUCodegen):
+            _library_class = Library
+
+            def _add_module(self, module: Any) -> None:
+                """It is not mapped into memory here."""
+
+        found = Codegen("minigrad")
+        library_of(found, "nothing", 0, lambda builder, args: None)
         return found
+
+
+def library_of(generator: Any, name: str, arity: int, fill: Callable[[Any, Any], None]) -> Any:
+    """A module of one function `void name(int64...)`, optimised; `emit_native_object()` is next.
+
+    fill(builder, args) puts the instructions there.
+    """
+    from llvmlite import ir
+    from numba.core.compiler_lock import global_compiler_lock
+
+    with global_compiler_lock:
+        library = generator.create_library(name)
+        module = library.create_ir_module(name)
+        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(64)] * arity)
+        function = ir.Function(module, kind, name)
+        builder = ir.IRBuilder(function.append_basic_block("entry"))
+        fill(builder, function.args)
+        builder.ret_void()
+        library.add_ir_module(module)
+        library.finalize()
+    return library

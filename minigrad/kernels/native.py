@@ -1,6 +1,6 @@
 """From traced functions to machine code, and from machine code to callables.
 
-Compiling goes through Numba's public `cfunc`; the object code is what `cache` keeps.
+Compiling goes through Numba's code generator (`compiler`); the object code is what `cache` keeps.
 Loading needs llvmlite alone (30 ms instead of the 400 ms it takes Numba to import and warm up),
 so a process whose kernels are all cached never imports Numba.
 
@@ -59,41 +59,23 @@ class Native:
 
 def compile_kernel(name: str, f: Callable[..., None], lanes: int) -> Code:
     """Machine code of a function marked by `kernel`; `lanes`: float32 per vector."""
-    compiled, arity = compile_numba(f, lanes)
-    library = compiled._library
-    if library.has_dynamic_globals:
-        raise ValueError(f"kernel {name} refers to objects of this process; it cannot be stored")
+    library, arity = library_of(name, f, lanes)
     declared = (g.name for g in library._final_module.functions if g.is_declaration)
     needs = tuple(sorted(n for n in declared if not n.startswith("llvm.")))
-    object_code = library.serialize_using_object_code()[2][0]
-    return Code(name, compiled._wrapper_name, arity, needs, object_code)
+    return Code(name, library.name, arity, needs, library.emit_native_object())
 
 
-def compile_numba(f: Callable[..., None], lanes: int) -> tuple[Any, int]:
-    """The same as Numba's CFunc, and the number of arguments."""
-    numba = compiler.numba()
-    types = numba.types
-    arity = len(inspect.signature(f).parameters) - 1
-    parameters = ", ".join(f"a{i}" for i in range(arity))
-    # Numba needs a function of fixed arity around the intrinsic; this is all it types.
-    scope = {"body": _tracer(f, arity, lanes)}
-    f = eval(f"lambda {parameters}: body({parameters})", scope)
-    return numba.cfunc(types.void(*[types.int64] * arity), error_model="numpy")(f), arity
-
-
-def _tracer(f: Callable[..., None], arity: int, lanes: int) -> Any:
+def library_of(name: str, f: Callable[..., None], lanes: int) -> tuple[Any, int]:
+    """Numba's library of that code, and the number of arguments."""
     from .vectors import Builder, Int
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def trace(builder: Any, args: Any) -> None:
         k = Builder(builder, lanes)
         f(k, *(Int(k, a) for a in args))
-        return context.get_dummy_value()
 
-    numba = compiler.numba()
-    signature = numba.types.void(*[numba.types.int64] * arity)
-    parameters = ", ".join(f"a{i}" for i in range(arity))
-    scope = {"result": (signature, generate)}
-    return numba.extending.intrinsic(eval(f"lambda typing, {parameters}: result", scope))
+    arity = len(inspect.signature(f).parameters) - 1
+    generator = compiler.codegen()
+    return compiler.library_of(generator, f"minigrad_{name}", arity, trace), arity
 
 
 _linked = itertools.count()
@@ -106,10 +88,6 @@ def link(code: Code) -> Native:
     library = llvm.JITLibraryBuilder().add_object_img(code.object).add_current_process()
     for symbol in code.needs:
         address = llvm.address_of_symbol(symbol)
-        if address is None:
-            # Functions of Numba's own runtime are known once it has been initialised.
-            compiler.numba().core.registry.cpu_target.target_context  # noqa: B018
-            address = llvm.address_of_symbol(symbol)
         if address is None:
             raise RuntimeError(f"compiled {code.name} needs the unknown symbol {symbol}")
         library.import_symbol(symbol, address)

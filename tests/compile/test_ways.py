@@ -104,12 +104,15 @@ def old_llvmlite(folder: Path) -> None:
 
 COMPILES_NOTHING = """
 import sys, types as t
-class types: void = int64 = staticmethod(lambda *_: None)
-sys.modules["numba.extending"] = extending = t.ModuleType("numba.extending")
-def cfunc(signature, **how):
-    def compile(f):
+for name in ("numba.core", "numba.core.codegen", "numba.core.compiler_lock"):
+    sys.modules[name] = t.ModuleType(name)
+class AOTCodeLibrary: pass
+class JITCPUCodegen:
+    def __init__(self, name):
         raise AttributeError("module 'llvmlite.ir' has no attribute 'Opaque'")
-    return compile
+vars(sys.modules["numba.core.codegen"]).update(
+    AOTCodeLibrary=AOTCodeLibrary, JITCPUCodegen=JITCPUCodegen
+)
 """
 PLACES = {  # what is blocked, what stands in its place, what is said
     "no numba": ("numba", None, "numba is not installed"),
@@ -130,7 +133,6 @@ PLACES = {  # what is blocked, what stands in its place, what is said
 def run(text: str, folder: Path, **variables: str) -> str:
     path = os.pathsep.join([str(folder), str(ROOT)])
     env = {**os.environ, "MINIGRAD_CACHE_DIR": str(folder / "c"), "PYTHONPATH": path, **variables}
-    env.pop("NUMBA_OPT", None)  # without LLVM's optimiser, code leans on Numba's runtime
     done = subprocess.run(
         [sys.executable, "-c", text], capture_output=True, text=True, env=env, cwd=folder
     )
