@@ -127,7 +127,7 @@ class Tape {
 }
 
 // -- what there is to run ---------------------------------------------------------------------------
-// A run: {tape, units: [{name, calls, start, level}], heads, params: [{name, id}], inputs, joins,
+// A run: {tape, units: [{name, calls, start, level}], heads, params: [{name, label, id}], inputs, joins,
 // sources, reads, seeds: [{label, id, index, step}], words}; calls[t] is a cell in column t, from
 // column `start` on, for what reads a whole sequence stands behind it, as a decoder does; `level` is
 // its row, from below; joins, sources and reads as `between.py` has them.
@@ -188,7 +188,7 @@ const runModel = (model, cells, vocabulary, ids, next) => {
   const tape = new Tape(), places = {}, params = [];
   for (const [name, value] of Object.entries(model.params)) {
     places[name] = tape.leaf(name, value);
-    params.push({ name, id: places[name] });
+    params.push({ name, label: name.replace(/^cell\./, ""), id: places[name] });
   }
   const unit = { name: model.name, start: 0, level: 0, calls: [] }, heads = [], inputs = [];
   const cell = cells[model.cell], head = cells[model.head];
