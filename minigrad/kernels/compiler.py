@@ -88,7 +88,7 @@ def codegen() -> Any:
     with _needed("numba"):
         parts = importlib.import_module("numba.core.codegen")
 
-        class Library(parts.AOTCodeLibrary):
+        class Library(parts.AOTCodeLibrary):  # type: ignore[name-defined]
             def _optimize_functions(self, module: Any) -> None:
                 module.data_layout = self._codegen._data_layout
 
@@ -100,7 +100,7 @@ def codegen() -> Any:
                 else:  # with LLVM's older interface
                     super()._optimize_final_module()
 
-        class Codegen(parts.JITCPUCodegen):
+        class Codegen(parts.JITCPUCodegen):  # type: ignore[name-defined]
             _library_class = Library
 
             def _add_module(self, module: Any) -> None:

@@ -111,7 +111,9 @@ def latex(t: Tensor) -> Latex:
         \frac{\partial^{+} h_k}{\partial W}
 
     (Pascanu et al. 2013), with \partial^{+} for the immediate derivative, L for what was
-    differentiated, and a sum over all states that have a part of their own in it.
+    differentiated, and a sum over all states that have a part of their own in it.  Where W reaches
+    an output y of the steps beside the state, \partial L / \partial y_k \, \partial^{+} y_k /
+    \partial W is added at every step.
     Casts are left out, as is what gets long, from below: \mathrm{exp}(\ldots).
 
     It needs amsmath where there are matrices and cases (`where`); all else reads in Matplotlib.

@@ -16,7 +16,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from ..graph import CONSTANT, INPUT, Tensor, toposort
+from ..autodiff import backward
+from ..graph import CONSTANT, INPUT, Tensor, placeholder, rebuild, toposort
 from ..ops.table import name_of_ours
 from ..recur import PROJ, ROW, SHARED, Block, Pullback, parts_of
 from ..sites import rule_of
@@ -32,6 +33,8 @@ class Through(NamedTuple):
     back   : time runs backwards.
     chain  : the states are a sequence.
     each   : for every step apart, not their sum.
+    beside : what it reaches of each step and the loss reads, other than by the step's state.
+    state  : it reaches the state.
     """
 
     wrt: str
@@ -41,6 +44,8 @@ class Through(NamedTuple):
     back: bool = False
     chain: bool = True
     each: bool = False
+    beside: tuple[str, ...] = ()
+    state: bool = True
 
 
 # -- recurrences -----------------------------------------------------------------------------------
@@ -56,10 +61,10 @@ def through_time(t: Tensor) -> Through | None:
     ref = new_to_old.get(t.attrs["ref"], t.attrs["ref"])
     for f in dict.fromkeys(x.inputs[0] for x in r.inputs if x.op is PROJ):
         forward, _ = _origin(parts_of(f).block)
-        for pull in list(forward.cache.values()):
+        for key, pull in list(forward.cache.items()):
             if isinstance(pull, Pullback) and pull.block is backward:
                 at = [k for k, g in enumerate(pull.inputs) if g is ref]
-                return _described(t, f, forward, at[0]) if at else None
+                return _described(t, f, forward, at[0], key[1]) if at else None
     return None
 
 
@@ -68,17 +73,35 @@ def _origin(block: Block) -> tuple[Block, dict[Tensor, Tensor]]:
     return block.cache.get("before", (block, {}))
 
 
-def _described(t: Tensor, f: Tensor, forward: Block, k: int) -> Through | None:
-    via, name = t.attrs["via"], forward.inputs[k].name
+def _described(
+    t: Tensor, f: Tensor, forward: Block, k: int, refs: Sequence[Tensor]
+) -> Through | None:
+    via, wrt = t.attrs["via"], forward.inputs[k]
     structure = parts_of(f).structure
-    if name is None or via not in (SHARED, ROW) or not forward.slots:
+    if wrt.name is None or via not in (SHARED, ROW) or not forward.slots:
         return None
     slots = sorted(forward.slots.items(), key=_at)
     states = tuple(dict.fromkeys(ph.name or "s" for _, ph in slots))
+    new = dict.fromkeys(forward.ports.values())
+    parts = [*new, *forward.slots.values()]
+    state = any(_reaches(r, parts) for r in refs) and any(_reaches(p, [wrt]) for p in new)
+    beside = [r.name or "y" for r in refs if r not in new and _reaches(r, [wrt], new)]
+    if not state and not beside or len(set(beside)) < len(beside):
+        return None
     chain = structure.kind == "chain" and bool(len(structure.src))
     back = chain and bool((structure.dst < structure.src).all())
     steps = structure.n if structure.components == 1 else None
-    return Through(name.rpartition(".")[2], states, steps, False, back, chain, via is ROW)
+    return Through(
+        wrt.name.rpartition(".")[2], states, steps, False, back, chain, via is ROW,
+        tuple(name.rpartition(".")[2] for name in beside), state,
+    )  # fmt: skip
+
+
+def _reaches(t: Tensor, wrt: Sequence[Tensor], held: Collection[Tensor] = ()) -> bool:
+    """Whether a gradient passes from t to any of `wrt`, other than by what is held."""
+    apart = {x: placeholder(x.shape, x.dtype, x.name) for x in held if x is not t}
+    (free,) = rebuild([t], apart)
+    return bool(backward([free], [placeholder(t.shape, t.dtype, "seed")], wrt))
 
 
 def _at(item: tuple[Any, Tensor]) -> Any:
@@ -240,20 +263,23 @@ def _arrived(order: Sequence[Tensor], state: Tensor) -> int:
 def through_words(found: Through) -> str:
     """For a terminal."""
     s = found.states[0] if len(found.states) == 1 else "s"
-    by = f"d{s}[k]/d{found.wrt}" + ("[k]" if found.each else "")
-    also = "" if len(found.states) == 1 else f", s = ({', '.join(found.states)})"
-    if not found.chain:
-        over = "" if found.each else " for every node k"
-        body = f"dL/d{s}[k] @ {by}"
-        return (body if found.each else f"sum({body}{over})") + also
+    w = found.wrt + ("[k]" if found.each else "")
+    terms = [f"dL/d{y}[k] @ d{y}[k]/d{w}" for y in found.beside]
     n = "T" if found.steps is None else str(found.steps)
     before = "+" if found.back else "-"
-    steps = f"prod(d{s}[j]/d{s}[j{before}1])"
-    if found.last:
-        body = f"dL/d{s}[{n}] @ {steps} @ {by}"
-    else:
-        body = f"sum(dL/d{s}[t] @ {steps} @ {by} for t {'<=' if found.back else '>='} k)"
-    return (body if found.each else f"sum({body} for k in 1..{n})") + also
+    if found.state:
+        by, steps = f"d{s}[k]/d{w}", f"prod(d{s}[j]/d{s}[j{before}1])"
+        if not found.chain:
+            terms.append(f"dL/d{s}[k] @ {by}")
+        elif found.last:
+            terms.append(f"dL/d{s}[{n}] @ {steps} @ {by}")
+        else:
+            over = f"for t {'<=' if found.back else '>='} k"
+            terms.append(f"sum(dL/d{s}[t] @ {steps} @ {by} {over})")
+    also = f", s = ({', '.join(found.states)})" if found.state and len(found.states) > 1 else ""
+    over = f"k in 1..{n}" if found.chain else "every node k"
+    body = " + ".join(terms)
+    return (body if found.each else f"sum({body} for {over})") + also
 
 
 def _d(over: str, under: str, plus: bool = False) -> str:
@@ -263,31 +289,38 @@ def _d(over: str, under: str, plus: bool = False) -> str:
 def through_formula(found: Through, symbol: Any) -> str:
     """For a page; `symbol` writes a name."""
     single = len(found.states) == 1
-    s = symbol(found.states[0]) if single else "s"
+    s, w = symbol(found.states[0]) if single else "s", symbol(found.wrt)
+    w = f"{w}_{{k}}" if found.each and "_" not in w else w
 
-    def at(k: str) -> str:
+    def at(s: str, k: str) -> str:
         return f"{s}_{{{k}}}" if "_" not in s else rf"{{{s}}}_{{{k}}}"
 
-    w = symbol(found.wrt)
-    by = _d(at("k"), f"{w}_{{k}}" if found.each and "_" not in w else w, plus=True)
+    n = "T" if found.steps is None else str(found.steps)
+    terms = []
+    for y in map(symbol, found.beside):
+        terms.append(rf"{_d('L', at(y, 'k'))} \, {_d(at(y, 'k'), w, plus=True)}")
+    if found.state:
+        by = _d(at(s, "k"), w, plus=True)
+        if not found.chain:
+            terms.append(rf"{_d('L', at(s, 'k'))} \, {by}")
+        elif found.last:
+            inner = rf"\left(\prod_{{j=k+1}}^{{{n}}} {_d(at(s, 'j'), at(s, 'j-1'))}\right)"
+            terms.append(rf"{_d('L', at(s, n))} \, {inner} \, {by}")
+        else:
+            if found.back:
+                within = r"\sum_{t=1}^{k} "
+                inner = rf"\prod_{{j=t}}^{{k-1}} {_d(at(s, 'j'), at(s, 'j+1'))}"
+            else:
+                within = rf"\sum_{{t=k}}^{{{n}}} "
+                inner = rf"\prod_{{j=k+1}}^{{t}} {_d(at(s, 'j'), at(s, 'j-1'))}"
+            part = _d("L", at(s, "t"), plus=True)
+            terms.append(rf"{within}{part} \, \left({inner}\right) \, {by}")
     also = ""
-    if not single:
+    if found.state and not single:
         names = ", ".join(symbol(name) for name in found.states)
         also = rf",\quad s = \left({names}\right)"
-    if not found.chain:
-        over = "" if found.each else r"\sum_{k} "
-        return rf"{over}{_d('L', at('k'))} \, {by}" + also
-    n = "T" if found.steps is None else str(found.steps)
-    over = "" if found.each else rf"\sum_{{k=1}}^{{{n}}} "
-    if found.last:
-        inner = rf"\left(\prod_{{j=k+1}}^{{{n}}} {_d(at('j'), at('j-1'))}\right)"
-        return rf"{over}{_d('L', at(n))} \, {inner} \, {by}" + also
-    if found.back:
-        within = r"\sum_{t=1}^{k} "
-        inner = rf"\prod_{{j=t}}^{{k-1}} {_d(at('j'), at('j+1'))}"
-    else:
-        within = rf"\sum_{{t=k}}^{{{n}}} "
-        inner = rf"\prod_{{j=k+1}}^{{t}} {_d(at('j'), at('j-1'))}"
-    part = _d("L", at("t"), plus=True)
-    return rf"{over}{within}{part} \, \left({inner}\right) \, {by}" + also
-
+    body = " + ".join(terms)
+    if found.each:
+        return body + also
+    over = rf"\sum_{{k=1}}^{{{n}}} " if found.chain else r"\sum_{k} "
+    return over + (rf"\left({body}\right)" if len(terms) > 1 else body) + also

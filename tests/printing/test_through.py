@@ -168,6 +168,40 @@ def test_what_enters_at_every_step():
     assert mg.expr(g).endswith("@ dh[k]/dx[k] for t >= k)")
 
 
+def read_out(kept=lambda h: h, used=lambda u: u, out="U"):
+    """The gradients of a net whose output is U, or V, times its state."""
+    rng = np.random.default_rng(0)
+    p = mg.tensors({
+        "W": rng.normal(size=(2, 3)), "U": rng.normal(size=(3, 3)), "V": rng.normal(size=(3, 3))
+    })  # fmt: skip
+
+    def cell(p, h, x):
+        h = mg.tanh(x @ p["W"] + h @ p["U"]).named("h")
+        return h, (kept(h) @ used(p[out])).named("y")
+
+    _, ys = rc.unroll(cell, p, rng.normal(size=(4, 2)), carry=np.zeros(3))
+    return mg.grad(mg.sum(ys**2), p)
+
+
+def test_what_the_loss_reads_beside_the_state():
+    """A weight of the output alone has no product of Jacobians, one of both has both terms."""
+    by_state = "sum(dL/dh[t] @ prod(dh[j]/dh[j-1]) @ dh[k]/dU for t >= k)"
+    both = read_out()
+    assert mg.expr(both["W"]) == f"sum({by_state} for k in 1..4)".replace("dU", "dW")
+    assert mg.expr(both["U"]) == f"sum(dL/dy[k] @ dy[k]/dU + {by_state} for k in 1..4)"
+    assert mg.latex(both["U"]).startswith(
+        r"\sum_{k=1}^{4} \left(\frac{\partial L}{\partial y_{k}} \, "
+        r"\frac{\partial^{+} y_{k}}{\partial U} + \sum_{t=k}^{4} "
+    )
+    assert mg.expr(read_out(out="V")["V"]) == "sum(dL/dy[k] @ dy[k]/dV for k in 1..4)"
+    one = read_out(used=mg.stop_gradient)["U"]
+    other = read_out(kept=mg.stop_gradient)["U"]
+    assert through_time(one).beside == () and mg.expr(one) == f"sum({by_state} for k in 1..4)"
+    assert not through_time(other).state
+    np.testing.assert_allclose(one.numpy() + other.numpy(), both["U"].numpy(), rtol=1e-12)
+    assert abs(one.numpy()).max() > 0.1 < abs(other.numpy()).max()
+
+
 def test_trees():
     cell = rc.TreeLSTM(2, 3)
     p = mg.tensors(cell.init(0))
