@@ -9,7 +9,8 @@ What those runs differ by is what rounding can do
 (Monte Carlo arithmetic: Parker, "Monte Carlo Arithmetic", 1997).
 Equal numbers round alike: what is added up of n equal rows is off by n errors,
 of which independent moves show only about sqrt(n).
-So every third run moves equal numbers alike.
+So every third run moves equal numbers alike; and as a running total of n equal numbers is rounded
+the same way again and again, their sum by as many errors as a part of n besides.
 Another order of summation, a fused multiply-add,
 or a vector function good to a few units stays within a small factor of that;
 a wrong number does not.
@@ -28,6 +29,7 @@ from ...run.reference import compute
 
 UNITS = 4.0  # how many rounding errors a value is moved by, at most
 TOGETHER = 2.0  # the same where equal numbers are moved alike, and nothing averages out
+AGAIN = 1 / 8  # rounding errors for every equal number in a sum (a half each, were all one way)
 FACTOR = 8.0  # by how much more than the runs seen another correct run may differ
 # Where the middle run is off by this share of the value, errors have grown by powers of ten, and
 # runs differ by powers: another may be as far above the largest as that is above the middle one.
@@ -111,11 +113,23 @@ def _run(
             value = compute(t, read)
             if moves is not None and t.dtype.kind == "f":
                 if t.op.kind != "movement" and t.op.name not in EXACT:
-                    value = moves.moved(value)
+                    value = moves.moved(value, _equal_terms(t, env))
                 size = np.abs(value)
                 huge |= bool(((size > np.finfo(t.dtype).max / 64) & np.isfinite(size)).any())
             env[t] = value
     return [env[t] for t in outputs], huge
+
+
+def _equal_terms(t: Tensor, env: dict[Tensor, Any]) -> Any:
+    """Of a sum, elementwise, how many of its terms are one number."""
+    if t.op.name == "add" and len(t.inputs) > 2:
+        terms = np.stack(np.broadcast_arrays(*(env[x] for x in t.inputs)))
+        return (terms == terms[len(terms) // 2]).sum(axis=0)
+    if t.op.name == "sum" and t.inputs[0].size:
+        x, axis = np.asarray(env[t.inputs[0]]), t.attrs["axis"]
+        one = x[tuple(n // 2 if k - x.ndim in axis else slice(None) for k, n in enumerate(x.shape))]
+        return (x == np.expand_dims(one, axis)).sum(axis=axis)
+    return 0
 
 
 class _Moves:
@@ -126,15 +140,16 @@ class _Moves:
         self.rng, self.alike = np.random.default_rng(k), k % 3 == 2
         self.key = self.rng.integers(2**64, dtype=np.uint64)
 
-    def moved(self, value: Any) -> Any:
-        """A value off by some rounding errors; a number too small to be normal by as much as
-        itself, and a zero with either sign: neither is promised."""
+    def moved(self, value: Any, again: Any = 0) -> Any:
+        """A value off by some rounding errors, and by one for each of so many equal terms of it;
+        a number too small to be normal by as much as itself, and a zero with either sign: neither
+        is promised."""
         a = np.asarray(value)
         if a.dtype.kind != "f" or not a.size:
             return value
         info = np.finfo(a.dtype)
         u = self._by_number(a) if self.alike else self.rng.uniform(-1, 1, a.shape)
-        units = TOGETHER if self.alike else UNITS
+        units = TOGETHER + AGAIN * np.asarray(again) if self.alike else UNITS
         small = np.abs(a) < info.tiny
         moved = a * np.where(small, 1 + u, 1 + units * info.eps * u).astype(a.dtype)
         return np.where(a == 0, np.copysign(a, u.astype(a.dtype)), moved)

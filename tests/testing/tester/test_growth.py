@@ -19,6 +19,22 @@ def test_sums_in_another_order_are_allowed_and_wrong_ones_are_not(dtype):
     assert abs(float(np.cumsum(x)[-1]) - float(np.sum(x))) <= limit < 1e4 * eps
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("how", ["sum", "adds"])
+def test_a_running_total_of_equal_numbers_is_allowed(dtype, how):
+    """It is rounded the same way at every step: off by many units, far beyond what averages out."""
+    xs = np.random.default_rng(1).uniform(0.5, 1, 200).astype(dtype)
+    off = np.abs(np.cumsum(np.tile(xs, (1000, 1)), axis=0)[-1] - 1000 * xs.astype(np.longdouble))
+    x = xs[off.argmax()]
+    if how == "sum":
+        limit = float(limits(mg.sum, np.full(1000, x)))
+    else:
+        (one,) = mg.tensors([np.ones((), dtype)])
+        total = mg.sum(mg.stack([one * float(x)] * 1000))
+        limit = float(Growth([mg.grad(total, one)]).tolerance(0))
+    assert limit / 50 < off.max() <= limit
+
+
 def test_cancelling_is_allowed_for():
     def f(x):
         return (x + 1e8) - 1e8
