@@ -113,7 +113,7 @@ def _run(
             value = compute(t, read)
             if moves is not None and t.dtype.kind == "f":
                 if t.op.kind != "movement" and t.op.name not in EXACT:
-                    value = moves.moved(value, _equal_terms(t, env))
+                    value = moves.moved(value, _equal_terms(t, env) if moves.alike else 0)
                 size = np.abs(value)
                 huge |= bool(((size > np.finfo(t.dtype).max / 64) & np.isfinite(size)).any())
             env[t] = value
