@@ -59,14 +59,14 @@ class Native:
 
 def compile_kernel(name: str, f: Callable[..., None], lanes: int) -> Code:
     """Machine code of a function marked by `kernel`; `lanes`: float32 per vector."""
-    library, arity = library_of(name, f, lanes)
+    library, arity = traced(name, f, lanes)
     declared = (g.name for g in library._final_module.functions if g.is_declaration)
     needs = tuple(sorted(n for n in declared if not n.startswith("llvm.")))
     return Code(name, library.name, arity, needs, library.emit_native_object())
 
 
-def library_of(name: str, f: Callable[..., None], lanes: int) -> tuple[Any, int]:
-    """Numba's library of that code, and the number of arguments."""
+def traced(name: str, f: Callable[..., None], lanes: int) -> tuple[Any, int]:
+    """Numba's library of what `f` traces, and how many arguments it has."""
     from .vectors import Builder, Int
 
     def trace(builder: Any, args: Any) -> None:

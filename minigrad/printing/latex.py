@@ -327,7 +327,10 @@ def _cases(w: _Tex, t: Tensor) -> Spelled:
 def _permuted(w: _Tex, t: Tensor) -> Spelled | None:
     axes = t.attrs["axes"]
     if t.ndim == 2:
-        return _side_by_side([(t.inputs[0], True)])._replace(binds=RAISES)
+        x, turn = turned(t.inputs[0], True)
+        if not turn:
+            return Spelled("{}", AS_IT, (0,), (plain(x),))
+        return Spelled(r"{}^{{\top}}", RAISES, (WHOLE,), (x,))
     if axes == (*range(-t.ndim, -2), -1, -2):
         return Spelled(r"{}^{{\top}}", RAISES, (WHOLE,), (t.inputs[0],))
     order = ",".join(str(a % t.ndim) for a in axes)

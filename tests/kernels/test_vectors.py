@@ -215,6 +215,6 @@ def test_full_registers_and_fused_arithmetic():
         for j in k.lanes(n, F32):
             k.store(y, j, k.load(x, j) * 2.0 + k.load(y, j))
 
-    library, _ = native.library_of("axpy", axpy, 16)
+    library, _ = native.traced("axpy", axpy, 16)
     assembly = library.get_asm_str()
     assert "zmm" in assembly and "vfmadd" in assembly and "vmulps" not in assembly

@@ -281,9 +281,7 @@ class Graph:
             chain = structure.n == 1 or _is_chain(structure)
             back = chain and len(structure.src) > 0 and structure.src[0] > structure.dst[0]
             name = clean(block.name, 60) + (" ←" if back else "")
-            self.units.append(
-                {"name": name, **in_a_box(name), "steps": 0, "chain": chain}
-            )
+            self.units.append({"name": name, **in_a_box(name), "steps": 0, "chain": chain})
         return self._units[key]
 
     def _enter(self, x: Tensor, via: Any, n: int) -> int:
